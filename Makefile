@@ -1,0 +1,52 @@
+# Needs Python 3.12 or 3.13 and make; everything else is installed into .venv on first use.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+FIND_PYTHON = for p in python3.12 python3.13 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 14))' 2>/dev/null && { echo "$$p"; break; }; done
+
+.PHONY: help install demo test test-fast check bench lint types imports clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## create .venv and install the project (a no-op once done)
+
+$(STAMP): pyproject.toml constraints.txt
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then echo "rl-intraday needs Python 3.12 or 3.13; none was found on PATH" >&2; exit 2; fi; \
+	echo "Creating $(VENV) with $$("$$python" --version) and installing rl-intraday (a few minutes, once) ..."; \
+	"$$python" -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade pip \
+	&& $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' && touch $@
+
+demo: $(STAMP) ## the whole path on synthetic sessions: data, training, backtest, report
+	@echo "Running the demo (no key, no network, under three minutes) ..."
+	@$(BIN)/rl-intraday demo
+
+test: $(STAMP) ## every test
+	@echo "Running every test ..."
+	@$(BIN)/python -m pytest -n auto --dist loadgroup
+
+test-fast: $(STAMP) ## the tests that take seconds
+	@echo "Running the fast tests ..."
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
+
+lint: $(STAMP)
+	@echo "Checking style (ruff) ..."
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(STAMP)
+	@echo "Checking types (mypy) ..."
+	@$(BIN)/mypy
+
+imports: $(STAMP)
+	@echo "Checking the direction of imports (import-linter) ..."
+	@$(BIN)/lint-imports
+
+check: lint types imports test ## lint, types, imports and every test: what CI runs
+
+bench: $(STAMP) ## the benchmarks, one JSON object each
+	@echo "Running the benchmarks ..."
+	@$(BIN)/python -m benchmarks all --json
