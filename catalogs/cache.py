@@ -1,0 +1,52 @@
+"""Where derived data is kept between runs, and how it is put there whole."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+CACHE_VARIABLE = "RL_INTRADAY_CACHE"
+
+
+def cache_dir() -> Path:
+    """Folder for data that can be computed again: calendars, feature matrices. Created if missing.
+
+    Returns
+    -------
+    Path
+        The folder named by the environment variable ``RL_INTRADAY_CACHE``, else the user's cache folder of the
+        platform.
+    """
+    named = os.environ.get(CACHE_VARIABLE)
+    folder = Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("rl-intraday"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """Path to write instead of ``target``; renamed onto it when the block ends well, removed when it raises.
+
+    Readers therefore see the old file or the new one, never half of one, also with several writers.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> target = Path(mkdtemp()) / "answer.txt"
+    >>> with written_aside(target) as aside:
+    ...     _ = aside.write_text("42")
+    >>> target.read_text()
+    '42'
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        yield aside
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
