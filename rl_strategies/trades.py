@@ -1,0 +1,245 @@
+"""Round trips: from the fills of a run to the trades that a person reads, with what each of them cost.
+
+One instrument, netted: a trade runs from flat to flat. Money is summed in integer ticks and cents, so the
+trades add up to the account to the cent.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from catalogs.errors import InputError
+from rl_strategies.telemetry import Fill, RunRecord
+
+OPEN_AT_END = "open_at_end"
+NS_PER_MINUTE = 60_000_000_000
+
+
+class FillCost(msgspec.Struct, frozen=True):
+    """What one fill lost against its reference price, USD for all its units.
+
+    Attributes
+    ----------
+    spread, slippage, impact : float
+        The first half tick of the adverse distance per unit, the rest of its first tick, and all beyond one
+        tick (thin volume walks the book). A fill better than its reference shows as negative slippage.
+    """
+
+    spread: float
+    slippage: float
+    impact: float
+
+
+class Trade(msgspec.Struct, frozen=True, kw_only=True):
+    """One round trip from flat to flat.
+
+    Attributes
+    ----------
+    trade_id : str
+        Ticker and running number from 1, for example ``"SPY-12"``.
+    ticker : str
+        Symbol without its venue.
+    direction : {"long", "short"}
+    session_date : datetime.date
+        Trading day of the entry.
+    entry_time_ns, exit_time_ns : int
+        First fill that opened and last fill that closed, UTC nanoseconds.
+    entry_price, exit_price : float
+        Volume-weighted over all fills of that side, USD.
+    units : int
+        Units opened in total, unsigned; scale-ins count.
+    duration_bars : int
+        Bars from the entry's bar to the exit's bar; 0 when both are the same.
+    duration_minutes : float
+    gross : float
+        Price difference times units, USD, before commission. Adverse fills are already in the prices.
+    pnl : float
+        `gross` less `commission`, USD.
+    mfe, mae : float
+        Most favourable (>= 0) and most adverse (<= 0) excursion from the entry price, USD for `units`:
+        highs and lows of the bars after the entry's bar up to and including the exit's bar, and the exit
+        price itself. What the exit's bar did after an exit inside of it counts too, because a bar does not
+        tell.
+    commission, spread_cost, slippage_cost, impact_cost : float
+        USD; see `FillCost`. The last three are contained in `gross` already.
+    total_cost_est : float
+        Sum of the four.
+    return_pct : float
+        `pnl` in percent of the entry's notional value.
+    exit_reason : str
+        Reason of the fill that made the position flat; ``"open_at_end"`` for a trade marked at the last
+        close.
+    """
+
+    trade_id: str
+    ticker: str
+    direction: Literal["long", "short"]
+    session_date: dt.date
+    entry_time_ns: int
+    exit_time_ns: int
+    entry_price: float
+    exit_price: float
+    units: int
+    duration_bars: int
+    duration_minutes: float
+    gross: float
+    pnl: float
+    mfe: float
+    mae: float
+    commission: float
+    spread_cost: float
+    slippage_cost: float
+    impact_cost: float
+    total_cost_est: float
+    return_pct: float
+    exit_reason: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the position was still held when the record ended."""
+        return self.exit_reason == OPEN_AT_END
+
+
+def build_trades(record: RunRecord) -> list[Trade]:
+    """Round trips of a run, in order; a position still held at the end comes last, marked at the last close.
+
+    Parameters
+    ----------
+    record : RunRecord
+        A flip must arrive as two fills, one that closes and one that opens.
+
+    Raises
+    ------
+    InputError
+        If a fill has no units, crosses from long to short, or lies before the first bar.
+    """
+    trades: list[Trade] = []
+    trip: list[Fill] = []
+    position = 0
+    for number, fill in enumerate(record.fills, start=1):
+        if fill.units == 0 or position * (position + fill.units) < 0:
+            raise InputError(
+                f"fill {number} of {record.instrument.instrument_id} must trade units and stop at flat "
+                f"before it opens the other side, was {fill.units:+d} on a position of {position:+d}"
+            )
+        trip.append(fill)
+        position += fill.units
+        if position == 0:
+            trades.append(_trade(record, trip, len(trades) + 1))
+            trip = []
+    if trip:
+        trades.append(_trade(record, trip, len(trades) + 1))
+    return trades
+
+
+def fill_cost(record: RunRecord, fill: Fill) -> FillCost:
+    """Adverse distance of a fill from its reference price, split into spread, slippage and impact.
+
+    The reference is the last close at or before a market order's fill; the limit price of a limit order; the
+    trigger of a stop, or the open of the bar that opened beyond the trigger. The simulator charges all of
+    it: the distance is what the account lost against an execution at the reference.
+
+    Raises
+    ------
+    InputError
+        If a market fill lies before the first bar.
+    """
+    adverse_ticks = (fill.price_ticks - _reference_ticks(record, fill)) * (1 if fill.units > 0 else -1)
+    spread = min(max(adverse_ticks, 0), 0.5)
+    impact = float(max(adverse_ticks - 1, 0))
+    usd_per_tick = abs(fill.units) * float(record.instrument.tick_value_usd)
+    return FillCost(
+        spread * usd_per_tick, (adverse_ticks - spread - impact) * usd_per_tick, impact * usd_per_tick
+    )
+
+
+def _reference_ticks(record: RunRecord, fill: Fill) -> int:
+    if fill.kind == "limit":
+        return fill.trigger_ticks
+    bar = _bar_of(record, fill)
+    if fill.kind == "market":
+        return int(record.bars.close[bar])
+    beyond = max if fill.units > 0 else min  # a gap through the trigger fills at the open
+    return int(beyond(fill.trigger_ticks, record.bars.open[bar]))
+
+
+def _bar_of(record: RunRecord, fill: Fill) -> int:
+    ts_ns = record.bars.ts_ns
+    if fill.kind == "market":
+        bar = int(np.searchsorted(ts_ns, fill.ts_ns, side="right")) - 1
+        if bar < 0:
+            raise InputError(f"market fill at {fill.ts_ns} ns must not lie before the record's first bar")
+        return bar
+    # A barrier fills inside the bar that closes next; after the last bar none closes any more.
+    return min(int(np.searchsorted(ts_ns, fill.ts_ns, side="left")), len(ts_ns) - 1)
+
+
+def _trade(record: RunRecord, fills: Sequence[Fill], number: int) -> Trade:
+    side = 1 if fills[0].units > 0 else -1
+    position = sum(fill.units for fill in fills)
+    entries = [(fill.units, fill.price_ticks) for fill in fills if fill.units * side > 0]
+    exits = [(fill.units, fill.price_ticks) for fill in fills if fill.units * side < 0]
+    entry_bar, exit_bar = _bar_of(record, fills[0]), _bar_of(record, fills[-1])
+    exit_time_ns, exit_reason = fills[-1].ts_ns, str(fills[-1].reason)
+    if position:
+        exits.append((-position, int(record.bars.close[-1])))
+        exit_bar, exit_reason = len(record.bars) - 1, OPEN_AT_END
+        exit_time_ns = max(int(record.bars.ts_ns[-1]), exit_time_ns)
+
+    instrument = record.instrument
+    units = abs(sum(signed for signed, _ in entries))
+    entry_price = _average_price(entries, instrument.tick_size)
+    exit_price = _average_price(exits, instrument.tick_size)
+    gross = -sum(signed * ticks for signed, ticks in entries + exits) * instrument.tick_value_usd
+    commission = Decimal(sum(fill.commission_cents for fill in fills)) / 100
+    costs = [fill_cost(record, fill) for fill in fills]
+    spread, slippage, impact = (
+        sum(getattr(cost, kind) for cost in costs) for kind in FillCost.__struct_fields__
+    )
+    mfe, mae = _excursions(record, entry_bar, exit_bar, side * units, entry_price, float(gross))
+    ticker = instrument.instrument_id.rpartition(".")[0]
+    return Trade(
+        trade_id=f"{ticker}-{number}",
+        ticker=ticker,
+        direction="long" if side > 0 else "short",
+        session_date=record.session_date[entry_bar].astype("datetime64[D]").item(),
+        entry_time_ns=fills[0].ts_ns,
+        exit_time_ns=exit_time_ns,
+        entry_price=float(entry_price),
+        exit_price=float(exit_price),
+        units=units,
+        duration_bars=exit_bar - entry_bar,
+        duration_minutes=(exit_time_ns - fills[0].ts_ns) / NS_PER_MINUTE,
+        gross=float(gross),
+        pnl=float(gross - commission),
+        mfe=mfe,
+        mae=mae,
+        commission=float(commission),
+        spread_cost=spread,
+        slippage_cost=slippage,
+        impact_cost=impact,
+        total_cost_est=float(commission) + spread + slippage + impact,
+        return_pct=float(100 * (gross - commission) / (entry_price * units * instrument.multiplier)),
+        exit_reason=exit_reason,
+    )
+
+
+def _average_price(lots: Sequence[tuple[int, int]], tick_size: Decimal) -> Decimal:
+    return sum(signed * ticks for signed, ticks in lots) * tick_size / sum(signed for signed, _ in lots)
+
+
+def _excursions(
+    record: RunRecord, entry_bar: int, exit_bar: int, signed_units: int, entry_price: Decimal, gross: float
+) -> tuple[float, float]:
+    held = slice(entry_bar + 1, exit_bar + 1)
+    highs, lows = record.bars.high[held], record.bars.low[held]
+    marks = [0.0, gross]
+    if len(highs):
+        entry_ticks = float(entry_price / record.instrument.tick_size)
+        usd_per_tick = signed_units * float(record.instrument.tick_value_usd)
+        marks += [usd_per_tick * (float(extreme) - entry_ticks) for extreme in (highs.max(), lows.min())]
+    return max(marks), min(marks)
