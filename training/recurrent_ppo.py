@@ -1,7 +1,7 @@
-"""PPO with an LSTM: sb3-contrib's RecurrentPPO, with the network called once per sequence instead of per step.
+"""PPO with an LSTM: sb3-contrib's RecurrentPPO, the LSTM called once per sequence instead of once per step.
 
-The algorithm, its minibatches and its save format are sb3-contrib's. Only the way a padded batch passes through the
-LSTM differs, so that results agree with the stock class up to float32 rounding.
+The algorithm, its minibatches and its save format are sb3-contrib's. Only the way a padded batch passes
+through the LSTM differs, so that results agree with the stock class up to float32 rounding.
 """
 
 from typing import ClassVar
@@ -17,13 +17,13 @@ LstmState = tuple[torch.Tensor, torch.Tensor]
 class SequenceLstmPolicy(RecurrentActorCriticPolicy):
     """Actor-critic whose LSTM takes a whole padded batch of sequences in one call.
 
-    The rollout buffer cuts its minibatches at every episode start, so only the first element of a sequence can be
-    one: zeroing the initial state there replaces the stock loop over time steps. While acting (one step, no
-    gradient) a fused cell per layer replaces the sequence machinery.
+    The rollout buffer cuts its minibatches at every episode start, so only the first element of a sequence
+    can be one: zeroing the initial state there replaces the stock loop over time steps. While acting (one
+    step, no gradient) a fused cell per layer replaces the sequence machinery.
 
     Notes
     -----
-    A batch that breaks the buffer's contract (an episode start inside a sequence) goes through the stock loop.
+    A batch that breaks the buffer's contract (an episode start inside a sequence) takes the stock loop.
     """
 
     @staticmethod
