@@ -17,8 +17,7 @@ def cache_dir() -> Path:
     Returns
     -------
     Path
-        The folder named by the environment variable ``RL_INTRADAY_CACHE``, else the user's cache folder of the
-        platform.
+        The folder that the environment variable ``RL_INTRADAY_CACHE`` names, else the user's cache folder.
     """
     named = os.environ.get(CACHE_VARIABLE)
     folder = Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("rl-intraday"))

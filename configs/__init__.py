@@ -1,0 +1,9 @@
+"""Configuration schema and the YAML presets that ship with the project."""
+
+from importlib.resources import files
+from pathlib import Path
+
+
+def instruments_path() -> Path:
+    """Path of the instrument table that ships with the project, for `catalogs.instruments.load_table`."""
+    return Path(str(files("configs") / "instruments.yaml"))
