@@ -1,0 +1,142 @@
+"""What a feature is: a function of the current row's scalars and its own state, registered by `feature`.
+
+A kernel never sees a series, so it cannot look ahead; batch and live run the same machine code. Writing one::
+
+    @feature(state=1, warmup=2)
+    def change(s: State, close: float, scale: float = 1.0) -> float:
+        '''Change of the close since the bar before, times ``scale``.'''
+        before, s[0] = s[0], close
+        return (close - before) * scale if before > 0.0 else math.nan
+
+The first argument is the state, arguments without a default are inputs (the name is the default wiring), arguments
+with a default are parameters.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from numba import njit
+
+from catalogs.errors import InputError
+from rl_strategies.features.source import source_hash
+
+Params = Mapping[str, Any]
+Sized = int | Callable[[Params], int]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One registered feature function.
+
+    Attributes
+    ----------
+    kind : str
+        The function's name, by which a specification asks for it.
+    family : str
+        The module's name: ``"technical"``, ``"session"``, …
+    function : callable
+        ``(state, *inputs, *params) -> float or tuple of float``, plain Python.
+    inputs : tuple of str
+        Arguments without a default: columns of the row or outputs of earlier features.
+    params : dict of str to int or float
+        Arguments with a default.
+    outputs : tuple of str
+        Suffixes of the outputs; empty for a single output that bears the feature's own name.
+    """
+
+    kind: str
+    family: str
+    function: Callable[..., Any]
+    inputs: tuple[str, ...]
+    params: dict[str, int | float]
+    outputs: tuple[str, ...]
+    state: Sized
+    warmup: Sized
+
+    def state_size(self, params: Params) -> int:
+        """Float64 cells of state."""
+        return self.state(params) if callable(self.state) else self.state
+
+    def warmup_rows(self, params: Params) -> int:
+        """Rows until the output is finite and no longer depends on where the kernel was started."""
+        return self.warmup(params) if callable(self.warmup) else self.warmup
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring."""
+        return inspect.getdoc(self.function).splitlines()[0]  # type: ignore[union-attr]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the function and everything of its own that it calls; comments and docstrings do not count."""
+        return source_hash(self.function)
+
+    @cached_property
+    def compiled(self) -> Any:
+        """The function for use inside compiled code; wrappers for Python callers would only cost compile time."""
+        return njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(self.function)
+
+
+REGISTRY: dict[str, Kernel] = {}
+
+
+def feature[F: Callable[..., Any]](
+    *, outputs: tuple[str, ...] = (), state: Sized = 0, warmup: Sized = 1
+) -> Callable[[F], F]:
+    """Register a kernel under its function's name.
+
+    Parameters
+    ----------
+    outputs : tuple of str
+        Suffixes, for kernels that return a tuple.
+    state : int or callable
+        Float64 cells of state, all zero before the first row; a callable is given the parameters by name.
+    warmup : int or callable
+        Rows until the output is finite and the same bits whatever row the kernel was started on.
+
+    Raises
+    ------
+    InputError
+        When the name is taken, the docstring is missing, or a default is neither int nor float.
+    """
+
+    def register(function: F) -> F:
+        kernel = _kernel(function, outputs, state, warmup)
+        known = REGISTRY.get(kernel.kind)
+        if known is not None and known.function.__module__ != function.__module__:
+            where = known.function.__module__
+            raise InputError(f"feature kernel {kernel.kind!r}: names must be unique, this one was taken by {where}")
+        REGISTRY[kernel.kind] = kernel
+        return function
+
+    return register
+
+
+def find_kernel(kind: str) -> Kernel:
+    """The registered kernel of that name.
+
+    Raises
+    ------
+    InputError
+        When there is none.
+    """
+    if kind not in REGISTRY:
+        raise InputError(f"feature kind must be one of {', '.join(sorted(REGISTRY))}; was {kind!r}")
+    return REGISTRY[kind]
+
+
+def _kernel(function: Callable[..., Any], outputs: tuple[str, ...], state: Sized, warmup: Sized) -> Kernel:
+    kind = function.__name__
+    if not inspect.getdoc(function):
+        raise InputError(f"feature kernel {kind!r}: the first line of its docstring must say what it is; was missing")
+    arguments = list(inspect.signature(function).parameters.values())
+    inputs = tuple(a.name for a in arguments[1:] if a.default is a.empty)
+    params = {a.name: a.default for a in arguments[1:] if a.default is not a.empty}
+    for name, default in params.items():
+        if type(default) not in (int, float):
+            raise InputError(f"feature kernel {kind!r}: default of {name!r} must be int or float, was {default!r}")
+    family = function.__module__.rpartition(".")[2]
+    return Kernel(kind, family, function, inputs, params, outputs, state, warmup)

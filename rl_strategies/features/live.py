@@ -1,0 +1,58 @@
+"""A plan running bar by bar, with its state in hand."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from catalogs.errors import InputError
+from rl_strategies.features.glue import Loop, Matrix
+
+
+class LiveFeatures:
+    """Features of one stream of bars, made by `FeaturePlan.live`.
+
+    `push` runs the machine code of `FeaturePlan.batch` on one row: the same bits for the same rows.
+    """
+
+    def __init__(self, loop: Loop, state_size: int, columns: int, outputs: int) -> None:
+        self._loop = loop
+        self._state = np.zeros(state_size)
+        self._row = np.empty((1, columns))
+        self._out = np.empty((1, outputs))
+
+    def push(self, row: Matrix | Sequence[float]) -> Matrix:
+        """Take the next row and compute every output.
+
+        Parameters
+        ----------
+        row : float64[k]
+            The plan's columns for the bar that just closed.
+
+        Returns
+        -------
+        float64[m]
+            A view that the next push overwrites: copy what has to last.
+        """
+        self._row[0] = row
+        self._loop(self._row, self._state, self._out)
+        return self._out[0]
+
+    def snapshot(self) -> Matrix:
+        """Copy of the state, float64[state_size], to go on from later with `restore`."""
+        return self._state.copy()
+
+    def restore(self, state: Matrix) -> None:
+        """Go on from a snapshot of the same plan.
+
+        Raises
+        ------
+        InputError
+            When its size is not the plan's.
+        """
+        if state.shape != self._state.shape:
+            raise InputError(f"feature state must have {self._state.size} cells; was {state.shape}")
+        self._state[:] = state
+
+    def reset(self) -> None:
+        """Forget every row."""
+        self._state[:] = 0.0

@@ -1,0 +1,174 @@
+"""A list of features made into one function of a row: wired, checked, hashed.
+
+The plan is what a trained policy carries with it: the same plan computes the training matrix in one call and, bar by
+bar, the live observation, bit for bit.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+
+from catalogs.errors import InputError
+from rl_strategies.features.glue import Loop, Matrix, compiled, loop_source
+from rl_strategies.features.kernel import Kernel, find_kernel
+from rl_strategies.features.live import LiveFeatures
+from rl_strategies.features.rows import COLUMNS
+from rl_strategies.features.spec import FeatureSpec, PlanSpec
+from rl_strategies.features.wiring import wire
+
+class FeaturePlan:
+    """Features computed together, row by row.
+
+    Parameters
+    ----------
+    specs : sequence of FeatureSpec
+        In order: a feature may read the outputs of earlier ones.
+    columns : sequence of str
+        What a row holds.
+    left_out : sequence of (name, reason)
+        Features that the data could not give, for reports.
+
+    Attributes
+    ----------
+    outputs : tuple of str
+        Observed outputs first, then the unobserved ones.
+    observed : int
+        Number of observed outputs.
+    warmup : int
+        Rows until every output is finite and does not depend on the row that the plan was started on.
+    state_size : int
+        Float64 cells that a running plan carries from row to row.
+    hash : str
+        SHA-256 over everything that shapes the numbers.
+    needs : dict of str to frozenset of str
+        For each feature the columns that it reads, directly or through earlier features.
+
+    Raises
+    ------
+    InputError
+        When a kind, parameter or input is unknown, or a name is taken twice.
+
+    Notes
+    -----
+    A row whose input is not finite gives NaN and leaves the feature's state untouched; filling and masking belong to
+    whoever normalises.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plan = FeaturePlan([FeatureSpec("log_return", "return_1")], columns=("close",))
+    >>> plan.batch(np.array([[100.0], [101.0]])).round(4).tolist()
+    [[nan], [0.01]]
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[FeatureSpec],
+        columns: Sequence[str] = COLUMNS,
+        left_out: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        if not specs:
+            raise InputError("a feature plan must have at least one feature; was empty")
+        self.specs, self.columns, self.left_out = tuple(specs), tuple(columns), tuple(left_out)
+        wiring = wire(self.specs, self.columns)
+        self.outputs, self.observed = wiring.outputs, wiring.observed
+        self.warmup, self.state_size, self.needs = wiring.warmup, wiring.state_size, wiring.needs
+        self.kernels: tuple[Kernel, ...] = tuple({step.kernel.kind: step.kernel for step in wiring.steps}.values())
+        self.source = loop_source(wiring.steps, len(self.columns))
+        hashes = {kernel.kind: kernel.hash for kernel in self.kernels}
+        identity = [self.columns, self.outputs, self.observed, self.source, hashes]
+        self.hash = hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()
+
+    @cached_property
+    def loop(self) -> Loop:
+        """Compiled ``loop(rows, state, out)`` behind `batch` and `live`; seconds at first use, then from disk."""
+        return compiled(self.source, self.kernels)
+
+    def index(self, name: str) -> int:
+        """Column of an output in the output matrix.
+
+        Raises
+        ------
+        InputError
+            When the plan has no such output.
+        """
+        if name not in self.outputs:
+            raise InputError(f"feature output must be one of {', '.join(self.outputs)}; was {name!r}")
+        return self.outputs.index(name)
+
+    def batch(self, rows: Matrix, state: Matrix | None = None) -> Matrix:
+        """Compute every output for many rows.
+
+        Parameters
+        ----------
+        rows : float64[n, len(columns)]
+            Ascending in time; left untouched.
+        state : float64[state_size], optional
+            State to go on from, advanced in place; a fresh one by default.
+
+        Returns
+        -------
+        float64[n, len(outputs)]
+
+        Raises
+        ------
+        InputError
+            When a shape is not the plan's.
+        """
+        if rows.ndim != 2 or rows.shape[1] != len(self.columns):
+            raise InputError(f"feature rows must have {len(self.columns)} columns; their shape was {rows.shape}")
+        if state is None:
+            state = np.zeros(self.state_size)
+        elif state.shape != (self.state_size,) or state.dtype != np.float64:
+            raise InputError(
+                f"feature state must be {self.state_size} float64 cells; was {state.dtype} of shape {state.shape}"
+            )
+        out = np.empty((len(rows), len(self.outputs)))
+        self.loop(np.require(rows, np.float64, ["C", "W"]), state, out)
+        return out
+
+    def live(self) -> LiveFeatures:
+        """The plan running bar by bar, from a fresh state."""
+        return LiveFeatures(self.loop, self.state_size, len(self.columns), len(self.outputs))
+
+    def to_spec(self) -> dict[str, Any]:
+        """Plain data (JSON) from which `from_spec` builds the same plan."""
+        hashes = {kernel.kind: kernel.hash for kernel in self.kernels}
+        spec = PlanSpec(
+            self.columns, self.specs, self.outputs, self.observed, self.warmup, hashes, self.hash, self.left_out
+        )
+        return msgspec.to_builtins(spec)
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any]) -> Self:
+        """Build a stored plan again.
+
+        Parameters
+        ----------
+        spec : dict
+            From `to_spec`, possibly through JSON.
+
+        Raises
+        ------
+        InputError
+            When it is no such thing, or when a kernel's code or the plan as a whole would give other numbers.
+        """
+        try:
+            stored = msgspec.convert(spec, PlanSpec)
+        except msgspec.ValidationError as error:
+            raise InputError(f"a stored feature plan must be what `to_spec` gave: {error}") from error
+        for kind, stored_hash in stored.kernels.items():
+            now = find_kernel(kind).hash
+            if now != stored_hash:
+                raise InputError(
+                    f"feature kernel {kind!r}: its code must be what the plan was stored with "
+                    f"({stored_hash[:12]}); was {now[:12]}"
+                )
+        plan = cls(stored.features, stored.columns, stored.left_out)
+        if plan.hash != stored.hash:
+            raise InputError(f"feature plan must hash to the stored {stored.hash[:12]}; was {plan.hash[:12]}")
+        return plan

@@ -1,0 +1,134 @@
+"""The building blocks of feature kernels: ring buffers, exponential averages, guarded ratios.
+
+Each works on a slice of the kernel's own float64 state and is plain Python that numba compiles inside a kernel.
+A zeroed state is the state before the first value, so resetting is zeroing. Window sums are re-summed from the
+oldest value to the newest at every row: nothing drifts, and a fresh start gives the same bits once the window is
+full.
+"""
+
+import math
+
+import numpy as np
+from numba.extending import register_jitable
+from numpy.typing import NDArray
+
+State = NDArray[np.float64]
+
+# A seed's error is forgotten to the last bit when it has decayed by e**-FORGETTING: 36.8 brings it down to one unit
+# in the last place, the rest lets two roundings that still differ by one unit meet.
+FORGETTING = 56.0
+
+
+def memory_rows(alpha: float) -> int:
+    """Rows after which an exponential average no longer depends on how it was started.
+
+    Parameters
+    ----------
+    alpha : float
+        Weight of the newest value, between 0 and 1: ``2 / (n + 1)`` for an EMA, ``1 / n`` for Wilder's average.
+
+    Returns
+    -------
+    int
+        Two averages started on different rows agree bit for bit after that many rows of moving prices.
+
+    Examples
+    --------
+    >>> memory_rows(2 / (12 + 1))
+    336
+    """
+    return 1 if alpha >= 1.0 else math.ceil(FORGETTING / -math.log(1.0 - alpha))
+
+
+def ring_size(n: int) -> int:
+    """State cells that a ring of the last ``n`` values takes: count, position, values."""
+    return n + 2
+
+
+@register_jitable
+def ring_push(s: State, n: int, x: float) -> bool:
+    """Put ``x`` into the ring ``s`` of ``ring_size(n)`` cells; True once it holds ``n`` values."""
+    position = int(s[1])
+    s[2 + position] = x
+    s[1] = position + 1 if position + 1 < n else 0
+    if s[0] < n:
+        s[0] += 1.0
+    return s[0] >= n
+
+
+@register_jitable
+def ring_oldest(s: State) -> float:
+    """Value that the next push overwrites: with ``n`` values pushed, the one ``n`` rows ago."""
+    return s[2 + int(s[1])]
+
+
+@register_jitable
+def ring_mean(s: State, n: int) -> float:
+    """Mean of a full ring, summed from the oldest value to the newest."""
+    position = int(s[1])
+    total = 0.0
+    for i in range(position, n):
+        total += s[2 + i]
+    for i in range(position):
+        total += s[2 + i]
+    return total / n
+
+
+@register_jitable
+def ring_std(s: State, n: int, mean: float) -> float:
+    """Population standard deviation of a full ring around ``mean`` (two passes: no cancellation)."""
+    position = int(s[1])
+    total = 0.0
+    for i in range(position, n):
+        d = s[2 + i] - mean
+        total += d * d
+    for i in range(position):
+        d = s[2 + i] - mean
+        total += d * d
+    return math.sqrt(total / n)
+
+
+@register_jitable
+def ema_push(s: State, n: int, x: float) -> float:
+    """Exponential average with weight ``2 / (n + 1)``, seeded with the mean of the first ``n`` values as TA-Lib does.
+
+    ``s`` is two cells, count and value; NaN until ``n`` values were pushed.
+    """
+    s[0] += 1.0
+    if s[0] > n:
+        s[1] = (x - s[1]) * (2.0 / (n + 1)) + s[1]
+        return s[1]
+    s[1] += x
+    if s[0] < n:
+        return math.nan
+    s[1] = s[1] / n
+    return s[1]
+
+
+@register_jitable
+def wilder_push(s: State, n: int, x: float) -> float:
+    """Wilder's average (weight ``1 / n``), seeded with the mean of the first ``n`` values as TA-Lib does.
+
+    ``s`` is two cells, count and value; NaN until ``n`` values were pushed.
+    """
+    s[0] += 1.0
+    if s[0] > n:
+        s[1] = (s[1] * (n - 1) + x) / n
+        return s[1]
+    s[1] += x
+    if s[0] < n:
+        return math.nan
+    s[1] = s[1] / n
+    return s[1]
+
+
+@register_jitable
+def log_ratio(a: float, b: float) -> float:
+    """``ln(a / b)``; NaN unless both are positive."""
+    return math.log(a / b) if a > 0.0 and b > 0.0 else math.nan
+
+
+@register_jitable
+def safe_ratio(a: float, b: float) -> float:
+    """``a / b``; NaN where ``b`` is zero, the same in Python and compiled."""
+    return a / b if b != 0.0 else math.nan

@@ -1,0 +1,78 @@
+"""The hash of a function's meaning: its own code and that of everything that it calls.
+
+Numba's cache looks at one file's date alone, and a trained policy must refuse a feature whose code changed; both
+need to know when a function, or a callee in another file, is no longer the same.
+"""
+
+import ast
+import hashlib
+import inspect
+import textwrap
+from collections.abc import Callable
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+from catalogs.errors import InputError
+
+_PURE_MODULES = ("math", "numpy")
+
+
+def source_hash(function: Callable[..., Any]) -> str:
+    """SHA-256 over the code of ``function`` and, recursively, of the functions and constants that it uses.
+
+    Comments, docstrings and formatting do not count, nor do the decorators of ``function`` itself; those of the
+    functions that it calls do, for ``njit(fastmath=True)`` changes numbers.
+
+    Parameters
+    ----------
+    function : callable
+        A Python function whose source is in a file.
+
+    Raises
+    ------
+    InputError
+        When the source cannot be read, or when the function uses something whose code cannot be followed.
+    """
+    parts = [_code(function, decorators=False)]
+    pending, seen = [function], {function}
+    while pending:
+        user = pending.pop()
+        for name, value in _uses(user).items():
+            if not isinstance(value, FunctionType):
+                parts.append(f"{user.__qualname__}: {name} = {value!r}")
+            elif value not in seen:
+                seen.add(value)
+                pending.append(value)
+                parts.append(_code(value, decorators=True))
+    return hashlib.sha256("\0".join(sorted(parts)).encode()).hexdigest()
+
+
+def _uses(function: Callable[..., Any]) -> dict[str, Any]:
+    variables = inspect.getclosurevars(function)
+    uses: dict[str, Any] = {}
+    for name, value in {**variables.globals, **variables.nonlocals}.items():
+        if isinstance(value, ModuleType) and value.__name__ in _PURE_MODULES:
+            continue
+        plain = getattr(value, "py_func", value)  # the function inside a numba dispatcher
+        if not isinstance(plain, FunctionType | BuiltinFunctionType | int | float | str):
+            raise InputError(
+                f"feature code {function.__qualname__!r} may use functions, numbers, math and numpy alone; "
+                f"{name!r} was a {type(value).__name__}"
+            )
+        uses[name] = plain
+    return uses
+
+
+def _code(function: Callable[..., Any], *, decorators: bool) -> str:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except OSError as error:
+        raise InputError(f"feature code {function.__qualname__!r} must be in a file: {error}") from error
+    definition = tree.body[0]
+    if not isinstance(definition, ast.FunctionDef):
+        raise InputError(f"feature code must be a function made by def; was {function.__qualname__!r}")
+    if not decorators:
+        definition.decorator_list = []
+    if ast.get_docstring(definition) is not None:
+        definition.body = definition.body[1:] or [ast.Pass()]
+    return ast.unparse(definition)
