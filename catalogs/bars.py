@@ -7,13 +7,14 @@ as a float is made by `price_from_ticks` alone, which repeats NautilusTrader's o
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from catalogs.compiled import kernel
 
 FIXED_SCALAR = 1e16  # NautilusTrader stores prices as integers of 1e-16 (high-precision build)
 
 
-@njit(cache=True)
+@kernel
 def price_from_ticks(ticks, tick_raw):  # type: ignore[no-untyped-def]
     """Price of an integer number of ticks, bit for bit as ``nautilus_trader`` ``Price.as_double()`` gives it.
 

@@ -4,7 +4,7 @@ Simulator, engine and live session fill the same record, so one report and one c
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,17 @@ from catalogs.instruments import InstrumentSpec
 
 OrderKind = Literal["market", "stop", "limit"]
 FillReason = Literal[
-    "entry", "signal", "reverse", "stop_loss", "take_profit", "time_limit", "end_of_session", "protection_lost"
+    "entry",
+    "signal",
+    "reverse",
+    "stop_loss",
+    "take_profit",
+    "time_limit",
+    "end_of_session",
+    "protection_lost",
 ]
+ORDER_KINDS: tuple[OrderKind, ...] = get_args(OrderKind)
+FILL_REASONS: tuple[FillReason, ...] = get_args(FillReason)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,44 @@
+"""The one way this project compiles a kernel: strict IEEE arithmetic, cached on disk, never stale.
+
+Numba's own cache looks at the file of the function alone: a kernel whose *callee* changed in another file would go
+on running the old machine code. So the cache folder carries a hash of every source file that holds kernels.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import njit
+
+from catalogs.cache import cache_dir
+
+_PACKAGES = ("catalogs", "rl_strategies", "training")
+
+
+@functools.cache
+def kernel_cache_dir() -> Path:
+    """Folder of compiled kernels for exactly these sources."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    root = Path(__file__).resolve().parents[1]
+    for package in _PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            source = path.read_bytes()
+            if b"catalogs.compiled" in source:
+                digest.update(source)
+    return cache_dir() / "kernels" / digest.hexdigest()[:16]
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile ``function`` with numba: no fast-math, division by zero gives inf or NaN as NumPy does, GIL released.
+
+    With ``NUMBA_DISABLE_JIT=1`` the plain Python function runs and gives the same bits.
+    """
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(kernel_cache_dir())
+    try:
+        return njit(cache=True, error_model="numpy", nogil=True)(function)
+    finally:
+        numba.config.CACHE_DIR = before

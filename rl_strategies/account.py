@@ -1,0 +1,111 @@
+"""Money: what a fill realises, and the account's path rebuilt from fills.
+
+Cash is integer cents. The path is rebuilt from fills alone, whoever made them, and must end at the balance that the
+engine or broker reports: a difference is an error, never rounded away.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalogs.bars import BarSeries, price_from_ticks
+from catalogs.compiled import kernel
+from catalogs.instruments import InstrumentSpec
+from rl_strategies.position import POSITION, apply_fill
+from rl_strategies.telemetry import Fill, RunRecord
+
+
+@kernel
+def money_cents(usd):  # type: ignore[no-untyped-def]
+    """USD to cents, half away from zero, as NautilusTrader's ``Money`` rounds."""
+    scaled = abs(usd * 100.0)
+    cents = np.int64(np.floor(scaled))
+    if scaled - cents >= 0.5:
+        cents += 1
+    return cents if usd >= 0.0 else -cents
+
+
+@kernel
+def realized_cents(held, average_price, units, price, multiplier):  # type: ignore[no-untyped-def]
+    """Cents that a fill of signed ``units`` at ``price`` realises on ``held`` units; 0 where it adds to them.
+
+    The order of the multiplications is NautilusTrader's (``Position._calculate_pnl``), so the last bit agrees.
+    """
+    if held == 0 or (held > 0) == (units > 0):
+        return np.int64(0)
+    points = price - average_price if held > 0 else average_price - price
+    return money_cents(float(min(abs(units), abs(held))) * multiplier * points)
+
+
+class Account:
+    """Cash and one position, moved by fills.
+
+    Parameters
+    ----------
+    instrument : InstrumentSpec
+    starting_cents : int
+    """
+
+    def __init__(self, instrument: InstrumentSpec, starting_cents: int) -> None:
+        self._tick_raw = instrument.tick_raw
+        self._multiplier = float(instrument.multiplier)
+        self._position = np.zeros(1, POSITION)[0]
+        self.balance_cents = starting_cents
+
+    @property
+    def units(self) -> int:
+        """Signed units held."""
+        return int(self._position.units)
+
+    def apply(self, fill: Fill) -> None:
+        """Realise, charge and change the position."""
+        price = price_from_ticks(fill.price_ticks, self._tick_raw)
+        position = self._position
+        realized = realized_cents(position.units, position.average_price, fill.units, price, self._multiplier)
+        self.balance_cents += int(realized) - fill.commission_cents
+        apply_fill(position, fill.units, price)
+
+    def equity_usd(self, close_ticks: int) -> float:
+        """Cash plus the position marked at ``close_ticks``."""
+        equity = self.balance_cents / 100.0
+        if self._position.units != 0:
+            price = price_from_ticks(close_ticks, self._tick_raw)
+            equity += self._position.units * (price - self._position.average_price) * self._multiplier
+        return float(equity)
+
+
+def build_record(
+    instrument: InstrumentSpec,
+    bars: BarSeries,
+    session_date: NDArray[np.datetime64],
+    fills: Iterable[Fill],
+    starting_cents: int,
+    refusals: dict[str, int],
+) -> RunRecord:
+    """Account path over ``bars`` from the fills of the same window.
+
+    A fill belongs to the first bar that closes at or after it; one after the last bar belongs to the last bar.
+
+    Raises
+    ------
+    ValueError
+        If a fill lies before the window.
+    """
+    account = Account(instrument, starting_cents)
+    equity = np.empty(len(bars))
+    units = np.empty(len(bars), np.int64)
+    fills = tuple(fills)
+    rows = np.minimum(np.searchsorted(bars.ts_ns, [fill.ts_ns for fill in fills]), len(bars) - 1)
+    if fills and fills[0].ts_ns < bars.ts_ns[0]:
+        raise ValueError(f"a fill at {fills[0].ts_ns} lies before the window's first bar {bars.ts_ns[0]}")
+    done = 0
+    for row in range(len(bars)):
+        while done < len(fills) and rows[done] == row:
+            account.apply(fills[done])
+            done += 1
+        equity[row] = account.equity_usd(int(bars.close[row]))
+        units[row] = account.units
+    return RunRecord(
+        instrument, bars, session_date, equity, units, fills, starting_cents / 100.0, dict(refusals)
+    )

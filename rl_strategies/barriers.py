@@ -1,0 +1,86 @@
+"""Barriers around an entry: stop loss and take profit at the broker, time limit in the strategy.
+
+Both prices are laid from the entry's fill price, when that fill arrives: a barrier laid from an earlier price can
+already be through.
+"""
+
+import math
+from typing import Literal
+
+import msgspec
+
+from catalogs.compiled import kernel
+
+UNITS = ("ticks", "atr", "percent")
+_TICKS, _ATR, _PERCENT = range(3)
+
+
+class Distance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far a barrier lies from the entry.
+
+    Attributes
+    ----------
+    value : float
+        Above zero.
+    unit : {"ticks", "atr", "percent"}
+        ``atr``: multiples of the average true range at the decision; ``percent``: of the entry price (1.0 is 1 %).
+    """
+
+    value: float
+    unit: Literal["ticks", "atr", "percent"]
+
+    def __post_init__(self) -> None:
+        if not (self.value > 0 and math.isfinite(self.value)):
+            raise ValueError(f"a barrier's distance must be above zero, was {self.value}")
+
+
+class BarrierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Barriers of every entry; None leaves one out.
+
+    Attributes
+    ----------
+    stop_loss, take_profit : Distance or None
+    time_limit_bars : int
+        Bars after which the position is closed; 0 for no limit.
+    """
+
+    stop_loss: Distance | None = Distance(3.0, "atr")
+    take_profit: Distance | None = Distance(4.0, "atr")
+    time_limit_bars: int = 60
+
+    def __post_init__(self) -> None:
+        if self.time_limit_bars < 0:
+            raise ValueError(f"time_limit_bars must not be negative, was {self.time_limit_bars}")
+
+
+def unit_code(distance: Distance | None) -> int:
+    """Integer for `barrier_ticks`; -1 where there is no barrier."""
+    return -1 if distance is None else UNITS.index(distance.unit)
+
+
+@kernel
+def barrier_ticks(unit, value, direction, fill_ticks, tick_size, atr):  # type: ignore[no-untyped-def]
+    """Price of a barrier in ticks, at least one tick away from the fill and from zero; 0 where there is none.
+
+    Parameters
+    ----------
+    unit : int
+        `unit_code` of its distance.
+    value : float
+        The distance in that unit.
+    direction : int
+        1 above the fill, -1 below.
+    fill_ticks : int
+        Fill price of the entry in ticks.
+    tick_size, atr : float
+        In price units.
+    """
+    if unit < 0:
+        return 0
+    if unit == _TICKS:
+        distance = value
+    elif unit == _ATR:
+        distance = value * atr / tick_size
+    else:
+        distance = value / 100.0 * fill_ticks
+    return max(1, fill_ticks + direction * max(1, int(math.floor(distance + 0.5))))
