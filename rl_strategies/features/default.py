@@ -8,19 +8,19 @@ from rl_strategies.features.spec import FeatureSpec
 
 DEFAULT_SPECS = (
     *(FeatureSpec("log_return", f"return_{n}", {"n": n}) for n in (1, 5, 15, 60)),
-    FeatureSpec("sma_distance", "sma_20", {"n": 20}),
-    FeatureSpec("ema_distance", "ema_12", {"n": 12}),
-    FeatureSpec("ema_distance", "ema_50", {"n": 50}),
+    FeatureSpec("sma_distance", "sma_20_distance", {"n": 20}),
+    FeatureSpec("ema_distance", "ema_12_distance", {"n": 12}),
+    FeatureSpec("ema_distance", "ema_50_distance", {"n": 50}),
     FeatureSpec("rsi", "rsi_14", {"n": 14}),
     FeatureSpec("atr", "atr_14", {"n": 14}, observe=False),
     FeatureSpec("ratio", "atr_14_over_close", inputs={"numerator": "atr_14", "denominator": "close"}),
     FeatureSpec("macd", "macd"),
     FeatureSpec("bollinger", "bollinger"),
     FeatureSpec("realised_volatility", "volatility_30", {"n": 30}),
-    FeatureSpec("vwap_distance", "vwap", reset="session"),
+    FeatureSpec("vwap_distance", "vwap_distance", reset="session"),
     FeatureSpec("time_of_day", "time_of_day"),
     FeatureSpec("day_of_week", "day_of_week"),
-    FeatureSpec("session_clock", "session"),
+    FeatureSpec("session_clock", "session_clock"),
     FeatureSpec("regular_hours", "regular_hours"),
 )
 
@@ -28,10 +28,10 @@ DEFAULT_SPECS = (
 def default_plan(*, volume_known: bool, extended_hours: bool) -> FeaturePlan:
     """The default features, less what the data cannot give.
 
-    Log returns over 1, 5, 15 and 60 bars; distances to SMA(20), EMA(12) and EMA(50); RSI(14); ATR(14) over the close;
-    MACD(12, 26, 9) over the close; Bollinger %b and bandwidth(20, 2); realised volatility(30); distance to the
-    session's VWAP; time of day, weekday, time since the open and to the close; whether in regular hours. ``atr_14``
-    in price units is computed but not observed: sizing and barriers use it.
+    Log returns over 1, 5, 15 and 60 bars; distances to SMA(20), EMA(12) and EMA(50); RSI(14); ATR(14) over
+    the close; MACD(12, 26, 9) over the close; Bollinger %b and bandwidth(20, 2); realised volatility(30);
+    distance to the session's VWAP; time of day, weekday, time since the open and to the close; whether in
+    regular hours. ``atr_14`` in price units is computed but not observed: sizing and barriers use it.
 
     Parameters
     ----------
@@ -48,13 +48,12 @@ def default_plan(*, volume_known: bool, extended_hours: bool) -> FeaturePlan:
     Examples
     --------
     >>> default_plan(volume_known=False, extended_hours=True).left_out
-    (('vwap', 'the volume of these bars is not known'),)
+    (('vwap_distance', 'the volume of these bars is not known'),)
     """
     reasons = _missing(volume_known=volume_known, extended_hours=extended_hours)
     needs = FeaturePlan(DEFAULT_SPECS).needs
-    left_out = [(s.name, why) for s in DEFAULT_SPECS for column, why in reasons.items() if column in needs[s.name]]
-    absent = {name for name, _ in left_out}
-    return FeaturePlan([spec for spec in DEFAULT_SPECS if spec.name not in absent], left_out=left_out)
+    left_out = {name: reasons[column] for name, needed in needs.items() for column in needed & reasons.keys()}
+    return FeaturePlan([s for s in DEFAULT_SPECS if s.name not in left_out], left_out=left_out.items())
 
 
 def build_plan(specs: Sequence[FeatureSpec], *, volume_known: bool, extended_hours: bool) -> FeaturePlan:

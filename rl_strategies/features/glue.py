@@ -1,13 +1,14 @@
 """One loop over rows that calls every kernel of a plan: written out as Python, compiled once, kept on disk.
 
-The text lies in the cache folder under a name that is the hash of all that went into the machine code, because
-numba's own cache would not notice a changed kernel. It is always executed from memory, never read back.
+The text lies in the cache folder under a name that is the hash of all that went into the machine code,
+because numba's own cache would not notice a changed kernel. It is executed from memory, never read back.
 """
 
+import functools
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
@@ -23,8 +24,8 @@ from catalogs.cache import cache_dir, written_aside
 from catalogs.errors import InputError
 from rl_strategies.features.kernel import Kernel
 
-Matrix = NDArray[np.float64]
-Loop = Callable[[Matrix, Matrix, Matrix], None]
+Floats = NDArray[np.float64]
+Loop = Callable[[Floats, Floats, Floats], None]
 SIGNATURE = "(float64[:, ::1], float64[::1], float64[:, ::1])"
 
 
@@ -78,12 +79,13 @@ def loop_source(steps: Sequence[Step], columns: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def interpreted(source: str, kernels: Iterable[Kernel]) -> Loop:
+def interpreted(source: str, kernels: tuple[Kernel, ...]) -> Loop:
     """The loop as plain Python: slow, and the reference that the compiled one must equal bit for bit."""
     return _execute(source, "<features>", {f"kernel_{k.kind}": k.function for k in kernels})
 
 
-def compiled(source: str, kernels: Iterable[Kernel]) -> Loop:
+@functools.cache
+def compiled(source: str, kernels: tuple[Kernel, ...]) -> Loop:
     """The loop as machine code, from the cache folder if it was compiled there before.
 
     With ``NUMBA_DISABLE_JIT=1`` it is the interpreted one.
@@ -93,7 +95,6 @@ def compiled(source: str, kernels: Iterable[Kernel]) -> Loop:
     InputError
         When numba cannot compile a kernel: the line says why.
     """
-    kernels = tuple(kernels)
     if numba.config.DISABLE_JIT:
         return interpreted(source, kernels)
     path = _kept(source, kernels)
@@ -114,7 +115,7 @@ def _kept(source: str, kernels: tuple[Kernel, ...]) -> Path:
     if not path.exists():
         with written_aside(path) as aside:
             aside.write_text(source, encoding="utf-8")
-            os.utime(aside, (0, 0))  # numba's cache goes by the date: processes that race here must agree on it
+            os.utime(aside, (0, 0))  # processes that race here must agree: numba's cache goes by the date
     return path
 
 
@@ -128,26 +129,28 @@ def _execute(source: str, filename: str, kernels: dict[str, Any]) -> Loop:
 
 
 def _step_lines(step: Step) -> list[str]:
-    own = step.start
-    lines = [f"# {step.kernel.kind}"]
-    if step.reset is not None:
-        own += 1
-        lines += [
-            f"if isfinite({step.reset}) and state[{step.start}] != {step.reset}:",
-            f"    state[{step.start}:{step.stop}] = 0.0",
-            f"    state[{step.start}] = {step.reset}",
-        ]
+    own = step.start + (step.reset is not None)
     arguments = ", ".join([f"state[{own}:{step.stop}]", *step.reads, *map(repr, step.params)])
-    known = " and ".join(f"isfinite({register})" for register in _guards(step))
-    lines += [
-        f"if {known}:",
+    return [
+        f"# {step.kernel.kind}",
+        f"if {' and '.join(f'isfinite({register})' for register in _guards(step)) or 'True'}:",
+        *_reset_lines(step),
         f"    {', '.join(step.writes)} = kernel_{step.kernel.kind}({arguments})",
         "else:",
         *(f"    {register} = nan" for register in step.writes),
+        *(f"out[i, {j}] = {register}" for j, register in zip(step.places, step.writes, strict=True)),
     ]
-    return lines + [f"out[i, {j}] = {r}" for j, r in zip(step.places, step.writes, strict=True)]
 
 
 def _guards(step: Step) -> list[str]:
-    guards = [*step.reads, step.reset] if step.reset is not None else list(step.reads)
-    return list(dict.fromkeys(guards)) or ["True"]
+    return list(dict.fromkeys((*step.reads, step.reset) if step.reset is not None else step.reads))
+
+
+def _reset_lines(step: Step) -> list[str]:
+    if step.reset is None:
+        return []
+    return [
+        f"    if state[{step.start}] != {step.reset}:",
+        f"        state[{step.start}:{step.stop}] = 0.0",
+        f"        state[{step.start}] = {step.reset}",
+    ]

@@ -8,8 +8,8 @@ A kernel never sees a series, so it cannot look ahead; batch and live run the sa
         before, s[0] = s[0], close
         return (close - before) * scale if before > 0.0 else math.nan
 
-The first argument is the state, arguments without a default are inputs (the name is the default wiring), arguments
-with a default are parameters.
+The first argument is the state. Arguments without a default are inputs, read from the column of that name
+unless wired elsewhere; arguments with a default are parameters.
 """
 
 import inspect
@@ -27,7 +27,7 @@ Params = Mapping[str, Any]
 Sized = int | Callable[[Params], int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """One registered feature function.
 
@@ -45,6 +45,8 @@ class Kernel:
         Arguments with a default.
     outputs : tuple of str
         Suffixes of the outputs; empty for a single output that bears the feature's own name.
+    state, warmup : int or callable
+        What `state_size` and `warmup_rows` give.
     """
 
     kind: str
@@ -71,12 +73,13 @@ class Kernel:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over the function and everything of its own that it calls; comments and docstrings do not count."""
+        """Hash of the function's code and of all that it calls (`source_hash`)."""
         return source_hash(self.function)
 
     @cached_property
     def compiled(self) -> Any:
-        """The function for use inside compiled code; wrappers for Python callers would only cost compile time."""
+        """The function for use inside compiled code."""
+        # Wrappers for callers in Python would double the time to compile.
         return njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(self.function)
 
 
@@ -108,7 +111,7 @@ def feature[F: Callable[..., Any]](
         known = REGISTRY.get(kernel.kind)
         if known is not None and known.function.__module__ != function.__module__:
             where = known.function.__module__
-            raise InputError(f"feature kernel {kernel.kind!r}: names must be unique, this one was taken by {where}")
+            raise InputError(f"feature kernel names must be unique; {kernel.kind!r} was taken by {where}")
         REGISTRY[kernel.kind] = kernel
         return function
 
@@ -131,12 +134,12 @@ def find_kernel(kind: str) -> Kernel:
 def _kernel(function: Callable[..., Any], outputs: tuple[str, ...], state: Sized, warmup: Sized) -> Kernel:
     kind = function.__name__
     if not inspect.getdoc(function):
-        raise InputError(f"feature kernel {kind!r}: the first line of its docstring must say what it is; was missing")
+        raise InputError(f"feature kernel {kind!r}: the docstring must say what it is; was missing")
     arguments = list(inspect.signature(function).parameters.values())
     inputs = tuple(a.name for a in arguments[1:] if a.default is a.empty)
     params = {a.name: a.default for a in arguments[1:] if a.default is not a.empty}
     for name, default in params.items():
         if type(default) not in (int, float):
-            raise InputError(f"feature kernel {kind!r}: default of {name!r} must be int or float, was {default!r}")
+            raise InputError(f"feature kernel {kind!r}: {name!r} must default to a number; was {default!r}")
     family = function.__module__.rpartition(".")[2]
     return Kernel(kind, family, function, inputs, params, outputs, state, warmup)

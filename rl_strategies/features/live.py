@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from catalogs.errors import InputError
-from rl_strategies.features.glue import Loop, Matrix
+from rl_strategies.features.glue import Floats, Loop
 
 
 class LiveFeatures:
@@ -20,7 +20,7 @@ class LiveFeatures:
         self._row = np.empty((1, columns))
         self._out = np.empty((1, outputs))
 
-    def push(self, row: Matrix | Sequence[float]) -> Matrix:
+    def push(self, row: Floats | Sequence[float]) -> Floats:
         """Take the next row and compute every output.
 
         Parameters
@@ -37,11 +37,11 @@ class LiveFeatures:
         self._loop(self._row, self._state, self._out)
         return self._out[0]
 
-    def snapshot(self) -> Matrix:
+    def snapshot(self) -> Floats:
         """Copy of the state, float64[state_size], to go on from later with `restore`."""
         return self._state.copy()
 
-    def restore(self, state: Matrix) -> None:
+    def restore(self, state: Floats) -> None:
         """Go on from a snapshot of the same plan.
 
         Raises

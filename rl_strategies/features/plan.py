@@ -1,11 +1,11 @@
 """A list of features made into one function of a row: wired, checked, hashed.
 
-The plan is what a trained policy carries with it: the same plan computes the training matrix in one call and, bar by
-bar, the live observation, bit for bit.
+The plan is what a trained policy carries with it: the same plan computes the training matrix in one call and,
+bar by bar, the live observation, bit for bit.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -13,12 +13,13 @@ import msgspec
 import numpy as np
 
 from catalogs.errors import InputError
-from rl_strategies.features.glue import Loop, Matrix, compiled, loop_source
-from rl_strategies.features.kernel import Kernel, find_kernel
+from rl_strategies.features.glue import Floats, Loop, compiled, loop_source
+from rl_strategies.features.kernel import find_kernel
 from rl_strategies.features.live import LiveFeatures
 from rl_strategies.features.rows import COLUMNS
 from rl_strategies.features.spec import FeatureSpec, PlanSpec
 from rl_strategies.features.wiring import wire
+
 
 class FeaturePlan:
     """Features computed together, row by row.
@@ -29,7 +30,7 @@ class FeaturePlan:
         In order: a feature may read the outputs of earlier ones.
     columns : sequence of str
         What a row holds.
-    left_out : sequence of (name, reason)
+    left_out : iterable of (name, reason)
         Features that the data could not give, for reports.
 
     Attributes
@@ -44,6 +45,9 @@ class FeaturePlan:
         Float64 cells that a running plan carries from row to row.
     hash : str
         SHA-256 over everything that shapes the numbers.
+    kernels : tuple of Kernel
+    source : str
+        Python text of the loop over rows.
     needs : dict of str to frozenset of str
         For each feature the columns that it reads, directly or through earlier features.
 
@@ -54,8 +58,8 @@ class FeaturePlan:
 
     Notes
     -----
-    A row whose input is not finite gives NaN and leaves the feature's state untouched; filling and masking belong to
-    whoever normalises.
+    A row whose input is not finite gives NaN and leaves the feature's state untouched; filling and masking
+    belong to whoever normalises.
 
     Examples
     --------
@@ -69,7 +73,7 @@ class FeaturePlan:
         self,
         specs: Sequence[FeatureSpec],
         columns: Sequence[str] = COLUMNS,
-        left_out: Sequence[tuple[str, str]] = (),
+        left_out: Iterable[tuple[str, str]] = (),
     ) -> None:
         if not specs:
             raise InputError("a feature plan must have at least one feature; was empty")
@@ -77,15 +81,14 @@ class FeaturePlan:
         wiring = wire(self.specs, self.columns)
         self.outputs, self.observed = wiring.outputs, wiring.observed
         self.warmup, self.state_size, self.needs = wiring.warmup, wiring.state_size, wiring.needs
-        self.kernels: tuple[Kernel, ...] = tuple({step.kernel.kind: step.kernel for step in wiring.steps}.values())
+        self.kernels = wiring.kernels
         self.source = loop_source(wiring.steps, len(self.columns))
-        hashes = {kernel.kind: kernel.hash for kernel in self.kernels}
-        identity = [self.columns, self.outputs, self.observed, self.source, hashes]
+        identity = [self.columns, self.outputs, self.observed, self.source, self._kernel_hashes()]
         self.hash = hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()
 
     @cached_property
     def loop(self) -> Loop:
-        """Compiled ``loop(rows, state, out)`` behind `batch` and `live`; seconds at first use, then from disk."""
+        """What `batch` and `live` run: ``loop(rows, state, out)``, compiled at first use and kept on disk."""
         return compiled(self.source, self.kernels)
 
     def index(self, name: str) -> int:
@@ -100,7 +103,7 @@ class FeaturePlan:
             raise InputError(f"feature output must be one of {', '.join(self.outputs)}; was {name!r}")
         return self.outputs.index(name)
 
-    def batch(self, rows: Matrix, state: Matrix | None = None) -> Matrix:
+    def batch(self, rows: Floats, state: Floats | None = None) -> Floats:
         """Compute every output for many rows.
 
         Parameters
@@ -124,9 +127,7 @@ class FeaturePlan:
         if state is None:
             state = np.zeros(self.state_size)
         elif state.shape != (self.state_size,) or state.dtype != np.float64:
-            raise InputError(
-                f"feature state must be {self.state_size} float64 cells; was {state.dtype} of shape {state.shape}"
-            )
+            raise InputError(f"feature state must be {self.state_size} float64 cells; was {state.dtype} {state.shape}")
         out = np.empty((len(rows), len(self.outputs)))
         self.loop(np.require(rows, np.float64, ["C", "W"]), state, out)
         return out
@@ -137,9 +138,15 @@ class FeaturePlan:
 
     def to_spec(self) -> dict[str, Any]:
         """Plain data (JSON) from which `from_spec` builds the same plan."""
-        hashes = {kernel.kind: kernel.hash for kernel in self.kernels}
         spec = PlanSpec(
-            self.columns, self.specs, self.outputs, self.observed, self.warmup, hashes, self.hash, self.left_out
+            columns=self.columns,
+            features=self.specs,
+            outputs=self.outputs,
+            observed=self.observed,
+            warmup=self.warmup,
+            kernels=self._kernel_hashes(),
+            hash=self.hash,
+            left_out=self.left_out,
         )
         return msgspec.to_builtins(spec)
 
@@ -172,3 +179,6 @@ class FeaturePlan:
         if plan.hash != stored.hash:
             raise InputError(f"feature plan must hash to the stored {stored.hash[:12]}; was {plan.hash[:12]}")
         return plan
+
+    def _kernel_hashes(self) -> dict[str, str]:
+        return {kernel.kind: kernel.hash for kernel in self.kernels}

@@ -33,8 +33,8 @@ def input_rows(bars: BarSeries, calendar: SessionCalendar) -> NDArray[np.float64
     Returns
     -------
     float64[n, 11]
-        In the order of `COLUMNS`: prices in USD, volume in units (NaN where it is not known), session columns as
-        `catalogs.sessions.session_columns` gives them.
+        In the order of `COLUMNS`: prices in USD, volume in units (NaN where it is not known), session columns
+        as `catalogs.sessions.session_columns` gives them.
     """
     rows = np.empty((len(bars), len(COLUMNS)))
     for j, ticks in enumerate((bars.open, bars.high, bars.low, bars.close)):

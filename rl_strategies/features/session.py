@@ -16,8 +16,9 @@ DAYS_PER_WEEK = 7.0
 def vwap_distance(s: State, high: float, low: float, close: float, volume: float) -> float:
     """Distance of the price from the volume-weighted average price.
 
-    ``close / VWAP - 1`` with VWAP the volume-weighted mean of ``(high + low + close) / 3`` since the state was last
-    reset (``reset="session"`` for the session's VWAP); 0 until there was volume. Unitless, warm-up 1 row.
+    ``close / VWAP - 1`` with VWAP the volume-weighted mean of ``(high + low + close) / 3`` since the state
+    was last reset (``reset="session"`` for the session's VWAP); 0 until there was volume. Unitless, warm-up 1
+    row.
     """
     s[0] += (high + low + close) / 3.0 * volume
     s[1] += volume
@@ -48,7 +49,8 @@ def day_of_week(s: State, weekday: float) -> tuple[float, float]:
 def session_clock(s: State, minutes_since_open: float, minutes_to_close: float) -> tuple[float, float]:
     """Time since the session's open and to its close, as shares of a day.
 
-    Minutes over 1440: bounded by 0 and 1 in every calendar, and a half day shows as an earlier close. Warm-up 1 row.
+    Minutes over 1440: bounded by 0 and 1 in every calendar, and a half day shows as an earlier close. Warm-up
+    1 row.
     """
     return minutes_since_open / MINUTES_PER_DAY, minutes_to_close / MINUTES_PER_DAY
 

@@ -1,7 +1,7 @@
 """The hash of a function's meaning: its own code and that of everything that it calls.
 
-Numba's cache looks at one file's date alone, and a trained policy must refuse a feature whose code changed; both
-need to know when a function, or a callee in another file, is no longer the same.
+Numba's cache looks at one file's date alone, and a trained policy must refuse a feature whose code changed;
+both need to know when a function, or a callee in another file, is no longer the same.
 """
 
 import ast
@@ -20,8 +20,8 @@ _PURE_MODULES = ("math", "numpy")
 def source_hash(function: Callable[..., Any]) -> str:
     """SHA-256 over the code of ``function`` and, recursively, of the functions and constants that it uses.
 
-    Comments, docstrings and formatting do not count, nor do the decorators of ``function`` itself; those of the
-    functions that it calls do, for ``njit(fastmath=True)`` changes numbers.
+    Comments, docstrings and formatting do not count, nor do the decorators of ``function`` itself; those of
+    the functions that it calls do, for ``njit(fastmath=True)`` changes numbers.
 
     Parameters
     ----------

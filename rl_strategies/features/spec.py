@@ -15,7 +15,8 @@ class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     params : dict
         Parameters that differ from the kernel's defaults.
     inputs : dict
-        Kernel argument to column or output of an earlier feature, where it is not the column of the argument's name.
+        Kernel argument to column or output of an earlier feature, where it is not the column of the
+        argument's name.
     reset : str or None
         Column whose change starts the feature afresh, such as ``"session"``.
     observe : bool

@@ -1,8 +1,9 @@
 """Classic indicators on closed bars, with TA-Lib's seeds and definitions.
 
-They run over the bars as they come, through the night and over sessions, as charts and TA-Lib do: the first bar of a
-session returns the overnight gap. Moving averages enter as a distance to the price, so that no output grows with the
-price level; those in price units (`sma`, `ema`, `atr`, `standard_deviation`) are for wiring into other features.
+They run over the bars as they come, through the night and over sessions, as charts and TA-Lib do: the first
+bar of a session returns the overnight gap. Moving averages enter as a distance to the price, so that no
+output grows with the price level; those in price units (`sma`, `ema`, `atr`, `standard_deviation`) are for
+wiring into other features.
 """
 
 import math
@@ -22,7 +23,8 @@ from rl_strategies.features.primitives import (
     wilder_push,
 )
 
-# Equal prices leave a standard deviation of rounding errors (1e-16 of the price); one tick in a window leaves 1e-6.
+# Equal prices leave a standard deviation of rounding errors (1e-16 of the price); one tick in a window leaves
+# 1e-6.
 FLAT = 1e-9
 
 
@@ -71,8 +73,8 @@ def sma(s: State, close: float, n: int = 20) -> float:
 def ema(s: State, close: float, n: int = 20) -> float:
     """Exponential moving average, in the input's units.
 
-    Weight ``2 / (n + 1)``, seeded with the mean of the first ``n`` values; finite after n rows, free of its seed
-    after the warm-up. TA-Lib ``EMA``.
+    Weight ``2 / (n + 1)``, seeded with the mean of the first ``n`` values; finite after n rows, free of its
+    seed after the warm-up. TA-Lib ``EMA``.
     """
     return ema_push(s, n, close)
 
@@ -108,9 +110,9 @@ def ema_distance(s: State, close: float, n: int = 20) -> float:
 def rsi(s: State, close: float, n: int = 14) -> float:
     """Relative strength index, 0 to 1.
 
-    Wilder's average gain over average gain plus average loss; 0.5 while the price has not moved at all. Finite after
-    n + 1 rows, free of its seed after the warm-up. TA-Lib ``RSI`` / 100; Wilder, New Concepts in Technical Trading
-    Systems (1978).
+    Wilder's average gain over average gain plus average loss; 0.5 while the price has not moved at all.
+    Finite after n + 1 rows, free of its seed after the warm-up. TA-Lib ``RSI`` / 100; Wilder, New Concepts in
+    Technical Trading Systems (1978).
     """
     if s[0] == 0.0:
         s[0] = 1.0
@@ -129,8 +131,9 @@ def rsi(s: State, close: float, n: int = 14) -> float:
 def atr(s: State, high: float, low: float, close: float, n: int = 14) -> float:
     """Average true range, in price units.
 
-    Wilder's average of ``max(high - low, |high - close before|, |low - close before|)`` from the second bar on, so
-    gaps count. Finite after n + 1 rows, free of its seed after the warm-up. TA-Lib ``ATR``; Wilder (1978).
+    Wilder's average of ``max(high - low, |high - close before|, |low - close before|)`` from the second bar
+    on, so gaps count. Finite after n + 1 rows, free of its seed after the warm-up. TA-Lib ``ATR``; Wilder
+    (1978).
     """
     if s[0] == 0.0:
         s[0] = 1.0
@@ -142,14 +145,12 @@ def atr(s: State, high: float, low: float, close: float, n: int = 14) -> float:
 
 
 @feature(outputs=("line", "signal", "histogram"), state=7, warmup=_macd_warmup)
-def macd(
-    s: State, close: float, fast: int = 12, slow: int = 26, signal: int = 9
-) -> tuple[float, float, float]:
+def macd(s: State, close: float, fast: int = 12, slow: int = 26, signal: int = 9) -> tuple[float, float, float]:
     """Moving average convergence divergence, over the price.
 
-    ``EMA(fast) - EMA(slow)``, its ``EMA(signal)`` and their difference, each divided by the close: unitless. Both
-    averages start together, the fast one seeded with the last ``fast`` closes before, as TA-Lib ``MACD`` does. Finite
-    after slow + signal - 1 rows, free of its seeds after the warm-up.
+    ``EMA(fast) - EMA(slow)``, its ``EMA(signal)`` and their difference, each divided by the close: unitless.
+    Both averages start together, the fast one seeded with the last ``fast`` closes before, as TA-Lib ``MACD``
+    does. Finite after slow + signal - 1 rows, free of its seeds after the warm-up.
     """
     s[0] += 1.0
     quick = ema_push(s[1:3], fast, close) if s[0] > slow - fast else math.nan
@@ -164,9 +165,9 @@ def macd(
 def bollinger(s: State, close: float, n: int = 20, width: float = 2.0) -> tuple[float, float]:
     """Bollinger %b and bandwidth.
 
-    Bands are ``SMA(n) ± width * population standard deviation``. %b is 0 at the lower band and 1 at the upper (0.5
-    where the bands meet); bandwidth is ``(upper - lower) / SMA(n)``. Unitless, warm-up n rows. TA-Lib ``BBANDS``;
-    Bollinger on Bollinger Bands (2001).
+    Bands are ``SMA(n) ± width * population standard deviation``. %b is 0 at the lower band and 1 at the upper
+    (0.5 where the bands meet); bandwidth is ``(upper - lower) / SMA(n)``. Unitless, warm-up n rows. TA-Lib
+    ``BBANDS``; Bollinger on Bollinger Bands (2001).
     """
     if not ring_push(s, n, close):
         return math.nan, math.nan
@@ -180,7 +181,8 @@ def bollinger(s: State, close: float, n: int = 20, width: float = 2.0) -> tuple[
 def realised_volatility(s: State, close: float, n: int = 30) -> float:
     """Realised volatility of one-bar log returns.
 
-    Population standard deviation of the last ``n`` log returns, per bar and not annualised; warm-up n + 1 rows.
+    Population standard deviation of the last ``n`` log returns, per bar and not annualised; warm-up n + 1
+    rows.
     """
     change = log_ratio(close, s[0])
     s[0] = close

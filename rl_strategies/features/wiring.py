@@ -24,6 +24,11 @@ class Wiring:
     state_size: int
     needs: dict[str, frozenset[str]]
 
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The kernels in use, each once."""
+        return tuple({step.kernel.kind: step.kernel for step in self.steps}.values())
+
 
 @dataclass(frozen=True)
 class _Source:
@@ -38,7 +43,8 @@ def wire(specs: Sequence[FeatureSpec], columns: Sequence[str]) -> Wiring:
     Raises
     ------
     InputError
-        When a kind, parameter, input or reset column is unknown, an input is not computed before, or a name is taken.
+        When a kind, parameter, input or reset column is unknown, an input is not computed before, or a name
+        is taken.
     """
     outputs = _output_names(specs, columns)
     sources = {name: _Source(f"c{j}", 1, frozenset({name})) for j, name in enumerate(columns)}
@@ -67,11 +73,10 @@ def _names(spec: FeatureSpec, kernel: Kernel) -> tuple[str, ...]:
 def _output_names(specs: Sequence[FeatureSpec], columns: Sequence[str]) -> tuple[str, ...]:
     in_order = [spec for spec in specs if spec.observe] + [spec for spec in specs if not spec.observe]
     outputs = tuple(name for spec in in_order for name in _names(spec, find_kernel(spec.kind)))
-    taken = set(columns)
-    for name in outputs:
-        if name in taken:
-            raise InputError(f"feature outputs and columns must have unique names; {name!r} was there twice")
-        taken.add(name)
+    for names in ([spec.name for spec in specs], [*columns, *outputs]):
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"features, outputs and columns must have unique names; {name!r} was twice")
     return outputs
 
 
@@ -103,7 +108,7 @@ def _reads(spec: FeatureSpec, kernel: Kernel, sources: dict[str, _Source]) -> li
     for name in wired:
         if name not in sources:
             raise InputError(
-                f"feature {spec.name!r}: an input must be a column or an output of an earlier feature; was {name!r}"
+                f"feature {spec.name!r}: inputs must be columns or outputs of earlier features; was {name!r}"
             )
     return [sources[name] for name in wired]
 
