@@ -157,25 +157,33 @@ def fill_cost(record: RunRecord, fill: Fill) -> FillCost:
     )
 
 
+def fill_bar(record: RunRecord, fill: Fill) -> int:
+    """Bar that a fill belongs to: the last one closed for a market order, the one under way for a barrier.
+
+    After the last bar none closes any more, so a later barrier belongs to the last.
+
+    Raises
+    ------
+    InputError
+        If a market fill lies before the first bar.
+    """
+    ts_ns = record.bars.ts_ns
+    if fill.kind != "market":
+        return min(int(np.searchsorted(ts_ns, fill.ts_ns, side="left")), len(ts_ns) - 1)
+    bar = int(np.searchsorted(ts_ns, fill.ts_ns, side="right")) - 1
+    if bar < 0:
+        raise InputError(f"market fill at {fill.ts_ns} ns must not lie before the record's first bar")
+    return bar
+
+
 def _reference_ticks(record: RunRecord, fill: Fill) -> int:
     if fill.kind == "limit":
         return fill.trigger_ticks
-    bar = _bar_of(record, fill)
+    bar = fill_bar(record, fill)
     if fill.kind == "market":
         return int(record.bars.close[bar])
     beyond = max if fill.units > 0 else min  # a gap through the trigger fills at the open
     return int(beyond(fill.trigger_ticks, record.bars.open[bar]))
-
-
-def _bar_of(record: RunRecord, fill: Fill) -> int:
-    ts_ns = record.bars.ts_ns
-    if fill.kind == "market":
-        bar = int(np.searchsorted(ts_ns, fill.ts_ns, side="right")) - 1
-        if bar < 0:
-            raise InputError(f"market fill at {fill.ts_ns} ns must not lie before the record's first bar")
-        return bar
-    # A barrier fills inside the bar that closes next; after the last bar none closes any more.
-    return min(int(np.searchsorted(ts_ns, fill.ts_ns, side="left")), len(ts_ns) - 1)
 
 
 def _trade(record: RunRecord, fills: Sequence[Fill], number: int) -> Trade:
@@ -183,7 +191,7 @@ def _trade(record: RunRecord, fills: Sequence[Fill], number: int) -> Trade:
     position = sum(fill.units for fill in fills)
     entries = [(fill.units, fill.price_ticks) for fill in fills if fill.units * side > 0]
     exits = [(fill.units, fill.price_ticks) for fill in fills if fill.units * side < 0]
-    entry_bar, exit_bar = _bar_of(record, fills[0]), _bar_of(record, fills[-1])
+    entry_bar, exit_bar = fill_bar(record, fills[0]), fill_bar(record, fills[-1])
     exit_time_ns, exit_reason = fills[-1].ts_ns, str(fills[-1].reason)
     if position:
         exits.append((-position, int(record.bars.close[-1])))

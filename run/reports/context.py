@@ -1,0 +1,102 @@
+"""What a report must be told because a run's record does not know it: origin, assumptions, yardsticks."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalogs.errors import InputError
+from rl_strategies.baselines import BuyAndHold
+
+
+@dataclass(frozen=True)
+class CostAssumptions:
+    """What the simulation charged.
+
+    Attributes
+    ----------
+    commission : str
+        In words, for example ``"2.10 USD per contract and side"``.
+    slippage_ticks : float
+        Ticks that every market and stop fill is worse than its reference price.
+    fill_rule : str
+        In words, for example ``"market orders at the close of the bar that was decided on"``.
+    unknown_volume : str
+        What is assumed where the source had no volume; empty where volume is known.
+    """
+
+    commission: str
+    slippage_ticks: float
+    fill_rule: str
+    unknown_volume: str = ""
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """Everything that a report says and a `RunRecord` does not hold.
+
+    Attributes
+    ----------
+    title : str
+    bundle_id : str
+        Identity of the trained policy; empty for a rule-based one.
+    window_start, window_end : datetime.date
+        First and last trading day asked for.
+    run_seed : int
+    costs : CostAssumptions
+    warmup_bars : int
+        Bars before the window that only warmed the features.
+    training_seeds : tuple of int
+    synthetic_note : str
+        Set where the data are synthetic: said at the top of the report.
+    buy_and_hold : BuyAndHold or None
+        From `rl_strategies.baselines.buy_and_hold`.
+    random_policy_pnl : float64[k] or None
+        Net PnL in USD of k random policies with the same turnover over the same window.
+    oracle_pnl : float or None
+        Net PnL in USD of a policy that knows the planted edge; synthetic data only.
+    oracle_note : str
+    training : tuple of str
+        One line a fact.
+    left_out_features : tuple of (name, reason)
+    notes : tuple of str
+    versions : mapping of str to str
+        Package to version.
+
+    Raises
+    ------
+    InputError
+        If the window ends before it starts, an oracle comes without `synthetic_note`, or
+        `random_policy_pnl` is empty or not finite.
+    """
+
+    title: str
+    bundle_id: str
+    window_start: dt.date
+    window_end: dt.date
+    run_seed: int
+    costs: CostAssumptions
+    warmup_bars: int = 0
+    training_seeds: tuple[int, ...] = ()
+    synthetic_note: str = ""
+    buy_and_hold: BuyAndHold | None = None
+    random_policy_pnl: NDArray[np.float64] | None = None
+    oracle_pnl: float | None = None
+    oracle_note: str = ""
+    training: tuple[str, ...] = ()
+    left_out_features: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.window_end < self.window_start:
+            raise InputError(f"report window must not end before {self.window_start}, its start, was {self.window_end}")
+        if self.oracle_pnl is not None and not self.synthetic_note:
+            raise InputError(
+                f"oracle_pnl exists on synthetic data alone and needs a synthetic_note, was {self.oracle_pnl}"
+            )
+        pnl = self.random_policy_pnl
+        if pnl is not None and not (len(pnl) and np.all(np.isfinite(pnl))):
+            raise InputError(f"random_policy_pnl must hold finite numbers, at least one, was {pnl}")

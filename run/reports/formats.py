@@ -1,0 +1,35 @@
+"""How figures are written for people: cents, signs that align, and a dash for what nobody knows."""
+
+MINUS = "\N{MINUS SIGN}"
+UNKNOWN = "\N{EN DASH}"
+
+
+def number(value: float | None, decimals: int = 2, *, signed: bool = False) -> str:
+    """Number with thousands separators and a true minus sign.
+
+    >>> number(-1234.5), number(12, 0), number(3, 1, signed=True), number(-0.001), number(None)
+    ('−1,234.50', '12', '+3.0', '0.00', '–')
+    """
+    if value is None:
+        return UNKNOWN
+    rounded = round(value, decimals) + 0.0  # no minus zero
+    sign = "+" if signed and rounded > 0 else ""
+    return sign + f"{rounded:,.{decimals}f}".replace("-", MINUS)
+
+
+def percent(value: float | None, decimals: int = 2, *, signed: bool = False) -> str:
+    """Number of percent with its unit.
+
+    >>> percent(12.345, 1), percent(None)
+    ('12.3 %', '–')
+    """
+    return UNKNOWN if value is None else f"{number(value, decimals, signed=signed)} %"
+
+
+def usd(value: float | None, *, signed: bool = False) -> str:
+    """Amount in USD to the cent.
+
+    >>> usd(-0.5)
+    '−0.50 USD'
+    """
+    return UNKNOWN if value is None else f"{number(value, signed=signed)} USD"

@@ -1,0 +1,93 @@
+"""`report.html`: one page, no network, no script, readable on a phone and in the dark."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from rl_strategies.metrics import Metrics
+from rl_strategies.telemetry import RunRecord
+from rl_strategies.trades import Trade
+from run.reports import tables
+from run.reports.context import ReportContext
+from run.reports.formats import number
+from run.reports.pictures import exchange_zone, page_pictures
+from run.reports.verdict import comparisons, verdict
+
+TEMPLATE = "report.html.j2"
+
+
+def render_page(
+    record: RunRecord, trades: Sequence[Trade], metrics: Metrics, context: ReportContext, daily: pd.DataFrame
+) -> str:
+    """The whole page as text.
+
+    Parameters
+    ----------
+    record : RunRecord
+    trades : sequence of Trade
+    metrics : Metrics
+    context : ReportContext
+    daily : DataFrame
+        From `run.reports.frames.daily_report` of the same record.
+    """
+    zone = exchange_zone(record)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((files("run.reports") / TEMPLATE).read_text(encoding="utf-8"))
+    return template.render(
+        context=context,
+        metrics=metrics,
+        instrument_id=record.instrument.instrument_id,
+        verdict=verdict(metrics),
+        comparisons=comparisons(metrics, context),
+        reconciliation=tables.reconciliation(metrics),
+        outcome="loss" if metrics.net_pnl_usd < 0 else "gain",
+        pictures=page_pictures(record, trades, metrics, context, daily),
+        zone=zone.key,
+        result=tables.result_table(record, metrics, context),
+        activity=tables.activity_table(metrics),
+        costs=tables.cost_table(metrics),
+        periods=tables.period_table(daily),
+        exits=tables.exit_table(trades),
+        extremes=tables.extreme_tables(trades, zone),
+        refusals=tables.reason_table(
+            "Targets that the risk overlay refused",
+            "Reason",
+            [(reason.replace("_", " "), number(count, 0)) for reason, count in record.refusals.items()],
+        ),
+        left_out=tables.reason_table("Features left out", "Feature", context.left_out_features),
+        facts=_facts(record, metrics, context),
+    )
+
+
+def _facts(record: RunRecord, metrics: Metrics, context: ReportContext) -> list[tuple[str, str]]:
+    bars, costs = record.bars, context.costs
+    facts = [
+        ("Instrument", f"{record.instrument.instrument_id}, tick {record.instrument.tick_size}, "
+                       f"{record.instrument.tick_value_usd.normalize():f} USD a tick"),
+        ("Bars", f"{bars.bar_type}, {metrics.bars:,} in {metrics.sessions} sessions"),
+        ("Window", f"{context.window_start} to {context.window_end}, {context.warmup_bars:,} bars of warm-up before"),
+        ("Starting balance", f"{number(record.starting_balance_usd)} USD"),
+        ("Fills", costs.fill_rule),
+        ("Commission", costs.commission),
+        ("Slippage", f"{costs.slippage_ticks:g} ticks on market and stop orders"),
+        ("Unknown volume", costs.unknown_volume),
+        ("Policy", context.bundle_id),
+        ("Seeds", f"run {context.run_seed}, training {', '.join(map(str, context.training_seeds)) or 'none'}"),
+        ("Ratios", metrics.basis),
+        ("Interval", _interval_basis(metrics)),
+        ("Oracle", context.oracle_note),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in context.versions.items())),
+    ]  # fmt: skip
+    return [(name, text) for name, text in facts if text]
+
+
+def _interval_basis(metrics: Metrics) -> str:
+    interval = metrics.mean_daily_pnl_interval
+    if interval is None:
+        return ""
+    return (
+        f"stationary bootstrap of the daily PnL, mean block {interval.block_length} sessions, "
+        f"{interval.samples:,} samples, seed {interval.seed}"
+    )

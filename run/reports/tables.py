@@ -1,0 +1,193 @@
+"""The report's tables, their cells already written for people."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from rl_strategies.metrics import Metrics, compute_metrics
+from rl_strategies.telemetry import RunRecord
+from rl_strategies.trades import Trade
+from run.reports.context import ReportContext
+from run.reports.formats import UNKNOWN, number, percent, usd
+
+WEEKS_SHOWN = 13  # longer windows are told by month
+EXTREMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Table:
+    """Caption, column names and rows of text; the first `words` columns are words, the others figures."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    words: int = 1
+
+
+def result_table(record: RunRecord, metrics: Metrics, context: ReportContext) -> Table:
+    """The run's figures beside those of its yardsticks, as far as they are known."""
+    columns = {"This policy": _account_figures(metrics)}
+    if context.buy_and_hold is not None:
+        held = replace(record, equity_usd=context.buy_and_hold.equity_usd, fills=())
+        columns["Buy and hold"] = _account_figures(compute_metrics(held, []))
+    if context.random_policy_pnl is not None:
+        low, middle, high = np.quantile(context.random_policy_pnl, [0.05, 0.5, 0.95])
+        columns["Random policies, median (5 % to 95 %)"] = {
+            "Net PnL, USD": f"{number(middle, signed=True)} ({number(low)} to {number(high)})"
+        }
+    if context.oracle_pnl is not None:
+        columns["Oracle"] = {"Net PnL, USD": number(context.oracle_pnl, signed=True)}
+    rows = [(name, *(column.get(name, UNKNOWN) for column in columns.values())) for name in columns["This policy"]]
+    return Table("Result beside its yardsticks", ("", *columns), rows)
+
+
+def activity_table(metrics: Metrics) -> Table:
+    """Figures of trades and exposure."""
+    rows = [
+        ("Closed trades (long, short)", f"{metrics.trades} ({metrics.long_trades}, {metrics.short_trades})"),
+        ("Open at the end", str(metrics.open_trades)),
+        ("Trades per session", number(metrics.trades_per_session, 1)),
+        ("Win rate", percent(metrics.win_rate_pct, 1)),
+        ("Profit factor", number(metrics.profit_factor)),
+        ("Average win, USD", number(metrics.average_win_usd)),
+        ("Average loss, USD", number(metrics.average_loss_usd)),
+        ("Expectancy per trade, USD", number(metrics.expectancy_usd)),
+        ("PnL long, USD", number(metrics.long_pnl_usd, signed=True)),
+        ("PnL short, USD", number(metrics.short_pnl_usd, signed=True)),
+        ("Average duration, minutes", number(metrics.average_duration_minutes, 1)),
+        ("Average duration, bars", number(metrics.average_duration_bars, 1)),
+        ("In the market", percent(metrics.exposure_pct, 1)),
+        ("Turnover, times average equity", number(metrics.turnover, 1)),
+        ("Turnover per session", number(metrics.turnover_per_session, 1)),
+    ]
+    return Table("Trades and exposure", ("", "This policy"), rows)
+
+
+def cost_table(metrics: Metrics) -> Table:
+    """What trading cost by kind, and the PnL without it."""
+    closed = metrics.trades + metrics.open_trades
+    kinds = {
+        "Commission": metrics.commission_usd,
+        "Spread (first half tick)": metrics.spread_cost_usd,
+        "Slippage (rest of the first tick)": metrics.slippage_cost_usd,
+        "Impact (beyond one tick)": metrics.impact_cost_usd,
+        "All costs": metrics.total_cost_usd,
+        "PnL before costs": metrics.net_pnl_usd + metrics.total_cost_usd,
+        "PnL after costs": metrics.net_pnl_usd,
+    }
+    rows = [(name, number(value), number(value / closed) if closed else UNKNOWN) for name, value in kinds.items()]
+    return Table("Costs", ("", "USD", "USD per trade"), rows)
+
+
+def period_table(daily: pd.DataFrame) -> Table:
+    """PnL by week, or by month in windows longer than a quarter."""
+    dates = pd.to_datetime(daily["session_date"])
+    by_week = (dates.iloc[-1] - dates.iloc[0]).days <= 7 * WEEKS_SHOWN
+    labels = dates.dt.strftime("%G week %V" if by_week else "%Y-%m")
+    rows = [
+        (
+            str(label),
+            str(len(period)),
+            str(int((period["pnl"] > 0).sum())),
+            number(period["pnl"].sum(), signed=True),
+            str(period["trades"].sum()),
+            number(period["costs"].sum()),
+            number(period["end_equity"].iloc[-1]),
+        )
+        for label, period in daily.groupby(labels)
+    ]
+    header = ("Week" if by_week else "Month", "Sessions", "Won", "PnL, USD", "Trades", "Costs, USD", "Equity, USD")
+    return Table(f"PnL by {header[0].lower()}", header, rows)
+
+
+def exit_table(trades: Sequence[Trade]) -> Table:
+    """Trades and PnL by the reason that closed them, most frequent first."""
+    by_reason: defaultdict[str, list[float]] = defaultdict(list)
+    for trade in trades:
+        by_reason[trade.exit_reason].append(trade.pnl)
+    rows = [
+        (
+            reason.replace("_", " "),
+            str(len(pnl)),
+            percent(100 * len(pnl) / len(trades), 0),
+            percent(100 * sum(value > 0 for value in pnl) / len(pnl), 0),
+            number(sum(pnl), signed=True),
+            number(sum(pnl) / len(pnl), signed=True),
+        )
+        for reason, pnl in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
+    return Table("Exits", ("Reason", "Trades", "Share", "Won", "PnL, USD", "PnL per trade"), rows)
+
+
+def extreme_tables(trades: Sequence[Trade], zone: ZoneInfo) -> list[Table]:
+    """The worst and the best trades; none is in both."""
+    ranked = sorted(trades, key=lambda trade: trade.pnl)
+    shown = min(EXTREMES_SHOWN, len(ranked) // 2 + len(ranked) % 2)
+    worst, best = ranked[:shown], ranked[shown:][-EXTREMES_SHOWN:][::-1]
+    return [
+        _trade_rows(caption, chosen, zone)
+        for caption, chosen in (("Worst trades", worst), ("Best trades", best))
+        if chosen
+    ]
+
+
+def reason_table(caption: str, what: str, reasons: Sequence[tuple[str, str]]) -> Table:
+    """Two columns, for example a refusal's reason and its count."""
+    return Table(caption, (what, "Count" if what == "Reason" else "Reason"), reasons)
+
+
+def _account_figures(metrics: Metrics) -> dict[str, str]:
+    interval = metrics.mean_daily_pnl_interval
+    recovery = UNKNOWN if metrics.max_drawdown_usd else "no drawdown"
+    if metrics.recovery_sessions is not None and metrics.max_drawdown_usd:
+        recovery = f"{metrics.recovery_sessions} sessions ({metrics.recovery_bars:,} bars)"
+    return {
+        "Net PnL, USD": number(metrics.net_pnl_usd, signed=True),
+        "Return": percent(metrics.total_return_pct, signed=True),
+        "Mean daily PnL, USD": number(metrics.mean_daily_pnl_usd),
+        "its 95 % interval": UNKNOWN if interval is None else f"{number(interval.low)} to {number(interval.high)}",
+        "Sharpe": number(metrics.sharpe),
+        "Sortino": number(metrics.sortino),
+        "Calmar": number(metrics.calmar),
+        "Annualised return": percent(metrics.annualised_return_pct),
+        "Annualised volatility": percent(metrics.volatility_pct),
+        "Maximum drawdown, USD": number(metrics.max_drawdown_usd),
+        "Maximum drawdown": percent(metrics.max_drawdown_pct),
+        "Recovery from the trough": recovery,
+        "VaR 95 %, one session, USD": number(metrics.var_95_usd),
+        "CVaR 95 %, one session, USD": number(metrics.cvar_95_usd),
+    }
+
+
+def _trade_rows(caption: str, trades: Sequence[Trade], zone: ZoneInfo) -> Table:
+    header = (
+        "Trade", "Entered", "Side", "Exit", "Units", "Entry", "Exit price", "Minutes", "MFE", "MAE", "PnL, USD",
+    )  # fmt: skip
+    rows = [
+        (
+            trade.trade_id,
+            pd.Timestamp(trade.entry_time_ns, unit="ns", tz="UTC").tz_convert(zone).strftime("%Y-%m-%d %H:%M"),
+            trade.direction,
+            trade.exit_reason.replace("_", " "),
+            str(trade.units),
+            f"{trade.entry_price:,.10g}",
+            f"{trade.exit_price:,.10g}",
+            number(trade.duration_minutes, 0),
+            number(trade.mfe),
+            number(trade.mae),
+            number(trade.pnl, signed=True),
+        )
+        for trade in trades
+    ]
+    return Table(f"{caption} (times of {zone.key})", header, rows, words=4)
+
+
+def reconciliation(metrics: Metrics) -> str:
+    """Whether the trades explain the account."""
+    if metrics.unreconciled_usd == 0:
+        return "Starting balance and trades add up to the final equity to the cent."
+    return f"The trades leave {usd(metrics.unreconciled_usd, signed=True)} of the final equity unexplained."

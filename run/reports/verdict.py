@@ -1,0 +1,86 @@
+"""The first line of a report: what was made or lost, and whether that is more than chance."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_strategies.bootstrap import MIN_SESSIONS_INTERVAL
+from rl_strategies.metrics import Metrics
+from run.reports.context import ReportContext
+from run.reports.formats import number, percent, usd
+
+
+def verdict(metrics: Metrics) -> str:
+    """One sentence that states a loss as plainly as a gain, and what the days allow to conclude.
+
+    Parameters
+    ----------
+    metrics : Metrics
+
+    Returns
+    -------
+    str
+        For example ``"Lost 1,234.50 USD (−1.23 %) after 310.00 USD of costs in 45 sessions; the 95 %
+        interval of the mean daily PnL, −60.10 to 12.30 USD, includes zero: no evidence of an edge."``
+    """
+    if metrics.trades + metrics.open_trades == 0:
+        return f"No trades in {_sessions(metrics)}: 0.00 USD made, nothing to judge."
+    after = f"after {usd(metrics.total_cost_usd)} of costs in {_sessions(metrics)}"
+    return f"{_outcome(metrics)} {after}; {_evidence(metrics)}."
+
+
+def comparisons(metrics: Metrics, context: ReportContext) -> list[str]:
+    """One sentence for each yardstick that the context brings."""
+    lines = []
+    if context.random_policy_pnl is not None:
+        pnl = context.random_policy_pnl
+        as_good = int(np.sum(pnl >= metrics.net_pnl_usd))
+        lines.append(
+            f"{as_good} of {len(pnl)} random policies with the same turnover did as well or better (this one "
+            f"stands at percentile {number(percentile(pnl, metrics.net_pnl_usd), 0)}; their median is "
+            f"{usd(float(np.median(pnl)), signed=True)})."
+        )
+    if context.buy_and_hold is not None:
+        held = context.buy_and_hold
+        units = f"{held.units} unit" + ("s" if held.units > 1 else "")
+        lines.append(f"Buy and hold of {units}, held overnight: {usd(held.pnl_usd, signed=True)}.")
+    if context.oracle_pnl is not None:
+        share = (
+            f"; this policy found {percent(100 * metrics.net_pnl_usd / context.oracle_pnl, 0)} of it"
+            if context.oracle_pnl > 0
+            else ""
+        )
+        lines.append(f"An oracle that knows the planted edge: {usd(context.oracle_pnl, signed=True)}{share}.")
+    return lines
+
+
+def percentile(values: NDArray[np.float64], value: float) -> float:
+    """Percent of values below, ties counted half.
+
+    >>> percentile(np.array([1.0, 2.0, 2.0, 3.0]), 2.0)
+    50.0
+    """
+    return float(100 * (np.mean(values < value) + np.mean(values == value) / 2))
+
+
+def _outcome(metrics: Metrics) -> str:
+    pnl = metrics.net_pnl_usd
+    if pnl == 0:
+        return "Broke even (0.00 USD)"
+    verb = "Made" if pnl > 0 else "Lost"
+    return f"{verb} {usd(abs(pnl))} ({percent(metrics.total_return_pct, signed=True)})"
+
+
+def _sessions(metrics: Metrics) -> str:
+    return f"{metrics.sessions} session" + ("" if metrics.sessions == 1 else "s")
+
+
+def _evidence(metrics: Metrics) -> str:
+    interval = metrics.mean_daily_pnl_interval
+    if interval is None:
+        return f"fewer than {MIN_SESSIONS_INTERVAL} sessions allow no interval: no evidence either way"
+    stated = f"the 95 % interval of the mean daily PnL, {number(interval.low)} to {usd(interval.high)},"
+    if interval.contains(0.0):
+        return f"{stated} includes zero: no evidence of an edge"
+    if interval.low > 0:
+        return f"{stated} lies above zero: evidence of an edge, not corrected for how many policies were tried"
+    return f"{stated} lies below zero: evidence of a loss that is not chance"
