@@ -44,9 +44,7 @@ class SequenceLstmPolicy(RecurrentActorCriticPolicy):
         return output.transpose(0, 1).flatten(0, 1), state
 
 
-def _one_step(
-    output: torch.Tensor, h: torch.Tensor, c: torch.Tensor, lstm: nn.LSTM
-) -> tuple[torch.Tensor, LstmState]:
+def _one_step(output: torch.Tensor, h: torch.Tensor, c: torch.Tensor, lstm: nn.LSTM) -> tuple[torch.Tensor, LstmState]:
     new_h, new_c = [], []
     for layer, weights in enumerate(lstm.all_weights):
         output, cell = torch.lstm_cell(output, (h[layer], c[layer]), *weights)

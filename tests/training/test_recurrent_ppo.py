@@ -56,9 +56,7 @@ class ForgetsEpisodeStarts(SequenceLstmPolicy):
 
     @staticmethod
     def _process_sequence(features, lstm_states, episode_starts, lstm):  # type: ignore[no-untyped-def]
-        return SequenceLstmPolicy._process_sequence(
-            features, lstm_states, torch.zeros_like(episode_starts), lstm
-        )
+        return SequenceLstmPolicy._process_sequence(features, lstm_states, torch.zeros_like(episode_starts), lstm)
 
 
 def make_model(cls: type, policy: Any = "MlpLstmPolicy", **network: Any) -> Any:
@@ -129,8 +127,7 @@ def test_gradients_equal_stock(network: dict[str, Any]) -> None:
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
 def test_weights_after_learning_equal_stock(network: dict[str, Any]) -> None:
     learned = [
-        weights(make_model(cls, **network).learn(2 * N_ENVS * N_STEPS))
-        for cls in (RecurrentPPO, SequenceRecurrentPPO)
+        weights(make_model(cls, **network).learn(2 * N_ENVS * N_STEPS)) for cls in (RecurrentPPO, SequenceRecurrentPPO)
     ]  # two rollouts, two epochs, three minibatches: 12 optimiser steps
     assert largest([learned[0]], [learned[1]]) <= 1e-6
 

@@ -1,0 +1,73 @@
+"""Golden outputs: inputs and the answers a trained model gave to them, to prove later that nothing has changed."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_strategies.policy import OnnxPolicy
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Recurrent rollouts of several lanes with the log-probabilities of every action.
+
+    Attributes
+    ----------
+    observations : float32[n_steps, n_lanes, n_observations]
+    episode_start : bool[n_steps, n_lanes]
+    log_probs : float32[n_steps, n_lanes, n_actions]
+        As the trained model computed them.
+    tolerance : float
+        Largest absolute difference of a log-probability that counts as unchanged.
+    """
+
+    observations: NDArray[np.float32]
+    episode_start: NDArray[np.bool_]
+    log_probs: NDArray[np.float32]
+    tolerance: float
+
+    def difference(self, policy: OnnxPolicy) -> float:
+        """Largest absolute difference between a policy's log-probabilities and these.
+
+        Raises
+        ------
+        InputError
+            If the policy takes observations of another size.
+        """
+        lanes = policy.batch(self.observations.shape[1])
+        largest = 0.0
+        for observations, start, expected in zip(self.observations, self.episode_start, self.log_probs, strict=True):
+            lanes.act_batch(observations, start)
+            largest = max(largest, float(np.abs(_log_softmax(lanes.logits) - expected).max()))
+        return largest
+
+    def to_npz(self) -> bytes:
+        """As the content of an ``.npz`` file; equal data give equal bytes."""
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            observations=self.observations,
+            episode_start=self.episode_start,
+            log_probs=self.log_probs,
+            tolerance=np.float64(self.tolerance),
+        )
+        return buffer.getvalue()
+
+    @classmethod
+    def from_npz(cls, content: bytes) -> "Golden":
+        """Read what `to_npz` wrote; never unpickles."""
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return cls(
+                arrays["observations"],
+                arrays["episode_start"],
+                arrays["log_probs"],
+                float(arrays["tolerance"]),
+            )
+
+
+def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    wide = logits.astype(np.float64)
+    shifted = wide - wide.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

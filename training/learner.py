@@ -1,0 +1,121 @@
+"""How the policy learns, as a configuration file says it; imports no torch, so that reading one stays quick."""
+
+from math import ceil, inf
+from typing import Literal
+
+import msgspec
+
+from catalogs.errors import InputError
+
+
+class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the policy learns: PPO's settings and the network's sizes.
+
+    Attributes
+    ----------
+    total_timesteps : int
+        Environment steps over all environments, rounded up to whole rollouts.
+    n_envs, n_steps : int
+        A rollout is ``n_steps`` steps in each of ``n_envs`` environments.
+    batch_size : int
+        Steps per minibatch; must divide ``n_envs * n_steps``.
+    n_epochs : int
+        Passes over a rollout.
+    learning_rate, final_learning_rate : float, float or None
+        Linear from the first to the second over the run; constant if the second is None.
+    clip_range, final_clip_range : float, float or None
+        Of PPO's probability ratio, linear in the same way.
+    gamma, gae_lambda : float
+        Discount per step and the decay of generalised advantage estimation.
+    ent_coef, vf_coef : float
+        Weights of entropy and value loss.
+    max_grad_norm : float
+    lstm_hidden_size, lstm_layers : int
+    net_arch : tuple of int
+        Tanh layers between the LSTM and the heads, each for actor and critic.
+    shared_lstm, critic_lstm : bool
+        The critic has its own LSTM (``critic_lstm``), reads the actor's (``shared_lstm``), or, with neither, has a
+        linear layer and no memory.
+    normalize_reward : bool
+        Divide rewards by the running deviation of the discounted return while training.
+    clip_obs : float
+        Bound of a normalised observation.
+    target_kl : float or None
+        End an update when the KL divergence exceeds 1.5 times this.
+    torch_threads : int
+        With 1, equal seeds give bit-identical weights.
+    device : {"cpu", "cuda"}
+
+    Raises
+    ------
+    InputError
+        Naming the field, its rule and its value. From YAML or JSON, msgspec reports it as a ValidationError.
+
+    Examples
+    --------
+    >>> LearnerConfig(n_envs=4, n_steps=100, batch_size=64)
+    Traceback (most recent call last):
+    catalogs.errors.InputError: learner.batch_size: must divide n_envs * n_steps = 400, was 64
+    """
+
+    total_timesteps: int = 1_000_000
+    n_envs: int = 16
+    n_steps: int = 512
+    batch_size: int = 2048
+    n_epochs: int = 10
+    learning_rate: float = 3e-4
+    final_learning_rate: float | None = None
+    clip_range: float = 0.2
+    final_clip_range: float | None = None
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    ent_coef: float = 0.0
+    vf_coef: float = 0.5
+    max_grad_norm: float = 0.5
+    lstm_hidden_size: int = 128
+    lstm_layers: int = 1
+    net_arch: tuple[int, ...] = (64,)
+    shared_lstm: bool = False
+    critic_lstm: bool = True
+    normalize_reward: bool = True
+    clip_obs: float = 10.0
+    target_kl: float | None = None
+    torch_threads: int = 1
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    def __post_init__(self) -> None:
+        counts = ("total_timesteps", "n_envs", "n_steps", "n_epochs", "lstm_hidden_size", "lstm_layers")
+        for name in (*counts, "torch_threads"):
+            _require(name, getattr(self, name), getattr(self, name) >= 1, "be at least 1")
+        for name in ("learning_rate", "max_grad_norm", "clip_obs", "clip_range"):
+            _require(name, getattr(self, name), 0 < getattr(self, name) < inf, "be above 0 and finite")
+        for name in ("ent_coef", "vf_coef"):
+            _require(name, getattr(self, name), 0 <= getattr(self, name) < inf, "be at least 0 and finite")
+        for name in ("gamma", "gae_lambda"):
+            _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "be in [0, 1]")
+        for name in ("final_learning_rate", "final_clip_range"):
+            value = getattr(self, name)
+            _require(name, value, value is None or 0 <= value < inf, "be at least 0 and finite")
+        _require("target_kl", self.target_kl, self.target_kl is None or self.target_kl > 0, "be above 0")
+        _require("net_arch", self.net_arch, all(width >= 1 for width in self.net_arch), "have widths of at least 1")
+        both = self.shared_lstm and self.critic_lstm
+        _require("shared_lstm", self.shared_lstm, not both, "be false where critic_lstm is true")
+        # The advantages of a minibatch are divided by their deviation, which one alone does not have.
+        _require("batch_size", self.batch_size, self.batch_size >= 2, "be at least 2")
+        divides = self.rollout_size % self.batch_size == 0
+        _require("batch_size", self.batch_size, divides, f"divide n_envs * n_steps = {self.rollout_size}")
+
+    @property
+    def rollout_size(self) -> int:
+        """Environment steps of one rollout."""
+        return self.n_envs * self.n_steps
+
+    @property
+    def planned_steps(self) -> int:
+        """``total_timesteps`` in whole rollouts."""
+        return ceil(self.total_timesteps / self.rollout_size) * self.rollout_size
+
+
+def _require(name: str, value: object, holds: bool, rule: str) -> None:
+    if not holds:
+        raise InputError(f"learner.{name}: must {rule}, was {value}")
