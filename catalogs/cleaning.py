@@ -17,6 +17,7 @@ from catalogs.sessions import SessionCalendar, session_calendar
 
 _HOUR_NS = 3600 * 10**9
 _PRICES = ("open", "high", "low", "close")
+_SPACING_NEEDS = 10  # bars, below which the usual distance says nothing
 _LARGEST = 1e12  # of a price or a volume: far above any real one, far below what 128-bit storage holds
 
 
@@ -86,7 +87,8 @@ def clean(
     Raises
     ------
     InputError
-        If no bar is left, or if strict and a rule is broken that would change data.
+        If no bar is left, if most bars are not ``bar`` apart, or if strict and a rule is broken that would
+        change data.
 
     Notes
     -----
@@ -95,6 +97,7 @@ def clean(
     bar_ns = bar_length_ns(bar)
     findings = Findings(strict)
     calendar = session_calendar(spec.calendar)
+    _check_spacing(raw.ts_ns, bar)
     usable = _usable_rows(raw, float(spec.tick_size), bar_ns, calendar, findings)
     if not len(usable):
         raise InputError(_nothing_left(raw, findings, calendar))
@@ -121,9 +124,16 @@ def clean(
     return CleanBars(series, filled_ns, findings.report(len(raw), len(series)))
 
 
-def _usable_rows(
-    raw: RawBars, tick: float, bar_ns: int, calendar: SessionCalendar, findings: Findings
-) -> RawBars:
+def _check_spacing(ts_ns: NDArray[np.int64], bar: str) -> None:
+    gaps, counts = np.unique(np.diff(np.unique(ts_ns)), return_counts=True)
+    if counts.sum() < _SPACING_NEEDS:
+        return
+    usual_ns = int(gaps[np.argmax(counts)])
+    if usual_ns != bar_length_ns(bar):
+        raise InputError(f"bars must be {bar} apart, most were {usual_ns / 60e9:g} minutes apart (--bar)")
+
+
+def _usable_rows(raw: RawBars, tick: float, bar_ns: int, calendar: SessionCalendar, findings: Findings) -> RawBars:
     prices = np.stack([getattr(raw, name) for name in _PRICES])
     with np.errstate(invalid="ignore"):  # NaN compares as false, and the first rule finds it
         broken = {
