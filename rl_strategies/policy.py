@@ -5,18 +5,14 @@ neither torch nor pickle; the two others are yardsticks that every report shows 
 """
 
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.errors import InputError
+from rl_strategies.actions import ACTIONS, FLAT
 from rl_strategies.network import NetworkShape, RecurrentNetwork
-
-SHORT: Final = 0
-FLAT: Final = 1
-LONG: Final = 2
-N_ACTIONS: Final = 3
 
 
 class BatchPolicy(Protocol):
@@ -225,15 +221,15 @@ class RandomBatchPolicy:
         self._rng = np.random.default_rng(seed)
         self._target = np.full(n_lanes, FLAT, np.int64)
         self._switch_probability = switch_probability
-        self.logits: NDArray[np.float32] = np.zeros((n_lanes, N_ACTIONS), np.float32)
+        self.logits: NDArray[np.float32] = np.zeros((n_lanes, ACTIONS), np.float32)
 
     def act_batch(self, observations: NDArray[np.float32], episode_start: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Targets, whatever the observations; see `BatchPolicy.act_batch`."""
         previous = np.where(episode_start, FLAT, self._target)
         with np.errstate(divide="ignore"):  # what cannot happen has log-probability -inf
-            self.logits[:] = np.log(np.float64(self._switch_probability) / (N_ACTIONS - 1))
+            self.logits[:] = np.log(np.float64(self._switch_probability) / (ACTIONS - 1))
             self.logits[np.arange(len(previous)), previous] = np.log(1.0 - np.float64(self._switch_probability))
         switches = self._rng.random(len(previous)) < self._switch_probability
-        step = self._rng.integers(1, N_ACTIONS, len(previous))
-        self._target = np.where(switches, (previous + step) % N_ACTIONS, previous)
+        step = self._rng.integers(1, ACTIONS, len(previous))
+        self._target = np.where(switches, (previous + step) % ACTIONS, previous)
         return self._target.copy()

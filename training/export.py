@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 from catalogs.cache import written_aside
+from catalogs.errors import InputError
 from rl_strategies.golden import Golden
 from rl_strategies.network import INPUTS, METADATA_KEY, OUTPUTS, NetworkShape
 from training.recurrent_ppo import SequenceRecurrentPPO
@@ -204,5 +205,7 @@ def _head(graph: _Graph, modules: list[nn.Module]) -> None:
             weight = graph.constant(f"weight_{k}", module.weight.detach().cpu().numpy(), np.float32)
             bias = graph.constant(f"head_bias_{k}", module.bias.detach().cpu().numpy(), np.float32)
             graph.add("Gemm", [f"hidden_{k}", weight, bias], output, transB=1)
-        else:
+        elif type(module) in ACTIVATIONS:
             graph.add(ACTIVATIONS[type(module)], [f"hidden_{k}"], output)
+        else:
+            raise InputError(f"network layer: must be Linear, Tanh or ReLU, was {type(module).__name__}")
