@@ -21,8 +21,9 @@ from run.reports.formats import MINUS
 INK, MUTED, GRID, GAIN, LOSS = "#1f2933", "#6b7785", "#d9dee4", "#0072b2", "#d55e00"
 LINE_POINTS = 1_200  # more are not seen at the width of a page
 DATE_LABELS = 5
+FEW_SESSIONS = 8  # fewer do not grow wider bars
 MANY_SESSIONS = 250
-MANY_TRADES = 800  # beyond, marks are drawn as pixels, which keeps the page light
+MANY_TRADES = 2_000  # beyond, marks are drawn as pixels, which keeps the page light
 
 
 def draw_equity(top: Axes, bottom: Axes, record: RunRecord, baseline: BuyAndHold | None, zone: ZoneInfo) -> None:
@@ -37,13 +38,14 @@ def draw_equity(top: Axes, bottom: Axes, record: RunRecord, baseline: BuyAndHold
         top.plot(bars, held[bars], color=MUTED, linewidth=1, linestyle=(0, (4, 2)), label="buy and hold")
     bars = thinned(change)
     top.plot(bars, change[bars], color=GAIN, linewidth=1.4, label="this policy")
-    top.legend(frameon=False, loc="upper left", ncols=2)
+    _legend_above(top)
     top.set_ylabel("change, USD")
     top.tick_params(labelbottom=False)
     bars = thinned(drawdown)
-    bottom.fill_between(bars, drawdown[bars], 0, color=LOSS, linewidth=0)
+    bottom.fill_between(bars, drawdown[bars], 0, color=LOSS, alpha=0.3, linewidth=0)
+    bottom.plot(bars, drawdown[bars], color=LOSS, linewidth=1)
     bottom.set_ylabel("drawdown, USD")
-    bottom.set_ylim(top=0, bottom=min(float(drawdown.min()) * 1.1, -1e-9))
+    bottom.set_ylim(top=0, bottom=1.1 * min(float(drawdown.min()), -0.01))  # a cent where nothing fell
     for axes in (top, bottom):
         _plain(axes)
         axes.set_xlim(0, max(len(change) - 1, 1))
@@ -60,7 +62,7 @@ def draw_daily(axes: Axes, daily: pd.DataFrame, metrics: Metrics) -> None:
     if interval is not None:
         axes.axhspan(interval.low, interval.high, color=MUTED, alpha=0.25, linewidth=0)
     axes.axhline(metrics.mean_daily_pnl_usd, color=INK, linewidth=1)
-    axes.set_xlim(-0.6, len(pnl) - 0.4)
+    axes.set_xlim(-0.6, max(len(pnl), FEW_SESSIONS) - 0.4)
     axes.set_ylabel("USD")
     shown = _spread(len(pnl))
     dates = pd.to_datetime(daily["session_date"])
@@ -75,8 +77,7 @@ def draw_random(axes: Axes, pnl: NDArray[np.float64], this_pnl: float) -> None:
     axes.axvline(float(np.median(pnl)), color=INK, linewidth=1, linestyle=":", label="median random policy")
     axes.set_xlabel("net PnL, USD")
     axes.set_ylabel("policies")
-    axes.set_ylim(top=axes.get_ylim()[1] * 1.3)  # room for the legend above the bars
-    axes.legend(frameon=False, loc="upper left", ncols=2, columnspacing=1)
+    _legend_above(axes)
     _plain(axes)
     axes.xaxis.set_major_formatter(FuncFormatter(_usd_label))
     axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -112,7 +113,7 @@ def draw_excursions(axes: Axes, trades: Sequence[Trade]) -> None:
         )
     axes.set_xlabel("worst excursion, USD")
     axes.set_ylabel("best excursion, USD")
-    axes.legend(frameon=False, loc="upper right")
+    _legend_above(axes)
     _plain(axes)
     axes.xaxis.set_major_formatter(FuncFormatter(_usd_label))
     axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -131,6 +132,10 @@ def thinned(values: NDArray[np.float64], points: int = LINE_POINTS) -> NDArray[n
     lows = [start + int(bucket.argmin()) for start, bucket in buckets]
     highs = [start + int(bucket.argmax()) for start, bucket in buckets]
     return np.unique([0, *lows, *highs, len(values) - 1])
+
+
+def _legend_above(axes: Axes) -> None:
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 0.98), ncols=2, columnspacing=1, borderpad=0.2)
 
 
 def _plain(axes: Axes) -> None:

@@ -17,6 +17,15 @@ def number(value: float | None, decimals: int = 2, *, signed: bool = False) -> s
     return sign + f"{rounded:,.{decimals}f}".replace("-", MINUS)
 
 
+def counted(count: int, noun: str) -> str:
+    """Count with its noun.
+
+    >>> counted(1, "session"), counted(1_380, "bar")
+    ('1 session', '1,380 bars')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def percent(value: float | None, decimals: int = 2, *, signed: bool = False) -> str:
     """Number of percent with its unit.
 

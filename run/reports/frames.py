@@ -24,8 +24,8 @@ TRADE_COLUMNS = (
 def iso_utc(ts_ns: NDArray[np.int64]) -> NDArray[np.str_]:
     """UTC nanoseconds as ISO 8601 text with milliseconds.
 
-    >>> iso_utc(np.array([1_709_303_460_000_000_000]))
-    array(['2024-03-01T14:31:00.000Z'], dtype='<U48')
+    >>> iso_utc(np.array([1_709_303_460_000_000_000])).tolist()
+    ['2024-03-01T14:31:00.000Z']
     """
     return np.datetime_as_string(ts_ns.astype("datetime64[ns]"), unit="ms", timezone="UTC")
 

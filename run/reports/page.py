@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from importlib.resources import files
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
@@ -11,7 +12,7 @@ from rl_strategies.telemetry import RunRecord
 from rl_strategies.trades import Trade
 from run.reports import tables
 from run.reports.context import ReportContext
-from run.reports.formats import number
+from run.reports.formats import counted, number
 from run.reports.pictures import exchange_zone, page_pictures
 from run.reports.verdict import comparisons, verdict
 
@@ -42,9 +43,11 @@ def render_page(
         verdict=verdict(metrics),
         comparisons=comparisons(metrics, context),
         reconciliation=tables.reconciliation(metrics),
-        outcome="loss" if metrics.net_pnl_usd < 0 else "gain",
+        outcome=("even", "gain", "loss")[int(np.sign(metrics.net_pnl_usd))],
+        sessions=counted(metrics.sessions, "session"),
         pictures=page_pictures(record, trades, metrics, context, daily),
         zone=zone.key,
+        yardsticks=tables.yardstick_table(metrics, context),
         result=tables.result_table(record, metrics, context),
         activity=tables.activity_table(metrics),
         costs=tables.cost_table(metrics),
@@ -66,7 +69,7 @@ def _facts(record: RunRecord, metrics: Metrics, context: ReportContext) -> list[
     facts = [
         ("Instrument", f"{record.instrument.instrument_id}, tick {record.instrument.tick_size}, "
                        f"{record.instrument.tick_value_usd.normalize():f} USD a tick"),
-        ("Bars", f"{bars.bar_type}, {metrics.bars:,} in {metrics.sessions} sessions"),
+        ("Bars", f"{bars.bar_type}, {metrics.bars:,} in {counted(metrics.sessions, 'session')}"),
         ("Window", f"{context.window_start} to {context.window_end}, {context.warmup_bars:,} bars of warm-up before"),
         ("Starting balance", f"{number(record.starting_balance_usd)} USD"),
         ("Fills", costs.fill_rule),

@@ -81,17 +81,17 @@ def overview_png(
     zone = exchange_zone(record)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12.8, 7.2), dpi=125, layout="constrained", facecolor="white")
-        figure.suptitle("\n".join(textwrap.wrap(headline, 125)), x=0.01, ha="left", fontsize=12)
+        title = f"{record.instrument.instrument_id}: {context.title}. {headline}"
+        figure.suptitle("\n".join(textwrap.wrap(title, 125)), x=0.01, ha="left", fontsize=12)
         left, right = figure.subfigures(1, 2, width_ratios=[3, 2], squeeze=False)[0]
         top, bottom = left.subplots(2, 1, height_ratios=[3, 1])
         figures.draw_equity(top, bottom, record, context.buy_and_hold, zone)
-        top.set_title(f"{record.instrument.instrument_id}: {context.title}")
         panels = right.subplots(3 if trades and context.random_policy_pnl is not None else 2, 1)
         figures.draw_daily(panels[0], daily, metrics)
         panels[0].set_title("PnL by session, mean and its 95 % interval")
         if context.random_policy_pnl is not None:
             figures.draw_random(panels[1], context.random_policy_pnl, metrics.net_pnl_usd)
-            panels[1].set_title("Against random policies of the same turnover")
+            panels[1].set_title("Against random policies with the same turnover", pad=20)  # above the legend
         if trades:
             figures.draw_hours(panels[-1], trades, zone)
             panels[-1].set_title(f"PnL by hour of entry, {zone.key}")

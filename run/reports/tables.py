@@ -12,7 +12,7 @@ from rl_strategies.metrics import Metrics, compute_metrics
 from rl_strategies.telemetry import RunRecord
 from rl_strategies.trades import Trade
 from run.reports.context import ReportContext
-from run.reports.formats import UNKNOWN, number, percent, usd
+from run.reports.formats import UNKNOWN, counted, number, percent, usd
 
 WEEKS_SHOWN = 13  # longer windows are told by month
 EXTREMES_SHOWN = 5
@@ -28,21 +28,33 @@ class Table:
     words: int = 1
 
 
+def yardstick_table(metrics: Metrics, context: ReportContext) -> Table:
+    """Net PnL of the run, and of each yardstick that the context brings."""
+    compared: dict[str, tuple[float, str]] = {"This policy": (metrics.net_pnl_usd, "")}
+    if context.buy_and_hold is not None:
+        compared["Buy and hold (keeps its position overnight)"] = (context.buy_and_hold.pnl_usd, "")
+    if context.random_policy_pnl is not None:
+        low, middle, high = np.quantile(context.random_policy_pnl, [0.05, 0.5, 0.95])
+        name = f"Median of {len(context.random_policy_pnl)} random policies with the same turnover"
+        compared[name] = (float(middle), f"{number(low)} to {number(high)}")
+    if context.oracle_pnl is not None:
+        compared["Oracle, which knows the planted edge"] = (context.oracle_pnl, "")
+    start = metrics.starting_balance_usd
+    rows = [
+        (name, number(pnl, signed=True), percent(100 * pnl / start, signed=True), span)
+        for name, (pnl, span) in compared.items()
+    ]
+    return Table("Net PnL beside its yardsticks", ("", "USD", "Return", "5 % to 95 %, USD"), rows)
+
+
 def result_table(record: RunRecord, metrics: Metrics, context: ReportContext) -> Table:
-    """The run's figures beside those of its yardsticks, as far as they are known."""
+    """The run's figures beside those of buy and hold."""
     columns = {"This policy": _account_figures(metrics)}
     if context.buy_and_hold is not None:
         held = replace(record, equity_usd=context.buy_and_hold.equity_usd, fills=())
         columns["Buy and hold"] = _account_figures(compute_metrics(held, []))
-    if context.random_policy_pnl is not None:
-        low, middle, high = np.quantile(context.random_policy_pnl, [0.05, 0.5, 0.95])
-        columns["Random policies, median (5 % to 95 %)"] = {
-            "Net PnL, USD": f"{number(middle, signed=True)} ({number(low)} to {number(high)})"
-        }
-    if context.oracle_pnl is not None:
-        columns["Oracle"] = {"Net PnL, USD": number(context.oracle_pnl, signed=True)}
-    rows = [(name, *(column.get(name, UNKNOWN) for column in columns.values())) for name in columns["This policy"]]
-    return Table("Result beside its yardsticks", ("", *columns), rows)
+    rows = [(name, *(column[name] for column in columns.values())) for name in columns["This policy"]]
+    return Table("Account", ("", *columns), rows)
 
 
 def activity_table(metrics: Metrics) -> Table:
@@ -142,14 +154,11 @@ def reason_table(caption: str, what: str, reasons: Sequence[tuple[str, str]]) ->
 
 def _account_figures(metrics: Metrics) -> dict[str, str]:
     interval = metrics.mean_daily_pnl_interval
-    recovery = UNKNOWN if metrics.max_drawdown_usd else "no drawdown"
-    if metrics.recovery_sessions is not None and metrics.max_drawdown_usd:
-        recovery = f"{metrics.recovery_sessions} sessions ({metrics.recovery_bars:,} bars)"
     return {
         "Net PnL, USD": number(metrics.net_pnl_usd, signed=True),
         "Return": percent(metrics.total_return_pct, signed=True),
         "Mean daily PnL, USD": number(metrics.mean_daily_pnl_usd),
-        "its 95 % interval": UNKNOWN if interval is None else f"{number(interval.low)} to {number(interval.high)}",
+        "Its 95 % interval": UNKNOWN if interval is None else f"{number(interval.low)} to {number(interval.high)}",
         "Sharpe": number(metrics.sharpe),
         "Sortino": number(metrics.sortino),
         "Calmar": number(metrics.calmar),
@@ -157,10 +166,18 @@ def _account_figures(metrics: Metrics) -> dict[str, str]:
         "Annualised volatility": percent(metrics.volatility_pct),
         "Maximum drawdown, USD": number(metrics.max_drawdown_usd),
         "Maximum drawdown": percent(metrics.max_drawdown_pct),
-        "Recovery from the trough": recovery,
-        "VaR 95 %, one session, USD": number(metrics.var_95_usd),
-        "CVaR 95 %, one session, USD": number(metrics.cvar_95_usd),
+        "Recovery from the trough": _recovery(metrics),
+        "Daily VaR 95 %, USD": number(metrics.var_95_usd),
+        "Daily CVaR 95 %, USD": number(metrics.cvar_95_usd),
     }
+
+
+def _recovery(metrics: Metrics) -> str:
+    if metrics.max_drawdown_usd == 0:
+        return "no drawdown"
+    if metrics.recovery_bars is None or metrics.recovery_sessions is None:
+        return "not recovered"
+    return f"{counted(metrics.recovery_bars, 'bar')}, {counted(metrics.recovery_sessions, 'session')}"
 
 
 def _trade_rows(caption: str, trades: Sequence[Trade], zone: ZoneInfo) -> Table:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from rl_strategies.bootstrap import MIN_SESSIONS_INTERVAL
 from rl_strategies.metrics import Metrics
 from run.reports.context import ReportContext
-from run.reports.formats import number, percent, usd
+from run.reports.formats import counted, number, percent, usd
 
 
 def verdict(metrics: Metrics) -> str:
@@ -23,8 +23,8 @@ def verdict(metrics: Metrics) -> str:
         interval of the mean daily PnL, −60.10 to 12.30 USD, includes zero: no evidence of an edge."``
     """
     if metrics.trades + metrics.open_trades == 0:
-        return f"No trades in {_sessions(metrics)}: 0.00 USD made, nothing to judge."
-    after = f"after {usd(metrics.total_cost_usd)} of costs in {_sessions(metrics)}"
+        return f"No trades in {counted(metrics.sessions, 'session')}: 0.00 USD made, nothing to judge."
+    after = f"after {usd(metrics.total_cost_usd)} of costs in {counted(metrics.sessions, 'session')}"
     return f"{_outcome(metrics)} {after}; {_evidence(metrics)}."
 
 
@@ -41,12 +41,13 @@ def comparisons(metrics: Metrics, context: ReportContext) -> list[str]:
         )
     if context.buy_and_hold is not None:
         held = context.buy_and_hold
-        units = f"{held.units} unit" + ("s" if held.units > 1 else "")
-        lines.append(f"Buy and hold of {units}, held overnight: {usd(held.pnl_usd, signed=True)}.")
+        lines.append(
+            f"Buy and hold of {counted(held.units, 'unit')}, held overnight: {usd(held.pnl_usd, signed=True)}."
+        )
     if context.oracle_pnl is not None:
         share = (
             f"; this policy found {percent(100 * metrics.net_pnl_usd / context.oracle_pnl, 0)} of it"
-            if context.oracle_pnl > 0
+            if min(metrics.net_pnl_usd, context.oracle_pnl) > 0
             else ""
         )
         lines.append(f"An oracle that knows the planted edge: {usd(context.oracle_pnl, signed=True)}{share}.")
@@ -68,10 +69,6 @@ def _outcome(metrics: Metrics) -> str:
         return "Broke even (0.00 USD)"
     verb = "Made" if pnl > 0 else "Lost"
     return f"{verb} {usd(abs(pnl))} ({percent(metrics.total_return_pct, signed=True)})"
-
-
-def _sessions(metrics: Metrics) -> str:
-    return f"{metrics.sessions} session" + ("" if metrics.sessions == 1 else "s")
 
 
 def _evidence(metrics: Metrics) -> str:

@@ -29,7 +29,7 @@ MakeRun = Callable[..., RunRecord]
 
 @pytest.fixture(scope="session")
 def make_run() -> MakeRun:
-    """Factory of runs: sessions, bars a session, holding time in bars (0 never trades), ticks won a trade."""
+    """Factory of runs: sessions, bars a session, holding time in bars (0 never trades), share of sides known ahead."""
     return random_run
 
 
@@ -47,7 +47,7 @@ def context() -> ReportContext:
 
 
 def random_run(
-    sessions: int = 3, bars: int = 60, hold: int = 7, *, tilt: int = 0, seed: int = 0, starting: float = 100_000.0
+    sessions: int = 3, bars: int = 60, hold: int = 7, *, skill: float = 0.0, seed: int = 0, starting: float = 100_000.0
 ) -> RunRecord:
     rng = np.random.default_rng(seed)
     n = sessions * bars
@@ -59,13 +59,13 @@ def random_run(
     series = BarSeries(
         "ESH4.XCME-1-MINUTE-LAST-EXTERNAL", ts_ns, open_, high, low, close, np.full(n, 900), True, 2.5e15
     )
-    fills, position, cash = _trade_at_random(series, bars, hold, tilt, rng)
+    fills, position, cash = _trade_at_random(series, bars, hold, skill, rng)
     equity = starting + cash + position * close * 12.5
     return RunRecord(ES, series, days, equity, position, tuple(fills), starting, {"daily_loss": 3} if hold else {})
 
 
 def _trade_at_random(
-    series: BarSeries, bars: int, hold: int, tilt: int, rng: np.random.Generator
+    series: BarSeries, bars: int, hold: int, skill: float, rng: np.random.Generator
 ) -> tuple[list[Fill], np.ndarray, np.ndarray]:
     fills: list[Fill] = []
     position, cash = np.zeros(len(series), np.int64), np.zeros(len(series))
@@ -75,10 +75,12 @@ def _trade_at_random(
         if entry // bars != leave // bars:
             continue  # never overnight
         side = int(rng.choice([-1, 1]))
+        if rng.random() < skill:
+            side = 1 if series.close[leave] > series.close[entry] else -1
         reason = str(rng.choice(["stop_loss", "take_profit", "time_limit", "signal"]))
-        for bar, units, why, help_ticks in ((entry, side, "entry", 0), (leave, -side, reason, tilt)):
-            price = int(series.close[bar]) + np.sign(units) * (1 - help_ticks)
-            fills.append(Fill(int(series.ts_ns[bar]), units, int(price), 210, "market", 0, why))
+        for bar, units, why in ((entry, side, "entry"), (leave, -side, reason)):
+            price = int(series.close[bar]) + units  # one tick worse than the close
+            fills.append(Fill(int(series.ts_ns[bar]), units, price, 210, "market", 0, why))
             position[bar:] += units
-            cash[bar:] -= units * int(price) * 12.5 + 2.10
+            cash[bar:] -= units * price * 12.5 + 2.10
     return fills, position, cash
