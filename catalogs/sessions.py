@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from catalogs.compiled import kernel
 from catalogs.errors import InputError
 from catalogs.exchange_hours import ZONES, exchange_hours, horizon
 
@@ -212,7 +212,7 @@ def _kernel_arrays(calendar: SessionCalendar) -> tuple[NDArray[np.int64], ...]:
     )
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _fill_rows(  # type: ignore[no-untyped-def]
     ts_ns, open_ns, close_ns, rth_open_ns, rth_close_ns, utc_offset_ns, weekday, cursor, rows
 ):
