@@ -4,6 +4,7 @@ A bar's time is its close. Prices are integer multiples of the instrument's tick
 as a float is made by `price_from_ticks` alone, which repeats NautilusTrader's own conversion to the last bit.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,14 @@ class BarSeries:
 
     def __len__(self) -> int:
         return len(self.ts_ns)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over bar type, times, prices and volumes."""
+        digest = hashlib.sha256(f"{self.bar_type} {self.volume_known} {self.tick_raw}".encode())
+        for column in (self.ts_ns, self.open, self.high, self.low, self.close, self.volume):
+            digest.update(np.ascontiguousarray(column).tobytes())
+        return digest.hexdigest()
 
     def slice(self, start: int, stop: int) -> "BarSeries":
         """Rows ``start`` to ``stop`` (exclusive) as views, not copies."""

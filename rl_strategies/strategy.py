@@ -4,6 +4,7 @@ Training drives it through `training.engine_env`, a BacktestNode replays it, a T
 who answers ``policy.act``.
 """
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -78,7 +79,7 @@ class RLStrategy(Strategy):  # type: ignore[misc]
     ) -> None:
         super().__init__(config)
         if config.bundle_path is not None:
-            bundle = load_bundle(config.bundle_path)
+            bundle = load_bundle(Path(config.bundle_path))
             core, policy = core_of(bundle), bundle.policy()
         if core is None or policy is None:
             raise ValueError("RLStrategy needs a bundle_path, or a core and a policy")

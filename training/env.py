@@ -4,7 +4,7 @@ An episode is one session of one instrument. It ends by termination, never by tr
 time the account is flat and nothing more can be earned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -80,6 +80,11 @@ class Lanes:
     def equity(self) -> NDArray[np.float64]:
         """Copy of every lane's equity, USD; float64[count]."""
         return self.state["equity"].copy()
+
+    @property
+    def starting_usd(self) -> float:
+        """Balance that every lane begins with."""
+        return float(self.built.rules["starting_cents"][0]) / 100.0
 
     def fills_of(self, lane: int) -> list[Fill]:
         """Fills of a lane's current episode.
@@ -192,7 +197,7 @@ class SessionVecEnv(VecEnv):
             "episode": {
                 "r": float(self._summed[lane]),
                 "l": int(self._steps[lane]),
-                "pnl_usd": float(equity - self.built.rules["starting_cents"][0] / 100.0),
+                "pnl_usd": float(equity - self._lanes.starting_usd),
                 "fills": int(state["fills"]),
                 "session": str(self.built.session_dates[state["episode"]]),
             },
@@ -275,14 +280,20 @@ def chosen_episode(env: gym.Env, count: int, options: dict[str, Any] | None) -> 
     return int(env.np_random.integers(count))
 
 
-def walk(built: TrainingMarket, decide: Any, episodes: Sequence[int], fills_kept: int = 4096) -> Lanes:
-    """Walk through ``episodes``, one lane each, with ``decide(observations, begun) -> actions`` until all are over.
+Decide = Callable[[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]], NDArray[np.int64]]
+
+
+def walk(
+    built: TrainingMarket, decide: Decide, episodes: Sequence[int] | NDArray[np.int64], fills_kept: int = 4096
+) -> Lanes:
+    """Walk through ``episodes``, one lane each, until all are over.
 
     Parameters
     ----------
     built : TrainingMarket
     decide : callable
-        Takes float32[lanes, n] and bool[lanes] (True where an episode has just begun), returns int64[lanes].
+        Takes observations float32[lanes, n], bool[lanes] (True where an episode has just begun) and int64[lanes]
+        (each lane's row of the market); returns actions int64[lanes].
     episodes : sequence of int
     fills_kept : int
 
@@ -296,7 +307,7 @@ def walk(built: TrainingMarket, decide: Any, episodes: Sequence[int], fills_kept
     active = np.ones(len(episodes), bool)
     begun = active.copy()
     while active.any():
-        lanes.step(decide(lanes.observations, begun), active)
+        lanes.step(decide(lanes.observations, begun, lanes.state["row"]), active)
         begun[:] = False
         active &= ~lanes.over
     return lanes

@@ -17,7 +17,7 @@ from rl_strategies.observation import position_outputs
 from rl_strategies.rules import ExecutionConfig, TradingConfig, pack_rules
 from training.simulator import Episodes, Market, book_sizes
 
-MINIMUM_DECISIONS = 2
+MINIMUM_DECISIONS = 1
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def build_market(
     """Compute features over all ``bars`` and cut the sessions from ``start`` to ``end`` (inclusive) into episodes.
 
     Bars before ``start`` warm the features up. A session is no episode where the features are not warm at its first
-    bar or where it offers fewer than two decisions.
+    bar or where it offers no decision.
 
     Raises
     ------

@@ -1,0 +1,141 @@
+"""An experiment: everything that shapes a policy, composed of the frozen configurations of what it configures."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from catalogs.errors import InputError
+from configs import experiments_path
+from rl_strategies.features import FeaturePlan, FeatureSpec, build_plan, default_plan
+from rl_strategies.rules import ExecutionConfig, TradingConfig
+from training.learner import LearnerConfig
+from training.reward import reward_named
+
+
+class DateRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Trading days from ``start`` to ``end``, both included."""
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise ValueError(f"a date range must not end before it starts, was {self.start} to {self.end}")
+
+
+class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is trained, on what, and under which rules.
+
+    Attributes
+    ----------
+    name : str
+        Names the run directory and the bundle.
+    instrument : str
+        For example ``SPY`` or ``MESZ6``.
+    bar : str
+        Bar length, for example ``1-MINUTE``.
+    train : DateRange
+        Trading days that the policy learns from; earlier bars of the catalog warm the features up.
+    features : "default" or list of FeatureSpec
+    trading : TradingConfig
+    execution : ExecutionConfig
+    reward : str
+        Name of a registered reward.
+    learner : LearnerConfig
+    seed : int
+    """
+
+    name: str
+    instrument: str
+    train: DateRange
+    bar: str = "1-MINUTE"
+    features: str | list[FeatureSpec] = "default"
+    trading: TradingConfig = TradingConfig()
+    execution: ExecutionConfig = ExecutionConfig()
+    reward: str = "pnl"
+    learner: LearnerConfig = LearnerConfig()
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if isinstance(self.features, str) and self.features != "default":
+            raise ValueError(f"features must be 'default' or a list of features, was {self.features!r}")
+        if not self.name or any(letter in self.name for letter in "/\\ "):
+            raise ValueError(f"name must be one word without slashes, was {self.name!r}")
+        reward_named(self.reward)
+
+    def plan(self, *, volume_known: bool, extended_hours: bool) -> FeaturePlan:
+        """Features of this experiment on data with or without volume and extended hours.
+
+        Raises
+        ------
+        InputError
+            If a feature is asked for by name that the data cannot give.
+        """
+        if isinstance(self.features, str):
+            return default_plan(volume_known=volume_known, extended_hours=extended_hours)
+        return build_plan(self.features, volume_known=volume_known, extended_hours=extended_hours)
+
+    def to_yaml(self) -> str:
+        """The whole experiment, defaults included."""
+        return yaml.safe_dump(msgspec.to_builtins(self, builtin_types=(date,)), sort_keys=False)
+
+
+def load_experiment(name: str, overrides: dict[str, Any] | None = None) -> Experiment:
+    """Experiment from a YAML file, or a preset by its name.
+
+    Parameters
+    ----------
+    name : str
+        Path of a YAML file, or the name of a preset in ``configs/experiments``.
+    overrides : dict of str to Any, optional
+        Values that replace the file's, by dotted path: ``{"learner.total_timesteps": 1000}``.
+
+    Raises
+    ------
+    InputError
+        If there is no such file or preset, or a key or value is not allowed.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = experiments_path() / f"{name}.yaml"
+        if not path.is_file():
+            presets = ", ".join(sorted(preset.stem for preset in experiments_path().glob("*.yaml")))
+            raise InputError(f"experiment must be a YAML file or one of {presets}, was {name!r}")
+    if not path.is_file():
+        raise InputError(f"experiment file must exist, was {name}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: an experiment must be a mapping of keys, was {type(content).__name__}")
+    for dotted, value in (overrides or {}).items():
+        _override(content, dotted, value)
+    return parse_experiment(content, str(path))
+
+
+def parse_experiment(content: Any, origin: str) -> Experiment:
+    """Experiment from plain data; ``origin`` names its source in errors.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown or a value not allowed.
+    """
+    try:
+        return msgspec.convert(content, Experiment, strict=False)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{origin}: {error}") from error
+
+
+def _override(content: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        inner = content.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"--set {dotted}: {parent!r} holds no keys, was {inner!r}")
+        content = inner
+    content[last] = value

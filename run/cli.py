@@ -1,0 +1,106 @@
+"""The command line `rl-intraday`: one verb per file, one line per error, exit code 2 for bad input."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import NamedTuple
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from adapters.files import SourceError
+from catalogs.errors import InputError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class Verb(NamedTuple):
+    """Where a verb lives and what the overview says of it; its module is imported only when it is called."""
+
+    module: str
+    help: str
+    is_group: bool = False
+
+
+VERBS = {
+    "demo": Verb("run.demo", "The whole path on synthetic sessions: catalog, training, backtest, report."),
+    "data": Verb("run.data", "Market data: import files into the catalog, list it, check it.", is_group=True),
+    "features": Verb("run.features", "The features that an experiment may use.", is_group=True),
+    "train": Verb("run.train", "Train an experiment into a bundle."),
+    "backtest": Verb("run.backtest", "Replay a bundle through the Nautilus BacktestNode and report."),
+}
+
+
+def build_app(called: str | None) -> typer.Typer:
+    """Command line with the module of one verb imported, the others as names with their help."""
+    app = typer.Typer(
+        help="Train a PPO-LSTM policy on minute bars; run the very same strategy in backtest, paper and live.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_overview)
+    for name, verb in VERBS.items():
+        if name != called:
+            app.command(name, help=verb.help)(_not_called)
+        elif verb.is_group:
+            app.add_typer(import_module(verb.module).app, name=name, help=verb.help)
+        else:
+            app.command(name)(import_module(verb.module).command)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 if all went well, 2 for bad input (one line on standard error, nothing written), 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    called = next((word for word in words if not word.startswith("-")), None)
+    try:
+        app = build_app(called)
+        outcome = app(args=words, prog_name="rl-intraday", standalone_mode=False)
+    except (InputError, SourceError) as error:
+        return _refuse(str(error))
+    except typer.TyperException as error:
+        return _refuse(error.format_message())
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        Console(stderr=True).print("interrupted")
+        return INTERRUPTED
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _refuse(message: str) -> int:
+    line = " ".join(message.split())
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {escape(line)}")
+    return BAD_INPUT
+
+
+def _overview(
+    show_version: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
+) -> None:
+    if show_version:
+        typer.echo(f"rl-intraday {version('rl-intraday')}")
+        raise typer.Exit
+
+
+def _not_called() -> None:
+    raise AssertionError("only the called verb's own module may run")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
