@@ -52,6 +52,7 @@ def describe(kernel: Kernel) -> dict[str, Any]:
         "params": kernel.params,
         "needs": list(kernel.inputs),
         "wire": [name for name in kernel.inputs if name not in COLUMNS],
+        "anchored": kernel.anchored,
         "warmup_rows": kernel.warmup_rows(kernel.params),
         "summary": kernel.summary,
     }

@@ -47,6 +47,8 @@ class Kernel:
         Suffixes of the outputs; empty for a single output that bears the feature's own name.
     state, warmup : int or callable
         What `state_size` and `warmup_rows` give.
+    anchored : bool
+        The output depends on every row since the state was zero, so a specification must say when that is.
     """
 
     kind: str
@@ -57,6 +59,7 @@ class Kernel:
     outputs: tuple[str, ...]
     state: Sized
     warmup: Sized
+    anchored: bool
 
     def state_size(self, params: Params) -> int:
         """Float64 cells of state."""
@@ -87,7 +90,7 @@ REGISTRY: dict[str, Kernel] = {}
 
 
 def feature[F: Callable[..., Any]](
-    *, outputs: tuple[str, ...] = (), state: Sized = 0, warmup: Sized = 1
+    *, outputs: tuple[str, ...] = (), state: Sized = 0, warmup: Sized = 1, anchored: bool = False
 ) -> Callable[[F], F]:
     """Register a kernel under its function's name.
 
@@ -98,7 +101,11 @@ def feature[F: Callable[..., Any]](
     state : int or callable
         Float64 cells of state, all zero before the first row; a callable is given the parameters by name.
     warmup : int or callable
-        Rows until the output is finite and the same bits whatever row the kernel was started on.
+        Rows until the output is finite and the same bits whatever row the kernel was started on; for an anchored
+        kernel, rows since the reset until it is finite.
+    anchored : bool
+        True where the output depends on every row since the state was zero, as a VWAP does: specifications must then
+        name a ``reset``.
 
     Raises
     ------
@@ -107,7 +114,7 @@ def feature[F: Callable[..., Any]](
     """
 
     def register(function: F) -> F:
-        kernel = _kernel(function, outputs, state, warmup)
+        kernel = _kernel(function, outputs, state, warmup, anchored)
         known = REGISTRY.get(kernel.kind)
         if known is not None and known.function.__module__ != function.__module__:
             where = known.function.__module__
@@ -131,7 +138,9 @@ def find_kernel(kind: str) -> Kernel:
     return REGISTRY[kind]
 
 
-def _kernel(function: Callable[..., Any], outputs: tuple[str, ...], state: Sized, warmup: Sized) -> Kernel:
+def _kernel(
+    function: Callable[..., Any], outputs: tuple[str, ...], state: Sized, warmup: Sized, anchored: bool
+) -> Kernel:
     kind = function.__name__
     if not inspect.getdoc(function):
         raise InputError(f"feature kernel {kind!r}: the docstring must say what it is; was missing")
@@ -142,4 +151,4 @@ def _kernel(function: Callable[..., Any], outputs: tuple[str, ...], state: Sized
         if type(default) not in (int, float):
             raise InputError(f"feature kernel {kind!r}: {name!r} must default to a number; was {default!r}")
     family = function.__module__.rpartition(".")[2]
-    return Kernel(kind, family, function, inputs, params, outputs, state, warmup)
+    return Kernel(kind, family, function, inputs, params, outputs, state, warmup, anchored)

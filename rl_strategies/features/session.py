@@ -12,13 +12,12 @@ MINUTES_PER_DAY = 1440.0
 DAYS_PER_WEEK = 7.0
 
 
-@feature(state=2)
+@feature(state=2, anchored=True)
 def vwap_distance(s: State, high: float, low: float, close: float, volume: float) -> float:
     """Distance of the price from the volume-weighted average price.
 
-    ``close / VWAP - 1`` with VWAP the volume-weighted mean of ``(high + low + close) / 3`` since the state
-    was last reset (``reset="session"`` for the session's VWAP); 0 until there was volume. Unitless, warm-up 1
-    row.
+    ``close / VWAP - 1``, VWAP being the mean of ``(high + low + close) / 3`` weighted by volume since the reset:
+    ``reset="session"`` for the session's. 0 until there was volume; unitless, known from the first row after a reset.
     """
     s[0] += (high + low + close) / 3.0 * volume
     s[1] += volume

@@ -121,8 +121,7 @@ def _step(
     columns: tuple[str, ...],
     outputs: tuple[str, ...],
 ) -> Step:
-    if spec.reset is not None and spec.reset not in columns:
-        raise InputError(f"feature {spec.name!r}: reset must be one of {', '.join(columns)}; was {spec.reset!r}")
+    _check_reset(spec, kernel, columns)
     params = _params(spec, kernel)
     places = tuple(outputs.index(name) for name in _names(spec, kernel))
     return Step(
@@ -136,3 +135,10 @@ def _step(
         reset=f"c{columns.index(spec.reset)}" if spec.reset is not None else None,
         places=places,
     )
+
+
+def _check_reset(spec: FeatureSpec, kernel: Kernel, columns: tuple[str, ...]) -> None:
+    if spec.reset is not None and spec.reset not in columns:
+        raise InputError(f"feature {spec.name!r}: reset must be one of {', '.join(columns)}; was {spec.reset!r}")
+    if spec.reset is None and kernel.anchored:
+        raise InputError(f"feature {spec.name!r}: {spec.kind} must have a reset, such as 'session'; was None")

@@ -1,0 +1,135 @@
+"""The default features on real and made-up bars, and what is left out where the data cannot give it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from catalogs.bars import BarSeries
+from catalogs.errors import InputError
+from catalogs.sessions import session_calendar
+from rl_strategies.features import COLUMNS, FeaturePlan, FeatureSpec, build_plan, default_plan, input_rows
+from rl_strategies.features.glue import Floats
+
+NO_VOLUME = "the volume of these bars is not known"
+NO_EXTENDED_HOURS = "these bars have no hours beyond the regular ones, so that it would be a constant"
+
+
+def real_rows(file: Path, tick: float, calendar: str) -> Floats:
+    """The last 20,000 bars of a file of minute bars stamped at their open, rounded to the tick."""
+    bars = pd.read_parquet(file).iloc[-20_000:]
+    close_ns = bars["ts_event"].astype("datetime64[ns, UTC]").astype(np.int64).to_numpy() + 60 * 10**9
+    names = ("open", "high", "low", "close")
+    open_, high, low, close = (np.rint(bars[name].to_numpy() / tick).astype(np.int64) for name in names)
+    known = bool(bars["volume"].notna().all())
+    volume = bars["volume"].fillna(0).to_numpy().astype(np.int64)
+    series = BarSeries("X.Y-1-MINUTE-LAST-EXTERNAL", close_ns, open_, high, low, close, volume, known, tick * 1e16)
+    rows = input_rows(series, session_calendar(calendar))
+    return rows[np.isfinite(rows[:, COLUMNS.index("session")])]
+
+
+@pytest.fixture(scope="module", params=["SPY", "ES"])
+def market(request: pytest.FixtureRequest, shared_data: Path) -> tuple[FeaturePlan, Floats]:
+    """The default plan and rows of a share in regular hours and of a future around the clock, without volume."""
+    if request.param == "SPY":
+        rows = real_rows(shared_data / "spy_1min_202403_202504.parquet", 0.01, "NYSE")
+        return default_plan(volume_known=True, extended_hours=False), rows
+    rows = real_rows(shared_data / "es_1min_202507_202509_novol.parquet", 0.25, "CME Globex Equity")
+    return default_plan(volume_known=False, extended_hours=True), rows
+
+
+def test_every_output_is_finite_moderate_and_varies_on_real_bars(market: tuple[FeaturePlan, Floats]) -> None:
+    plan, rows = market
+    outputs = plan.batch(rows)[plan.warmup - 1 :]
+    assert len(outputs) > 10_000
+    assert np.isfinite(outputs).all()
+    assert (outputs.std(axis=0) > 0).all()
+    assert (np.abs(outputs[:, : plan.observed]) < 2.0).all()
+
+
+@pytest.mark.parametrize("start", [1, 777, 3001, 9999])
+def test_restart_equals_a_run_from_the_beginning_on_real_bars(market: tuple[FeaturePlan, Floats], start: int) -> None:
+    plan, rows = market
+    warm = plan.warmup - 1
+    assert plan.batch(rows[start:])[warm:].tobytes() == plan.batch(rows)[start + warm :].tobytes()
+
+
+def test_whole_plan() -> None:
+    plan = default_plan(volume_known=True, extended_hours=True)
+    assert plan.left_out == ()
+    assert plan.outputs == (
+        "return_1", "return_5", "return_15", "return_60", "sma_20_distance", "ema_12_distance", "ema_50_distance",
+        "rsi_14", "atr_14_over_close", "macd_line", "macd_signal", "macd_histogram", "bollinger_percent_b",
+        "bollinger_bandwidth", "volatility_30", "vwap_distance", "time_of_day_sin", "time_of_day_cos",
+        "day_of_week_sin", "day_of_week_cos", "session_clock_since_open", "session_clock_to_close", "regular_hours",
+        "atr_14",
+    )  # fmt: skip
+    assert plan.observed == len(plan.outputs) - 1
+
+
+@pytest.mark.parametrize(
+    ("volume_known", "extended_hours", "left_out"),
+    [
+        (False, True, (("vwap_distance", NO_VOLUME),)),
+        (True, False, (("regular_hours", NO_EXTENDED_HOURS),)),
+        (False, False, (("vwap_distance", NO_VOLUME), ("regular_hours", NO_EXTENDED_HOURS))),
+    ],
+)
+def test_what_the_data_cannot_give_is_left_out_with_the_reason(
+    volume_known: bool, extended_hours: bool, left_out: tuple[tuple[str, str], ...]
+) -> None:
+    plan = default_plan(volume_known=volume_known, extended_hours=extended_hours)
+    assert plan.left_out == left_out
+    assert not {name for name, _ in left_out} & {*plan.outputs}
+    whole = default_plan(volume_known=True, extended_hours=True)
+    assert len(plan.outputs) == len(whole.outputs) - len(left_out)
+
+
+def test_named_feature_without_its_data_is_refused() -> None:
+    vwap = FeatureSpec("vwap_distance", "vwap", reset="session")
+    smoothed = FeatureSpec("sma", "smoothed", inputs={"close": "volume"})
+    flag = FeatureSpec("regular_hours", "flag")
+    assert build_plan([vwap, smoothed, flag], volume_known=True, extended_hours=True).observed == 3
+    for spec, message in [(vwap, NO_VOLUME), (smoothed, NO_VOLUME), (flag, NO_EXTENDED_HOURS)]:
+        with pytest.raises(InputError, match=f"feature '{spec.name}' needs column '.*', but {message}"):
+            build_plan([spec], volume_known=False, extended_hours=False)
+
+
+def test_feature_behind_a_feature_without_its_data_is_refused() -> None:
+    traded = FeatureSpec("ratio", "traded", inputs={"numerator": "volume", "denominator": "close"}, observe=False)
+    behind = FeatureSpec("sma", "behind", inputs={"close": "traded"})
+    with pytest.raises(InputError, match="needs column 'volume'"):
+        build_plan([traded, behind], volume_known=False, extended_hours=True)
+    assert build_plan([traded, behind], volume_known=True, extended_hours=True).needs["behind"] == {"volume", "close"}
+
+
+def test_input_rows_by_hand() -> None:
+    # 2025-07-03 is a half day of the NYSE: 09:30 to 13:00 New York, 13:30 to 17:00 UTC; a Thursday.
+    close_ns = np.array(["2025-07-03T13:31", "2025-07-03T17:00"], "datetime64[ns]").astype(np.int64)
+    bars = BarSeries(
+        "SPY.EQUS-1-MINUTE-LAST-EXTERNAL",
+        close_ns,
+        open=np.array([62001, 62050]),
+        high=np.array([62011, 62099]),
+        low=np.array([61999, 62000]),
+        close=np.array([62003, 62047]),
+        volume=np.array([700, 0]),
+        volume_known=True,
+        tick_raw=1e14,
+    )
+    expected = [
+        [620.01, 620.11, 619.99, 620.03, 700.0, 1.0, 209.0, 571.0, 3.0, 1.0],
+        [620.50, 620.99, 620.00, 620.47, 0.0, 210.0, 0.0, 780.0, 3.0, 1.0],
+    ]
+    rows = input_rows(bars, session_calendar("NYSE"))
+    session = COLUMNS.index("session")
+    assert rows[0, session] == rows[1, session]
+    np.testing.assert_array_equal(np.delete(rows, session, axis=1), expected)
+
+
+def test_unknown_volume_is_nan_whatever_is_stored() -> None:
+    ts_ns = np.array(["2025-07-03T13:31"], "datetime64[ns]").astype(np.int64)
+    one = np.array([62000])
+    bars = BarSeries("SPY.EQUS-1-MINUTE-LAST-EXTERNAL", ts_ns, one, one, one, one, np.array([9]), False, 1e14)
+    assert np.isnan(input_rows(bars, session_calendar("NYSE"))[0, COLUMNS.index("volume")])

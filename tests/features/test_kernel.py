@@ -1,0 +1,86 @@
+"""Registering kernels, and the hash of what they compute."""
+
+from collections.abc import Callable
+
+import pytest
+
+from catalogs.errors import InputError
+from rl_strategies.features import FeaturePlan, FeatureSpec, Kernel
+
+KERNEL = '''
+SCALE = 2.0
+
+
+def scaled(x):
+    """Twice."""
+    return x * SCALE
+
+
+@feature(state=1)
+def mine(s, close, n=14):
+    """What it is."""
+    s[0] += n  # counts
+    return scaled(close) + s[0]
+'''
+COMPILABLE = KERNEL.replace("def scaled", "@register_jitable\ndef scaled").replace(
+    "SCALE = 2.0", "from numba.extending import register_jitable\n\nSCALE = 2.0"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("+ s[0]", "- s[0]"), ("n=14", "n=15"), ("x * SCALE", "SCALE * x"), ("SCALE = 2.0", "SCALE = 3.0")],
+)
+def test_hash_follows_code_callees_and_constants(write_kernel: Callable[[str], Kernel], old: str, new: str) -> None:
+    assert old in KERNEL
+    assert write_kernel(KERNEL).hash != write_kernel(KERNEL.replace(old, new)).hash
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("  # counts", ""), ("What it is.", "Reworded."), ("Twice.", "Doubled."), ("s[0] += n", "s[0]  +=  n")],
+)
+def test_hash_ignores_prose_and_spacing(write_kernel: Callable[[str], Kernel], old: str, new: str) -> None:
+    assert old in KERNEL
+    assert write_kernel(KERNEL).hash == write_kernel(KERNEL.replace(old, new)).hash
+
+
+def test_hash_follows_options_of_compiled_callees(write_kernel: Callable[[str], Kernel]) -> None:
+    jitted = COMPILABLE.replace("import register_jitable", "import register_jitable\nfrom numba import njit")
+    strict = write_kernel(jitted.replace("@register_jitable", "@njit")).hash
+    assert strict != write_kernel(jitted.replace("@register_jitable", "@njit(fastmath=True)")).hash
+
+
+def test_what_cannot_be_followed_is_refused(write_kernel: Callable[[str], Kernel]) -> None:
+    kernel = write_kernel(KERNEL.replace("SCALE = 2.0", "SCALE = [2.0]").replace("x * SCALE", "x * SCALE[0]"))
+    with pytest.raises(InputError, match=r"feature code 'scaled' may use .* alone; 'SCALE' was a list"):
+        _ = kernel.hash
+
+
+def test_kernel_that_does_not_compile_is_refused_in_one_line(write_kernel: Callable[[str], Kernel]) -> None:
+    write_kernel(KERNEL)  # calls a plain function that numba was not told about
+    plan = FeaturePlan([FeatureSpec("mine", "mine")])
+    with pytest.raises(InputError, match=r"a feature kernel does not compile: .*scaled") as refusal:
+        _ = plan.loop
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('    """What it is."""\n', "", "feature kernel 'mine': the docstring must say what it is; was missing"),
+        ("n=14", "n='14'", "feature kernel 'mine': 'n' must default to a number; was '14'"),
+        ("def mine", "def rsi", "feature kernel names must be unique; 'rsi' was taken by rl_strategies.features.tech"),
+    ],
+)
+def test_malformed_kernel_is_refused(write_kernel: Callable[[str], Kernel], old: str, new: str, message: str) -> None:
+    assert old in KERNEL
+    with pytest.raises(InputError, match=message):
+        write_kernel(KERNEL.replace(old, new))
+
+
+def test_kernel_says_what_it_needs(write_kernel: Callable[[str], Kernel]) -> None:
+    kernel = write_kernel(COMPILABLE)
+    assert (kernel.inputs, kernel.params, kernel.outputs) == (("close",), {"n": 14}, ())
+    assert kernel.family.startswith("own_features")
+    assert kernel.summary == "What it is."
