@@ -127,7 +127,7 @@ class CheckpointCallback(BaseCallback):
     vecnormalize : VecNormalize
         Its statistics belong to the model: without them a policy sees other observations than it learned on.
     interval_s : float
-        Seconds between checkpoints, taken between two updates; the last is always taken at the end.
+        Seconds between checkpoints, taken between two updates; `save` takes one at any time.
     keep : int
         Older ones are removed.
     """
@@ -148,9 +148,6 @@ class CheckpointCallback(BaseCallback):
         if self.model.num_timesteps > 0 and time.monotonic() - self._saved >= self._interval_s:
             self.save()
             self._saved = time.monotonic()
-
-    def _on_training_end(self) -> None:
-        self.save()
 
     def save(self) -> Path:
         """Write a checkpoint of the present state, whole or not at all, and return its folder."""

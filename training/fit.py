@@ -15,7 +15,7 @@ from gymnasium import spaces
 from rich.console import Console
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from catalogs.cache import written_aside
 from catalogs.errors import InputError
@@ -97,8 +97,9 @@ def fit(
     ----------
     config : LearnerConfig
     env : VecEnv
-        ``config.n_envs`` environments with float32 Box observations, shape (n,), and Discrete actions; resets by
-        itself. Observations and rewards are normalised here, not by the caller.
+        ``config.n_envs`` environments with float32 Box observations, shape (n,), and Discrete actions. The info of
+        an ended episode holds ``episode`` with its reward ``r`` and length ``l``, as `SessionVecEnv` and
+        stable-baselines3's VecMonitor give it. Observations and rewards are normalised here, not by the caller.
     run_dir : Path
         Receives ``checkpoints/``, ``metrics/progress.csv``, ``metrics/training_summary.json``, ``tensorboard/``.
     seed : int
@@ -114,8 +115,8 @@ def fit(
     Raises
     ------
     InputError
-        If environment and configuration do not match, or an observation, reward, loss or weight stops being finite;
-        metrics and checkpoints up to then remain.
+        If environment and configuration do not match or ``run_dir`` holds a run already; or if an observation,
+        reward, loss or weight stops being finite: metrics and checkpoints up to then remain.
 
     Notes
     -----
@@ -123,10 +124,12 @@ def fit(
     the process; divergence is checked after every update instead.
     """
     _check_environment(config, env)
+    if (run_dir / "checkpoints").exists():
+        raise InputError(f"run directory {run_dir}: must be that of a new run, but has checkpoints already")
     torch.set_num_threads(config.torch_threads)
     torch.distributions.Distribution.set_default_validate_args(False)
     vecnormalize = VecNormalize(
-        VecMonitor(FiniteVecEnv(env)),
+        FiniteVecEnv(env),
         norm_reward=config.normalize_reward,
         clip_obs=config.clip_obs,
         gamma=config.gamma,

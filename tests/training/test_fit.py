@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from catalogs.errors import InputError
 from rl_strategies.policy import OnnxPolicy
@@ -22,6 +22,7 @@ from training.export import export_onnx
 from training.fit import FitResult, fit
 from training.learner import LearnerConfig
 from training.progress import UpdateMetrics
+from training.recurrent_ppo import SequenceRecurrentPPO
 
 SMALL = LearnerConfig(
     total_timesteps=256, n_envs=4, n_steps=32, batch_size=64, n_epochs=2, lstm_hidden_size=8, net_arch=()
@@ -62,8 +63,12 @@ class TamperedEnv(RememberEnv):
         return observation, self.tamper(reward) if self.steps >= 50 else reward, *rest
 
 
-def remember_envs(n: int = 4) -> DummyVecEnv:
-    return DummyVecEnv([RememberEnv] * n)
+def monitored(*makers: Callable[[], gymnasium.Env]) -> VecMonitor:
+    return VecMonitor(DummyVecEnv(list(makers)))
+
+
+def remember_envs(n: int = 4) -> VecMonitor:
+    return monitored(*[RememberEnv] * n)
 
 
 def quiet(metrics: UpdateMetrics) -> None:
@@ -120,7 +125,7 @@ def test_run_directory_holds_the_record(tmp_path: Path) -> None:
     assert [int(row["steps"]) for row in rows] == [128, 256]
     # Linear from the first value at the start to the second at the end: half way, then the end.
     assert [float(row["learning_rate"]) for row in rows] == pytest.approx([1.5e-4, 0.0])
-    # 32 steps in each of 4 environments end five episodes of six steps; then 64 steps have ended ten.
+    # Episodes last six steps: five end in 32 steps of one environment, ten in 64.
     assert [int(row["episodes"]) for row in rows] == [20, 20]
     assert float(rows[0]["entropy"]) == pytest.approx(np.log(3), abs=0.05), "an untrained policy is near uniform"
     assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
@@ -156,7 +161,7 @@ def test_interrupt_leaves_a_checkpoint_and_a_line(tmp_path: Path, capsys: pytest
         signal.raise_signal(signal.SIGINT)
         return reward
 
-    env = DummyVecEnv([RememberEnv] * 3 + [partial(TamperedEnv, press_control_c)])
+    env = monitored(*[RememberEnv] * 3, partial(TamperedEnv, press_control_c))
     result = fit(SMALL, env, tmp_path, seed=1, progress=quiet)
     assert result.summary.interrupted
     # The 50th step of an environment is in the second rollout; the first 49 steps of four were counted.
@@ -169,7 +174,7 @@ def test_interrupt_leaves_a_checkpoint_and_a_line(tmp_path: Path, capsys: pytest
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_reward_that_is_not_finite_stops_the_run(tmp_path: Path, value: float) -> None:
-    env = DummyVecEnv([RememberEnv] * 3 + [partial(TamperedEnv, lambda _: value)])
+    env = monitored(*[RememberEnv] * 3, partial(TamperedEnv, lambda _: value))
     with pytest.raises(InputError, match=f"reward of environment 3: must be finite, was {value}"):
         fit(SMALL, env, tmp_path, seed=1, progress=quiet)
 
@@ -179,7 +184,7 @@ def test_an_observation_that_is_not_finite_stops_the_run(tmp_path: Path) -> None
         def observe(self, cue: int) -> np.ndarray:
             return np.array([cue, np.nan], np.float32)
 
-    env = DummyVecEnv([BlindEnv] * 4)
+    env = monitored(*[BlindEnv] * 4)
     with pytest.raises(InputError, match="observation of environment 0, column 1: must be finite, was nan"):
         fit(SMALL, env, tmp_path, seed=1, progress=quiet)
 
@@ -187,6 +192,27 @@ def test_an_observation_that_is_not_finite_stops_the_run(tmp_path: Path) -> None
 def test_divergence_stops_the_run_with_its_cause(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must be finite, w.* lower learning_rate \(was 1e\+30\)"):
         run(tmp_path, learning_rate=1e30)
+
+
+def test_a_checkpoint_restores_model_and_statistics(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    model = SequenceRecurrentPPO.load(result.checkpoint / "model.zip", device="cpu")
+    vecnormalize = VecNormalize.load(str(result.checkpoint / "vecnormalize.pkl"), remember_envs())
+    assert model.num_timesteps == 256
+    for name, value in result.model.policy.state_dict().items():
+        assert torch.equal(model.policy.state_dict()[name], value)
+    observations = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    np.testing.assert_array_equal(
+        vecnormalize.normalize_obs(observations), result.vecnormalize.normalize_obs(observations)
+    )
+
+
+def test_a_directory_that_holds_a_run_is_not_written_into(tmp_path: Path) -> None:
+    run(tmp_path)
+    before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=r"run directory .*: must be that of a new run"):
+        run(tmp_path)
+    assert sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
 
 
 def test_old_checkpoints_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,5 +258,5 @@ def test_an_environment_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
 
     with pytest.raises(InputError, match="action space: must be Discrete, was Box"):
-        fit(SMALL, DummyVecEnv([BoxActionEnv] * 4), tmp_path, seed=1)
+        fit(SMALL, monitored(*[BoxActionEnv] * 4), tmp_path, seed=1)
     assert list(tmp_path.iterdir()) == [], "nothing may be written for input that is refused"
