@@ -9,6 +9,7 @@ from rl_strategies.features.default import build_plan, default_plan
 from rl_strategies.features.kernel import REGISTRY, Kernel, feature
 from rl_strategies.features.live import LiveFeatures
 from rl_strategies.features.plan import FeaturePlan
+from rl_strategies.features.primitives import State
 from rl_strategies.features.rows import COLUMNS, input_rows
 from rl_strategies.features.spec import FeatureSpec
 
@@ -19,6 +20,7 @@ __all__ = [
     "FeatureSpec",
     "Kernel",
     "LiveFeatures",
+    "State",
     "build_plan",
     "default_plan",
     "feature",

@@ -2,6 +2,9 @@
 
 A kernel never sees a series, so it cannot look ahead; batch and live run the same machine code. Writing one::
 
+    from rl_strategies.features import State, feature
+
+
     @feature(state=1, warmup=2)
     def change(s: State, close: float, scale: float = 1.0) -> float:
         '''Change of the close since the bar before, times ``scale``.'''
@@ -37,6 +40,8 @@ class Kernel:
         The function's name, by which a specification asks for it.
     family : str
         The module's name: ``"technical"``, ``"session"``, …
+    summary : str
+        First line of the docstring.
     function : callable
         ``(state, *inputs, *params) -> float or tuple of float``, plain Python.
     inputs : tuple of str
@@ -53,6 +58,7 @@ class Kernel:
 
     kind: str
     family: str
+    summary: str
     function: Callable[..., Any]
     inputs: tuple[str, ...]
     params: dict[str, int | float]
@@ -68,11 +74,6 @@ class Kernel:
     def warmup_rows(self, params: Params) -> int:
         """Rows until the output is finite and no longer depends on where the kernel was started."""
         return self.warmup(params) if callable(self.warmup) else self.warmup
-
-    @property
-    def summary(self) -> str:
-        """First line of the docstring."""
-        return inspect.getdoc(self.function).splitlines()[0]  # type: ignore[union-attr]
 
     @cached_property
     def hash(self) -> str:
@@ -142,13 +143,23 @@ def _kernel(
     function: Callable[..., Any], outputs: tuple[str, ...], state: Sized, warmup: Sized, anchored: bool
 ) -> Kernel:
     kind = function.__name__
-    if not inspect.getdoc(function):
+    docstring = inspect.getdoc(function)
+    if not docstring:
         raise InputError(f"feature kernel {kind!r}: the docstring must say what it is; was missing")
-    arguments = list(inspect.signature(function).parameters.values())
-    inputs = tuple(a.name for a in arguments[1:] if a.default is a.empty)
-    params = {a.name: a.default for a in arguments[1:] if a.default is not a.empty}
+    arguments = list(inspect.signature(function).parameters.values())[1:]
+    params = {a.name: a.default for a in arguments if a.default is not a.empty}
     for name, default in params.items():
         if type(default) not in (int, float):
             raise InputError(f"feature kernel {kind!r}: {name!r} must default to a number; was {default!r}")
-    family = function.__module__.rpartition(".")[2]
-    return Kernel(kind, family, function, inputs, params, outputs, state, warmup, anchored)
+    return Kernel(
+        kind=kind,
+        family=function.__module__.rpartition(".")[2],
+        summary=docstring.splitlines()[0],
+        function=function,
+        inputs=tuple(a.name for a in arguments if a.default is a.empty),
+        params=params,
+        outputs=outputs,
+        state=state,
+        warmup=warmup,
+        anchored=anchored,
+    )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from catalogs.errors import InputError
-from rl_strategies.features.glue import Floats, Loop
+from rl_strategies.features.loop import Floats, Loop
 
 
 class LiveFeatures:

@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 
 from catalogs.errors import InputError
-from rl_strategies.features.glue import Floats, Loop, compiled, loop_source
 from rl_strategies.features.kernel import find_kernel
 from rl_strategies.features.live import LiveFeatures
+from rl_strategies.features.loop import Floats, Loop, compiled, loop_source
 from rl_strategies.features.rows import COLUMNS
 from rl_strategies.features.spec import FeatureSpec, PlanSpec
 from rl_strategies.features.wiring import wire

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from catalogs.errors import InputError
-from rl_strategies.features.glue import Step
 from rl_strategies.features.kernel import Kernel, find_kernel
+from rl_strategies.features.loop import Step
 from rl_strategies.features.spec import FeatureSpec
 
 # The longest session in one-minute bars: after so many rows a state that is reset by session has been reset.

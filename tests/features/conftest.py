@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rl_strategies.features import COLUMNS, REGISTRY, FeaturePlan, FeatureSpec, Kernel, kernel
-from rl_strategies.features.glue import Floats
+from rl_strategies.features.loop import Floats
 
 SESSION_BARS = 390
 

@@ -10,7 +10,7 @@ from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.sessions import session_calendar
 from rl_strategies.features import COLUMNS, FeaturePlan, FeatureSpec, build_plan, default_plan, input_rows
-from rl_strategies.features.glue import Floats
+from rl_strategies.features.loop import Floats
 
 NO_VOLUME = "the volume of these bars is not known"
 NO_EXTENDED_HOURS = "these bars have no hours beyond the regular ones, so that it would be a constant"
@@ -19,7 +19,8 @@ NO_EXTENDED_HOURS = "these bars have no hours beyond the regular ones, so that i
 def real_rows(file: Path, tick: float, calendar: str) -> Floats:
     """The last 20,000 bars of a file of minute bars stamped at their open, rounded to the tick."""
     bars = pd.read_parquet(file).iloc[-20_000:]
-    close_ns = bars["ts_event"].astype("datetime64[ns, UTC]").astype(np.int64).to_numpy() + 60 * 10**9
+    opened = bars["ts_event"].dt.tz_localize(None).to_numpy("datetime64[ns]")
+    close_ns = opened.astype(np.int64) + 60 * 10**9
     names = ("open", "high", "low", "close")
     open_, high, low, close = (np.rint(bars[name].to_numpy() / tick).astype(np.int64) for name in names)
     known = bool(bars["volume"].notna().all())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rl_strategies.features import FeaturePlan, FeatureSpec
-from rl_strategies.features.glue import Floats
+from rl_strategies.features.loop import Floats
 
 
 def run(spec: FeatureSpec, **columns: list[float]) -> Floats:
@@ -56,13 +56,16 @@ def test_ratio_by_zero_is_unknown() -> None:
 
 
 def test_vwap_distance_starts_afresh_each_session() -> None:
-    prices = [10.0, 20.0, 40.0]
     distance = run(
         FeatureSpec("vwap_distance", "x", reset="session"),
-        high=prices, low=prices, close=prices, volume=[3.0, 1.0, 5.0], session=[1.0, 1.0, 2.0],
-    )[:, 0]  # fmt: skip
-    # VWAP: 10; (3·10 + 20) / 4 = 12.5; 40 in the new session.
-    np.testing.assert_array_equal(distance, [0.0, 20.0 / 12.5 - 1.0, 0.0])
+        high=[12.0, 22.0, 40.0],
+        low=[9.0, 18.0, 40.0],
+        close=[9.0, 20.0, 40.0],
+        volume=[3.0, 1.0, 5.0],
+        session=[1.0, 1.0, 2.0],
+    )[:, 0]
+    # Typical prices 10, 20 and 40; VWAP 10, then (3·10 + 20) / 4 = 12.5, then 40 in the new session.
+    np.testing.assert_array_equal(distance, [9.0 / 10.0 - 1.0, 20.0 / 12.5 - 1.0, 0.0])
 
 
 def test_vwap_distance_is_zero_until_there_was_volume() -> None:

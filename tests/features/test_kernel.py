@@ -1,11 +1,14 @@
 """Registering kernels, and the hash of what they compute."""
 
+import textwrap
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from catalogs.errors import InputError
 from rl_strategies.features import FeaturePlan, FeatureSpec, Kernel
+from rl_strategies.features import kernel as documented
 
 KERNEL = '''
 SCALE = 2.0
@@ -84,3 +87,10 @@ def test_kernel_says_what_it_needs(write_kernel: Callable[[str], Kernel]) -> Non
     assert (kernel.inputs, kernel.params, kernel.outputs) == (("close",), {"n": 14}, ())
     assert kernel.family.startswith("own_features")
     assert kernel.summary == "What it is."
+
+
+def test_example_of_the_documentation_runs(write_kernel: Callable[[str], Kernel]) -> None:
+    example = textwrap.dedent(documented.__doc__.split("Writing one::")[1].split("\n\nThe first argument")[0])
+    write_kernel(example.replace("def change", "def mine"))
+    plan = FeaturePlan([FeatureSpec("mine", "change", {"scale": 10.0})], columns=("close",))
+    np.testing.assert_array_equal(plan.batch(np.array([[4.0], [4.5], [4.0]]))[:, 0], [np.nan, 5.0, -5.0])
