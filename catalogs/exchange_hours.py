@@ -66,7 +66,7 @@ def exchange_hours(name: str, last_day: date) -> Hours:
     key = hashlib.sha256(rules.encode()).hexdigest()[:16]
     target = cache_dir() / "exchange_hours" / f"{name.replace(' ', '_')}-{key}.npz"
     try:
-        with np.load(target) as stored:
+        with target.open("rb") as file, np.load(file) as stored:
             return {column: stored[column] for column in stored.files}
     except (FileNotFoundError, zipfile.BadZipFile):
         pass  # not computed yet, or damaged by something other than this program: compute

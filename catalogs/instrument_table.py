@@ -4,7 +4,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import msgspec
-import yaml
 
 from catalogs.errors import InputError
 from catalogs.sessions import CalendarName
@@ -71,5 +70,5 @@ def load_table(path: Path) -> InstrumentTable:
         return msgspec.yaml.decode(path.read_bytes(), type=InstrumentTable)
     except FileNotFoundError:
         raise InputError(f"instrument table must exist, was {path}") from None
-    except (msgspec.ValidationError, yaml.YAMLError) as error:
+    except msgspec.DecodeError as error:
         raise InputError(f"instrument table {path} is not valid: {' '.join(str(error).split())}") from error

@@ -52,8 +52,8 @@ def print_import(imported: Imported, catalog: Path) -> None:
     console.print(table)
     if not bars.volume_known:
         console.print(
-            f"volume is unknown: {imported.provenance.assume_volume} is stored where it was missing, features read it as "
-            "missing. NautilusTrader fills no order on a bar of volume 0: see --assume-volume."
+            f"volume is unknown: {imported.provenance.assume_volume} is stored where it was missing, and features "
+            "read it as missing. NautilusTrader fills no order on a bar of volume 0: see --assume-volume."
         )
 
 
