@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,10 @@ class RichProgress:
     """
 
     def __init__(self, total_steps: int) -> None:
-        self._bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[figures]}"),
-            console=Console(stderr=True),
-        )
+        columns = (BarColumn(bar_width=10), TextColumn("{task.fields[figures]}"))  # fits 80 characters
+        self._bar = Progress(*columns, console=Console(stderr=True))
         self._task = self._bar.add_task("training", total=total_steps, figures="first rollout ...")
+        self._reward = "-"
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -89,11 +84,12 @@ class RichProgress:
         self._bar.stop()
 
     def __call__(self, metrics: UpdateMetrics) -> None:
-        """Show the figures of an update."""
-        reward = metrics.mean_episode_reward
+        """Show the figures of an update, with the reward of the last rollout in which an episode ended."""
+        if metrics.mean_episode_reward is not None:
+            self._reward = f"{metrics.mean_episode_reward:.3g}"
+        remaining = str(timedelta(seconds=round(metrics.remaining_s))).removeprefix("0:")
         figures = (
-            f"{timedelta(seconds=round(metrics.remaining_s))} left · {metrics.samples_per_s:,.0f} samples/s · "
-            f"episode reward {'-' if reward is None else f'{reward:.4g}'} · "
-            f"KL {metrics.approx_kl:.2g} · entropy {metrics.entropy:.3f}"
+            f"{remaining} left  {metrics.samples_per_s:,.0f} samples/s  reward {self._reward}  "
+            f"KL {metrics.approx_kl:.1g}  entropy {metrics.entropy:.2f}"
         )
         self._bar.update(self._task, completed=metrics.steps, figures=figures)
