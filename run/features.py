@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from rl_strategies.features import COLUMNS, REGISTRY, Kernel
 
@@ -71,5 +72,5 @@ def _table(family: str, rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         params = [f"{name}={default}" for name, default in row["params"].items()]
         listed = ("\n".join(names) for names in (row["outputs"] or ["one"], params, row["needs"]))
-        table.add_row(f"[bold]{row['kind']}[/bold]\n{row['summary']}", *listed, str(row["warmup_rows"]))
+        table.add_row(Text.assemble((row["kind"], "bold"), f"\n{row['summary']}"), *listed, str(row["warmup_rows"]))
     return table

@@ -12,7 +12,8 @@ A kernel never sees a series, so it cannot look ahead; batch and live run the sa
         return (close - before) * scale if before > 0.0 else math.nan
 
 The first argument is the state. Arguments without a default are inputs, read from the column of that name
-unless wired elsewhere; arguments with a default are parameters.
+unless wired elsewhere; arguments with a default are parameters. A function that kernels share is made known to
+numba with ``numba.extending.register_jitable``, as those of `primitives` are.
 """
 
 import inspect

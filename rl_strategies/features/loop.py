@@ -7,6 +7,7 @@ because numba's own cache would not notice a changed kernel. It is executed from
 import functools
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -103,9 +104,16 @@ def compiled(source: str, kernels: tuple[Kernel, ...]) -> Loop:
     try:
         loop.compile(SIGNATURE)
     except NumbaError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"a feature kernel does not compile: {reason}") from error
+        raise InputError(_compile_refusal(str(error))) from error
     return loop
+
+
+def _compile_refusal(numba_says: str) -> str:
+    text = " ".join(numba_says.split())
+    calls = re.findall(r"kernel_(\w+)\(", text)
+    text = re.sub(r"Failed in nopython mode pipeline \(step: [^)]*\) ", "", text)
+    reason = re.split(r",? (?:During:|File |defined at )", text)[0]
+    return f"feature kernel {calls[0]!r} does not compile: {reason}" if calls else f"features do not compile: {reason}"
 
 
 def _kept(source: str, kernels: tuple[Kernel, ...]) -> Path:

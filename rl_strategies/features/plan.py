@@ -86,6 +86,10 @@ class FeaturePlan:
         identity = [self.columns, self.outputs, self.observed, self.source, self._kernel_hashes()]
         self.hash = hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Kernels and compiled code stay here; a worker process wires and loads its own.
+        return type(self), (self.specs, self.columns, self.left_out)
+
     @cached_property
     def loop(self) -> Loop:
         """What `batch` and `live` run: ``loop(rows, state, out)``, compiled at first use and kept on disk."""

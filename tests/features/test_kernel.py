@@ -63,9 +63,16 @@ def test_what_cannot_be_followed_is_refused(write_kernel: Callable[[str], Kernel
 def test_kernel_that_does_not_compile_is_refused_in_one_line(write_kernel: Callable[[str], Kernel]) -> None:
     write_kernel(KERNEL)  # calls a plain function that numba was not told about
     plan = FeaturePlan([FeatureSpec("mine", "mine")])
-    with pytest.raises(InputError, match=r"a feature kernel does not compile: .*scaled") as refusal:
+    with pytest.raises(InputError, match=r"feature kernel 'mine' does not compile: .* name 'scaled'") as refusal:
         _ = plan.loop
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("outputs", ["", 'outputs=("a", "b")', 'outputs=("a", "b", "c", "d")'])
+def test_outputs_that_were_not_declared_are_refused(write_kernel: Callable[[str], Kernel], outputs: str) -> None:
+    write_kernel(f"@feature({outputs})\ndef mine(s, close):\n    'Three.'\n    return close, close, close\n")
+    with pytest.raises(InputError, match=r"do(es)? not compile: .*[tT]uple"):
+        _ = FeaturePlan([FeatureSpec("mine", "mine")]).loop
 
 
 @pytest.mark.parametrize(

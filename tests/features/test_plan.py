@@ -1,6 +1,7 @@
 """Wiring, refusals and the stored form of a plan."""
 
 import json
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,14 @@ def test_stored_plan_comes_back_through_json(rows: Floats) -> None:
     again = FeaturePlan.from_spec(json.loads(json.dumps(plan.to_spec())))
     assert (again.hash, again.outputs, again.left_out) == (plan.hash, plan.outputs, plan.left_out)
     np.testing.assert_array_equal(again.batch(rows[:50]), plan.batch(rows[:50]))
+
+
+def test_plan_travels_to_worker_processes(rows: Floats) -> None:
+    plan = FeaturePlan([ATR, ATR_OVER_CLOSE], left_out=[("vwap", "no volume")])
+    expected = plan.batch(rows[:50])
+    arrived = pickle.loads(pickle.dumps(plan))
+    assert (arrived.hash, arrived.left_out) == (plan.hash, plan.left_out)
+    np.testing.assert_array_equal(arrived.batch(rows[:50]), expected)
 
 
 @pytest.mark.parametrize(
