@@ -1,5 +1,6 @@
 """The tables that leave as CSV: the account at every bar, every session, every trade."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -83,7 +84,7 @@ def daily_report(record: RunRecord, trades: Sequence[Trade]) -> pd.DataFrame:
             "session_date": days,
             "pnl": daily_pnl(record.equity_usd, record.session_date, record.starting_balance_usd),
             "intraday_max_drawdown": [max_drawdown(equity, opening).usd for equity, opening in sessions],
-            "sharpe_proxy": [_sharpe_proxy(equity, opening) for equity, opening in sessions],
+            "sharpe_proxy": np.array([_sharpe_proxy(equity, opening) for equity, opening in sessions]),
             "trades": [entered[day] for day in days],
             "costs": [costs[day] for day in days],
             "end_equity": record.equity_usd[ends],
@@ -105,7 +106,7 @@ def trade_table(trades: Sequence[Trade], context: ReportContext) -> pd.DataFrame
     return frame.round(DECIMALS)
 
 
-def _sharpe_proxy(equity_usd: NDArray[np.float64], opening_usd: float) -> float | None:
+def _sharpe_proxy(equity_usd: NDArray[np.float64], opening_usd: float) -> float:
     pnl = np.diff(equity_usd, prepend=opening_usd)
     deviation = float(pnl.std(ddof=1)) if len(pnl) > 1 else 0.0
-    return float(pnl.mean()) / deviation * float(np.sqrt(len(pnl))) if deviation > 0 else None
+    return float(pnl.mean()) / deviation * math.sqrt(len(pnl)) if deviation > 0 else math.nan

@@ -71,7 +71,7 @@ def full_context(make_run, context) -> ReportContext:
         title="<script>alert(1)</script>",
         synthetic_note="Synthetic data with a planted edge.",
         buy_and_hold=buy_and_hold(make_run(sessions=12)),
-        random_policy_pnl=np.random.default_rng(0).normal(-200, 900, 100),
+        random_policy_pnl=np.concatenate([np.linspace(-90_000, -80_000, 70), np.linspace(80_000, 90_000, 30)]),
         oracle_pnl=4_000.0,
         oracle_note="knows the drift of every bar",
         training=("100,000 samples",),
@@ -97,7 +97,8 @@ def test_every_file_is_written_and_agrees(tmp_path: Path, make_run, full_context
     assert summary["window"] == {
         "start": "2024-01-02", "end": "2024-03-01", "sessions": 12, "bars": 720, "warmup_bars": 0,
     }  # fmt: skip
-    assert summary["baselines"]["random_policy"]["count"] == 100
+    random = summary["baselines"]["random_policy"]
+    assert (random["count"], random["as_good_or_better"], random["percentile_of_this"]) == (100, 30, 70.0)
     assert summary["baselines"]["oracle"] == {"pnl_usd": 4_000.0, "note": "knows the drift of every bar"}
     assert summary["refusals"] == {"daily_loss": 3}
     assert summary["metrics"]["annualised_return_pct"] is None

@@ -111,6 +111,14 @@ def test_no_trades() -> None:
         assert getattr(metrics, name) is None, name
 
 
+def test_a_trade_without_result_is_no_win() -> None:
+    fills = (fill(0, 0, 100, 50000), fill(0, 1, -100, 50002, "signal"))  # 2.00 USD made, 2.00 USD of commission
+    record = record_of([[50000, 50002]], fills)
+    metrics = compute_metrics(record, build_trades(record))
+    assert (metrics.win_rate_pct, metrics.expectancy_usd) == (0.0, 0.0)
+    assert (metrics.profit_factor, metrics.average_win_usd, metrics.average_loss_usd) == (None, None, None)
+
+
 def test_recovery_across_sessions() -> None:
     closes = [[50000, 49900], [49800, 50000], [50100, 50100]]
     record = record_of(closes, (fill(0, 0, 10, 50000),))
