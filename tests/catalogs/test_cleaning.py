@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalogs.cleaning import RawBars, clean
@@ -12,6 +12,7 @@ from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
 
 OPEN = "2025-03-10T13:31"  # close of the first minute of a summer session of the NYSE
+MINUTE_NS = 60 * 10**9
 Minutes = Callable[..., RawBars]
 
 
@@ -212,19 +213,22 @@ prices = st.floats(-5, 5_000) | st.just(float("nan"))
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(st.tuples(st.integers(-5, 40), prices, prices, prices, prices), min_size=1, max_size=40))
+@given(rows=st.lists(st.tuples(st.integers(-5, 80), prices, prices, prices, prices), min_size=1, max_size=40))
 def test_whatever_comes_in_what_goes_out_is_sound(
-    spy: InstrumentSpec, rows: list[tuple[int, float, float, float, float]]
+    spy: InstrumentSpec, minutes: Minutes, rows: list[tuple[int, float, float, float, float]]
 ) -> None:
     start_ns = int(np.datetime64(OPEN, "ns").astype(np.int64))
+    sound = minutes(OPEN, 60)
     minute, *columns = (np.array(column) for column in zip(*rows, strict=True))
-    raw = RawBars(start_ns + 60 * 10**9 * minute, *columns, np.ones(len(rows)))
-    try:
-        bars = clean(raw, spy, "1-MINUTE").bars
-    except InputError:
-        reject()
+    wild = RawBars(start_ns + MINUTE_NS * minute, *columns, np.ones(len(rows)))
+    raw = RawBars(**{name: np.concatenate([getattr(sound, name), getattr(wild, name)]) for name in vars(sound)})
+    cleaned = clean(raw, spy, "1-MINUTE")
+    bars, count = cleaned.bars, cleaned.report.count
     assert (np.diff(bars.ts_ns) > 0).all()
     assert (bars.ts_ns >= start_ns).all()
     assert (bars.low >= 1).all()
     assert (bars.low <= np.minimum(bars.open, bars.close)).all()
     assert (bars.high >= np.maximum(bars.open, bars.close)).all()
+    # Every row is accounted for.
+    left_out = sum(finding.count for finding in cleaned.report.findings if finding.treatment in ("refused", "dropped"))
+    assert len(bars) == len(raw) - left_out + count("gap_filled")
