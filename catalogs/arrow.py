@@ -67,11 +67,13 @@ def write_bars(
     Raises
     ------
     InputError
-        If the range overlaps with stored bars that differ, or the stored instrument has another tick or
-        multiplier.
+        If there is nothing to write, the catalog is no folder, the range overlaps with stored bars that differ,
+        or the stored instrument has another tick or multiplier.
     """
     if not len(bars):
         raise InputError(f"{bars.bar_type} must have at least one bar to write, was empty")
+    if catalog.exists() and not catalog.is_dir():
+        raise InputError(f"catalog must be a folder, was the file {catalog}")
     if _stored_already(catalog, bars):
         return "already imported"
     _check_instrument(catalog, spec)

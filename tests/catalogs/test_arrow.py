@@ -180,6 +180,13 @@ def test_no_bars_at_all_are_refused(bars: BarSeries, spy: InstrumentSpec, catalo
         write_bars(catalog, spy, bars.slice(0, 0), history(bars))
 
 
+def test_a_file_is_no_catalog(bars: BarSeries, spy: InstrumentSpec, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("")
+    with pytest.raises(InputError, match=r"catalog must be a folder, was the file .*notes\.txt"):
+        write_bars(path, spy, bars, history(bars))
+
+
 def test_an_unknown_bar_type_is_refused_with_what_there_is(bars: BarSeries, spy: InstrumentSpec, catalog: Path) -> None:
     with pytest.raises(InputError, match=r"holds \(nothing\), was 'QQQ'"):
         read_bars(catalog, "QQQ")
