@@ -43,7 +43,7 @@ class PlantedEdge:
 
     segment_bars: int = 30
     impulse_ticks: int = 14
-    drift_ticks: float = 0.9
+    drift_ticks: float = 0.7
     noise_ticks: float = 2.0
 
     def describe(self) -> str:
@@ -72,7 +72,7 @@ class SyntheticBars:
 def synthetic_sessions(
     instrument: InstrumentSpec,
     first_date: np.datetime64,
-    sessions: int,
+    last_date: np.datetime64,
     *,
     seed: int,
     edge: PlantedEdge | None = None,
@@ -83,9 +83,8 @@ def synthetic_sessions(
     Parameters
     ----------
     instrument : InstrumentSpec
-    first_date : datetime64[D]
-        Trading day of the first session, or the next one there is.
-    sessions : int
+    first_date, last_date : datetime64[D]
+        Trading days, both included.
     seed : int
     edge : PlantedEdge, optional
     start_price : float
@@ -98,20 +97,16 @@ def synthetic_sessions(
     Raises
     ------
     InputError
-        If the calendar does not reach that far.
+        If the calendar has no session in the range.
     """
     edge = edge or PlantedEdge()
     calendar = session_calendar(instrument.calendar)
-    begin = int(np.searchsorted(calendar.session_date, first_date))
-    if begin + sessions > len(calendar.session_date):
-        raise InputError(f"synthetic sessions must lie in the calendar, was {sessions} from {first_date}")
-    lengths = (calendar.close_ns - calendar.open_ns)[begin : begin + sessions] // BAR_NS
-    ts_ns = np.concatenate(
-        [
-            open_ns + BAR_NS * np.arange(1, length + 1)
-            for open_ns, length in zip(calendar.open_ns[begin : begin + sessions], lengths, strict=True)
-        ]
-    )
+    chosen = (calendar.session_date >= first_date) & (calendar.session_date <= last_date)
+    if not chosen.any():
+        raise InputError(f"synthetic sessions must lie in calendar {calendar.name}, was {first_date} to {last_date}")
+    lengths = (calendar.close_ns - calendar.open_ns)[chosen] // BAR_NS
+    opens = zip(calendar.open_ns[chosen], lengths, strict=True)
+    ts_ns = np.concatenate([open_ns + BAR_NS * np.arange(1, length + 1) for open_ns, length in opens])
     bar_in_session = np.concatenate([np.arange(length) for length in lengths])
     random = np.random.default_rng(seed)
     side = _segment_sides(bar_in_session, edge, random)

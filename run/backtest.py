@@ -32,7 +32,6 @@ from training.env import SessionEnv
 from training.market import TrainingMarket, build_market
 
 
-
 @dataclass(frozen=True)
 class Truth:
     """What is known of synthetic data.
@@ -257,12 +256,16 @@ def _costs(experiment: Experiment, market: TrainingMarket) -> CostAssumptions:
             "market orders at the close of the bar that was decided on; barriers inside the bar along open, "
             f"high and low ({order}), close"
         ),
-        unknown_volume="" if market.bars.volume_known else "the source has no volume; the catalog's stand-in is filled against",
+        unknown_volume=""
+        if market.bars.volume_known
+        else "the source has no volume; the catalog's stand-in is filled against",
     )
 
 
 def _notes(market: TrainingMarket, agrees: bool, fills: int) -> tuple[str, ...]:
-    notes = [f"{count} sessions of the window were not traded: {reason}" for reason, count in market.skipped.items() if count]
+    notes = [
+        f"{count} sessions of the window were not traded: {reason}" for reason, count in market.skipped.items() if count
+    ]
     if agrees:
         notes.append(f"The training simulator repeats the engine's {fills} fills and every observation exactly.")
     else:

@@ -18,8 +18,8 @@ from run import backtest, train
 from run.options import JsonOption, answer_json, progress
 from run.yardsticks import rule_pnl
 
-SESSIONS = 38
-TEST_START, TEST_END = date(2025, 2, 18), date(2025, 2, 28)
+FIRST_DAY = date(2025, 1, 6)
+TEST_START, TEST_END = date(2025, 2, 18), date(2025, 3, 7)
 SEED = 20250106
 
 
@@ -39,7 +39,7 @@ def command(
     experiment = load_experiment("demo", overrides)
     instrument = resolve(experiment.instrument, instruments_path(), experiment.train.end)
     edge = PlantedEdge()
-    synthetic = synthetic_sessions(instrument, np.datetime64("2025-01-06"), SESSIONS, seed=SEED, edge=edge)
+    synthetic = synthetic_sessions(instrument, np.datetime64(FIRST_DAY), np.datetime64(TEST_END), seed=SEED, edge=edge)
     catalog = out / "catalog"
     progress.print(
         f"[bold]1/4[/] {len(synthetic.bars):,} synthetic bars of {instrument.instrument_id} into {catalog}; "

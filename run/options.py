@@ -14,7 +14,7 @@ CatalogOption = Annotated[Path, typer.Option("--catalog", help="Catalog of bars.
 RunsOption = Annotated[Path, typer.Option("--runs", help="Folder that receives a folder for every run.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; progress goes to stderr.")]
 
-progress = Console(stderr=True, highlight=False)
+progress = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def answer_json(content: dict[str, Any]) -> None:

@@ -122,9 +122,7 @@ def train_experiment(
     env = SessionVecEnv(market, experiment.learner.n_envs, reward=experiment.reward, seed=experiment.seed)
     result = fit(experiment.learner, env, run_dir, seed=experiment.seed, progress=listener)
     bundle = _bundle(experiment, market, result, run_dir)
-    return TrainedRun(
-        run_dir, bundle, len(market), _bars_walked(market), market.plan.left_out, result.summary
-    )
+    return TrainedRun(run_dir, bundle, len(market), _bars_walked(market), market.plan.left_out, result.summary)
 
 
 def training_market(experiment: Experiment, catalog: Path) -> TrainingMarket:
@@ -242,4 +240,3 @@ def git_commit() -> str | None:
     here = Path(__file__).resolve().parent
     found = subprocess.run([git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
     return found.stdout.strip() or None
-

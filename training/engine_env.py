@@ -4,6 +4,7 @@ The engine's run loop lives in a greenlet: when the strategy asks its policy for
 back to ``env.step``. Slower than the simulator by two orders of magnitude and the measure that it is held against.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import gymnasium as gym
@@ -75,9 +76,7 @@ class EngineEnv(gym.Env):
         self._instrument = to_nautilus(built.instrument)
         self._rows = input_rows(built.bars, built.calendar)
         self._bridge = _Bridge()
-        self._core = DecisionCore(
-            built.instrument, built.calendar, built.plan, built.trading, built.execution
-        )
+        self._core = DecisionCore(built.instrument, built.calendar, built.plan, built.trading, built.execution)
         self._engine = self._make_engine()
         self._loop: greenlet | None = None
         self._has_run = False
@@ -88,9 +87,7 @@ class EngineEnv(gym.Env):
             BacktestEngineConfig(
                 trader_id=TraderId("TRAIN-001"),
                 logging=LoggingConfig(bypass_logging=True),
-                risk_engine=RiskEngineConfig(
-                    max_order_submit_rate=ORDER_RATE, max_order_modify_rate=ORDER_RATE
-                ),
+                risk_engine=RiskEngineConfig(max_order_submit_rate=ORDER_RATE, max_order_modify_rate=ORDER_RATE),
                 cache=CacheConfig(drop_instruments_on_reset=False),
                 run_analysis=False,
             )
@@ -132,7 +129,7 @@ class EngineEnv(gym.Env):
         self._has_run = True
         self._load(episode)
         end_ns = int(self.built.calendar.close_ns[self.built.session[episode]])
-        self._loop = greenlet(lambda _: self._engine.run(end=end_ns))
+        self._loop = greenlet(lambda _: self._run_until(end_ns))
         observation = self._switch(None)
         self._equity = self._mark()
         return observation, self._info()
@@ -165,6 +162,10 @@ class EngineEnv(gym.Env):
         self._strategy.trade_from_ns = int(built.bars.ts_ns[first])
         self._engine.add_data(bar_objects(built.bars.slice(begin, stop), self._instrument))
 
+    def _run_until(self, end_ns: int) -> None:
+        with suppress(_Abort):
+            self._engine.run(end=end_ns)
+
     def _feature_state(self, rows: int) -> NDArray[np.float64]:
         state = np.zeros(self.built.plan.state_size)
         self.built.plan.batch(self._rows[:rows], state)
@@ -184,9 +185,7 @@ class EngineEnv(gym.Env):
 
     def _mark(self) -> NDArray[np.float64]:
         balance = self._engine.portfolio.account(self._instrument.id.venue).balance_total(USD)
-        cents = int(
-            balance.as_decimal() * 100
-        )  # the simulator's cash; as_double() may differ in the last bit
+        cents = int(balance.as_decimal() * 100)  # the simulator's cash; as_double() may differ in the last bit
         return np.array([cents / 100.0 + self._core.unrealized_usd])
 
     def _info(self) -> dict[str, Any]:
@@ -195,9 +194,7 @@ class EngineEnv(gym.Env):
 
 def bar_objects(bars: BarSeries, instrument: Any) -> list[Bar]:
     """NautilusTrader ``Bar`` objects of a series."""
-    prices = (
-        price_from_ticks(column, bars.tick_raw) for column in (bars.open, bars.high, bars.low, bars.close)
-    )
+    prices = (price_from_ticks(column, bars.tick_raw) for column in (bars.open, bars.high, bars.low, bars.close))
     stamps = bars.ts_ns.astype(np.uint64)
     return Bar.from_raw_arrays_to_list(
         BarType.from_str(bars.bar_type),

@@ -110,9 +110,7 @@ def build_market(
     last = first[chosen] + decisions[chosen] - 1
     closing = np.minimum(last + 1, len(bars) - 1)
     at_closing = bars.ts_ns[closing] == flat_ns[first[chosen]]
-    episodes = Episodes(
-        first[chosen], last, flat_ns[first[chosen]], np.where(at_closing, closing, -1).astype(np.int64)
-    )
+    episodes = Episodes(first[chosen], last, flat_ns[first[chosen]], np.where(at_closing, closing, -1).astype(np.int64))
     _require_finite(values, plan, bars, episodes)
     return TrainingMarket(
         instrument,
@@ -136,9 +134,7 @@ def constant_features(built: TrainingMarket) -> tuple[str, ...]:
         inside[first : last + 1] = True
     features = built.market.features[inside]
     names = built.plan.outputs[: built.plan.observed]
-    return tuple(
-        name for name, low, high in zip(names, features.min(0), features.max(0), strict=True) if low == high
-    )
+    return tuple(name for name, low, high in zip(names, features.min(0), features.max(0), strict=True) if low == high)
 
 
 def _market(
@@ -175,9 +171,7 @@ def _in_window(dates: NDArray[np.datetime64], start: date | None, end: date | No
     return inside
 
 
-def _require_finite(
-    values: NDArray[np.float64], plan: FeaturePlan, bars: BarSeries, episodes: Episodes
-) -> None:
+def _require_finite(values: NDArray[np.float64], plan: FeaturePlan, bars: BarSeries, episodes: Episodes) -> None:
     bad_rows = ~np.isfinite(values).all(axis=1)
     for first, last, flat_row in zip(episodes.first, episodes.last, episodes.flat_row, strict=True):
         stop = max(last, flat_row) + 1
@@ -200,9 +194,7 @@ def _nothing_left(
     skipped: dict[str, int],
 ) -> str:
     have = f"{calendar.session_date[session[0]]} to {calendar.session_date[session[-1]]}"
-    reasons = (
-        ", ".join(f"{count} {reason}" for reason, count in skipped.items() if count) or "no session in it"
-    )
+    reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items() if count) or "no session in it"
     return (
         f"{bars.bar_type}: the window {start or 'start'} to {end or 'end'} must hold a tradable session, "
         f"was empty ({reasons}; the catalog has {have})"

@@ -134,9 +134,7 @@ def book_sizes(volume, open_, high, low, close, adaptive_rules):  # type: ignore
         if open_[i] != last:
             size, last = quarter, open_[i]
         extremes = (
-            (high[i], low[i])
-            if high_comes_first(adaptive_rules, open_[i], high[i], low[i])
-            else (low[i], high[i])
+            (high[i], low[i]) if high_comes_first(adaptive_rules, open_[i], high[i], low[i]) else (low[i], high[i])
         )
         for price in extremes:
             if (price == high[i] and price > last) or (price == low[i] and price < last):
@@ -196,15 +194,11 @@ def fill_target(lane, rules, fills, ts_ns, price_ticks, size):  # type: ignore[n
     target = lane.target_ticks
     at_touch = min(abs(lane.units), size)
     price = target - side * rules.slippage_ticks
-    execute(
-        lane, rules, fills, ts_ns, -side * at_touch, price, lane.target_filled, LIMIT, target, TAKE_PROFIT
-    )
+    execute(lane, rules, fills, ts_ns, -side * at_touch, price, lane.target_filled, LIMIT, target, TAKE_PROFIT)
     lane.target_filled += at_touch
     rest = abs(lane.units)
     if rest > 0 and price_ticks != target:
-        execute(
-            lane, rules, fills, ts_ns, -side * rest, target, lane.target_filled, LIMIT, target, TAKE_PROFIT
-        )
+        execute(lane, rules, fills, ts_ns, -side * rest, target, lane.target_filled, LIMIT, target, TAKE_PROFIT)
     if lane.units == 0:
         clear_barriers(lane)
 
@@ -277,9 +271,7 @@ def open_position(lane, rules, market, row, fills, side):  # type: ignore[no-unt
     price = take_book(lane, rules, fills, ts_ns, side * rules.units, close, size, MARKET, 0, ENTRY)
     atr = market.atr[row]
     lane.stop_ticks = barrier_ticks(rules.stop_unit, rules.stop_value, -side, price, rules.tick_size, atr)
-    lane.target_ticks = barrier_ticks(
-        rules.target_unit, rules.target_value, side, price, rules.tick_size, atr
-    )
+    lane.target_ticks = barrier_ticks(rules.target_unit, rules.target_value, side, price, rules.tick_size, atr)
 
 
 @kernel

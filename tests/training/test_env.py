@@ -1,0 +1,119 @@
+"""The environments keep the contracts of Gymnasium and stable-baselines3."""
+
+import warnings
+
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env as gymnasium_check
+from stable_baselines3.common.env_checker import check_env as sb3_check
+from stable_baselines3.common.vec_env import VecNormalize
+
+from catalogs.errors import InputError
+from training.engine_env import EngineEnv
+from training.env import SessionEnv, SessionVecEnv
+from training.market import TrainingMarket
+
+
+@pytest.mark.parametrize("make", [SessionEnv, EngineEnv])
+@pytest.mark.parametrize("check", [gymnasium_check, sb3_check])
+def test_checkers_pass(make: type, check: object, spy_market: TrainingMarket) -> None:
+    env = make(spy_market)
+    with warnings.catch_warnings():
+        # Unbounded observations and a missing spec are meant: they are normalised later, and there is no registry.
+        for known in (".*infinity. This is probably too", ".*spec.*", ".*symmetric and normalized.*", ".*not within.*"):
+            warnings.filterwarnings("ignore", message=known)
+        try:
+            check(env)  # type: ignore[operator]
+        finally:
+            env.close()
+
+
+def test_seed_repeats_episodes(spy_market: TrainingMarket) -> None:
+    def tape(seed: int) -> list[str]:
+        env = SessionEnv(spy_market)
+        env.reset(seed=seed)
+        return [env.reset()[1]["session"] for _ in range(12)]
+
+    assert tape(3) == tape(3)
+    assert tape(3) != tape(4)
+
+
+def test_vectorised_lanes_equal_single_environments(spy_market: TrainingMarket) -> None:
+    vector = SessionVecEnv(spy_market, 3, seed=5)
+    random = np.random.default_rng(1)
+    seen = vector.reset()
+    # Lanes draw their episodes from one generator: find which by the first observation.
+    episodes = [int(state["episode"]) for state in vector._lanes.state]
+    singles = [SessionEnv(spy_market) for _ in episodes]
+    for single, episode, observation in zip(singles, episodes, seen, strict=True):
+        np.testing.assert_array_equal(single.reset(options={"episode": episode})[0], observation)
+    for _ in range(500):
+        actions = random.integers(0, 3, 3)
+        seen, rewards, dones, infos = vector.step(actions)
+        for lane, single in enumerate(singles):
+            observation, reward, over, truncated, _ = single.step(int(actions[lane]))
+            assert not truncated
+            assert (np.float32(reward), over) == (rewards[lane], dones[lane])
+            last = infos[lane]["terminal_observation"] if over else seen[lane]
+            np.testing.assert_array_equal(observation, last)
+            if over:
+                episode = int(vector._lanes.state[lane]["episode"])
+                np.testing.assert_array_equal(single.reset(options={"episode": episode})[0], seen[lane])
+
+
+def test_ended_episode_tells_its_result(spy_market: TrainingMarket) -> None:
+    vector = SessionVecEnv(spy_market, 2, seed=0)
+    vector.reset()
+    summed = np.zeros(2)
+    while True:
+        _, rewards, dones, infos = vector.step(np.array([2, 0]))
+        summed += rewards
+        if dones.any():
+            lane = int(np.argmax(dones))
+            break
+    told = infos[lane]
+    assert told["TimeLimit.truncated"] is False
+    assert told["episode"]["r"] == pytest.approx(summed[lane], abs=0.05)
+    assert told["episode"]["pnl_usd"] == pytest.approx(told["episode"]["r"])
+
+
+def test_vec_normalize_takes_it(spy_market: TrainingMarket) -> None:
+    env = VecNormalize(SessionVecEnv(spy_market, 4))
+    assert env.reset().shape == (4, len(spy_market.observation_names))
+
+
+def test_engine_survives_a_reset_in_the_middle(spy_market: TrainingMarket) -> None:
+    env = EngineEnv(spy_market)
+    try:
+        fresh = walk_engine(env, 1)
+        env.reset(options={"episode": 0})
+        for action in (2, 2, 0):
+            env.step(action)
+        assert walk_engine(env, 1) == fresh
+    finally:
+        env.close()
+
+
+def walk_engine(env: EngineEnv, episode: int) -> list[object]:
+    """Fills of one episode under a fixed tape."""
+    env.reset(options={"episode": episode})
+    over, step = False, 0
+    while not over:
+        _, _, over, _, info = env.step((2, 2, 1, 0, 0)[step % 5])
+        step += 1
+    return list(info["fills"])
+
+
+def test_step_after_the_end_is_refused(spy_market: TrainingMarket) -> None:
+    env = EngineEnv(spy_market)
+    try:
+        walk_engine(env, 0)
+        with pytest.raises(RuntimeError, match=r"call reset\(\)"):
+            env.step(1)
+    finally:
+        env.close()
+
+
+def test_unknown_reward_is_refused(spy_market: TrainingMarket) -> None:
+    with pytest.raises(InputError, match="reward must be one of log_equity, pnl, was 'sharpe'"):
+        SessionEnv(spy_market, reward="sharpe")
