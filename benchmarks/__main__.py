@@ -1,0 +1,86 @@
+"""``python -m benchmarks NAME --json``: one JSON object per benchmark, on one line of standard output.
+
+A benchmark is a module of this package with ``measure(seed: int) -> dict[str, float]``; modules that begin with an
+underscore are none.
+"""
+
+import json
+import os
+import pkgutil
+import platform
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import benchmarks
+from catalogs.errors import InputError
+from rl_strategies.manifest import installed_versions
+
+ALL = "all"
+
+
+def names() -> list[str]:
+    """Every benchmark there is, in alphabetical order."""
+    found = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
+    return sorted(name for name in found if not name.startswith("_"))
+
+
+def run(name: str, seed: int) -> dict[str, Any]:
+    """Measure, and say on which machine and with which versions.
+
+    Raises
+    ------
+    InputError
+        If there is no such benchmark.
+    """
+    if name not in names():
+        raise InputError(f"benchmark must be one of {', '.join([*names(), ALL])}, was {name!r}")
+    figures = import_module(f"benchmarks.{name}").measure(seed)
+    return {
+        "benchmark": name,
+        "machine": machine(),
+        "versions": installed_versions(),
+        "seed": seed,
+        "figures": figures,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Processor, usable cores and operating system."""
+    cpu_info = Path("/proc/cpuinfo")
+    lines = cpu_info.read_text(encoding="utf-8").splitlines() if cpu_info.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "cores": cores,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="A benchmark, or all.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")] = False,
+    seed: Annotated[int, typer.Option(help="Of data and networks.")] = 0,
+) -> None:
+    """Run a benchmark (or all) and print its figures."""
+    for each in names() if name == ALL else [name]:
+        try:
+            result = run(each, seed)
+        except InputError as error:
+            Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {error}")
+            raise typer.Exit(2) from None
+        if as_json:
+            print(json.dumps(result, allow_nan=False), flush=True)
+            continue
+        print(each)
+        for figure, value in result["figures"].items():
+            print(f"  {figure:36s} {value:,.4g}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,47 @@
+"""The benchmark runner: discovered modules, one object each, one line per error."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmarks.__main__ import machine, names, run
+from benchmarks._timing import interleaved
+from catalogs.errors import InputError
+
+
+def test_an_unknown_benchmark_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match=r"benchmark must be one of .*all, was 'nonsense'"):
+        run("nonsense", seed=0)
+
+
+def test_private_modules_are_no_benchmarks() -> None:
+    assert not [name for name in names() if name.startswith("_")]
+
+
+def test_the_machine_is_described() -> None:
+    found = machine()
+    assert found["cores"] >= 1
+    assert found["processor"]
+
+
+def test_runs_take_turns_and_the_first_round_is_not_counted() -> None:
+    order: list[str] = []
+    ticks = iter([0.0, 100.0, 100.0, 200.0, *(200.0 + x for x in (0, 1, 1, 3, 3, 6, 6, 10, 10, 11, 11, 13))])
+    times = interleaved(
+        {"a": lambda: order.append("a"), "b": lambda: order.append("b")}, repeats=3, clock=lambda: next(ticks)
+    )
+    assert order == list("abababab")
+    assert times == {"a": 1.0, "b": 2.0}  # a took 1, 3, 1 and b 2, 4, 2 after a first round of 100 each
+
+
+def test_wrong_input_ends_with_2_and_no_traceback() -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmarks", "nonsense"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: benchmark must be one of")
+    assert "Traceback" not in done.stderr
+
+
+def test_cpu_time_is_the_default_clock() -> None:
+    assert interleaved({"sleep": lambda: time.sleep(0.05)}, repeats=1)["sleep"] < 0.05
