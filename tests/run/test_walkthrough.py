@@ -1,0 +1,139 @@
+"""The README's walk-through on real data: import, train, backtest; the three clocks agree to the byte."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from configs.schema import parse_experiment
+from rl_strategies.bundle import load_bundle
+from run.backtest import held_out_market
+from run.cli import main
+from tests.training.test_simulator_parity import closing_engine
+from training.env import SessionEnv
+
+import yaml
+
+TRADE_COLUMNS = (
+    "ticker,direction,entry_time,exit_time,entry_price,exit_price,units,duration_bars,duration_minutes,pnl,mfe,mae,"
+    "commission,spread_cost,slippage_cost,impact_cost,total_cost_est,return_pct,trade_id,run_seed,window_start,"
+    "window_end,exit_reason"
+).split(",")
+ARTIFACTS = {"summary.json", "portfolio_history.csv", "daily_report.csv", "trades.csv", "report.html"}
+TINY = ("--set", "learner.n_steps=64", "--set", "learner.n_envs=4", "--set", "learner.batch_size=128", "--timesteps", "512")
+
+
+def answer(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict:
+    """Run a command with --json; the one object it prints."""
+    capsys.readouterr()
+    code = main([*(str(word) for word in words), "--json"])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of one walk-through."""
+    return tmp_path_factory.mktemp("walkthrough")
+
+
+@pytest.fixture(scope="module")
+def spy(home: Path, shared_data: Path) -> Path:
+    """Bundle trained for a moment on a month of SPY; ``home / "store"`` is its catalog."""
+    source = shared_data / "spy_1min_202403_202504.parquet"
+    store = ["--catalog", str(home / "store")]
+    assert main(["data", "import", str(source), "--instrument", "SPY", "--bar", "1-MINUTE", "--stamp", "open", *store]) == 0
+    dates = ("--start", "2024-04-01", "--end", "2024-04-30")
+    assert main(["train", "spy_single", *store, *dates, *TINY, "--runs", str(home / "runs")]) == 0
+    return next((home / "runs").glob("*/bundle/spy_single-*"))
+
+
+def test_backtest_writes_every_artifact(spy: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--catalog", home / "store", "--start", "2024-05-06", "--end", "2024-05-17")
+    told = answer(capsys, "backtest", spy, *words)
+    assert told["simulator_agrees"] is True
+    folder = spy.parent.parent / "backtest"
+    assert ARTIFACTS <= {path.name for path in folder.iterdir()}
+    trades = pd.read_csv(folder / "trades.csv")
+    assert list(trades.columns) == TRADE_COLUMNS
+    daily = pd.read_csv(folder / "daily_report.csv")
+    assert list(daily["session_date"]) == [str(day.date()) for day in pd.bdate_range("2024-05-06", "2024-05-17")]
+    summary = json.loads((folder / "summary.json").read_text())
+    net = summary["metrics"]["net_pnl_usd"]
+    assert net == pytest.approx(trades["pnl"].sum(), abs=0.005)
+    assert net == pytest.approx(daily["pnl"].sum(), abs=0.005)
+    assert summary["verdict"].startswith("Made" if net > 0 else "Lost" if net < 0 else "")
+
+
+def test_same_policy_same_fills_in_all_three_clocks(spy: Path, home: Path) -> None:
+    bundle = load_bundle(spy)
+    experiment = parse_experiment(yaml.safe_load(bundle.experiment_yaml), "bundle")
+    days = [pd.Timestamp(day).date() for day in ("2024-05-06", "2024-05-10")]
+    market = held_out_market(bundle, experiment, home / "store", *days)
+    assert len(market) == 5
+    simulated, pnl = played(SessionEnv(market), bundle.policy(), len(market))
+    with closing_engine(market) as engine:
+        assert played(engine, bundle.policy(), len(market)) == (simulated, pnl)
+    out = home / "parity"
+    assert main(["backtest", str(spy), "--catalog", str(home / "store"), "--start", str(days[0]), "--end", str(days[1]), "--out", str(out)]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    # `backtest` itself refuses to report when the node's observations or fills differ from the simulator's by a bit.
+    assert f"repeats the engine's {len(simulated)} fills and every observation exactly" in " ".join(summary["notes"])
+    assert summary["metrics"]["net_pnl_usd"] == pytest.approx(pnl, abs=1e-6)
+    assert summary["metrics"]["commission_usd"] == pytest.approx(sum(fill.commission_cents for fill in simulated) / 100)
+
+
+def played(env: object, policy: object, episodes: int) -> tuple[list, float]:
+    """Fills and summed PnL of a policy over all episodes."""
+    fills, pnl = [], 0.0
+    for episode in range(episodes):
+        observation, told = env.reset(options={"episode": episode})
+        start, over = told["equity_usd"], False
+        policy.reset()
+        while not over:
+            observation, _, over, _, told = env.step(policy.act(observation))
+        fills += told["fills"]
+        pnl += told["equity_usd"] - start
+    return fills, round(pnl, 6)
+
+
+@pytest.mark.parametrize("name", ["policy.onnx", "experiment.yaml", "features.json", "golden.npz", "manifest.json"])
+def test_changed_byte_is_refused(spy: Path, home: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / spy.name
+    shutil.copytree(spy, copy)
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    capsys.readouterr()
+    words = ["backtest", str(copy), "--catalog", str(home / "store"), "--start", "2024-05-06", "--end", "2024-05-10"]
+    assert main([*words, "--out", str(tmp_path / "report")]) == 2
+    line = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(line) == 1
+    assert not (tmp_path / "report").exists()
+
+
+def test_window_without_sessions_is_refused(spy: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["backtest", str(spy), "--catalog", str(home / "store"), "--start", "2024-05-11", "--end", "2024-05-12"]
+    assert main([*words, "--out", str(tmp_path / "report")]) == 2
+    assert "must hold a tradable session" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_futures_without_volume(tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = shared_data / "es_1min_202507_202509_novol.parquet"
+    store = ("--catalog", tmp_path / "store")
+    told = answer(capsys, "data", "import", source, "--instrument", "ESU5", "--bar", "1-MINUTE", "--stamp", "open", *store)
+    assert told["volume_known"] is False
+    dates = ("--start", "2025-07-30", "--end", "2025-08-08")
+    trained = answer(capsys, "train", "es_single", *store, *dates, *TINY, "--runs", tmp_path / "runs")
+    assert "vwap_distance" in trained["left_out_features"]
+    words = ("backtest", trained["bundle"], *store, "--start", "2025-09-02", "--end", "2025-09-04")
+    result = answer(capsys, *words)
+    assert result["simulator_agrees"] is True
+    features = load_bundle(Path(trained["bundle"])).plan.outputs
+    assert not [name for name in features if "vwap" in name]
+    assert np.isfinite(result["metrics"]["net_pnl_usd"])
