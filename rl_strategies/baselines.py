@@ -1,16 +1,13 @@
 """What doing nothing clever would have made: the yardstick beside every result."""
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec
+from rl_strategies.commission import order_commission_cents, to_micros
 from rl_strategies.telemetry import RunRecord
-
-CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,11 @@ def buy_and_hold(record: RunRecord, units: int | None = None) -> BuyAndHold:
     units = typical_units(record) if units is None else units
     if units < 1:
         raise InputError(f"buy and hold needs at least 1 unit, was {units}")
-    commission = float(_order_commission(record.instrument, units))
+    instrument = record.instrument
+    minimum_cents = int(instrument.commission_minimum * 100)
+    commission = order_commission_cents(to_micros(instrument.commission_per_unit), minimum_cents, units) / 100
     moved_ticks = record.bars.close - record.bars.close[0]
-    moved_usd = moved_ticks * (units * float(record.instrument.tick_value_usd))
+    moved_usd = moved_ticks * (units * float(instrument.tick_value_usd))
     equity = record.starting_balance_usd + moved_usd - commission
     equity[-1] -= commission
     return BuyAndHold(units, float(moved_usd[-1]) - 2 * commission, 2 * commission, equity)
@@ -66,8 +65,3 @@ def typical_units(record: RunRecord) -> int:
     """Mean size of the position while there was one, rounded, at least 1."""
     held = np.abs(record.position_units[record.position_units != 0])
     return max(1, round(float(held.mean()))) if len(held) else 1
-
-
-def _order_commission(instrument: InstrumentSpec, units: int) -> Decimal:
-    commission = max(instrument.commission_per_unit * units, instrument.commission_minimum)
-    return commission.quantize(CENT, rounding=ROUND_HALF_EVEN)

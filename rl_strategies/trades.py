@@ -1,7 +1,7 @@
 """Round trips: from the fills of a run to the trades that a person reads, with what each of them cost.
 
-One instrument, netted: a trade runs from flat to flat. Money is summed in integer ticks and cents, so the
-trades add up to the account to the cent.
+One instrument, netted: a trade runs from flat to flat, and its PnL is what the account made meanwhile, so the trades
+add up to the account to the cent.
 """
 
 import datetime as dt
@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from catalogs.errors import InputError
+from rl_strategies.account import Account
 from rl_strategies.telemetry import Fill, RunRecord
 
 OPEN_AT_END = "open_at_end"
@@ -58,7 +59,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     gross : float
         Price difference times units, USD, before commission. Adverse fills are already in the prices.
     pnl : float
-        `gross` less `commission`, USD.
+        What the account made from flat to flat, USD: `gross` less `commission`, rounded to the cent at every fill
+        that closes, as `rl_strategies.account.Account` books it.
     mfe, mae : float
         Most favourable (>= 0) and most adverse (<= 0) excursion from the entry price, USD for `units`:
         highs and lows of the bars after the entry's bar up to and including the exit's bar, and the exit
@@ -119,20 +121,21 @@ def build_trades(record: RunRecord) -> list[Trade]:
     """
     trades: list[Trade] = []
     trip: list[Fill] = []
-    position = 0
+    account, cents_before = Account(record.instrument, starting_cents=0), 0
     for number, fill in enumerate(record.fills, start=1):
-        if fill.units == 0 or position * (position + fill.units) < 0:
+        if fill.units == 0 or account.units * (account.units + fill.units) < 0:
             raise InputError(
                 f"fill {number} of {record.instrument.instrument_id} must trade units and stop at flat "
-                f"before it opens the other side, was {fill.units:+d} on a position of {position:+d}"
+                f"before it opens the other side, was {fill.units:+d} on a position of {account.units:+d}"
             )
         trip.append(fill)
-        position += fill.units
-        if position == 0:
-            trades.append(_trade(record, trip, len(trades) + 1))
-            trip = []
+        account.apply(fill)
+        if account.units == 0:
+            trades.append(_trade(record, trip, (account.balance_cents - cents_before) / 100, len(trades) + 1))
+            trip, cents_before = [], account.balance_cents
     if trip:
-        trades.append(_trade(record, trip, len(trades) + 1))
+        pnl = account.equity_usd(int(record.bars.close[-1])) - cents_before / 100
+        trades.append(_trade(record, trip, pnl, len(trades) + 1))
     return trades
 
 
@@ -152,9 +155,7 @@ def fill_cost(record: RunRecord, fill: Fill) -> FillCost:
     spread = min(max(adverse_ticks, 0), 0.5)
     impact = float(max(adverse_ticks - 1, 0))
     usd_per_tick = abs(fill.units) * float(record.instrument.tick_value_usd)
-    return FillCost(
-        spread * usd_per_tick, (adverse_ticks - spread - impact) * usd_per_tick, impact * usd_per_tick
-    )
+    return FillCost(spread * usd_per_tick, (adverse_ticks - spread - impact) * usd_per_tick, impact * usd_per_tick)
 
 
 def fill_bar(record: RunRecord, fill: Fill) -> int:
@@ -186,7 +187,7 @@ def _reference_ticks(record: RunRecord, fill: Fill) -> int:
     return int(beyond(fill.trigger_ticks, record.bars.open[bar]))
 
 
-def _trade(record: RunRecord, fills: Sequence[Fill], number: int) -> Trade:
+def _trade(record: RunRecord, fills: Sequence[Fill], pnl: float, number: int) -> Trade:
     side = 1 if fills[0].units > 0 else -1
     position = sum(fill.units for fill in fills)
     entries = [(fill.units, fill.price_ticks) for fill in fills if fill.units * side > 0]
@@ -202,13 +203,11 @@ def _trade(record: RunRecord, fills: Sequence[Fill], number: int) -> Trade:
     units = abs(sum(signed for signed, _ in entries))
     entry_price = _average_price(entries, instrument.tick_size)
     exit_price = _average_price(exits, instrument.tick_size)
-    gross = -sum(signed * ticks for signed, ticks in entries + exits) * instrument.tick_value_usd
-    commission = Decimal(sum(fill.commission_cents for fill in fills)) / 100
+    commission = sum(fill.commission_cents for fill in fills) / 100
+    gross = round(pnl + commission, 6)  # strips the noise of binary floats
     costs = [fill_cost(record, fill) for fill in fills]
-    spread, slippage, impact = (
-        sum(getattr(cost, kind) for cost in costs) for kind in FillCost.__struct_fields__
-    )
-    mfe, mae = _excursions(record, entry_bar, exit_bar, side * units, entry_price, float(gross))
+    spread, slippage, impact = (sum(getattr(cost, kind) for cost in costs) for kind in FillCost.__struct_fields__)
+    mfe, mae = _excursions(record, entry_bar, exit_bar, side * units, entry_price, gross)
     ticker = instrument.instrument_id.rpartition(".")[0]
     return Trade(
         trade_id=f"{ticker}-{number}",
@@ -222,16 +221,16 @@ def _trade(record: RunRecord, fills: Sequence[Fill], number: int) -> Trade:
         units=units,
         duration_bars=exit_bar - entry_bar,
         duration_minutes=(exit_time_ns - fills[0].ts_ns) / NS_PER_MINUTE,
-        gross=float(gross),
-        pnl=float(gross - commission),
+        gross=gross,
+        pnl=pnl,
         mfe=mfe,
         mae=mae,
-        commission=float(commission),
+        commission=commission,
         spread_cost=spread,
         slippage_cost=slippage,
         impact_cost=impact,
-        total_cost_est=float(commission) + spread + slippage + impact,
-        return_pct=float(100 * (gross - commission) / (entry_price * units * instrument.multiplier)),
+        total_cost_est=commission + spread + slippage + impact,
+        return_pct=100 * pnl / float(entry_price * units * instrument.multiplier),
         exit_reason=exit_reason,
     )
 

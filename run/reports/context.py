@@ -20,7 +20,7 @@ class CostAssumptions:
     commission : str
         In words, for example ``"2.10 USD per contract and side"``.
     slippage_ticks : float
-        Ticks that every market and stop fill is worse than its reference price.
+        Ticks that every fill is worse than its reference price, limit orders included.
     fill_rule : str
         In words, for example ``"market orders at the close of the bar that was decided on"``.
     unknown_volume : str

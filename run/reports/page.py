@@ -12,7 +12,7 @@ from rl_strategies.telemetry import RunRecord
 from rl_strategies.trades import Trade
 from run.reports import tables
 from run.reports.context import ReportContext
-from run.reports.formats import counted, number
+from run.reports.formats import counted, number, usd
 from run.reports.pictures import exchange_zone, page_pictures
 from run.reports.verdict import comparisons, verdict
 
@@ -53,13 +53,9 @@ def render_page(
         costs=tables.cost_table(metrics),
         periods=tables.period_table(daily),
         exits=tables.exit_table(trades),
-        extremes=tables.extreme_tables(trades, zone),
-        refusals=tables.reason_table(
-            "Targets that the risk overlay refused",
-            "Reason",
-            [(reason.replace("_", " "), number(count, 0)) for reason, count in record.refusals.items()],
-        ),
-        left_out=tables.reason_table("Features left out", "Feature", context.left_out_features),
+        extremes=tables.extreme_tables(trades, zone, record.instrument.price_precision),
+        refusals=tables.refusal_table(record.refusals),
+        left_out=tables.Table("Features left out", ("Feature", "Reason"), context.left_out_features, words=2),
         facts=_facts(record, metrics, context),
     )
 
@@ -68,13 +64,13 @@ def _facts(record: RunRecord, metrics: Metrics, context: ReportContext) -> list[
     bars, costs = record.bars, context.costs
     facts = [
         ("Instrument", f"{record.instrument.instrument_id}, tick {record.instrument.tick_size}, "
-                       f"{record.instrument.tick_value_usd.normalize():f} USD a tick"),
+                       f"{usd(float(record.instrument.tick_value_usd))} a tick"),
         ("Bars", f"{bars.bar_type}, {metrics.bars:,} in {counted(metrics.sessions, 'session')}"),
         ("Window", f"{context.window_start} to {context.window_end}, {context.warmup_bars:,} bars of warm-up before"),
         ("Starting balance", f"{number(record.starting_balance_usd)} USD"),
         ("Fills", costs.fill_rule),
         ("Commission", costs.commission),
-        ("Slippage", f"{costs.slippage_ticks:g} ticks on market and stop orders"),
+        ("Slippage", f"{costs.slippage_ticks:g} × the tick on every fill, limits included"),
         ("Unknown volume", costs.unknown_volume),
         ("Policy", context.bundle_id),
         ("Seeds", f"run {context.run_seed}, training {', '.join(map(str, context.training_seeds)) or 'none'}"),

@@ -1,7 +1,7 @@
 """The report's tables, their cells already written for people."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
@@ -135,21 +135,22 @@ def exit_table(trades: Sequence[Trade]) -> Table:
     return Table("Exits", ("Reason", "Trades", "Share", "Won", "PnL, USD", "PnL per trade"), rows)
 
 
-def extreme_tables(trades: Sequence[Trade], zone: ZoneInfo) -> list[Table]:
+def extreme_tables(trades: Sequence[Trade], zone: ZoneInfo, price_decimals: int) -> list[Table]:
     """The worst and the best trades; none is in both."""
     ranked = sorted(trades, key=lambda trade: trade.pnl)
     shown = min(EXTREMES_SHOWN, len(ranked) // 2 + len(ranked) % 2)
     worst, best = ranked[:shown], ranked[shown:][-EXTREMES_SHOWN:][::-1]
     return [
-        _trade_rows(caption, chosen, zone)
+        _trade_rows(caption, chosen, zone, price_decimals)
         for caption, chosen in (("Worst trades", worst), ("Best trades", best))
         if chosen
     ]
 
 
-def reason_table(caption: str, what: str, reasons: Sequence[tuple[str, str]]) -> Table:
-    """Two columns, for example a refusal's reason and its count."""
-    return Table(caption, (what, "Count" if what == "Reason" else "Reason"), reasons)
+def refusal_table(refusals: Mapping[str, int]) -> Table:
+    """Refused targets by reason."""
+    rows = [(reason.replace("_", " "), number(count, 0)) for reason, count in refusals.items()]
+    return Table("Targets that the risk overlay refused", ("Reason", "Count"), rows)
 
 
 def _account_figures(metrics: Metrics) -> dict[str, str]:
@@ -180,7 +181,7 @@ def _recovery(metrics: Metrics) -> str:
     return f"{counted(metrics.recovery_bars, 'bar')}, {counted(metrics.recovery_sessions, 'session')}"
 
 
-def _trade_rows(caption: str, trades: Sequence[Trade], zone: ZoneInfo) -> Table:
+def _trade_rows(caption: str, trades: Sequence[Trade], zone: ZoneInfo, price_decimals: int) -> Table:
     header = (
         "Trade", "Entered", "Side", "Exit", "Units", "Entry", "Exit price", "Minutes", "MFE", "MAE", "PnL, USD",
     )  # fmt: skip
@@ -191,8 +192,8 @@ def _trade_rows(caption: str, trades: Sequence[Trade], zone: ZoneInfo) -> Table:
             trade.direction,
             trade.exit_reason.replace("_", " "),
             str(trade.units),
-            f"{trade.entry_price:,.10g}",
-            f"{trade.exit_price:,.10g}",
+            number(trade.entry_price, price_decimals),
+            number(trade.exit_price, price_decimals),
             number(trade.duration_minutes, 0),
             number(trade.mfe),
             number(trade.mae),

@@ -1,25 +1,40 @@
 """The files as they are left on disk: complete, self-contained, the same twice, and never half a report."""
 
 import csv
+import math
 import re
 from collections import Counter
 from dataclasses import replace
+from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 
+from catalogs.bars import BarSeries
 from catalogs.errors import InputError
+from catalogs.instruments import InstrumentSpec
+from rl_strategies.account import build_record
 from rl_strategies.baselines import buy_and_hold
 from rl_strategies.metrics import compute_metrics
-from rl_strategies.telemetry import RunRecord
+from rl_strategies.telemetry import Fill, RunRecord
 from rl_strategies.trades import build_trades
 from run.reports.artifacts import write_artifacts
 from run.reports.context import ReportContext
 
 NAMES = {"summary.json", "portfolio_history.csv", "daily_report.csv", "trades.csv", "report.html", "report.png"}
+SPY = InstrumentSpec(
+    instrument_id="SPY.EQUS",
+    kind="equity",
+    tick_size=Decimal("0.01"),
+    multiplier=1,
+    commission_per_unit=Decimal("0.005"),
+    commission_minimum=Decimal(1),
+    calendar="NYSE",
+)
 VOID = {"meta", "br", "img", "link", "hr"}
 
 
@@ -154,6 +169,35 @@ def test_all_losses_are_said_plainly(tmp_path: Path, make_run, context) -> None:
 def test_report_of_months_is_light(tmp_path: Path, make_run, context) -> None:
     page = report(tmp_path / "report", make_run(sessions=64, bars=390, hold=20), context)["report.html"]
     assert page.stat().st_size < 1_500_000
+
+
+def test_real_minutes_add_up_to_the_cent(tmp_path: Path, shared_data: Path, context) -> None:
+    frame = pd.read_parquet(shared_data / "spy_1min_202403_202504.parquet").iloc[: 390 * 20]
+    ticks = {name: (frame[name] * 100).round().astype(np.int64).to_numpy() for name in ("open", "high", "low", "close")}
+    ts_ns = frame["ts_event"].dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64) + 60_000_000_000
+    volume = frame["volume"].astype(np.int64).to_numpy()
+    bars = BarSeries("SPY.EQUS-1-MINUTE-LAST-EXTERNAL", ts_ns, **ticks, volume=volume, volume_known=True, tick_raw=1e14)
+    days = ts_ns.astype("datetime64[ns]").astype("datetime64[D]")
+    rng = np.random.default_rng(11)
+    fills: list[Fill] = []
+    for bar in range(5, len(bars) - 20, 23):  # in two parts at two prices, out in two parts: averages and rounding
+        if days[bar] != days[bar + 15]:
+            continue
+        side = int(rng.choice([-1, 1]))
+        for offset, units, why in ((0, 2, "entry"), (1, 1, "entry"), (9, -1, "take_profit"), (15, -2, "signal")):
+            price = int(ticks["close"][bar + offset]) + side * units // abs(units) * int(rng.integers(0, 4))
+            fills.append(Fill(int(ts_ns[bar + offset]), side * units, price, 100, "market", 0, why))
+    record = build_record(SPY, bars, days, fills, 10_000_000, {})
+    written = report(tmp_path / "report", record, context)
+    metrics = msgspec.json.decode(written["summary.json"].read_bytes())["metrics"]
+    assert (metrics["unreconciled_usd"], metrics["trades"], metrics["sessions"]) == (
+        0,
+        len(fills) // 4,
+        len(np.unique(days)),
+    )
+    with written["trades.csv"].open() as lines:
+        pnl = math.fsum(float(row["pnl"]) for row in csv.DictReader(lines))
+    assert round(100_000 + pnl, 2) == round(record.equity_usd[-1], 2)
 
 
 def test_failure_leaves_what_was_there(tmp_path: Path, make_run, context) -> None:

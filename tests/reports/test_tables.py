@@ -61,10 +61,10 @@ def test_periods_cover_the_window(make_run, sessions: int, by: str, first: str) 
 def test_worst_and_best_share_no_trade(make_run) -> None:
     trades = build_trades(make_run())
     for count in (1, 2, 5, 9, len(trades)):
-        tables = extreme_tables(trades[:count], CHICAGO)
+        tables = extreme_tables(trades[:count], CHICAGO, 2)
         shown = [row[0] for table in tables for row in table.rows]
         assert len(shown) == len(set(shown)) == min(count, 10)
-    worst, best = extreme_tables(trades, CHICAGO)
+    worst, best = extreme_tables(trades, CHICAGO, 2)
     ranked = sorted(trades, key=lambda trade: trade.pnl)
     assert (worst.rows[0][0], best.rows[0][0]) == (ranked[0].trade_id, ranked[-1].trade_id)
 

@@ -188,7 +188,10 @@ def test_trades_add_up_to_the_account(fills: tuple[Fill, ...]) -> None:
     position = sum(fill.units for fill in fills)
     equity = cash + position * ROWS[-1][3] * Decimal("12.50")
     trades = build_trades(record)
-    assert round(100_000 + math.fsum(trade.pnl for trade in trades), 2) == float(equity)
+    # The account rounds to the cent at every fill that closes; one contract in and out needs no rounding.
+    rounding = 0.005 * len(fills) if any(trade.units > 1 for trade in trades) else 0.0
+    total = 100_000 + math.fsum(trade.pnl for trade in trades)
+    assert total == pytest.approx(float(equity), abs=rounding + 1e-6)
     assert sum(trade.is_open for trade in trades) == (position != 0)
     assert math.fsum(trade.commission for trade in trades) == pytest.approx(
         sum(fill.commission_cents for fill in fills) / 100
