@@ -102,22 +102,13 @@ def clean(
     if not len(usable):
         raise InputError(_nothing_left(raw, findings, calendar))
     single = _one_bar_per_time(usable, findings)
-    ticks = _ticks(single, float(spec.tick_size), findings)
-    known = ~np.isnan(single.volume)
-    findings.add("volume_unknown", single.ts_ns[~known])
-    volume = np.rint(single.volume)
-    findings.add("volume_rounded", single.ts_ns[known & (volume != single.volume)])
-    units = np.where(known, volume, assume_volume).astype(np.int64)
     series = BarSeries(
         bar_type=bar_type_of(spec, bar),
         ts_ns=single.ts_ns,
-        open=ticks["open"],
-        high=ticks["high"],
-        low=ticks["low"],
-        close=ticks["close"],
-        volume=units,
-        volume_known=bool(known.all()),
+        volume=_units(single, assume_volume, findings),
+        volume_known=not np.isnan(single.volume).any(),
         tick_raw=spec.tick_raw,
+        **_ticks(single, float(spec.tick_size), findings),
     )
     series = drop_islands(series, calendar, bar_ns, findings)
     series, filled_ns = fill_gaps(series, calendar, bar_ns, findings)
@@ -194,3 +185,11 @@ def _ticks(raw: RawBars, tick: float, findings: Findings) -> dict[str, NDArray[n
     off = [np.abs(prices[name] / tick - rounded[name]) > 1e-6 for name in prices]
     findings.add("off_tick", raw.ts_ns[np.any(off, axis=0)])
     return {name: price.astype(np.int64) for name, price in rounded.items()}
+
+
+def _units(raw: RawBars, assume_volume: int, findings: Findings) -> NDArray[np.int64]:
+    missing = np.isnan(raw.volume)
+    findings.add("volume_unknown", raw.ts_ns[missing])
+    whole = np.rint(raw.volume)
+    findings.add("volume_rounded", raw.ts_ns[~missing & (whole != raw.volume)])
+    return np.where(missing, assume_volume, whole).astype(np.int64)

@@ -58,10 +58,8 @@ def import_bars(
         Which end of the bar ``ts_ns`` marks.
     time_zone : str
         For the record only.
-    assume_volume : int
-        Units stored where the volume is missing.
-    strict : bool
-        Refuse instead of repairing anything.
+    assume_volume, strict
+        As `catalogs.cleaning.clean` takes them.
 
     Returns
     -------
@@ -72,13 +70,8 @@ def import_bars(
     InputError
         As `catalogs.cleaning.clean` and `catalogs.arrow.write_bars`.
     """
-    cleaned = clean(
-        _raw_bars(tables, bar_length_ns(bar) if stamp == "open" else 0),
-        spec,
-        bar,
-        assume_volume=assume_volume,
-        strict=strict,
-    )
+    raw = _raw_bars(tables, bar_length_ns(bar) if stamp == "open" else 0)
+    cleaned = clean(raw, spec, bar, assume_volume=assume_volume, strict=strict)
     bars = cleaned.bars
     provenance = Provenance(
         bar_type=bars.bar_type,

@@ -15,7 +15,7 @@ from adapters.files.errors import SourceError
 _FIRST_S, _LAST_S = 631_152_000, 4_102_444_800
 _EPOCH_UNITS = {"s": 10**9, "ms": 10**6, "µs": 10**3, "ns": 1}
 
-_ZONE_SUFFIX = r"(?:Z|[+-]\d{2}(?::?\d{2})?)$"
+_ZONED = r"[T ].*(Z|[+-]\d{2}(:?\d{2})?)$"  # a zone or an offset after the time of day
 _SLASHED = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})")
 
 
@@ -50,7 +50,7 @@ def to_utc_ns(times: pa.ChunkedArray, time_zone: str | None, source: str) -> NDA
         trimmed = pc.utf8_trim_whitespace(times)
         if pc.all(pc.match_substring_regex(trimmed, r"^\d{9,}$")).as_py():
             return _epochs(trimmed.cast(pa.int64()).to_numpy(), source)
-        return _text(trimmed.to_pandas(), time_zone, source)
+        return _text(pc.replace_substring_regex(trimmed, r"\s*UTC$", "Z"), time_zone, source)
     if pa.types.is_integer(kind):
         return _epochs(times.cast(pa.int64()).to_numpy(), source)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -75,11 +75,11 @@ def _epochs(values: NDArray[np.int64], source: str) -> NDArray[np.int64]:
     raise SourceError(f"{source} must have epochs ({units}) of 1990 to 2100, row {row + 1} was {values[row]}")
 
 
-def _text(text: "pd.Series[str]", time_zone: str | None, source: str) -> NDArray[np.int64]:
-    text = text.str.replace(r"\s*UTC$", "Z", regex=True)
-    zoned = text.str.contains(_ZONE_SUFFIX, regex=True) & text.str.contains(":", regex=False)
+def _text(times: pa.ChunkedArray, time_zone: str | None, source: str) -> NDArray[np.int64]:
+    zoned = pc.match_substring_regex(times, _ZONED).to_numpy()
+    text = times.to_pandas()
     if zoned.any() and not zoned.all():
-        row = int(np.argmin(zoned.to_numpy()))
+        row = int(np.argmin(zoned))
         raise SourceError(f"{source} must name the zone in all rows or none, row {row + 1} was {text[row]!r}")
     layout = _layout(text, source)
     stamps = pd.to_datetime(text, format=layout, utc=bool(zoned.any()), errors="coerce")

@@ -137,7 +137,15 @@ def test_a_bar_outside_every_session_has_nan_columns() -> None:
     assert np.isnan(session_columns(session_calendar(GLOBEX), outside)).all()
 
 
-@given(st.lists(st.integers(utc("2024-10-25T00:00"), utc("2024-12-05T00:00")), min_size=1, max_size=40))
+# Around the opens and closes of a week in which the clocks change, to the nanosecond.
+edges = [
+    utc(f"2024-11-0{day}T{hour}:00") + delta
+    for day, hour in [(1, 21), (3, 23), (4, 22), (4, 23), (5, 22), (5, 23)]
+    for delta in (-60 * 10**9, -1, 0, 1, 60 * 10**9)
+]
+
+
+@given(st.lists(st.sampled_from(edges), min_size=1, max_size=40))
 def test_the_clock_gives_the_bits_of_the_batch_in_any_order(times: list[int]) -> None:
     calendar = session_calendar(GLOBEX)
     batch = session_columns(calendar, np.array(times))
