@@ -160,9 +160,7 @@ def _check(record: RunRecord) -> None:
     n = len(record.bars)
     for name in ("session_date", "equity_usd", "position_units"):
         if (length := len(getattr(record, name))) != n or n == 0:
-            raise InputError(
-                f"record column {name} must have one value for each of at least one bar, was {length}"
-            )
+            raise InputError(f"record column {name} must have one value for each of at least one bar, was {length}")
 
 
 def _account(record: RunRecord, trades: Sequence[Trade], sessions: int, seed: int) -> dict[str, object]:

@@ -183,7 +183,7 @@ def _recovery(metrics: Metrics) -> str:
 
 def _trade_rows(caption: str, trades: Sequence[Trade], zone: ZoneInfo, price_decimals: int) -> Table:
     header = (
-        "Trade", "Entered", "Side", "Exit", "Units", "Entry", "Exit price", "Minutes", "MFE", "MAE", "PnL, USD",
+        "Trade", "Entered", "Side", "Exit", "PnL, USD", "Units", "Entry", "Exit price", "Minutes", "MFE", "MAE",
     )  # fmt: skip
     rows = [
         (
@@ -191,13 +191,13 @@ def _trade_rows(caption: str, trades: Sequence[Trade], zone: ZoneInfo, price_dec
             pd.Timestamp(trade.entry_time_ns, unit="ns", tz="UTC").tz_convert(zone).strftime("%Y-%m-%d %H:%M"),
             trade.direction,
             trade.exit_reason.replace("_", " "),
+            number(trade.pnl, signed=True),
             str(trade.units),
             number(trade.entry_price, price_decimals),
             number(trade.exit_price, price_decimals),
             number(trade.duration_minutes, 0),
             number(trade.mfe),
             number(trade.mae),
-            number(trade.pnl, signed=True),
         )
         for trade in trades
     ]
