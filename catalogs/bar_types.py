@@ -9,6 +9,7 @@ _MINUTE_NS = 60 * 10**9
 _UNITS = {"MINUTE": _MINUTE_NS, "HOUR": 60 * _MINUTE_NS}
 _LONGEST_NS = 24 * 60 * _MINUTE_NS
 _BAR = re.compile(r"([1-9]\d*)-(MINUTE|HOUR)")
+_BAR_TYPE = re.compile(rf"[^-]+-{_BAR.pattern}-LAST-EXTERNAL")
 
 
 def bar_length_ns(bar: str) -> int:
@@ -33,8 +34,7 @@ def bar_length_ns(bar: str) -> int:
     >>> bar_length_ns("5-MINUTE") == bar_length_ns("SPY.EQUS-5-MINUTE-LAST-EXTERNAL") == 300 * 10**9
     True
     """
-    specification = bar.removesuffix("-LAST-EXTERNAL").split("-")[-2:]
-    match = _BAR.fullmatch("-".join(specification))
+    match = _BAR.fullmatch(bar) or _BAR_TYPE.fullmatch(bar)
     length_ns = int(match[1]) * _UNITS[match[2]] if match else 0
     if not 0 < length_ns <= _LONGEST_NS:
         raise InputError(f"bar must be N-MINUTE or N-HOUR, at most a day, was {bar!r}")

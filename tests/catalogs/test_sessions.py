@@ -1,6 +1,9 @@
 """Sessions against times written out by hand from the exchanges' published hours."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from catalogs.sessions import SESSION_COLUMNS, SessionClock, has_extended_hours,
 
 NYSE = "NYSE"
 GLOBEX = "CME Globex Equity"
+MINUTE_NS = 60 * 10**9
 
 
 def utc(text: str) -> int:
@@ -178,3 +182,18 @@ def test_only_globex_trades_outside_regular_hours() -> None:
 def test_an_unknown_calendar_is_refused() -> None:
     with pytest.raises(InputError, match="'NYSE', 'CME Globex Equity', was 'LSE'"):
         session_calendar("LSE")
+
+
+@pytest.mark.parametrize("root", ["es", "nq"])
+def test_globex_sessions_are_those_in_which_es_and_nq_really_traded(shared_data: Path, root: str) -> None:
+    frame = pd.read_parquet(shared_data / f"{root}_5min_contracts_202405_202509.parquet")
+    calendar = session_calendar(GLOBEX)
+    closes = frame["ts_event"].astype("int64").to_numpy() + 5 * MINUTE_NS
+    session = calendar.locate(closes)
+    assert (session >= 0).all()
+    traded = np.unique(session)
+    silent = np.setdiff1d(np.arange(traded[0], traded[-1] + 1), traded)
+    assert [str(day) for day in calendar.session_date[silent]] == ["2025-06-30"]  # a hole in the data
+    # Every session but the last, which the data cut off, trades to its close.
+    last_trade = pd.Series(closes).groupby(session).max().to_numpy()
+    assert (calendar.close_ns[traded] - last_trade)[:-1].max() <= 10 * MINUTE_NS

@@ -1,0 +1,27 @@
+"""Names and lengths of bars."""
+
+import pytest
+
+from catalogs.bar_types import bar_length_ns, bar_type_of, instrument_id_of
+from catalogs.errors import InputError
+from catalogs.instruments import InstrumentSpec
+
+SECOND_NS = 10**9
+
+
+@pytest.mark.parametrize(
+    ("bar", "seconds"),
+    [("1-MINUTE", 60), ("5-MINUTE", 300), ("90-MINUTE", 5_400), ("1-HOUR", 3_600), ("24-HOUR", 86_400)],
+)
+def test_lengths(spy: InstrumentSpec, bar: str, seconds: int) -> None:
+    assert bar_length_ns(bar) == seconds * SECOND_NS
+    bar_type = bar_type_of(spy, bar)
+    assert bar_type == f"SPY.EQUS-{bar}-LAST-EXTERNAL"
+    assert bar_length_ns(bar_type) == seconds * SECOND_NS
+    assert instrument_id_of(bar_type) == "SPY.EQUS"
+
+
+@pytest.mark.parametrize("bar", ["1-SECOND", "01-MINUTE", "-5-MINUTE", "1441-MINUTE", "", "MINUTE"])
+def test_other_lengths_are_refused(bar: str) -> None:
+    with pytest.raises(InputError, match=f"was '{bar}'"):
+        bar_length_ns(bar)
