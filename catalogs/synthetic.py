@@ -112,7 +112,7 @@ def synthetic_sessions(
     side = _segment_sides(bar_in_session, edge, random)
     drift = side * np.where(bar_in_session % edge.segment_bars == 0, edge.impulse_ticks, edge.drift_ticks)
     start_ticks = round(start_price / float(instrument.tick_size))
-    bars = _walk(instrument, ts_ns, drift, edge.noise_ticks, start_ticks, bar_in_session, random)
+    bars = _walk(instrument, ts_ns, drift.astype(np.float64), edge.noise_ticks, start_ticks, bar_in_session, random)
     return SyntheticBars(bars, side)
 
 

@@ -106,6 +106,4 @@ def build_record(
             done += 1
         equity[row] = account.equity_usd(int(bars.close[row]))
         units[row] = account.units
-    return RunRecord(
-        instrument, bars, session_date, equity, units, fills, starting_cents / 100.0, dict(refusals)
-    )
+    return RunRecord(instrument, bars, session_date, equity, units, fills, starting_cents / 100.0, dict(refusals))

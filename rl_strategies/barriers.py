@@ -83,4 +83,4 @@ def barrier_ticks(unit, value, direction, fill_ticks, tick_size, atr):  # type: 
         distance = value * atr / tick_size
     else:
         distance = value / 100.0 * fill_ticks
-    return max(1, fill_ticks + direction * max(1, int(math.floor(distance + 0.5))))
+    return max(1, fill_ticks + direction * max(1, math.floor(distance + 0.5)))

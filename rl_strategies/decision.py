@@ -161,9 +161,7 @@ class DecisionCore:
         out[:observed] = self._values[:observed]
         price = price_from_ticks(self.close_ticks, self._rules.tick_raw)
         atr = self._values[self._atr_index]
-        write_position(
-            out, observed, self.position, self._rules, self.close_ticks, price, atr, self._time_left
-        )
+        write_position(out, observed, self.position, self._rules, self.close_ticks, price, atr, self._time_left)
         return out
 
     def review(self, action: int) -> Review:
@@ -196,8 +194,6 @@ class DecisionCore:
             price = barrier_ticks(rules.stop_unit, rules.stop_value, -side, entry_ticks, rules.tick_size, atr)
             self.position.stop_ticks = price
         else:
-            price = barrier_ticks(
-                rules.target_unit, rules.target_value, side, entry_ticks, rules.tick_size, atr
-            )
+            price = barrier_ticks(rules.target_unit, rules.target_value, side, entry_ticks, rules.tick_size, atr)
             self.position.target_ticks = price
         return int(price)

@@ -5,7 +5,7 @@ who answers ``policy.act``.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from catalogs.sessions import session_calendar
 from rl_strategies.bundle import Bundle, load_bundle
 from rl_strategies.decision import DecisionCore, Review
-from rl_strategies.policy import Policy
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from rl_strategies.telemetry import Fill, FillReason, OrderKind
 
@@ -32,7 +31,17 @@ _KINDS: dict[Any, OrderKind] = {
 }
 
 
-class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: ignore[misc]
+class Decider(Protocol):
+    """What the strategy asks of a policy; `rl_strategies.policy` has more to offer."""
+
+    def reset(self) -> None:
+        """Forget everything seen; called at the start of every session."""
+
+    def act(self, observation: NDArray[np.float32]) -> int:
+        """Target for an observation, float32[n]: an action of `rl_strategies.actions`."""
+
+
+class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: ignore[call-arg]
     """Configuration of `RLStrategy`.
 
     Attributes
@@ -58,7 +67,7 @@ class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: igno
     record_observations: bool = False
 
 
-class RLStrategy(Strategy):  # type: ignore[misc]
+class RLStrategy(Strategy):
     """Trades one instrument by a policy's targets.
 
     Parameters
@@ -66,7 +75,7 @@ class RLStrategy(Strategy):  # type: ignore[misc]
     config : RLStrategyConfig
     core : DecisionCore, optional
         Given together with ``policy`` where there is no bundle.
-    policy : Policy, optional
+    policy : Decider, optional
 
     Raises
     ------
@@ -75,7 +84,7 @@ class RLStrategy(Strategy):  # type: ignore[misc]
     """
 
     def __init__(
-        self, config: RLStrategyConfig, core: DecisionCore | None = None, policy: Policy | None = None
+        self, config: RLStrategyConfig, core: DecisionCore | None = None, policy: Decider | None = None
     ) -> None:
         super().__init__(config)
         if config.bundle_path is not None:
@@ -207,7 +216,7 @@ class RLStrategy(Strategy):  # type: ignore[misc]
                 event.ts_event,
                 units,
                 price_ticks,
-                int(round(event.commission.as_decimal() * 100)),
+                round(event.commission.as_decimal() * 100),
                 _KINDS[event.order_type],
                 self._trigger_ticks(order),
                 self._reasons.get(event.client_order_id, "signal"),
@@ -239,9 +248,7 @@ class RLStrategy(Strategy):  # type: ignore[misc]
         stop = self.core.lay_barrier("stop", entry_ticks)
         target = self.core.lay_barrier("target", entry_ticks)
         if stop:
-            order = factory.stop_market(
-                instrument_id, exit_side, quantity, self._price(stop), reduce_only=True
-            )
+            order = factory.stop_market(instrument_id, exit_side, quantity, self._price(stop), reduce_only=True)
             self._stop_id = order.client_order_id
             self._submit(order, "stop_loss")
         if target:

@@ -22,7 +22,7 @@ from rl_strategies.commission import fill_commission_cents, to_micros
 from rl_strategies.rules import ExecutionConfig
 
 
-class OrderCommissionConfig(FeeModelConfig, frozen=True):
+class OrderCommissionConfig(FeeModelConfig, frozen=True):  # type: ignore[call-arg]
     """Rate per unit and minimum per order, USD, as decimal text.
 
     Attributes
@@ -34,7 +34,7 @@ class OrderCommissionConfig(FeeModelConfig, frozen=True):
     minimum: str
 
 
-class OrderCommission(FeeModel):  # type: ignore[misc]
+class OrderCommission(FeeModel):
     """`rl_strategies.commission` as the engine's fee model."""
 
     def __init__(self, config: OrderCommissionConfig) -> None:

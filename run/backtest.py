@@ -216,7 +216,7 @@ def _context(
 ) -> ReportContext:
     window = experiment.train
     return ReportContext(
-        title=f"{experiment.name} on {bundle.instrument.instrument_id}",
+        title=experiment.name,
         bundle_id=bundle.id,
         window_start=start,
         window_end=end,

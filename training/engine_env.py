@@ -9,8 +9,8 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from greenlet import getcurrent, greenlet
+from gymnasium import spaces
 from nautilus_trader.backtest.config import FeeModelFactory, FillModelFactory
 from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.config import CacheConfig, LoggingConfig, RiskEngineConfig

@@ -24,7 +24,8 @@ def bars_csv(tmp_path: Path) -> Path:
     """Two good minutes of SPY with explicit UTC."""
     path = tmp_path / "bars.csv"
     times = pd.date_range("2024-04-01T13:30Z", periods=2, freq="1min")
-    frame = pd.DataFrame({"timestamp": times, "open": 500.0, "high": 500.5, "low": 499.5, "close": 500.1, "volume": 900})
+    prices = {"open": 500.0, "high": 500.5, "low": 499.5, "close": 500.1}
+    frame = pd.DataFrame({"timestamp": times, **prices, "volume": 900})
     frame.to_csv(path, index=False)
     return path
 
@@ -81,7 +82,8 @@ def test_unknown_preset_names_the_presets(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_range_that_ends_before_it_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = refused(capsys, "train", "spy_single", "--start", "2024-05-01", "--end", "2024-04-01", "--runs", tmp_path / "runs")
+    words = ("--start", "2024-05-01", "--end", "2024-04-01", "--runs", tmp_path / "runs")
+    line = refused(capsys, "train", "spy_single", *words)
     assert "2024-05-01 to 2024-04-01" in line
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from configs.schema import parse_experiment
 from rl_strategies.bundle import load_bundle
@@ -15,15 +16,15 @@ from run.cli import main
 from tests.training.test_simulator_parity import closing_engine
 from training.env import SessionEnv
 
-import yaml
-
-TRADE_COLUMNS = (
+TRADE_HEADER = (
     "ticker,direction,entry_time,exit_time,entry_price,exit_price,units,duration_bars,duration_minutes,pnl,mfe,mae,"
     "commission,spread_cost,slippage_cost,impact_cost,total_cost_est,return_pct,trade_id,run_seed,window_start,"
     "window_end,exit_reason"
-).split(",")
+)
 ARTIFACTS = {"summary.json", "portfolio_history.csv", "daily_report.csv", "trades.csv", "report.html"}
-TINY = ("--set", "learner.n_steps=64", "--set", "learner.n_envs=4", "--set", "learner.batch_size=128", "--timesteps", "512")
+MINUTE_BARS = ("--bar", "1-MINUTE", "--stamp", "open")
+SMALL = {"learner.n_steps": 64, "learner.n_envs": 4, "learner.batch_size": 128, "learner.total_timesteps": 512}
+TINY = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
 
 
 def answer(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict:
@@ -46,7 +47,7 @@ def spy(home: Path, shared_data: Path) -> Path:
     """Bundle trained for a moment on a month of SPY; ``home / "store"`` is its catalog."""
     source = shared_data / "spy_1min_202403_202504.parquet"
     store = ["--catalog", str(home / "store")]
-    assert main(["data", "import", str(source), "--instrument", "SPY", "--bar", "1-MINUTE", "--stamp", "open", *store]) == 0
+    assert main(["data", "import", str(source), "--instrument", "SPY", *MINUTE_BARS, *store]) == 0
     dates = ("--start", "2024-04-01", "--end", "2024-04-30")
     assert main(["train", "spy_single", *store, *dates, *TINY, "--runs", str(home / "runs")]) == 0
     return next((home / "runs").glob("*/bundle/spy_single-*"))
@@ -57,9 +58,9 @@ def test_backtest_writes_every_artifact(spy: Path, home: Path, capsys: pytest.Ca
     told = answer(capsys, "backtest", spy, *words)
     assert told["simulator_agrees"] is True
     folder = spy.parent.parent / "backtest"
-    assert ARTIFACTS <= {path.name for path in folder.iterdir()}
+    assert {path.name for path in folder.iterdir()} >= ARTIFACTS
     trades = pd.read_csv(folder / "trades.csv")
-    assert list(trades.columns) == TRADE_COLUMNS
+    assert ",".join(trades.columns) == TRADE_HEADER
     daily = pd.read_csv(folder / "daily_report.csv")
     assert list(daily["session_date"]) == [str(day.date()) for day in pd.bdate_range("2024-05-06", "2024-05-17")]
     summary = json.loads((folder / "summary.json").read_text())
@@ -79,7 +80,8 @@ def test_same_policy_same_fills_in_all_three_clocks(spy: Path, home: Path) -> No
     with closing_engine(market) as engine:
         assert played(engine, bundle.policy(), len(market)) == (simulated, pnl)
     out = home / "parity"
-    assert main(["backtest", str(spy), "--catalog", str(home / "store"), "--start", str(days[0]), "--end", str(days[1]), "--out", str(out)]) == 0
+    words = ["--catalog", str(home / "store"), "--start", str(days[0]), "--end", str(days[1]), "--out", str(out)]
+    assert main(["backtest", str(spy), *words]) == 0
     summary = json.loads((out / "summary.json").read_text())
     # `backtest` itself refuses to report when the node's observations or fills differ from the simulator's by a bit.
     assert f"repeats the engine's {len(simulated)} fills and every observation exactly" in " ".join(summary["notes"])
@@ -102,7 +104,9 @@ def played(env: object, policy: object, episodes: int) -> tuple[list, float]:
 
 
 @pytest.mark.parametrize("name", ["policy.onnx", "experiment.yaml", "features.json", "golden.npz", "manifest.json"])
-def test_changed_byte_is_refused(spy: Path, home: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_byte_is_refused(
+    spy: Path, home: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     copy = tmp_path / spy.name
     shutil.copytree(spy, copy)
     content = bytearray((copy / name).read_bytes())
@@ -116,7 +120,9 @@ def test_changed_byte_is_refused(spy: Path, home: Path, tmp_path: Path, name: st
     assert not (tmp_path / "report").exists()
 
 
-def test_window_without_sessions_is_refused(spy: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_window_without_sessions_is_refused(
+    spy: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["backtest", str(spy), "--catalog", str(home / "store"), "--start", "2024-05-11", "--end", "2024-05-12"]
     assert main([*words, "--out", str(tmp_path / "report")]) == 2
     assert "must hold a tradable session" in capsys.readouterr().err
@@ -126,7 +132,7 @@ def test_window_without_sessions_is_refused(spy: Path, home: Path, tmp_path: Pat
 def test_futures_without_volume(tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = shared_data / "es_1min_202507_202509_novol.parquet"
     store = ("--catalog", tmp_path / "store")
-    told = answer(capsys, "data", "import", source, "--instrument", "ESU5", "--bar", "1-MINUTE", "--stamp", "open", *store)
+    told = answer(capsys, "data", "import", source, "--instrument", "ESU5", *MINUTE_BARS, *store)
     assert told["volume_known"] is False
     dates = ("--start", "2025-07-30", "--end", "2025-08-08")
     trained = answer(capsys, "train", "es_single", *store, *dates, *TINY, "--runs", tmp_path / "runs")

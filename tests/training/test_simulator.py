@@ -74,7 +74,7 @@ def test_held_position_is_closed_five_minutes_before_the_close(spy: tuple) -> No
 
 
 def test_stop_gapped_through_fills_at_the_open(spy: tuple) -> None:
-    instrument, bars = spy
+    instrument, _ = spy
     stop = TradingConfig(100, BarrierConfig(Distance(10, "ticks"), None, 0), RiskConfig(0, 5))
     market = flat_tape(spy, {2: -50})
     market = market_of(instrument, market.bars, stop, ExecutionConfig(slippage_ticks=0))
