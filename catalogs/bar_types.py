@@ -61,6 +61,8 @@ def bar_type_of(spec: InstrumentSpec, bar: str) -> str:
         As `bar_length_ns`.
     """
     bar_length_ns(bar)
+    if not _BAR.fullmatch(bar):
+        raise InputError(f"bar must be N-MINUTE or N-HOUR, at most a day, was {bar!r}")
     return f"{spec.instrument_id}-{bar}-LAST-EXTERNAL"
 
 

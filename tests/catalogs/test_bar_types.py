@@ -25,3 +25,8 @@ def test_lengths(spy: InstrumentSpec, bar: str, seconds: int) -> None:
 def test_other_lengths_are_refused(bar: str) -> None:
     with pytest.raises(InputError, match=f"was '{bar}'"):
         bar_length_ns(bar)
+
+
+def test_a_bar_type_is_not_nested(spy: InstrumentSpec) -> None:
+    with pytest.raises(InputError, match="N-MINUTE or N-HOUR"):
+        bar_type_of(spy, "SPY.EQUS-1-MINUTE-LAST-EXTERNAL")
