@@ -1,7 +1,8 @@
-"""Rollouts cut into sequences, packed without padding: sb3-contrib's minibatches, or shuffled pieces of a fixed length.
+"""Rollouts cut into sequences and packed: sb3-contrib's minibatches, or shuffled pieces of a fixed length.
 
 A packed batch holds its steps time by time, the longest sequence first, as torch's PackedSequence does: between two
-lengths at which sequences end, all that go on lie side by side, and one LSTM call takes that whole block.
+lengths at which sequences end, all that go on lie side by side, and one LSTM call takes that whole block. Padding is
+left only where it is cheaper than one more block; ``mask`` is 0 there.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from sb3_contrib.common.recurrent.buffers import RecurrentRolloutBuffer
 from sb3_contrib.common.recurrent.type_aliases import RecurrentRolloutBufferSamples
 from stable_baselines3.common.buffers import RolloutBuffer
+
+# An LSTM call of a block costs about as much beside its arithmetic as these many steps of a sequence (one CPU core).
+STEPS_WORTH_A_CALL = 64
 
 LstmState = tuple[torch.Tensor, torch.Tensor]
 
@@ -118,8 +122,10 @@ class SequenceRolloutBuffer(RecurrentRolloutBuffer):
     ) -> RecurrentRolloutBufferSamples:
         longest_first = np.argsort(-lengths, kind="stable")
         first, lengths = first[longest_first], lengths[longest_first]
-        age, sequence = np.nonzero(np.arange(lengths[0])[:, np.newaxis] < lengths)
-        rows = steps[first[sequence] + age]
+        padded = _padded(lengths)
+        age, sequence = np.nonzero(np.arange(padded[0])[:, np.newaxis] < padded)
+        inside = age < lengths[sequence]
+        rows = steps[first[sequence] + np.where(inside, age, 0)]
 
         def take(values: NDArray[Any]) -> torch.Tensor:
             return self.to_torch(values[rows], copy=False)
@@ -132,9 +138,9 @@ class SequenceRolloutBuffer(RecurrentRolloutBuffer):
             old_log_prob=take(self.log_probs.ravel()),
             advantages=take(self.advantages.ravel()),
             returns=take(self.returns.ravel()),
-            lstm_states=PackedStates((pi_h, pi_c), (vf_h, vf_c), _blocks(lengths)),
+            lstm_states=PackedStates((pi_h, pi_c), (vf_h, vf_c), _blocks(padded)),
             episode_starts=take(self.episode_starts.ravel()),
-            mask=torch.ones(len(rows), device=self.device),
+            mask=self.to_torch(inside.astype(np.float32), copy=False),
         )
 
     def _states_at(self, rows: NDArray[np.int64]) -> list[torch.Tensor]:
@@ -142,6 +148,18 @@ class SequenceRolloutBuffer(RecurrentRolloutBuffer):
         goes_on = (self.episode_starts.ravel()[rows] == 0)[:, np.newaxis]
         states = (getattr(self, name)[step, :, env].swapaxes(0, 1) * goes_on for name in self.STATES)
         return [self.to_torch(np.ascontiguousarray(state), copy=False) for state in states]
+
+
+def _padded(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    # Lengths, some of them raised to the next longer one where that costs less than another call of the LSTM.
+    ends, counts = np.unique(lengths, return_counts=True)
+    raised, begin = ends.copy(), 0
+    for k in range(len(ends)):
+        is_last = k + 1 == len(ends)
+        if is_last or counts[begin : k + 1].sum() * (ends[k + 1] - ends[k]) > STEPS_WORTH_A_CALL:
+            raised[begin : k + 1] = ends[k]
+            begin = k + 1
+    return raised[np.searchsorted(ends, lengths)]
 
 
 def _blocks(lengths: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
