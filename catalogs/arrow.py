@@ -27,7 +27,7 @@ from catalogs.sessions import session_calendar
 from catalogs.stored_instruments import check_instrument, stored_tick_raw
 
 _PRICES = ("open", "high", "low", "close")
-_ROW_GROUP = 5_000  # what ParquetDataCatalog writes
+ROW_GROUP = 5_000  # what ParquetDataCatalog writes
 _NUMBER = pa.binary(WIDTH)
 
 
@@ -208,7 +208,7 @@ def _stage(staging: Path, spec: InstrumentSpec, bars: BarSeries, provenance: Pro
     for path in (record, data):
         path.parent.mkdir(parents=True, exist_ok=True)
     record.write_bytes(encode_provenance(own))
-    pq.write_table(to_table(bars, spec), data, row_group_size=_ROW_GROUP)
+    pq.write_table(to_table(bars, spec), data, row_group_size=ROW_GROUP)
     return data
 
 

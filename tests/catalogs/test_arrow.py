@@ -114,7 +114,7 @@ def test_several_files_are_read_as_one_series(bars: BarSeries, spy: InstrumentSp
 def test_a_range_holds_both_its_ends(
     bars: BarSeries, spy: InstrumentSpec, catalog: Path, monkeypatch: pytest.MonkeyPatch, first: int, last: int
 ) -> None:
-    monkeypatch.setattr(arrow, "_ROW_GROUP", 100)
+    monkeypatch.setattr(arrow, "ROW_GROUP", 100)
     for part in (bars.slice(0, 200), bars.slice(200, 390)):
         write_bars(catalog, spy, part, history(part))
     got = read_bars(catalog, bars.bar_type, int(bars.ts_ns[first]), int(bars.ts_ns[last]))
