@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from rl_strategies.actions import ACTIONS, side_of
 from rl_strategies.risk.overlay import REASONS
 from rl_strategies.telemetry import FILL_REASONS, ORDER_KINDS, Fill
+from training.generator_state import generator_words, set_generator
 from training.market import TrainingMarket
 from training.reward import reward_named
 from training.simulator import FILL, LANE, begin_lanes, step_lanes
@@ -202,6 +203,26 @@ class SessionVecEnv(VecEnv):
                 "session": str(self.built.session_dates[state["episode"]]),
             },
         }
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Everything that the next steps depend on, as arrays; `restore` goes on from it."""
+        return {
+            "lanes": self._lanes.state.copy(),
+            "observations": self._lanes.observations.copy(),
+            "equity": self._equity.copy(),
+            "summed": self._summed.copy(),
+            "steps": self._steps.copy(),
+            "generator": generator_words(self._random),
+        }
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from a `snapshot` of an environment over the same market."""
+        self._lanes.state[:] = state["lanes"]
+        self._lanes.observations[:] = state["observations"]
+        self._equity = state["equity"].copy()
+        self._summed[:] = state["summed"]
+        self._steps[:] = state["steps"]
+        set_generator(self._random, state["generator"])
 
     def close(self) -> None:
         """Nothing to release."""
