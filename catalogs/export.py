@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from catalogs.arrow import read_bars
 from catalogs.bar_types import instrument_id_of
-from catalogs.bars import price_from_ticks
+from catalogs.bars import BarSeries, price_from_ticks
 from catalogs.cache import written_aside
 from catalogs.errors import InputError
 
@@ -41,23 +41,33 @@ def export_bars(catalog: Path, bar_type: str, out: Path, start_ns: int | None = 
     InputError
         If the suffix is another one, or as `catalogs.arrow.read_bars`.
     """
+    bars = read_bars(catalog, bar_type, start_ns, end_ns)
+    write_bar_file(bars, out)
+    return len(bars)
+
+
+def write_bar_file(bars: BarSeries, out: Path) -> None:
+    """Write bars in memory to one CSV or Parquet file, as `export_bars` does.
+
+    Raises
+    ------
+    InputError
+        If the suffix is another one.
+    """
     if out.suffix.lower() not in SUFFIXES:
         raise InputError(f"file to export to must end in {' or '.join(SUFFIXES)}, was {out.name}")
-    bars = read_bars(catalog, bar_type, start_ns, end_ns)
     prices = {name: price_from_ticks(getattr(bars, name), bars.tick_raw) for name in ("open", "high", "low", "close")}
-    volume = pa.array(bars.volume, mask=np.full(len(bars), not bars.volume_known))
-    symbol = instrument_id_of(bar_type).rpartition(".")[0]
+    symbol = pa.array([instrument_id_of(bars.bar_type).rpartition(".")[0]] * len(bars))
     table = pa.table(
         {
             "ts_event": pa.array(bars.ts_ns, pa.timestamp("ns", "UTC")),
             **prices,
-            "volume": volume,
-            "symbol": pa.array([symbol] * len(bars)).dictionary_encode(),
+            "volume": pa.array(bars.volume, mask=np.full(len(bars), not bars.volume_known)),
+            "symbol": symbol,
         }
     )
     with written_aside(out) as aside:
         if out.suffix.lower() == ".csv":
-            pacsv.write_csv(table.set_column(6, "symbol", table["symbol"].cast(pa.string())), aside)
+            pacsv.write_csv(table, aside)
         else:
             pq.write_table(table, aside)
-    return len(bars)

@@ -23,7 +23,7 @@ from catalogs.provenance import SourceFile
 from catalogs.stored_instruments import stored_instruments
 from catalogs.suspicion import SourceComparison, compare_sources
 from configs import instruments_path
-from run import data_care, data_output
+from run import data_care, data_output, data_rolls
 from run.data_care import existing
 from run.options import (
     DEFAULT_CATALOG,
@@ -38,6 +38,7 @@ from run.options import (
 app = typer.Typer(no_args_is_help=True)
 app.command("consolidate")(data_care.consolidate_command)
 app.command("export")(data_care.export_command)
+app.command("rolls")(data_rolls.rolls_command)
 
 
 class Stamp(StrEnum):

@@ -48,6 +48,9 @@ def test_pandas_reads_the_range_asked_for(
     assert set(frame["symbol"]) == {"SPY"}
 
 
-def test_another_suffix_is_refused(catalog: Path, tmp_path: Path) -> None:
+def test_another_suffix_is_refused(
+    spy: InstrumentSpec, minutes: Callable[..., RawBars], catalog: Path, tmp_path: Path
+) -> None:
+    import_bars(catalog, spy, "1-MINUTE", [pa.table(vars(minutes("2025-03-10T13:31", 390)))], [], stamp="close")
     with pytest.raises(InputError, match=r"must end in \.csv or \.parquet, was bars\.xlsx"):
         export_bars(catalog, BAR_TYPE, tmp_path / "bars.xlsx")

@@ -1,0 +1,66 @@
+"""Front months strung together: a view for charts, never for features, orders or PnL.
+
+Back-adjustment moves all earlier prices by the gap between two contracts, so levels of the past are not what traded.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from catalogs.arrow import read_bars
+from catalogs.bars import BarSeries
+from catalogs.errors import InputError
+from catalogs.rolls import RollTable
+
+_COLUMNS = ("ts_ns", "open", "high", "low", "close", "volume")
+
+
+def continuous_bars(catalog: Path, table: RollTable, bar: str, *, back_adjusted: bool = False) -> BarSeries:
+    """Bars of whichever contract was in front.
+
+    Parameters
+    ----------
+    catalog : Path
+    table : RollTable
+    bar : str
+        ``"5-MINUTE"``, …
+    back_adjusted : bool
+        Shift all bars before a roll by the difference of the two closes at the last bar that both have before it.
+
+    Returns
+    -------
+    BarSeries
+        Its ``bar_type`` names the root; there is no such instrument to trade.
+
+    Raises
+    ------
+    InputError
+        If bars of a month are missing, or two contracts have no bar in common before their roll.
+    """
+    parts: list[BarSeries] = []
+    for number, month in enumerate(table.months):
+        bars = read_bars(catalog, f"{month.instrument_id}-{bar}-LAST-EXTERNAL")
+        _, first_ns, last_ns = table.episode_span(month)
+        begin, stop = np.searchsorted(bars.ts_ns, (first_ns, last_ns), side="right")
+        if number and back_adjusted:
+            gap = _gap(parts[-1], bars, month.instrument_id)
+            parts = [_shifted(part, gap) for part in parts]
+        parts.append(bars.slice(int(begin), int(stop)))
+    venue = table.months[0].instrument_id.rpartition(".")[2]
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+    known = all(part.volume_known for part in parts)
+    bar_type = f"{table.root}.{venue}-{bar}-LAST-EXTERNAL"
+    return BarSeries(bar_type=bar_type, volume_known=known, tick_raw=parts[0].tick_raw, **columns)
+
+
+def _gap(before: BarSeries, following: BarSeries, name: str) -> int:
+    _, i, j = np.intersect1d(before.ts_ns, following.ts_ns, assume_unique=True, return_indices=True)
+    if not len(i):
+        raise InputError(f"{name} must have a bar in common with {before.bar_type} before its roll, has none")
+    return int(following.close[j[-1]] - before.close[i[-1]])
+
+
+def _shifted(bars: BarSeries, ticks: int) -> BarSeries:
+    prices = {name: getattr(bars, name) + ticks for name in ("open", "high", "low", "close")}
+    return replace(bars, **prices)

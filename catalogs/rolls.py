@@ -1,0 +1,220 @@
+"""Which contract month is in front on which session: the roll table that training, charts and live trading share.
+
+Prices and features are always a real contract's own. A roll takes effect with a session's open, decided by what was
+known before it: after the first session in which the next month traded more, or a number of sessions before expiry.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from catalogs.bars import BarSeries
+from catalogs.cache import written_aside
+from catalogs.errors import InputError
+from catalogs.instruments import InstrumentSpec
+from catalogs.sessions import SessionCalendar, session_calendar
+
+Method = Literal["volume", "calendar"]
+# By calendar on the Monday before the third Friday; by volume as late as the session before the expiry's.
+DAYS_BEFORE_EXPIRY: dict[Method, int] = {"volume": 1, "calendar": 4}
+WARMUP_SESSIONS = 25
+
+_HOUR_NS = 3600 * 10**9
+
+
+class FrontMonth(msgspec.Struct, frozen=True):
+    """The sessions in which one contract is in front.
+
+    Attributes
+    ----------
+    instrument_id : str
+    first_session : date
+    last_session : date or None
+        Positions are closed by its end; None where the next roll is not known yet.
+    crossover : date or None
+        The session in which this contract first traded more than the one before it, if that brought it to the front.
+    """
+
+    instrument_id: str
+    first_session: date
+    last_session: date | None
+    crossover: date | None = None
+
+
+class RollTable(msgspec.Struct, frozen=True):
+    """Front months of one future, in the order of time, without a gap.
+
+    Attributes
+    ----------
+    root : str
+        For example ``"ES"``.
+    calendar : str
+    method : {"volume", "calendar"}
+    days_before_expiry : int
+        Sessions before the session of expiry at which the next month comes to the front; for volume, at the latest.
+    months : tuple of FrontMonth
+    """
+
+    root: str
+    calendar: str
+    method: Method
+    days_before_expiry: int
+    months: tuple[FrontMonth, ...]
+
+    def front(self, day: date) -> FrontMonth:
+        """Contract in front on a session.
+
+        Raises
+        ------
+        InputError
+            If the day is before the first month.
+        """
+        begun = [month for month in self.months if month.first_session <= day]
+        if not begun:
+            first = self.months[0].first_session
+            raise InputError(f"session must not be before the roll table of {self.root} ({first}), was {day}")
+        return begun[-1]
+
+    def episode_span(self, month: FrontMonth, warmup_sessions: int = WARMUP_SESSIONS) -> tuple[int, int, int]:
+        """Times that bound a contract's bars: of its warm-up, of its first session in front, of its last.
+
+        Features start ``warmup_sessions`` before the contract comes to the front, on the contract's own bars, as they
+        would live.
+
+        Returns
+        -------
+        warmup_ns, first_ns, last_ns : int
+            Open of the first warm-up session, open of the first and close of the last session in front, UTC
+            nanoseconds; the last is the end of the calendar where the next roll is not known.
+        """
+        calendar = session_calendar(self.calendar)
+        first = _session_of(calendar, month.first_session)
+        last = len(calendar) - 1 if month.last_session is None else _session_of(calendar, month.last_session)
+        warmup = max(0, first - warmup_sessions)
+        return int(calendar.open_ns[warmup]), int(calendar.open_ns[first]), int(calendar.close_ns[last])
+
+
+def build_rolls(
+    contracts: Sequence[InstrumentSpec],
+    bars: Sequence[BarSeries],
+    method: Method = "volume",
+    days_before_expiry: int | None = None,
+) -> RollTable:
+    """Roll table of one future from the bars of its contract months.
+
+    Parameters
+    ----------
+    contracts : sequence of InstrumentSpec
+        Contract months of one root, in any order.
+    bars : sequence of BarSeries
+        Bars of each.
+    method : {"volume", "calendar"}
+    days_before_expiry : int, optional
+        See `RollTable`; default `DAYS_BEFORE_EXPIRY`.
+
+    Returns
+    -------
+    RollTable
+
+    Raises
+    ------
+    InputError
+        If there is no contract, one has no expiry, roots differ, the volume is needed and not known, or a month in
+        between is missing.
+    """
+    days = DAYS_BEFORE_EXPIRY[method] if days_before_expiry is None else days_before_expiry
+    order = sorted(range(len(contracts)), key=lambda i: contracts[i].expiration_ns)
+    specs, series = [contracts[i] for i in order], [bars[i] for i in order]
+    _check(specs, series, method, days)
+    calendar = session_calendar(specs[0].calendar)
+    first = int(calendar.locate(series[0].ts_ns[:1])[0])
+    months = [FrontMonth(specs[0].instrument_id, _day(calendar, first), None)]
+    for current, following in enumerate(series[1:]):
+        latest = _expiry_session(calendar, specs[current]) - days
+        crossed = _crossover(calendar, series[current], following) if method == "volume" else None
+        roll = latest if crossed is None else min(crossed + 1, latest)
+        if roll > int(calendar.locate(following.ts_ns[-1:])[0]) + 1:
+            break  # the bars end before it
+        crossover = _day(calendar, crossed) if crossed is not None and crossed < latest else None
+        months[-1] = msgspec.structs.replace(months[-1], last_session=_day(calendar, roll - 1))
+        months.append(FrontMonth(specs[current + 1].instrument_id, _day(calendar, roll), None, crossover))
+    return RollTable(specs[0].underlying, calendar.name, method, days, tuple(months))
+
+
+def rolls_path(catalog: Path, root: str) -> Path:
+    """Where a catalog keeps the roll table of a root: ``rolls/ES.json``."""
+    return catalog / "rolls" / f"{root}.json"
+
+
+def write_rolls(catalog: Path, table: RollTable) -> Path:
+    """Write a roll table into a catalog, in place of the one before it."""
+    path = rolls_path(catalog, table.root)
+    with written_aside(path) as aside:
+        aside.write_bytes(msgspec.json.format(msgspec.json.encode(table), indent=2))
+    return path
+
+
+def read_rolls(catalog: Path, root: str) -> RollTable:
+    """Roll table of a root.
+
+    Raises
+    ------
+    InputError
+        If the catalog has none, or it cannot be read.
+    """
+    path = rolls_path(catalog, root)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RollTable)
+    except FileNotFoundError:
+        raise InputError(f"catalog must hold a roll table of {root} (`data rolls {root}`), {path} is missing") from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"roll table {path} must be valid, was not: {error}") from error
+
+
+def _check(specs: list[InstrumentSpec], series: list[BarSeries], method: Method, days: int) -> None:
+    if not specs:
+        raise InputError("a roll table must have at least one contract month, was empty")
+    if days < 1:
+        raise InputError(f"days before expiry must be at least 1, was {days}")
+    roots = {spec.underlying for spec in specs}
+    if len(roots) != 1:
+        raise InputError(f"contracts of a roll table must have one root, was {', '.join(sorted(roots))}")
+    for spec, bars in zip(specs, series, strict=True):
+        if not spec.expiration_ns:
+            raise InputError(f"contracts of a roll table must expire, {spec.instrument_id} does not")
+        if method == "volume" and not bars.volume_known:
+            raise InputError(f"rolls by volume must know the volume, that of {bars.bar_type} is not: use calendar")
+    for one, following in pairwise(series):
+        if following.ts_ns[0] > one.ts_ns[-1]:
+            raise InputError(f"contracts must overlap to roll, {one.bar_type} ends before {following.bar_type} begins")
+
+
+def _crossover(calendar: SessionCalendar, current: BarSeries, following: BarSeries) -> int | None:
+    ours, theirs = _session_volume(calendar, current), _session_volume(calendar, following)
+    last = int(calendar.locate(following.ts_ns[-1:])[0])
+    if following.ts_ns[-1] < calendar.close_ns[last] - _HOUR_NS:
+        theirs[last] = 0  # the data end within it, so its volume is not known yet
+    both = np.flatnonzero((ours > 0) & (theirs > ours))
+    return int(both[0]) if len(both) else None
+
+
+def _session_volume(calendar: SessionCalendar, bars: BarSeries) -> NDArray[np.float64]:
+    return np.bincount(calendar.locate(bars.ts_ns), weights=bars.volume, minlength=len(calendar))
+
+
+def _expiry_session(calendar: SessionCalendar, spec: InstrumentSpec) -> int:
+    return int(np.searchsorted(calendar.close_ns, spec.expiration_ns, side="left"))
+
+
+def _session_of(calendar: SessionCalendar, day: date) -> int:
+    return int(np.searchsorted(calendar.session_date, np.datetime64(day)))
+
+
+def _day(calendar: SessionCalendar, session: int) -> date:
+    return calendar.session_date[session].item()
