@@ -113,7 +113,7 @@ def test_a_table_is_kept_and_found_again(tmp_path: Path) -> None:
 # The sessions in which the next month first traded more, read off a pivot of the files' daily volumes by eye.
 CROSSOVERS = {
     "ES": [date(2024, 6, 17), date(2024, 9, 16), date(2024, 12, 16), date(2025, 3, 17), date(2025, 6, 16)],
-    "NQ": [date(2024, 6, 17), date(2024, 9, 16), date(2024, 12, 17), date(2025, 3, 17), date(2025, 6, 16)],
+    "NQ": [date(2024, 6, 17), date(2024, 9, 16), date(2024, 12, 17), date(2025, 3, 18), date(2025, 6, 16)],
 }
 MONTHS = ("M4", "U4", "Z4", "H5", "M5", "U5", "Z5")
 
