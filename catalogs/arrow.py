@@ -4,12 +4,11 @@ A Bar object costs about 2.6 µs to make and 500 bytes to keep; a year of minute
 work on whole columns instead. What they write, NautilusTrader reads, and the other way round.
 """
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,11 +20,14 @@ from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.fixed_point import ONE_RAW, WIDTH, decode, encode
 from catalogs.instruments import InstrumentSpec, to_nautilus
+from catalogs.lock import writing
 from catalogs.provenance import Provenance, encode_provenance, provenance_path, read_provenance
 from catalogs.quality import iso_utc
+from catalogs.sessions import session_calendar
+from catalogs.stored_instruments import check_instrument, stored_tick_raw
 
 _PRICES = ("open", "high", "low", "close")
-_ROW_GROUP = 5_000  # what ParquetDataCatalog writes
+ROW_GROUP = 5_000  # what ParquetDataCatalog writes
 _NUMBER = pa.binary(WIDTH)
 
 
@@ -35,8 +37,18 @@ def bar_folder(catalog: Path, bar_type: str) -> Path:
 
 
 def bar_files(catalog: Path, bar_type: str) -> list[Path]:
-    """Files of one bar type, earliest first; empty if the catalog has none."""
-    return sorted(bar_folder(catalog, bar_type).glob("[0-9]*.parquet"))
+    """Files of one bar type, earliest first; empty if the catalog has none.
+
+    Files never overlap, but for a moment while `catalogs.consolidate` replaces several by one: then the one counts.
+    """
+    spans = {path: interval(path) for path in bar_folder(catalog, bar_type).glob("[0-9]*.parquet")}
+    # Widest first among those that begin together, so that a file inside another comes after it.
+    ordered = sorted(spans, key=lambda path: (spans[path][0], -spans[path][1]))
+    files: list[Path] = []
+    for path in ordered:
+        if not files or spans[path][1] > spans[files[-1]][1]:
+            files.append(path)
+    return files
 
 
 def stored_bar_types(catalog: Path) -> list[str]:
@@ -44,10 +56,19 @@ def stored_bar_types(catalog: Path) -> list[str]:
     return sorted({path.parent.name for path in (catalog / "data" / "bar").glob("*/[0-9]*.parquet")})
 
 
-def write_bars(
-    catalog: Path, spec: InstrumentSpec, bars: BarSeries, provenance: Provenance
-) -> Literal["imported", "already imported"]:
-    """Write bars, their instrument and their provenance into a catalog: all of it or nothing.
+@dataclass(frozen=True)
+class Written:
+    """What a write changed: whether bars are new or follow stored ones, and how many were not stored before."""
+
+    outcome: Literal["imported", "appended", "already imported"]
+    new_rows: int
+
+
+def write_bars(catalog: Path, spec: InstrumentSpec, bars: BarSeries, provenance: Provenance) -> Written:
+    """Write the bars that a catalog does not hold yet, with their instrument and provenance: all or nothing.
+
+    Where a file of the catalog already covers a part of the range, that part must say the same, and the rest becomes
+    files of its own: a longer export appends, the same one again changes nothing. One process writes at a time.
 
     Parameters
     ----------
@@ -58,42 +79,35 @@ def write_bars(
     bars : BarSeries
         At least one bar.
     provenance : Provenance
+        Of all the bars.
 
     Returns
     -------
-    {"imported", "already imported"}
-        The latter if the catalog holds exactly these bars; then nothing is written.
+    Written
 
     Raises
     ------
     InputError
-        If there is nothing to write, the catalog is no folder, the range overlaps with stored bars that differ,
-        or the stored instrument has another tick or multiplier.
+        If there is nothing to write, the catalog is no folder, a bar differs from the stored one of its time or
+        falls where stored bars have a hole, or the stored instrument has another tick or multiplier.
     """
     if not len(bars):
         raise InputError(f"{bars.bar_type} must have at least one bar to write, was empty")
-    if catalog.exists() and not catalog.is_dir():
-        raise InputError(f"catalog must be a folder, was the file {catalog}")
-    if _stored_already(catalog, bars):
-        return "already imported"
-    _check_instrument(catalog, spec)
-    target = bar_folder(catalog, bars.bar_type) / file_name(int(bars.ts_ns[0]), int(bars.ts_ns[-1]))
-    catalog.mkdir(parents=True, exist_ok=True)
-    with _staging(catalog) as staging:
+    with writing(catalog) as staging:
+        files = bar_files(catalog, bars.bar_type)
+        check_instrument(catalog, spec)
+        parts = _parts_to_store(catalog, bars, files)
+        if not parts:
+            return Written("already imported", 0)
         ParquetDataCatalog(staging).write_data([to_nautilus(spec)])
-        record = provenance_path(staging, target)
-        record.parent.mkdir(parents=True)
-        record.write_bytes(encode_provenance(provenance))
-        data = staging / target.relative_to(catalog)
-        data.parent.mkdir(parents=True)
-        pq.write_table(to_table(bars, spec), data, row_group_size=_ROW_GROUP)
+        data_files = [_stage(staging, spec, part, provenance) for part in parts]
         # The bars come last: without them the other two say nothing.
-        others = [path for path in staging.rglob("*") if path.is_file() and path != data]
-        for path in (*others, data):
+        others = [path for path in staging.rglob("*") if path.is_file() and path not in data_files]
+        for path in (*others, *data_files):
             final = catalog / path.relative_to(staging)
             final.parent.mkdir(parents=True, exist_ok=True)
             path.replace(final)
-    return "imported"
+    return Written("appended" if files else "imported", sum(map(len, parts)))
 
 
 def read_bars(catalog: Path, bar_type: str, start_ns: int | None = None, end_ns: int | None = None) -> BarSeries:
@@ -123,12 +137,12 @@ def read_bars(catalog: Path, bar_type: str, start_ns: int | None = None, end_ns:
         known = ", ".join(stored_bar_types(catalog)) or "nothing"
         raise InputError(f"bar type must be one that catalog {catalog} holds ({known}), was {bar_type!r}")
     first, last = start_ns or 0, np.iinfo(np.int64).max if end_ns is None else end_ns
-    wanted = [path for path in files if _overlaps(_interval(path), (first, last))]
-    tick_raw = _stored_tick_raw(catalog, instrument_id_of(bar_type))
+    wanted = [path for path in files if _overlaps(interval(path), (first, last))]
+    tick_raw = stored_tick_raw(catalog, instrument_id_of(bar_type))
     tables = [_read_rows(path, first, last) for path in wanted]
     table = pa.concat_tables(tables) if tables else pa.table({})
     if not len(table):
-        span = f"{iso_utc(_interval(files[0])[0])} to {iso_utc(_interval(files[-1])[1])}"
+        span = f"{iso_utc(interval(files[0])[0])} to {iso_utc(interval(files[-1])[1])}"
         asked = f"{iso_utc(first)} to {'the end' if end_ns is None else iso_utc(end_ns)}"
         raise InputError(f"range must meet the bars of {bar_type} ({span}), was {asked}")
     columns = {name: decode(table[name], tick_raw, f"{name} of {bar_type}") for name in _PRICES}
@@ -164,14 +178,8 @@ def file_name(first_ns: int, last_ns: int) -> str:
     return f"{stamps[0]}_{stamps[1]}.parquet"
 
 
-@contextmanager
-def _staging(catalog: Path) -> Iterator[Path]:
-    # Inside the catalog, so that it is the same file system and renaming is one step.
-    with tempfile.TemporaryDirectory(dir=catalog, prefix=".import-") as folder:
-        yield Path(folder)
-
-
-def _interval(path: Path) -> tuple[int, int]:
+def interval(path: Path) -> tuple[int, int]:
+    """First and last close time of a catalog file, from its name; UTC nanoseconds."""
     first, last = (_parse_stamp(stamp) for stamp in path.stem.split("_"))
     return first, last
 
@@ -187,49 +195,51 @@ def _overlaps(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return one[0] <= other[1] and other[0] <= one[1]
 
 
-def _stored_already(catalog: Path, bars: BarSeries) -> bool:
-    span = (int(bars.ts_ns[0]), int(bars.ts_ns[-1]))
-    files = [path for path in bar_files(catalog, bars.bar_type) if _overlaps(_interval(path), span)]
-    if not files:
-        return False
-    stored = read_bars(catalog, bars.bar_type, _interval(files[0])[0], _interval(files[-1])[1])
-    rows = slice(*np.searchsorted(stored.ts_ns, (span[0], span[1] + 1)))
-    columns = ("ts_ns", *_PRICES, "volume")
-    if all(np.array_equal(getattr(stored, name)[rows], getattr(bars, name)) for name in columns):
-        return True
-    held = ", ".join(f"{iso_utc(first)} to {iso_utc(last)}" for first, last in map(_interval, files))
+def _stage(staging: Path, spec: InstrumentSpec, bars: BarSeries, provenance: Provenance) -> Path:
+    first_ns, last_ns = int(bars.ts_ns[0]), int(bars.ts_ns[-1])
+    data = bar_folder(staging, bars.bar_type) / file_name(first_ns, last_ns)
+    own = msgspec.structs.replace(
+        provenance,
+        rows=len(bars),
+        filled_ns=tuple(ts_ns for ts_ns in provenance.filled_ns if first_ns <= ts_ns <= last_ns),
+        calendar_hash=session_calendar(provenance.calendar).hash_between(first_ns, last_ns),
+    )
+    record = provenance_path(staging, data)
+    for path in (record, data):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    record.write_bytes(encode_provenance(own))
+    pq.write_table(to_table(bars, spec), data, row_group_size=ROW_GROUP)
+    return data
+
+
+def _parts_to_store(catalog: Path, bars: BarSeries, files: list[Path]) -> list[BarSeries]:
+    parts, begin = [], 0
+    for path in files:
+        first_ns, last_ns = interval(path)
+        first, stop = np.searchsorted(bars.ts_ns, (first_ns, last_ns + 1))
+        if first < stop:
+            stored = read_bars(catalog, bars.bar_type, first_ns, last_ns)
+            _check_agreement(bars.slice(first, stop), stored, catalog)
+        parts.append(bars.slice(begin, first))
+        begin = stop
+    parts.append(bars.slice(begin, len(bars)))
+    return [part for part in parts if len(part)]
+
+
+def _check_agreement(bars: BarSeries, stored: BarSeries, catalog: Path) -> None:
+    rows = np.minimum(np.searchsorted(stored.ts_ns, bars.ts_ns), len(stored) - 1)
+    known = stored.ts_ns[rows] == bars.ts_ns
+    differs = ~known
+    for name in (*_PRICES, "volume"):
+        differs |= getattr(stored, name)[rows] != getattr(bars, name)
+    if not differs.any():
+        return
+    row = int(np.argmax(differs))
+    rule = "differ from the stored one" if known[row] else "fall where the stored ones have a hole"
     raise InputError(
-        f"bars of {bars.bar_type} must not overlap with others in catalog {catalog} ({held}), "
-        f"was {iso_utc(span[0])} to {iso_utc(span[1])}; import the missing range alone or use another catalog"
+        f"bars of {bars.bar_type} must agree with those in catalog {catalog}, was {int(differs.sum())} that "
+        f"{rule}, first at {iso_utc(int(bars.ts_ns[row]))}; import the missing range alone or use another catalog"
     )
-
-
-def _instrument_files(catalog: Path, instrument_id: str) -> list[Path]:
-    return sorted(
-        path
-        for kind in ("futures_contract", "equity")
-        for path in (catalog / "data" / kind / instrument_id).glob("*.parquet")
-    )
-
-
-def _check_instrument(catalog: Path, spec: InstrumentSpec) -> None:
-    for path in _instrument_files(catalog, spec.instrument_id):
-        [stored] = pq.read_table(path).to_pylist()
-        terms = {"price_increment": str(spec.tick_size), "multiplier": str(spec.multiplier)}
-        for name, value in terms.items():
-            if name in stored and stored[name] != value:
-                raise InputError(
-                    f"{name} of {spec.instrument_id} must be {stored[name]} as in catalog {catalog}, was {value}"
-                )
-
-
-def _stored_tick_raw(catalog: Path, instrument_id: str) -> int:
-    files = _instrument_files(catalog, instrument_id)
-    if not files:
-        raise InputError(f"catalog {catalog} must hold the instrument {instrument_id}, was missing")
-    increment = pq.read_table(files[-1], columns=["price_increment"])["price_increment"][-1].as_py()
-    whole, _, decimals = increment.partition(".")
-    return int(whole + decimals.ljust(16, "0"))
 
 
 def _read_rows(path: Path, first_ns: int, last_ns: int) -> pa.Table:

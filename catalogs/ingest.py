@@ -21,9 +21,10 @@ Stamp = Literal["open", "close"]
 
 @dataclass(frozen=True)
 class Imported:
-    """Outcome of an import: what was stored, where it came from, and whether it was there already."""
+    """Outcome of an import: all its bars, how many of them were not stored before, and where they came from."""
 
-    outcome: Literal["imported", "already imported"]
+    outcome: Literal["imported", "appended", "already imported"]
+    new_rows: int
     bars: BarSeries
     provenance: Provenance
 
@@ -86,7 +87,8 @@ def import_bars(
         calendar=spec.calendar,
         calendar_hash=session_calendar(spec.calendar).hash_between(int(bars.ts_ns[0]), int(bars.ts_ns[-1])),
     )
-    return Imported(write_bars(catalog, spec, bars, provenance), bars, provenance)
+    written = write_bars(catalog, spec, bars, provenance)
+    return Imported(written.outcome, written.new_rows, bars, provenance)
 
 
 def _raw_bars(tables: Sequence[pa.Table], until_close_ns: int) -> RawBars:

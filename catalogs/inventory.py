@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from catalogs.arrow import bar_files, read_bars, stored_bar_types
+from catalogs.arrow import bar_files, interval, read_bars, stored_bar_types
 from catalogs.bar_types import bar_length_ns, instrument_id_of
 from catalogs.bars import BarSeries
 from catalogs.provenance import Provenance, read_provenance
 from catalogs.quality import iso_utc
 from catalogs.sessions import SessionCalendar, session_calendar
+from catalogs.suspicion import Outlier, SplitSuspicion, find_outliers, find_splits
 
 LARGEST_MOVES = 5
 
@@ -76,6 +77,13 @@ class Coverage(msgspec.Struct, frozen=True):
         Share of bars without volume, 0 to 1; None where the volume is unknown.
     largest_moves : tuple of Move
         Largest first, at most five.
+    outside_sessions : int
+        Bars that the calendar of today places outside every session.
+    changed_hours : int
+        Files that were cleaned by other hours than the calendar of today has: import them again.
+    outliers : tuple of Outlier
+    splits : tuple of SplitSuspicion
+        Shares only.
     """
 
     bar_type: str
@@ -87,6 +95,10 @@ class Coverage(msgspec.Struct, frozen=True):
     incomplete_sessions: tuple[SessionCoverage, ...]
     zero_volume_share: float | None
     largest_moves: tuple[Move, ...]
+    outside_sessions: int
+    changed_hours: int
+    outliers: tuple[Outlier, ...]
+    splits: tuple[SplitSuspicion, ...]
 
 
 def inventory(catalog: Path) -> list[StoredBars]:
@@ -133,6 +145,7 @@ def check(catalog: Path, bar_type: str) -> Coverage:
     expected = -(-length_ns // bar_length_ns(bar_type))
     short = np.flatnonzero(counts < expected)
     short = short[np.argsort(counts[short], kind="stable")]
+    is_share = calendar.name == "NYSE"
     absent = np.setdiff1d(np.arange(present[0], present[-1] + 1), present)
     return Coverage(
         bar_type=bar_type,
@@ -146,6 +159,10 @@ def check(catalog: Path, bar_type: str) -> Coverage:
         ),
         zero_volume_share=float(np.mean(bars.volume == 0)) if bars.volume_known else None,
         largest_moves=_largest_moves(bars, session),
+        outside_sessions=int((session < 0).sum()),
+        changed_hours=sum(_hours_changed(catalog, path) for path in bar_files(catalog, bar_type)),
+        outliers=find_outliers(bars, session),
+        splits=find_splits(bars, session, calendar) if is_share else (),
     )
 
 
@@ -178,6 +195,13 @@ def _calendar(catalog: Path, bar_type: str) -> SessionCalendar:
         return session_calendar(names.pop())
     is_share = (catalog / "data" / "equity" / instrument_id_of(bar_type)).is_dir()
     return session_calendar("NYSE" if is_share else "CME Globex Equity")
+
+
+def _hours_changed(catalog: Path, path: Path) -> bool:
+    record = read_provenance(catalog, path)
+    if record is None:
+        return False
+    return record.calendar_hash != session_calendar(record.calendar).hash_between(*interval(path))
 
 
 def _largest_moves(bars: BarSeries, session: NDArray[np.int64]) -> tuple[Move, ...]:

@@ -1,11 +1,12 @@
 """Where each file of the catalog came from and what was done to it, as JSON beside the data."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from catalogs.errors import InputError
-from catalogs.quality import QualityReport
+from catalogs.quality import QualityReport, merge_reports
 
 
 class SourceFile(msgspec.Struct, frozen=True):
@@ -24,8 +25,8 @@ class Provenance(msgspec.Struct, frozen=True):
     ----------
     bar_type : str
     sources : tuple of SourceFile
-    stamp : {"open", "close"}
-        Which end of a bar the sources' times marked.
+    stamp : {"open", "close", "mixed"}
+        Which end of a bar the sources' times marked; mixed where joined files differ.
     time_zone : str
         Zone in which sources without one were read; empty for UTC or explicit offsets.
     volume_known : bool
@@ -80,3 +81,31 @@ def read_provenance(catalog: Path, data_file: Path) -> Provenance | None:
 def encode_provenance(provenance: Provenance) -> bytes:
     """Indented JSON, for people to read too."""
     return msgspec.json.format(msgspec.json.encode(provenance), indent=2)
+
+
+def merge_provenance(records: Sequence[Provenance], calendar_hash: str) -> Provenance:
+    """History of one file joined from several, in the order of time.
+
+    Every source is named once. Findings are added up, those of one import that was stored in parts counted once.
+
+    Parameters
+    ----------
+    records : sequence of Provenance
+        At least one, all of one bar type and calendar.
+    calendar_hash : str
+        Of the joined range.
+    """
+    stamps = {record.stamp for record in records}
+    zones = {record.time_zone for record in records} - {""}
+    imports = dict.fromkeys((record.sources, record.quality) for record in records)
+    return msgspec.structs.replace(
+        records[0],
+        sources=tuple(dict.fromkeys(source for record in records for source in record.sources)),
+        stamp=stamps.pop() if len(stamps) == 1 else "mixed",
+        time_zone=", ".join(sorted(zones)),
+        volume_known=all(record.volume_known for record in records),
+        filled_ns=tuple(ts_ns for record in records for ts_ns in record.filled_ns),
+        quality=merge_reports([report for _, report in imports]),
+        rows=sum(record.rows for record in records),
+        calendar_hash=calendar_hash,
+    )

@@ -1,5 +1,6 @@
 """What was wrong with imported bars: every repair and refusal counted, with the first example of each."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -118,6 +119,19 @@ class Findings:
         """Everything found so far, in the order of `RULES`."""
         ordered = tuple(self._found[rule] for rule in RULES if rule in self._found)
         return QualityReport(rows_read, rows_kept, ordered)
+
+
+def merge_reports(reports: Sequence[QualityReport]) -> QualityReport:
+    """One report of several imports: counts added, the earliest example of each rule kept."""
+    found = [finding for report in reports for finding in report.findings]
+    merged = []
+    for rule in RULES:
+        same = [finding for finding in found if finding.rule == rule]
+        if same:
+            count, first = sum(finding.count for finding in same), min(finding.first for finding in same)
+            merged.append(Finding(rule, same[0].treatment, count, first))
+    rows_read = sum(report.rows_read for report in reports)
+    return QualityReport(rows_read, sum(report.rows_kept for report in reports), tuple(merged))
 
 
 def iso_utc(ts_ns: int) -> str:

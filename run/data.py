@@ -10,6 +10,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from adapters.files import FileBars, load_bars
+from catalogs.arrow import read_bars, stored_bar_types
+from catalogs.bar_types import bar_length_ns
+from catalogs.cache import cache_dir
 from catalogs.errors import InputError
 from catalogs.ingest import import_bars
 from catalogs.instrument_table import load_table
@@ -17,11 +20,24 @@ from catalogs.instruments import InstrumentSpec, resolve
 from catalogs.inventory import check as coverage_of
 from catalogs.inventory import inventory
 from catalogs.provenance import SourceFile
+from catalogs.stored_instruments import stored_instruments
+from catalogs.suspicion import SourceComparison, compare_sources
 from configs import instruments_path
-from run import data_output
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run import data_care, data_output
+from run.data_care import existing
+from run.options import (
+    DEFAULT_CATALOG,
+    DEFAULT_RUNS,
+    CatalogOption,
+    JsonOption,
+    RunsOption,
+    answer_json,
+    progress,
+)  # fmt: skip
 
 app = typer.Typer(no_args_is_help=True)
+app.command("consolidate")(data_care.consolidate_command)
+app.command("export")(data_care.export_command)
 
 
 class Stamp(StrEnum):
@@ -92,18 +108,29 @@ def import_(
 
 
 @app.command("list")
-def list_(catalog: CatalogOption = DEFAULT_CATALOG, as_json: JsonOption = False) -> None:
-    """List what the catalog holds.
+def list_(
+    catalog: CatalogOption = DEFAULT_CATALOG, runs: RunsOption = DEFAULT_RUNS, as_json: JsonOption = False
+) -> None:
+    """List what the catalog holds: bars, instruments, context series, roll tables, downloads; and the bundles.
 
     \b
     Example:
       rl-intraday data list --catalog catalogs/store
     """
-    stored = inventory(_existing(catalog))
+    stored = inventory(existing(catalog))
+    rest = {
+        "instruments": stored_instruments(catalog),
+        "context": _stems(catalog / "context", "*.parquet"),
+        "rolls": _stems(catalog / "rolls", "*.json"),
+        "downloads": sorted(path.name for path in (catalog / "downloads").glob("*")),
+        "features": sorted(path.name for path in (cache_dir() / "features").glob("*")),
+        "bundles": sorted(str(path.parent) for path in runs.glob("*/bundle/*/manifest.json")),
+    }
     if as_json:
-        answer_json({"catalog": str(catalog), "bars": msgspec.to_builtins(stored)})
-    else:
-        data_output.print_inventory(stored, catalog)
+        answer_json({"catalog": str(catalog), "bars": msgspec.to_builtins(stored), **rest})
+        return
+    data_output.print_inventory(stored, catalog)
+    data_output.print_rest(rest)
 
 
 @app.command("check")
@@ -111,25 +138,38 @@ def check(
     bar_types: Annotated[
         list[str] | None, typer.Argument(metavar="[BAR_TYPE]...", help="As `data list` names them; all by default.")
     ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="CATALOG", help="Another catalog, to compare bars of one name.")
+    ] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Read stored bars again and report missing sessions and minutes, zero volume and the largest moves.
+    """Read stored bars again: missing sessions and minutes, outliers, suspected splits, changed hours.
+
+    With --against, bars of the same name in another catalog (another vendor's, say) are held against them: which are
+    missing on either side, which closes differ, and whether one clock is late.
 
     \b
     Examples:
       rl-intraday data check
       rl-intraday data check SPY.EQUS-1-MINUTE-LAST-EXTERNAL --json
+      rl-intraday data check --against other/catalog
     """
-    names = bar_types or [stored.bar_type for stored in inventory(_existing(catalog))]
+    names = bar_types or stored_bar_types(existing(catalog))
     results = [coverage_of(catalog, name) for name in names]
+    compared = {} if against is None else _compared(catalog, existing(against), names)
     if as_json:
-        answer_json({"catalog": str(catalog), "coverage": msgspec.to_builtins(results)})
+        content = {"catalog": str(catalog), "coverage": msgspec.to_builtins(results)}
+        if against is not None:
+            content["comparisons"] = msgspec.to_builtins(compared)
+        answer_json(content)
         return
     if not results:
         data_output.print_inventory([], catalog)
     for coverage in results:
         data_output.print_coverage(coverage)
+    for bar_type, comparison in compared.items():
+        data_output.print_comparison(bar_type, comparison)
 
 
 def _load(files: list[Path], time_zone: str | None, symbol: str | None) -> list[FileBars]:
@@ -152,11 +192,19 @@ def _tell_what_was_chosen(loaded: list[FileBars], spec: InstrumentSpec) -> None:
             _tell(f"{source.path.name}: columns not used: {', '.join(source.columns.unused)}")
 
 
+def _compared(catalog: Path, other: Path, names: list[str]) -> dict[str, SourceComparison]:
+    shared = [name for name in names if name in stored_bar_types(other)]
+    if not shared:
+        raise InputError(f"--against must hold bars of {', '.join(names) or 'the catalog'}, {other} does not")
+    return {
+        name: compare_sources(read_bars(catalog, name), read_bars(other, name), str(other), bar_length_ns(name))
+        for name in shared
+    }
+
+
+def _stems(folder: Path, pattern: str) -> list[str]:
+    return sorted(path.stem for path in folder.glob(pattern))
+
+
 def _tell(message: str) -> None:
     progress.print(message, soft_wrap=True, markup=False)
-
-
-def _existing(catalog: Path) -> Path:
-    if not catalog.is_dir():
-        raise InputError(f"catalog must be a folder that exists, was {catalog}")
-    return catalog

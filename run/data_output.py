@@ -10,6 +10,7 @@ from rich.table import Table
 from catalogs.ingest import Imported
 from catalogs.inventory import Coverage, StoredBars
 from catalogs.quality import RULES, iso_utc
+from catalogs.suspicion import SourceComparison
 
 SHOWN = 10  # sessions listed before "and N more"
 WIDTH = 120  # columns where standard output is no terminal
@@ -24,6 +25,7 @@ def import_record(imported: Imported, catalog: Path) -> dict[str, object]:
         "bar_type": bars.bar_type,
         "rows_read": provenance.quality.rows_read,
         "rows": len(bars),
+        "new_rows": imported.new_rows,
         "first": iso_utc(int(bars.ts_ns[0])),
         "last": iso_utc(int(bars.ts_ns[-1])),
         "stamp": provenance.stamp,
@@ -40,7 +42,8 @@ def print_import(imported: Imported, catalog: Path) -> None:
     bars, quality = imported.bars, imported.provenance.quality
     console.print(
         f"{imported.outcome}: {len(bars):,} bars of {bars.bar_type} in {catalog}\n"
-        f"{iso_utc(int(bars.ts_ns[0]))} to {iso_utc(int(bars.ts_ns[-1]))}, {quality.rows_read:,} rows read"
+        f"{iso_utc(int(bars.ts_ns[0]))} to {iso_utc(int(bars.ts_ns[-1]))}, {quality.rows_read:,} rows read, "
+        f"{imported.new_rows:,} bars new to the catalog"
     )
     if not quality.findings:
         console.print("nothing to mend")
@@ -71,6 +74,25 @@ def print_inventory(stored: list[StoredBars], catalog: Path) -> None:
     console.print(table)
 
 
+def print_rest(rest: dict[str, list[str]]) -> None:
+    """What a catalog holds beside bars, and the bundles trained from it; nothing for what there is none of."""
+    console = _console()
+    for what, names in rest.items():
+        if names:
+            console.print(f"{what}: {_listed(names)}")
+
+
+def print_comparison(bar_type: str, comparison: SourceComparison) -> None:
+    """Two sources of one bar type for people."""
+    clock = "the clocks agree" if not comparison.shift_bars else f"LATE BY {comparison.shift_bars} BARS"
+    _console().print(
+        f"{bar_type} against {comparison.other}: {comparison.common:,} common bars, {clock}; "
+        f"{comparison.differing_closes:,} closes differ by more than a tick (at most "
+        f"{comparison.largest_difference_ticks:,}); {comparison.only_here:,} bars only here, "
+        f"{comparison.only_there:,} only there"
+    )
+
+
 def print_coverage(coverage: Coverage) -> None:
     """Completeness of one bar type for people."""
     console = _console()
@@ -88,6 +110,11 @@ def print_coverage(coverage: Coverage) -> None:
     )
     table.add_row("bars of volume 0", "volume unknown" if zero is None else f"{zero:.2%}")
     table.add_row("largest moves", _listed([f"{move.ts} {move.percent:+.2f} %" for move in coverage.largest_moves]))
+    table.add_row("outliers", _listed([f"{outlier.ts} {outlier.percent:+.2f} %" for outlier in coverage.outliers]))
+    table.add_row("suspected splits", _listed([f"{s.session_date} {s.ratio:g}:1" for s in coverage.splits]))
+    table.add_row("outside sessions", f"{coverage.outside_sessions:,}")
+    if coverage.changed_hours:
+        table.add_row("changed hours", f"{coverage.changed_hours:,} files cleaned by other hours: import them again")
     console.print(table)
 
 

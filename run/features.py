@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rl_strategies.features import COLUMNS, REGISTRY, Kernel
+from rl_strategies.features.wiring import SESSION_ROWS
 
 app = typer.Typer(help="The features that an experiment may use.", no_args_is_help=True)
 
@@ -54,7 +55,7 @@ def describe(kernel: Kernel) -> dict[str, Any]:
         "needs": list(kernel.inputs),
         "wire": [name for name in kernel.inputs if name not in COLUMNS],
         "anchored": kernel.anchored,
-        "warmup_rows": kernel.warmup_rows(kernel.params),
+        "warmup_rows": kernel.warmup_rows(kernel.params, SESSION_ROWS),
         "summary": kernel.summary,
     }
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from rl_strategies.actions import ACTIONS
+from training.generator_state import generator_words, set_generator
 from training.lanes import Lanes
 from training.market import TrainingMarket
 from training.reward import RewardConfig, Step, make_reward
@@ -69,6 +70,23 @@ class RewardMeter:
             self.summed[name] = self.summed.get(name, 0.0) + part
             total += part
         return total
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Everything that the next rewards depend on."""
+        parts = {f"reward.{name}": value.copy() for name, value in self._reward.state.items()}
+        sums = {f"summed.{name}": value.copy() for name, value in self.summed.items()}
+        own = {"traded": self._traded.copy(), "trades": self._entries.copy(), "equity": self.equity.copy()}
+        return parts | sums | own
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from a `snapshot`."""
+        for name, value in self._reward.state.items():
+            value[:] = state[f"reward.{name}"]
+        self.summed = {
+            key.removeprefix("summed."): value.copy() for key, value in state.items() if key.startswith("summed.")
+        }
+        self._traded, self._entries = state["traded"].copy(), state["trades"].copy()
+        self.equity = state["equity"].copy()
 
     def components_of(self, lane: int) -> dict[str, float]:
         """Sums of a lane's episode so far."""
@@ -169,6 +187,28 @@ class SessionVecEnv(VecEnv):
             "reward_components": self._meter.components_of(lane),
             "refusals": self._lanes.refusals_of(lane),
         }
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Everything that the next steps depend on, as arrays; `restore` goes on from it."""
+        return {
+            "lanes": self._lanes.book.lanes.copy(),
+            "legs": self._lanes.book.legs.copy(),
+            "observations": self._lanes.observations.copy(),
+            "return": self._summed.copy(),
+            "steps": self._steps.copy(),
+            "generator": generator_words(self._random),
+            **self._meter.snapshot(),
+        }
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from a `snapshot` of an environment over the same market."""
+        self._lanes.book.lanes[:] = state["lanes"]
+        self._lanes.book.legs[:] = state["legs"]
+        self._lanes.observations[:] = state["observations"]
+        self._summed[:] = state["return"]
+        self._steps[:] = state["steps"]
+        set_generator(self._random, state["generator"])
+        self._meter.restore(state)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -179,6 +179,7 @@ def _build_model(config: LearnerConfig, env: VecNormalize, seed: int) -> Sequenc
         n_steps=config.n_steps,
         batch_size=config.batch_size,
         n_epochs=config.n_epochs,
+        seq_len=config.seq_len,
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
         clip_range=_linear(config.clip_range, config.final_clip_range),

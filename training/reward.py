@@ -82,7 +82,15 @@ class RewardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reward(Protocol):
-    """Stateful over an episode, vectorised over lanes."""
+    """Stateful over an episode, vectorised over lanes.
+
+    Attributes
+    ----------
+    state : dict of str to float64[lanes]
+        Everything that the next steps depend on.
+    """
+
+    state: dict[str, Floats]
 
     def __init__(self, config: RewardConfig, lanes: int) -> None: ...
 
@@ -111,7 +119,7 @@ class PnL:
     """Change of equity in USD, costs included."""
 
     def __init__(self, config: RewardConfig, lanes: int) -> None:
-        pass
+        self.state: dict[str, Floats] = {}
 
     def begin(self, which: NDArray[np.bool_], equity: Floats) -> None:
         """Nothing is carried."""
@@ -126,7 +134,7 @@ class LogEquity:
     """Logarithm of the growth of equity; a ruined account loses as if one cent were left."""
 
     def __init__(self, config: RewardConfig, lanes: int) -> None:
-        pass
+        self.state: dict[str, Floats] = {}
 
     def begin(self, which: NDArray[np.bool_], equity: Floats) -> None:
         """Nothing is carried."""
@@ -151,24 +159,23 @@ class DifferentialSharpe:
 
     def __init__(self, config: RewardConfig, lanes: int) -> None:
         self._decay = config.sharpe_decay
-        self._mean = np.zeros(lanes)
-        self._square = np.zeros(lanes)
+        self.state = {"mean": np.zeros(lanes), "square": np.zeros(lanes)}
 
     def begin(self, which: NDArray[np.bool_], equity: Floats) -> None:
         """Moments start at zero."""
-        self._mean[which] = 0.0
-        self._square[which] = 0.0
+        for moment in self.state.values():
+            moment[which] = 0.0
 
     def step(self, step: Step) -> dict[str, Floats]:
         """Without unit."""
+        mean, square = self.state["mean"], self.state["square"]
         returns = step.after / np.maximum(step.before, 0.01) - 1.0
-        mean_change, square_change = returns - self._mean, returns * returns - self._square
-        variance = self._square - self._mean * self._mean
+        mean_change, square_change = returns - mean, returns * returns - square
+        variance = square - mean * mean
         usable = variance > 1e-16
-        divisor = np.where(usable, variance, 1.0) ** 1.5
-        ratio = (self._square * mean_change - 0.5 * self._mean * square_change) / divisor
-        self._mean += self._decay * mean_change
-        self._square += self._decay * square_change
+        ratio = (square * mean_change - 0.5 * mean * square_change) / np.where(usable, variance, 1.0) ** 1.5
+        mean += self._decay * mean_change
+        square += self._decay * square_change
         return {"differential_sharpe": np.where(usable, ratio, 0.0)}
 
 
@@ -181,22 +188,22 @@ class Blend:
     def __init__(self, config: RewardConfig, lanes: int) -> None:
         self._config = config
         self._sharpe = DifferentialSharpe(config, lanes)
-        self._start = np.ones(lanes)
-        self._peak = np.ones(lanes)
+        self.state = {"start": np.ones(lanes), "peak": np.ones(lanes), **self._sharpe.state}
 
     def begin(self, which: NDArray[np.bool_], equity: Floats) -> None:
         """Peak and scale start at the starting equity."""
         self._sharpe.begin(which, equity)
-        self._start[which] = equity[which]
-        self._peak[which] = equity[which]
+        self.state["start"][which] = equity[which]
+        self.state["peak"][which] = equity[which]
 
     def step(self, step: Step) -> dict[str, Floats]:
         """Components in basis points of the starting equity, the Sharpe part without unit."""
         config, equity = self._config, np.maximum(step.before, 1.0)
-        bps = 1e4 * (step.after - step.before) / self._start
-        drawdown_before = self._peak - step.before
-        self._peak = np.maximum(self._peak, step.after)
-        deepened = np.maximum(0.0, (self._peak - step.after) - drawdown_before)
+        start, peak = self.state["start"], self.state["peak"]
+        bps = 1e4 * (step.after - step.before) / start
+        drawdown_before = peak - step.before
+        np.maximum(peak, step.after, out=peak)
+        deepened = np.maximum(0.0, (peak - step.after) - drawdown_before)
         widened = np.where(step.edge_minutes < self.EDGE_MINUTES, 2.0, 1.0)
         return {
             "differential_sharpe": config.alpha * self._sharpe.step(step)["differential_sharpe"],
@@ -205,7 +212,7 @@ class Blend:
             "holding": -config.holding_penalty * step.gross_usd / equity,
             "micro": -config.micro_penalty * widened * step.entries,
             "risk": -config.risk_penalty * bps * bps,
-            "drawdown": -config.drawdown_penalty * 1e4 * deepened / self._start,
+            "drawdown": -config.drawdown_penalty * 1e4 * deepened / start,
         }
 
 

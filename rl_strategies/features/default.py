@@ -1,28 +1,52 @@
-"""The features that an experiment gets unless it names its own, and the check that the data can give them."""
+"""Which features the data at hand can give: the rest is left out with a reason, or refused where it is required."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from catalogs.errors import InputError
 from rl_strategies.features.plan import FeaturePlan
+from rl_strategies.features.rows import ALL_COLUMNS, COLUMNS, INSTRUMENT_COLUMN, QUOTE_COLUMNS
+from rl_strategies.features.sets import feature_set
 from rl_strategies.features.spec import FeatureSpec
+from rl_strategies.features.wiring import SESSION_ROWS
 
-DEFAULT_SPECS = (
-    *(FeatureSpec("log_return", f"return_{n}", {"n": n}) for n in (1, 5, 15, 60)),
-    FeatureSpec("sma_distance", "sma_20_distance", {"n": 20}),
-    FeatureSpec("ema_distance", "ema_12_distance", {"n": 12}),
-    FeatureSpec("ema_distance", "ema_50_distance", {"n": 50}),
-    FeatureSpec("rsi", "rsi_14", {"n": 14}),
-    FeatureSpec("atr", "atr_14", {"n": 14}, observe=False),
-    FeatureSpec("ratio", "atr_14_over_close", inputs={"numerator": "atr_14", "denominator": "close"}),
-    FeatureSpec("macd", "macd"),
-    FeatureSpec("bollinger", "bollinger"),
-    FeatureSpec("realised_volatility", "volatility_30", {"n": 30}),
-    FeatureSpec("vwap_distance", "vwap_distance", reset="session"),
-    FeatureSpec("time_of_day", "time_of_day"),
-    FeatureSpec("day_of_week", "day_of_week"),
-    FeatureSpec("session_clock", "session_clock"),
-    FeatureSpec("regular_hours", "regular_hours"),
-)
+REGULAR_SESSION_ROWS = 390
+
+
+@dataclass(frozen=True)
+class DataAtHand:
+    """What the data of an instrument has.
+
+    Attributes
+    ----------
+    volume_known : bool
+        Whether the bars carry their true volume.
+    extended_hours : bool
+        Whether the bars reach beyond regular trading hours.
+    quotes : bool
+        Whether there are best quotes beside the bars.
+    instruments : int
+        Instruments that one policy trades.
+    """
+
+    volume_known: bool
+    extended_hours: bool
+    quotes: bool = False
+    instruments: int = 1
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Columns that it cannot give, with the reason."""
+        reasons = {}
+        if not self.volume_known:
+            reasons["volume"] = "the volume of these bars is not known"
+        if not self.extended_hours:
+            reasons["rth"] = "these bars have no hours beyond the regular ones, so that it would be a constant"
+        if not self.quotes:
+            reasons |= dict.fromkeys(QUOTE_COLUMNS, "there are no quotes beside these bars")
+        if self.instruments < 2:
+            reasons[INSTRUMENT_COLUMN] = "there is one instrument alone, so that it would be a constant"
+        return reasons
 
 
 def default_plan(*, volume_known: bool, extended_hours: bool) -> FeaturePlan:
@@ -50,40 +74,63 @@ def default_plan(*, volume_known: bool, extended_hours: bool) -> FeaturePlan:
     >>> default_plan(volume_known=False, extended_hours=True).left_out
     (('vwap_distance', 'the volume of these bars is not known'),)
     """
-    reasons = _missing(volume_known=volume_known, extended_hours=extended_hours)
-    needs = FeaturePlan(DEFAULT_SPECS).needs
-    left_out = {name: reasons[column] for name, needed in needs.items() for column in needed & reasons.keys()}
-    return FeaturePlan([s for s in DEFAULT_SPECS if s.name not in left_out], left_out=left_out.items())
+    return plan_for(feature_set("default"), DataAtHand(volume_known, extended_hours))
 
 
-def build_plan(specs: Sequence[FeatureSpec], *, volume_known: bool, extended_hours: bool) -> FeaturePlan:
-    """A plan of features that the user named: all of them, or an error.
+def build_plan(specs: Sequence[FeatureSpec] | str, *, volume_known: bool, extended_hours: bool) -> FeaturePlan:
+    """A plan of features that the user named, for bars without quotes: `plan_for`, less its options.
 
     Parameters
     ----------
-    specs : sequence of FeatureSpec
-    volume_known : bool
-        Whether the bars carry their true volume.
-    extended_hours : bool
-        Whether the bars reach beyond regular trading hours.
+    specs : sequence of FeatureSpec, or names as `feature_set` takes them
+    volume_known, extended_hours : bool
+        As in `DataAtHand`.
 
     Raises
     ------
     InputError
-        When the wiring is wrong, or when a feature needs what the data does not have.
+        When the wiring is wrong, or a required feature needs what the data does not have.
+
+    Examples
+    --------
+    >>> plan = build_plan("full", volume_known=True, extended_hours=True)
+    >>> len(plan.outputs), plan.observed
+    (99, 98)
     """
-    plan = FeaturePlan(specs)
-    for column, reason in _missing(volume_known=volume_known, extended_hours=extended_hours).items():
-        for name, needed in plan.needs.items():
-            if column in needed:
-                raise InputError(f"feature {name!r} needs column {column!r}, but {reason}")
-    return plan
+    chosen = feature_set(specs) if isinstance(specs, str) else specs
+    return plan_for(chosen, DataAtHand(volume_known, extended_hours))
 
 
-def _missing(*, volume_known: bool, extended_hours: bool) -> dict[str, str]:
-    reasons = {}
-    if not volume_known:
-        reasons["volume"] = "the volume of these bars is not known"
-    if not extended_hours:
-        reasons["rth"] = "these bars have no hours beyond the regular ones, so that it would be a constant"
-    return reasons
+def plan_for(specs: Sequence[FeatureSpec], data: DataAtHand) -> FeaturePlan:
+    """The features that the data can give, with the columns that they read.
+
+    Parameters
+    ----------
+    specs : sequence of FeatureSpec
+        A feature that reads a left-out one is left out with it.
+    data : DataAtHand
+
+    Returns
+    -------
+    FeaturePlan
+        Its ``columns`` are `COLUMNS` and what else of `ALL_COLUMNS` is read; what was left out, and why, is in
+        ``left_out``.
+
+    Raises
+    ------
+    InputError
+        When the wiring is wrong, a feature with ``required=True`` cannot be given, or none is left.
+    """
+    needs = FeaturePlan(specs, ALL_COLUMNS).needs
+    missing = data.missing
+    left_out = {name: missing[c] for name, needed in needs.items() for c in sorted(needed & missing.keys())}
+    for spec in specs:
+        if spec.required and spec.name in left_out:
+            raise InputError(f"feature {spec.name!r} is required, but {left_out[spec.name]}")
+    kept = [spec for spec in specs if spec.name not in left_out]
+    if not kept:
+        raise InputError(f"the data must be able to give a feature; {next(iter(left_out.values()))}")
+    read = frozenset().union(*(needs[spec.name] for spec in kept))
+    columns = [column for column in ALL_COLUMNS if column in COLUMNS or column in read]
+    session_rows = SESSION_ROWS if data.extended_hours else REGULAR_SESSION_ROWS
+    return FeaturePlan(kept, columns, left_out.items(), session_rows)

@@ -30,6 +30,10 @@ from rl_strategies.features.source import source_hash
 Params = Mapping[str, Any]
 Sized = int | Callable[[Params], int]
 
+# Without numba's reference counts a slice of the state costs nothing (half of the run time otherwise), and a kernel
+# that would allocate memory on every row does not compile.
+COMPILE_OPTIONS = {"error_model": "numpy", "_nrt": False}
+
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
@@ -40,7 +44,7 @@ class Kernel:
     kind : str
         The function's name, by which a specification asks for it.
     family : str
-        The module's name: ``"technical"``, ``"session"``, …
+        ``FAMILY`` of the module where it sets that, else the module's name: ``"technical"``, ``"session"``, …
     summary : str
         First line of the docstring.
     function : callable
@@ -51,7 +55,7 @@ class Kernel:
         Arguments with a default.
     outputs : tuple of str
         Suffixes of the outputs; empty for a single output that bears the feature's own name.
-    state, warmup : int or callable
+    state, warmup, warmup_sessions : int or callable
         What `state_size` and `warmup_rows` give.
     anchored : bool
         The output depends on every row since the state was zero, so a specification must say when that is.
@@ -66,15 +70,21 @@ class Kernel:
     outputs: tuple[str, ...]
     state: Sized
     warmup: Sized
+    warmup_sessions: Sized
     anchored: bool
 
     def state_size(self, params: Params) -> int:
         """Float64 cells of state."""
         return self.state(params) if callable(self.state) else self.state
 
-    def warmup_rows(self, params: Params) -> int:
-        """Rows until the output is finite and no longer depends on where the kernel was started."""
-        return self.warmup(params) if callable(self.warmup) else self.warmup
+    def warmup_rows(self, params: Params, session_rows: int) -> int:
+        """Rows until the output is finite and no longer depends on where the kernel was started.
+
+        ``session_rows`` is the most that a session has.
+        """
+        rows = self.warmup(params) if callable(self.warmup) else self.warmup
+        sessions = self.warmup_sessions(params) if callable(self.warmup_sessions) else self.warmup_sessions
+        return rows + sessions * session_rows
 
     @cached_property
     def hash(self) -> str:
@@ -85,14 +95,19 @@ class Kernel:
     def compiled(self) -> Any:
         """The function for use inside compiled code."""
         # Wrappers for callers in Python would double the time to compile.
-        return njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(self.function)
+        return njit(**COMPILE_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(self.function)
 
 
 REGISTRY: dict[str, Kernel] = {}
 
 
 def feature[F: Callable[..., Any]](
-    *, outputs: tuple[str, ...] = (), state: Sized = 0, warmup: Sized = 1, anchored: bool = False
+    *,
+    outputs: tuple[str, ...] = (),
+    state: Sized = 0,
+    warmup: Sized = 1,
+    warmup_sessions: Sized = 0,
+    anchored: bool = False,
 ) -> Callable[[F], F]:
     """Register a kernel under its function's name.
 
@@ -105,6 +120,8 @@ def feature[F: Callable[..., Any]](
     warmup : int or callable
         Rows until the output is finite and the same bits whatever row the kernel was started on; for an anchored
         kernel, rows since the reset until it is finite.
+    warmup_sessions : int or callable
+        Whole sessions on top of ``warmup``, for kernels that compare sessions.
     anchored : bool
         True where the output depends on every row since the state was zero, as a VWAP does: specifications must then
         name a ``reset``.
@@ -116,7 +133,7 @@ def feature[F: Callable[..., Any]](
     """
 
     def register(function: F) -> F:
-        kernel = _kernel(function, outputs, state, warmup, anchored)
+        kernel = _kernel(function, outputs, state, warmup, warmup_sessions, anchored)
         known = REGISTRY.get(kernel.kind)
         if known is not None and known.function.__module__ != function.__module__:
             where = known.function.__module__
@@ -141,7 +158,12 @@ def find_kernel(kind: str) -> Kernel:
 
 
 def _kernel(
-    function: Callable[..., Any], outputs: tuple[str, ...], state: Sized, warmup: Sized, anchored: bool
+    function: Callable[..., Any],
+    outputs: tuple[str, ...],
+    state: Sized,
+    warmup: Sized,
+    warmup_sessions: Sized,
+    anchored: bool,
 ) -> Kernel:
     kind = function.__name__
     docstring = inspect.getdoc(function)
@@ -154,7 +176,7 @@ def _kernel(
             raise InputError(f"feature kernel {kind!r}: {name!r} must default to a number; was {default!r}")
     return Kernel(
         kind=kind,
-        family=function.__module__.rpartition(".")[2],
+        family=function.__globals__.get("FAMILY", function.__module__.rpartition(".")[2]),
         summary=docstring.splitlines()[0],
         function=function,
         inputs=tuple(a.name for a in arguments if a.default is a.empty),
@@ -162,5 +184,6 @@ def _kernel(
         outputs=outputs,
         state=state,
         warmup=warmup,
+        warmup_sessions=warmup_sessions,
         anchored=anchored,
     )

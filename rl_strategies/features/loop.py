@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from catalogs.cache import cache_dir, written_aside
 from catalogs.errors import InputError
-from rl_strategies.features.kernel import Kernel
+from rl_strategies.features.kernel import COMPILE_OPTIONS, Kernel
 
 Floats = NDArray[np.float64]
 Loop = Callable[[Floats, Floats, Floats], None]
@@ -100,7 +100,7 @@ def compiled(source: str, kernels: tuple[Kernel, ...]) -> Loop:
         return interpreted(source, kernels)
     path = _kept(source, kernels)
     run = _execute(source, str(path), {f"kernel_{k.kind}": k.compiled for k in kernels})
-    loop = numba.njit(cache=True, error_model="numpy", nogil=True)(run)
+    loop = numba.njit(cache=True, nogil=True, **COMPILE_OPTIONS)(run)
     try:
         loop.compile(SIGNATURE)
     except NumbaError as error:

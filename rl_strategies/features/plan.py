@@ -18,7 +18,7 @@ from rl_strategies.features.live import LiveFeatures
 from rl_strategies.features.loop import Floats, Loop, compiled, loop_source
 from rl_strategies.features.rows import COLUMNS
 from rl_strategies.features.spec import FeatureSpec, PlanSpec
-from rl_strategies.features.wiring import wire
+from rl_strategies.features.wiring import SESSION_ROWS, wire
 
 
 class FeaturePlan:
@@ -32,6 +32,9 @@ class FeaturePlan:
         What a row holds.
     left_out : iterable of (name, reason)
         Features that the data could not give, for reports.
+    session_rows : int
+        Most rows that a session has: 1440 suits every calendar of one-minute bars, a smaller true figure shortens the
+        warm-up and nothing else.
 
     Attributes
     ----------
@@ -74,11 +77,13 @@ class FeaturePlan:
         specs: Sequence[FeatureSpec],
         columns: Sequence[str] = COLUMNS,
         left_out: Iterable[tuple[str, str]] = (),
+        session_rows: int = SESSION_ROWS,
     ) -> None:
         if not specs:
             raise InputError("a feature plan must have at least one feature; was empty")
         self.specs, self.columns, self.left_out = tuple(specs), tuple(columns), tuple(left_out)
-        wiring = wire(self.specs, self.columns)
+        self.session_rows = session_rows
+        wiring = wire(self.specs, self.columns, session_rows)
         self.outputs, self.observed = wiring.outputs, wiring.observed
         self.warmup, self.state_size, self.needs = wiring.warmup, wiring.state_size, wiring.needs
         self.kernels = wiring.kernels
@@ -88,7 +93,7 @@ class FeaturePlan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Kernels and compiled code stay here; a worker process wires and loads its own.
-        return type(self), (self.specs, self.columns, self.left_out)
+        return type(self), (self.specs, self.columns, self.left_out, self.session_rows)
 
     @cached_property
     def loop(self) -> Loop:
@@ -151,6 +156,7 @@ class FeaturePlan:
             kernels=self._kernel_hashes(),
             hash=self.hash,
             left_out=self.left_out,
+            session_rows=self.session_rows,
         )
         return msgspec.to_builtins(spec)
 
@@ -179,7 +185,7 @@ class FeaturePlan:
                     f"feature kernel {kind!r}: its code must be what the plan was stored with "
                     f"({stored_hash[:12]}); was {now[:12]}"
                 )
-        plan = cls(stored.features, stored.columns, stored.left_out)
+        plan = cls(stored.features, stored.columns, stored.left_out, stored.session_rows)
         if plan.hash != stored.hash:
             raise InputError(f"feature plan must hash to the stored {stored.hash[:12]}; was {plan.hash[:12]}")
         return plan

@@ -1,9 +1,9 @@
 """The building blocks of feature kernels: ring buffers, exponential averages, guarded ratios.
 
 Each works on a slice of the kernel's own float64 state and is plain Python that numba compiles within one.
-A zeroed state is the state before the first value, so resetting is zeroing. Window sums are summed again from
-the oldest value to the newest at every row: nothing drifts, and a fresh start gives the same bits once the
-window is full.
+A zeroed state is the state before the first value, so resetting is zeroing. Window sums are summed again at
+every row in an order that the values' age alone fixes: nothing drifts, and a fresh start gives the same bits
+once the window is full. Only totals of whole numbers run, for those are exact.
 """
 
 import math
@@ -43,8 +43,11 @@ def memory_rows(alpha: float) -> int:
 
 
 def ring_size(n: int) -> int:
-    """State cells that a ring of the last ``n`` values takes: count, position, values."""
-    return n + 2
+    """State cells that a ring of the last ``n`` values takes: count, position, and the values twice.
+
+    Each value lies at two places ``n`` cells apart, so that the window is always one contiguous run of cells.
+    """
+    return 2 * n + 2
 
 
 @register_jitable
@@ -52,6 +55,7 @@ def ring_push(s: State, n: int, x: float) -> bool:
     """Put ``x`` into the ring ``s`` of ``ring_size(n)`` cells; True once it holds ``n`` values."""
     position = int(s[1])
     s[2 + position] = x
+    s[2 + position + n] = x
     s[1] = position + 1 if position + 1 < n else 0
     if s[0] < n:
         s[0] += 1.0
@@ -65,29 +69,214 @@ def ring_oldest(s: State) -> float:
 
 
 @register_jitable
+def ring_back(s: State, n: int, age: int) -> float:
+    """Value pushed ``age`` rows before the newest (0 is the newest) of a ring that holds it."""
+    return s[2 + int(s[1]) + n - 1 - age]
+
+
+@register_jitable
+def ring_sum(s: State, n: int) -> float:
+    """Sum of a full ring."""
+    return newest_sum(s, n, n)
+
+
+@register_jitable
+def newest_sum(s: State, n: int, count: int) -> float:
+    """Sum of the newest ``count`` values of a full ring.
+
+    Four strands, oldest first: one addition need not wait for the last, and age alone fixes the order.
+    """
+    end = 2 + int(s[1]) + n
+    w = s[end - count : end]  # a view from 0 on: indices that cannot be negative make the loop fast
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for k in range(count // 4):
+        i = 4 * k
+        a += w[i]
+        b += w[i + 1]
+        c += w[i + 2]
+        d += w[i + 3]
+    total = (a + b) + (c + d)
+    for i in range(count - count % 4, count):
+        total += w[i]
+    return total
+
+
+@register_jitable
 def ring_mean(s: State, n: int) -> float:
-    """Mean of a full ring, summed from the oldest value to the newest."""
-    position = int(s[1])
-    total = 0.0
-    for i in range(position, n):
-        total += s[2 + i]
-    for i in range(position):
-        total += s[2 + i]
-    return total / n
+    """Mean of a full ring."""
+    return ring_sum(s, n) / n
 
 
 @register_jitable
 def ring_std(s: State, n: int, mean: float) -> float:
     """Population standard deviation of a full ring around ``mean`` (two passes: no cancellation)."""
-    position = int(s[1])
-    total = 0.0
-    for i in range(position, n):
-        d = s[2 + i] - mean
-        total += d * d
-    for i in range(position):
-        d = s[2 + i] - mean
-        total += d * d
+    first = 2 + int(s[1])
+    w = s[first : first + n]
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for k in range(n // 4):
+        i = 4 * k
+        e, f, g, h = w[i] - mean, w[i + 1] - mean, w[i + 2] - mean, w[i + 3] - mean
+        a += e * e
+        b += f * f
+        c += g * g
+        d += h * h
+    total = (a + b) + (c + d)
+    for i in range(n - n % 4, n):
+        e = w[i] - mean
+        total += e * e
     return math.sqrt(total / n)
+
+
+@register_jitable
+def ring_deviation(s: State, n: int, mean: float) -> float:
+    """Mean absolute deviation of a full ring around ``mean``."""
+    first = 2 + int(s[1])
+    w = s[first : first + n]
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for k in range(n // 4):
+        i = 4 * k
+        a += abs(w[i] - mean)
+        b += abs(w[i + 1] - mean)
+        c += abs(w[i + 2] - mean)
+        d += abs(w[i + 3] - mean)
+    total = (a + b) + (c + d)
+    for i in range(n - n % 4, n):
+        total += abs(w[i] - mean)
+    return total / n
+
+
+@register_jitable
+def ring_succession(s: State, n: int, mean: float) -> float:
+    """Sum over successive pairs of a full ring of the product of their deviations from ``mean``."""
+    first = 2 + int(s[1])
+    w = s[first : first + n]
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for k in range((n - 1) // 4):
+        i = 4 * k
+        a += (w[i] - mean) * (w[i + 1] - mean)
+        b += (w[i + 1] - mean) * (w[i + 2] - mean)
+        c += (w[i + 2] - mean) * (w[i + 3] - mean)
+        d += (w[i + 3] - mean) * (w[i + 4] - mean)
+    total = (a + b) + (c + d)
+    for i in range(n - 1 - (n - 1) % 4, n - 1):
+        total += (w[i] - mean) * (w[i + 1] - mean)
+    return total
+
+
+@register_jitable
+def ring_variation(s: State, n: int, lag: int, drift: float) -> float:
+    """Sum of squared changes over ``lag`` values of a full ring, each less ``drift``."""
+    first, count = 2 + int(s[1]), n - lag
+    w = s[first : first + n]
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for k in range(count // 4):
+        i = 4 * k
+        e = w[i + lag] - w[i] - drift
+        f = w[i + 1 + lag] - w[i + 1] - drift
+        g = w[i + 2 + lag] - w[i + 2] - drift
+        h = w[i + 3 + lag] - w[i + 3] - drift
+        a += e * e
+        b += f * f
+        c += g * g
+        d += h * h
+    total = (a + b) + (c + d)
+    for i in range(count - count % 4, count):
+        e = w[i + lag] - w[i] - drift
+        total += e * e
+    return total
+
+
+@register_jitable
+def ring_ramp(s: State, n: int, origin: float) -> float:
+    """Sum of a full ring's differences from ``origin``, weighted 1 for the oldest to ``n`` for the newest."""
+    first = 2 + int(s[1])
+    w = s[first : first + n]
+    a, b = 0.0, 0.0
+    for k in range(n // 2):
+        i = 2 * k
+        a += (i + 1) * (w[i] - origin)
+        b += (i + 2) * (w[i + 1] - origin)
+    if n % 2 == 1:
+        a += n * (w[n - 1] - origin)
+    return a + b
+
+
+@register_jitable
+def ring_max(s: State, n: int) -> float:
+    """Largest value of a full ring."""
+    first = 2 + int(s[1])
+    w = s[first : first + n]
+    a, b, c, d = w[0], w[0], w[0], w[0]
+    for k in range(n // 4):
+        i = 4 * k
+        a = w[i] if w[i] > a else a
+        b = w[i + 1] if w[i + 1] > b else b
+        c = w[i + 2] if w[i + 2] > c else c
+        d = w[i + 3] if w[i + 3] > d else d
+    for i in range(n - n % 4, n):
+        a = w[i] if w[i] > a else a
+    return max(max(a, b), max(c, d))
+
+
+@register_jitable
+def ring_min(s: State, n: int) -> float:
+    """Smallest value of a full ring."""
+    first = 2 + int(s[1])
+    w = s[first : first + n]
+    a, b, c, d = w[0], w[0], w[0], w[0]
+    for k in range(n // 4):
+        i = 4 * k
+        a = w[i] if w[i] < a else a
+        b = w[i + 1] if w[i + 1] < b else b
+        c = w[i + 2] if w[i + 2] < c else c
+        d = w[i + 3] if w[i + 3] < d else d
+    for i in range(n - n % 4, n):
+        a = w[i] if w[i] < a else a
+    return min(min(a, b), min(c, d))
+
+
+@register_jitable
+def ring_rank(s: State, n: int, x: float) -> float:
+    """Share of a full ring that lies below ``x``, equal values counting half."""
+    first = 2 + int(s[1])
+    w = s[first : first + n]
+    below, equal = 0, 0
+    for i in range(n):
+        below += 1 if w[i] < x else 0
+        equal += 1 if w[i] == x else 0
+    return (below + 0.5 * equal) / n
+
+
+def total_size(n: int) -> int:
+    """State cells that a running total of the last ``n`` whole numbers takes: count, position, total, values."""
+    return n + 3
+
+
+@register_jitable
+def total_push(s: State, n: int, x: float) -> float:
+    """Total of the last ``n`` whole numbers, ``s`` being ``total_size(n)`` cells.
+
+    Adding and taking away is exact for whole numbers below 2**53 (counts, signs, volumes) and for nothing else.
+    """
+    position = int(s[1])
+    s[2] += x - s[3 + position]
+    s[3 + position] = x
+    s[1] = position + 1 if position + 1 < n else 0
+    if s[0] < n:
+        s[0] += 1.0
+    return s[2]
+
+
+@register_jitable
+def sign(x: float) -> float:
+    """-1, 0 or 1."""
+    return 1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)
+
+
+@register_jitable
+def true_range(high: float, low: float, before: float) -> float:
+    """Largest of the bar's range and its reaches from the close before."""
+    return max(high - low, max(abs(high - before), abs(low - before)))
 
 
 @register_jitable

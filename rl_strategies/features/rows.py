@@ -1,27 +1,53 @@
-"""The row that features see: one closed bar and where it lies in its session."""
+"""The row that features see: one closed bar, where it lies in its session, and what else the market gives with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries, price_from_ticks
-from catalogs.sessions import SessionCalendar, session_columns
+from catalogs.errors import InputError
+from catalogs.sessions import SESSION_COLUMNS, SessionCalendar, SessionClock, session_columns
 
-COLUMNS = (
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "session",
-    "minutes_since_open",
-    "minutes_to_close",
-    "minute_of_day",
-    "weekday",
-    "rth",
-)
+PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
+COLUMNS = (*PRICE_COLUMNS, *SESSION_COLUMNS)
+CALENDAR_COLUMNS = ("half_day", "before_holiday", "after_holiday")
+QUOTE_COLUMNS = ("bid", "ask", "bid_size", "ask_size")
+INSTRUMENT_COLUMN = "instrument"
+ALL_COLUMNS = (*COLUMNS, *CALENDAR_COLUMNS, *QUOTE_COLUMNS, INSTRUMENT_COLUMN)
+
+_FULL_DAY_MINUTES = 390.0
+_SESSION = SESSION_COLUMNS.index("session")
+_NS_PER_MINUTE = 60 * 10**9
 
 
-def input_rows(bars: BarSeries, calendar: SessionCalendar) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class Quotes:
+    """Best quotes standing at each bar's close.
+
+    Attributes
+    ----------
+    bid, ask : float64[n]
+        USD; NaN where there is none.
+    bid_size, ask_size : float64[n]
+        Units.
+    """
+
+    bid: NDArray[np.float64]
+    ask: NDArray[np.float64]
+    bid_size: NDArray[np.float64]
+    ask_size: NDArray[np.float64]
+
+
+def input_rows(
+    bars: BarSeries,
+    calendar: SessionCalendar,
+    columns: Sequence[str] = COLUMNS,
+    *,
+    quotes: Quotes | None = None,
+    instrument: int = 1,
+) -> NDArray[np.float64]:
     """Rows for `FeaturePlan.batch`, one for each bar.
 
     Parameters
@@ -29,16 +55,142 @@ def input_rows(bars: BarSeries, calendar: SessionCalendar) -> NDArray[np.float64
     bars : BarSeries
     calendar : SessionCalendar
         Of the instrument's exchange.
+    columns : sequence of str
+        A plan's ``columns``.
+    quotes : Quotes, optional
+        NaN if not given.
+    instrument : int
+        Number of the instrument in the experiment, from 1.
 
     Returns
     -------
-    float64[n, 11]
-        In the order of `COLUMNS`: prices in USD, volume in units (NaN where it is not known), session columns
-        as `catalogs.sessions.session_columns` gives them.
+    float64[n, len(columns)]
+        Prices in USD, volume in units (NaN where it is not known), session columns as
+        `catalogs.sessions.session_columns` gives them, calendar columns as `calendar_columns`.
+
+    Raises
+    ------
+    InputError
+        When a column is none of `ALL_COLUMNS`.
     """
-    rows = np.empty((len(bars), len(COLUMNS)))
-    for j, ticks in enumerate((bars.open, bars.high, bars.low, bars.close)):
-        rows[:, j] = price_from_ticks(ticks, bars.tick_raw)
-    rows[:, 4] = bars.volume if bars.volume_known else np.nan
-    rows[:, 5:] = session_columns(calendar, bars.ts_ns)
+    _check_columns(columns)
+    session = session_columns(calendar, bars.ts_ns)
+    ticks = {"open": bars.open, "high": bars.high, "low": bars.low, "close": bars.close}
+    known = {name: price_from_ticks(values, bars.tick_raw) for name, values in ticks.items()}
+    known["volume"] = bars.volume if bars.volume_known else np.nan
+    known |= {name: session[:, j] for j, name in enumerate(SESSION_COLUMNS)}
+    known |= {name: getattr(quotes, name) if quotes is not None else np.nan for name in QUOTE_COLUMNS}
+    known[INSTRUMENT_COLUMN] = float(instrument)
+    if not set(CALENDAR_COLUMNS).isdisjoint(columns):
+        known |= dict(zip(CALENDAR_COLUMNS, _at_sessions(calendar, session[:, _SESSION]).T, strict=True))
+    rows = np.empty((len(bars), len(columns)))
+    for j, name in enumerate(columns):
+        rows[:, j] = known[name]
     return rows
+
+
+def calendar_columns(calendar: SessionCalendar) -> NDArray[np.float64]:
+    """What the calendar knows ahead of each session, in the order of `CALENDAR_COLUMNS`.
+
+    Parameters
+    ----------
+    calendar : SessionCalendar
+
+    Returns
+    -------
+    float64[s, 3]
+        ``half_day``: 1 where the NYSE trades less than its 390 minutes on the session's day, which includes days
+        without (Globex trades through them). ``before_holiday``, ``after_holiday``: 1 where a weekday without the NYSE
+        lies between the session's day and the next, or the last, day that it trades.
+
+    Examples
+    --------
+    >>> from catalogs.sessions import session_calendar
+    >>> nyse = session_calendar("NYSE")
+    >>> days = np.searchsorted(nyse.session_date, np.array(["2025-07-03", "2025-07-07", "2025-07-08"], "datetime64[D]"))
+    >>> calendar_columns(nyse)[days].tolist()  # the 4th of July was a Friday
+    [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    """
+    days = calendar.session_date
+    minutes = (calendar.rth_close_ns - calendar.rth_open_ns) / _NS_PER_MINUTE
+    traded = days[minutes > 0]
+    following = np.searchsorted(traded, days, side="right")
+    last = np.searchsorted(traded, days, side="left") - 1
+    next_day = traded[np.minimum(following, len(traded) - 1)]
+    last_day = traded[np.maximum(last, 0)]
+    day = np.timedelta64(1, "D")
+    before = (np.busday_count(days + day, next_day) > 0) & (following < len(traded))
+    after = (np.busday_count(last_day + day, days) > 0) & (last >= 0)
+    return np.column_stack([minutes < _FULL_DAY_MINUTES, before, after]).astype(np.float64)
+
+
+class LiveRows:
+    """`input_rows` for one bar at a time.
+
+    Parameters
+    ----------
+    calendar : SessionCalendar
+    columns : sequence of str
+        A plan's ``columns``.
+    instrument : int
+        Number of the instrument in the experiment, from 1.
+
+    Raises
+    ------
+    InputError
+        When a column is none of `ALL_COLUMNS`.
+    """
+
+    def __init__(self, calendar: SessionCalendar, columns: Sequence[str] = COLUMNS, *, instrument: int = 1) -> None:
+        _check_columns(columns)
+        self._clock = SessionClock(calendar)
+        self._days = calendar_columns(calendar) if not set(CALENDAR_COLUMNS).isdisjoint(columns) else None
+        self._places = np.array([ALL_COLUMNS.index(name) for name in columns])
+        self._all = np.full(len(ALL_COLUMNS), np.nan)
+        self._all[-1] = instrument
+
+    def push(
+        self,
+        ts_ns: int,
+        prices: Sequence[float] | NDArray[np.float64],
+        volume: float,
+        quotes: Sequence[float] | None = None,
+    ) -> NDArray[np.float64]:
+        """Row of the bar that closed at ``ts_ns``.
+
+        Parameters
+        ----------
+        ts_ns : int
+            Close time, UTC nanoseconds.
+        prices : sequence of 4 floats
+            Open, high, low, close in USD.
+        volume : float
+            Units; NaN where it is not known.
+        quotes : sequence of 4 floats, optional
+            Bid, ask and their sizes at the close; NaN if not given.
+
+        Returns
+        -------
+        float64[len(columns)]
+        """
+        row = self._all
+        row[:4] = prices
+        row[4] = volume
+        row[5:11] = session = self._clock.push(ts_ns)
+        if self._days is not None:
+            row[11:14] = np.nan if np.isnan(session[_SESSION]) else self._days[int(session[_SESSION])]
+        row[14:18] = np.nan if quotes is None else quotes
+        return row[self._places]
+
+
+def _at_sessions(calendar: SessionCalendar, session: NDArray[np.float64]) -> NDArray[np.float64]:
+    inside = np.isfinite(session)
+    found = calendar_columns(calendar)[np.where(inside, session, 0).astype(np.int64)]
+    found[~inside] = np.nan
+    return found
+
+
+def _check_columns(columns: Sequence[str]) -> None:
+    for name in columns:
+        if name not in ALL_COLUMNS:
+            raise InputError(f"a feature column must be one of {', '.join(ALL_COLUMNS)}; was {name!r}")

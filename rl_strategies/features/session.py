@@ -61,3 +61,22 @@ def regular_hours(s: State, rth: float) -> float:
     1 inside, 0 outside, warm-up 1 row; a constant, and refused, where the data has no extended hours.
     """
     return rth
+
+
+@feature()
+def shortened_day(s: State, half_day: float) -> float:
+    """Whether the exchange keeps shortened hours on the session's day.
+
+    1 on a half day and where Globex trades through a holiday of the NYSE, else 0; the calendar knows it ahead. Warm-up
+    1 row.
+    """
+    return half_day
+
+
+@feature(outputs=("before", "after"))
+def holiday_adjacent(s: State, before_holiday: float, after_holiday: float) -> tuple[float, float]:
+    """Whether a holiday lies between this session and the next, or the one before.
+
+    1 where the exchange rests on a weekday in between, else 0; the calendar knows it ahead. Warm-up 1 row.
+    """
+    return before_holiday, after_holiday

@@ -21,6 +21,8 @@ class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Column whose change starts the feature afresh, such as ``"session"``.
     observe : bool
         False: computed and in the output matrix, but no part of the observation.
+    required : bool
+        True: data that cannot give it is refused; False: the feature is then left out, and said so.
 
     Examples
     --------
@@ -34,6 +36,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inputs: dict[str, str] = msgspec.field(default_factory=dict)
     reset: str | None = None
     observe: bool = True
+    required: bool = False
 
 
 class PlanSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +55,7 @@ class PlanSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hash : str
         Hash of the plan.
     left_out : tuple of (name, reason)
+    session_rows : int
     """
 
     columns: tuple[str, ...]
@@ -62,3 +66,4 @@ class PlanSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kernels: dict[str, str]
     hash: str
     left_out: tuple[tuple[str, str], ...] = ()
+    session_rows: int = 1440

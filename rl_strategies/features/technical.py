@@ -20,6 +20,7 @@ from rl_strategies.features.primitives import (
     ring_size,
     ring_std,
     safe_ratio,
+    true_range,
     wilder_push,
 )
 
@@ -141,7 +142,7 @@ def atr(s: State, high: float, low: float, close: float, n: int = 14) -> float:
         return math.nan
     before = s[1]
     s[1] = close
-    return wilder_push(s[2:4], n, max(high - low, max(abs(high - before), abs(low - before))))
+    return wilder_push(s[2:4], n, true_range(high, low, before))
 
 
 @feature(outputs=("line", "signal", "histogram"), state=7, warmup=_macd_warmup)
@@ -198,3 +199,12 @@ def ratio(s: State, numerator: float, denominator: float) -> float:
     ``numerator / denominator``; NaN where the denominator is zero. For example the ATR over the close.
     """
     return safe_ratio(numerator, denominator)
+
+
+@feature()
+def value(s: State, x: float) -> float:
+    """One column as it is, such as what a context stream says.
+
+    ``x``; warm-up 1 row.
+    """
+    return x

@@ -9,7 +9,7 @@ from rl_strategies.features.kernel import Kernel, find_kernel
 from rl_strategies.features.loop import Step
 from rl_strategies.features.spec import FeatureSpec
 
-# The longest session in one-minute bars: after so many rows a state that is reset by session has been reset.
+# The longest session in one-minute bars: after so many rows every session that was begun has ended.
 SESSION_ROWS = 1440
 
 
@@ -37,7 +37,7 @@ class _Source:
     columns: frozenset[str]
 
 
-def wire(specs: Sequence[FeatureSpec], columns: Sequence[str]) -> Wiring:
+def wire(specs: Sequence[FeatureSpec], columns: Sequence[str], session_rows: int = SESSION_ROWS) -> Wiring:
     """Put features in place.
 
     Raises
@@ -55,7 +55,7 @@ def wire(specs: Sequence[FeatureSpec], columns: Sequence[str]) -> Wiring:
         kernel = find_kernel(spec.kind)
         read = _reads(spec, kernel, sources)
         step = _step(spec, kernel, read, start, tuple(columns), outputs)
-        own_rows = kernel.warmup_rows(_params(spec, kernel)) + (SESSION_ROWS if spec.reset else 0)
+        own_rows = kernel.warmup_rows(_params(spec, kernel), session_rows) + (session_rows if spec.reset else 0)
         warmup = max((source.warmup for source in read), default=1) + own_rows - 1
         needs[spec.name] = frozenset().union(*(s.columns for s in read), {spec.reset} if spec.reset else ())
         for name, register in zip(_names(spec, kernel), step.writes, strict=True):

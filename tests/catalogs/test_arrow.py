@@ -14,13 +14,14 @@ from nautilus_trader.model.objects import Price, Quantity
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from catalogs import arrow
-from catalogs.arrow import bar_files, read_bars, stored_bar_types, write_bars
+from catalogs.arrow import Written, bar_files, read_bars, stored_bar_types, write_bars
 from catalogs.bars import BarSeries
 from catalogs.cleaning import RawBars, clean
 from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec, to_nautilus
 from catalogs.provenance import Provenance, SourceFile, provenance_path, read_provenance
 from catalogs.quality import QualityReport
+from catalogs.sessions import session_calendar
 
 COLUMNS = ("ts_ns", "open", "high", "low", "close", "volume")
 SPY_MINUTES = "SPY.EQUS-1-MINUTE-LAST-EXTERNAL"
@@ -70,11 +71,11 @@ def test_files_equal_those_of_write_data(
     bars = replace(bars, bar_type=f"{spec.instrument_id}-1-MINUTE-LAST-EXTERNAL", tick_raw=spec.tick_raw)
     # A price beyond 64 bits of 1e-16 and a large volume.
     bars.high[7], bars.volume[7] = 40_000_000, 9_000_000_000
-    assert write_bars(catalog, spec, bars, history(bars)) == "imported"
+    assert write_bars(catalog, spec, bars, history(bars)) == Written("imported", 390)
     reference = tmp_path / "reference"
     ParquetDataCatalog(reference).write_data([to_nautilus(spec)])
     ParquetDataCatalog(reference).write_data(nautilus_bars(bars, spec))
-    ours = [path for path in everything_in(catalog) if not path.startswith("provenance")]
+    ours = [path for path in everything_in(catalog) if path.startswith("data")]
     assert ours == everything_in(reference)
     for path in ours:
         one, other = pq.read_table(catalog / path), pq.read_table(reference / path)
@@ -113,7 +114,7 @@ def test_several_files_are_read_as_one_series(bars: BarSeries, spy: InstrumentSp
 def test_a_range_holds_both_its_ends(
     bars: BarSeries, spy: InstrumentSpec, catalog: Path, monkeypatch: pytest.MonkeyPatch, first: int, last: int
 ) -> None:
-    monkeypatch.setattr(arrow, "_ROW_GROUP", 100)
+    monkeypatch.setattr(arrow, "ROW_GROUP", 100)
     for part in (bars.slice(0, 200), bars.slice(200, 390)):
         write_bars(catalog, spy, part, history(part))
     got = read_bars(catalog, bars.bar_type, int(bars.ts_ns[first]), int(bars.ts_ns[last]))
@@ -125,7 +126,8 @@ def test_provenance_is_kept_beside_the_data(bars: BarSeries, spy: InstrumentSpec
     [data] = bar_files(catalog, bars.bar_type)
     assert data.name == "2025-03-10T13-31-00-000000000Z_2025-03-10T20-00-00-000000000Z.parquet"
     assert provenance_path(catalog, data) == catalog / "provenance" / SPY_MINUTES / f"{data.stem}.json"
-    assert read_provenance(catalog, data) == history(bars)
+    hours = session_calendar("NYSE").hash_between(int(bars.ts_ns[0]), int(bars.ts_ns[-1]))
+    assert read_provenance(catalog, data) == msgspec.structs.replace(history(bars), calendar_hash=hours)
 
 
 def test_broken_provenance_is_refused(bars: BarSeries, spy: InstrumentSpec, catalog: Path) -> None:
@@ -143,15 +145,20 @@ def test_the_same_bars_again_change_nothing(
     write_bars(catalog, spy, bars, history(bars))
     before = everything_in(catalog)
     again = bars.slice(*rows)
-    assert write_bars(catalog, spy, again, history(again)) == "already imported"
+    assert write_bars(catalog, spy, again, history(again)) == Written("already imported", 0)
     assert everything_in(catalog) == before
 
 
-def test_other_bars_of_the_same_time_are_refused(bars: BarSeries, spy: InstrumentSpec, catalog: Path) -> None:
+@pytest.mark.parametrize(("column", "row"), [("close", 150), ("volume", 100), ("low", 199)])
+def test_other_bars_of_the_same_time_are_refused(
+    bars: BarSeries, spy: InstrumentSpec, catalog: Path, column: str, row: int
+) -> None:
     write_bars(catalog, spy, bars.slice(0, 200), history(bars))
     before = everything_in(catalog)
-    with pytest.raises(InputError, match="must not overlap") as refused:
-        write_bars(catalog, spy, bars.slice(100, 390), history(bars))
+    other = replace(bars, **{column: getattr(bars, column).copy()})
+    getattr(other, column)[row] -= 1
+    with pytest.raises(InputError, match="was 1 that differ from the stored one, first at") as refused:
+        write_bars(catalog, spy, other.slice(100, 390), history(bars))
     assert "\n" not in str(refused.value)
     assert everything_in(catalog) == before
 
@@ -165,7 +172,7 @@ def test_a_failed_write_leaves_nothing(
     monkeypatch.setattr(arrow.pq, "write_table", full_disk)
     with pytest.raises(OSError, match="no space left"):
         write_bars(catalog, spy, bars, history(bars))
-    assert list(catalog.iterdir()) == []
+    assert everything_in(catalog) == [".lock"]
 
 
 def test_another_tick_for_a_stored_instrument_is_refused(bars: BarSeries, spy: InstrumentSpec, catalog: Path) -> None:

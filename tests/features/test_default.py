@@ -5,13 +5,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.sessions import session_calendar
-from rl_strategies.features import COLUMNS, FeaturePlan, FeatureSpec, build_plan, default_plan, input_rows
+from rl_strategies.features import (
+    COLUMNS,
+    REGISTRY,
+    DataAtHand,
+    FeaturePlan,
+    FeatureSpec,
+    build_plan,
+    default_plan,
+    feature_set,
+    input_rows,
+    plan_for,
+)
 from rl_strategies.features.loop import Floats
 
+RETURN = FeatureSpec("log_return", "return_1")
 NO_VOLUME = "the volume of these bars is not known"
 NO_EXTENDED_HOURS = "these bars have no hours beyond the regular ones, so that it would be a constant"
 
@@ -87,22 +100,52 @@ def test_what_the_data_cannot_give_is_left_out_with_the_reason(
     assert len(plan.outputs) == len(whole.outputs) - len(left_out)
 
 
-def test_named_feature_without_its_data_is_refused() -> None:
-    vwap = FeatureSpec("vwap_distance", "vwap", reset="session")
-    smoothed = FeatureSpec("sma", "smoothed", inputs={"close": "volume"})
-    flag = FeatureSpec("regular_hours", "flag")
-    assert build_plan([vwap, smoothed, flag], volume_known=True, extended_hours=True).observed == 3
-    for spec, message in [(vwap, NO_VOLUME), (smoothed, NO_VOLUME), (flag, NO_EXTENDED_HOURS)]:
-        with pytest.raises(InputError, match=f"feature '{spec.name}' needs column '.*', but {message}"):
-            build_plan([spec], volume_known=False, extended_hours=False)
+NEEDY = [
+    (FeatureSpec("vwap_distance", "x", reset="session"), NO_VOLUME),
+    (FeatureSpec("sma", "x", inputs={"close": "volume"}), NO_VOLUME),
+    (FeatureSpec("regular_hours", "x"), NO_EXTENDED_HOURS),
+    (FeatureSpec("book_imbalance", "x"), "there are no quotes beside these bars"),
+    (FeatureSpec("is_instrument", "x"), "there is one instrument alone, so that it would be a constant"),
+]
 
 
-def test_feature_behind_a_feature_without_its_data_is_refused() -> None:
+@pytest.mark.parametrize(("spec", "reason"), NEEDY)
+def test_named_feature_without_its_data_is_left_out_or_refused(spec: FeatureSpec, reason: str) -> None:
+    nothing = DataAtHand(volume_known=False, extended_hours=False)
+    everything = DataAtHand(volume_known=True, extended_hours=True, quotes=True, instruments=2)
+    plan = plan_for([RETURN, spec], nothing)
+    assert plan.outputs == ("return_1",)
+    assert plan.left_out == (("x", reason),)
+    with pytest.raises(InputError, match=f"feature 'x' is required, but {reason}"):
+        plan_for([RETURN, replace(spec, required=True)], nothing)
+    assert plan_for([RETURN, spec], everything).outputs == ("return_1", "x")
+
+
+def test_feature_behind_a_feature_without_its_data_goes_with_it() -> None:
     traded = FeatureSpec("ratio", "traded", inputs={"numerator": "volume", "denominator": "close"}, observe=False)
     behind = FeatureSpec("sma", "behind", inputs={"close": "traded"})
-    with pytest.raises(InputError, match="needs column 'volume'"):
-        build_plan([traded, behind], volume_known=False, extended_hours=True)
+    plan = build_plan([RETURN, traded, behind], volume_known=False, extended_hours=True)
+    assert plan.left_out == (("traded", NO_VOLUME), ("behind", NO_VOLUME))
     assert build_plan([traded, behind], volume_known=True, extended_hours=True).needs["behind"] == {"volume", "close"}
+
+
+def test_data_that_gives_no_feature_at_all_is_refused() -> None:
+    vwap = FeatureSpec("vwap_distance", "vwap", reset="session")
+    with pytest.raises(InputError, match=f"the data must be able to give a feature; {NO_VOLUME}"):
+        build_plan([vwap], volume_known=False, extended_hours=False)
+
+
+def test_sets_are_joined_by_name_without_repeating_a_feature() -> None:
+    assert feature_set("default") == feature_set("default+default")
+    joined = feature_set("default+technical+vpa")
+    assert len(joined) == len({spec.name for spec in joined})
+    with pytest.raises(InputError, match=r"a set of features must be one of default, .*full; was 'defualt'"):
+        feature_set("default+defualt")
+
+
+def test_full_set_holds_every_family_that_one_instrument_has() -> None:
+    families = {REGISTRY[spec.kind].family for spec in feature_set("full")}
+    assert families == {"technical", "session", "microstructure", "ict", "vpa", "regime"}
 
 
 def test_input_rows_by_hand() -> None:

@@ -81,9 +81,9 @@ def test_wrong_shapes_are_refused(rows: Floats) -> None:
     plan = FeaturePlan([RETURN])
     with pytest.raises(InputError, match=r"11 columns; their shape was \(4000, 3\)"):
         plan.batch(rows[:, :3])
-    with pytest.raises(InputError, match=r"3 float64 cells; was float64 \(2,\)"):
+    with pytest.raises(InputError, match=r"4 float64 cells; was float64 \(2,\)"):
         plan.batch(rows, np.zeros(2))
-    with pytest.raises(InputError, match=r"3 cells; was \(2,\)"):
+    with pytest.raises(InputError, match=r"4 cells; was \(2,\)"):
         plan.live().restore(np.zeros(2))
 
 

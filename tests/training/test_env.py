@@ -117,3 +117,22 @@ def test_step_after_the_end_is_refused(spy_market: TrainingMarket) -> None:
 def test_unknown_reward_is_refused(spy_market: TrainingMarket) -> None:
     with pytest.raises(InputError, match="reward must be one of log_equity, pnl, was 'sharpe'"):
         SessionEnv(spy_market, reward="sharpe")
+
+
+def test_a_snapshot_goes_on_exactly(spy_market: TrainingMarket) -> None:
+    env, again = SessionVecEnv(spy_market, 3, seed=5), SessionVecEnv(spy_market, 3, seed=99)
+    actions = np.random.default_rng(0).integers(3, size=(1000, 3))
+    env.reset()
+    again.reset()
+    for row in actions[:150]:
+        env.step(row)
+    again.restore(env.snapshot())
+    ends = 0
+    for row in actions[150:]:
+        first, second = env.step(row), again.step(row)
+        for a, b in zip(first[:3], second[:3], strict=True):
+            np.testing.assert_array_equal(a, b)
+        ended = [(info.get("episode"), other.get("episode")) for info, other in zip(first[3], second[3], strict=True)]
+        assert all(a == b for a, b in ended)
+        ends += int(first[2].sum())
+    assert ends >= 4, "new episodes must have been drawn"

@@ -232,6 +232,7 @@ def test_old_checkpoints_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"learning_rate": 0.0}, "learner.learning_rate: must be above 0 and finite, was 0.0"),
         ({"learning_rate": float("nan")}, "learner.learning_rate: must be above 0 and finite, was nan"),
         ({"final_clip_range": -0.1}, "learner.final_clip_range: must be at least 0 and finite, was -0.1"),
+        ({"seq_len": 0}, "learner.seq_len: must be at least 1, was 0"),
         ({"gamma": 1.01}, "learner.gamma: must be in [0, 1], was 1.01"),
         ({"ent_coef": -1.0}, "learner.ent_coef: must be at least 0 and finite, was -1.0"),
         ({"target_kl": 0.0}, "learner.target_kl: must be above 0, was 0.0"),

@@ -9,11 +9,11 @@ import pytest
 import torch
 from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
-from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from training.recurrent_ppo import SequenceLstmPolicy, SequenceRecurrentPPO
+from training.sequence_buffer import _padded
 
 N_ENVS, N_STEPS, BATCH = 4, 48, 64
 NETWORKS = {
@@ -46,41 +46,55 @@ class NoiseEnv(gymnasium.Env[np.ndarray, int]):
         return observation, reward, over and not self.truncates, over and self.truncates, {}
 
 
+class TwoActionsEnv(NoiseEnv):
+    """As `NoiseEnv`, with two actions at a time."""
+
+    action_space = spaces.MultiDiscrete([3, 2])
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return super().step(int(action[0]) + int(action[1]))
+
+
+def several_actions() -> DummyVecEnv:
+    return DummyVecEnv([partial(TwoActionsEnv, length, length == 7) for length in (5, 7, 11, 60)])
+
+
 def noise_envs() -> DummyVecEnv:
     lengths = (5, 7, 11, 60)
     return DummyVecEnv([partial(NoiseEnv, length, length in (7, 60)) for length in lengths])
 
 
-class ForgetsEpisodeStarts(SequenceLstmPolicy):
-    """Negative control: carries the LSTM state across episodes."""
-
-    @staticmethod
-    def _process_sequence(features, lstm_states, episode_starts, lstm):  # type: ignore[no-untyped-def]
-        return SequenceLstmPolicy._process_sequence(features, lstm_states, torch.zeros_like(episode_starts), lstm)
-
-
-def make_model(cls: type, policy: Any = "MlpLstmPolicy", **network: Any) -> Any:
-    env = VecNormalize(noise_envs())
+def make_model(cls: type, env: Any = None, seq_len: int | None = None, **network: Any) -> Any:
+    options = {} if seq_len is None else {"seq_len": seq_len}
     return cls(
-        policy, env, n_steps=N_STEPS, batch_size=BATCH, n_epochs=2, seed=3, device="cpu",
-        policy_kwargs={"lstm_hidden_size": 16, "net_arch": [16], **network},
+        "MlpLstmPolicy", VecNormalize(env or noise_envs()), n_steps=N_STEPS, batch_size=BATCH, n_epochs=2, seed=3,
+        device="cpu", policy_kwargs={"lstm_hidden_size": 16, "net_arch": [16], **network}, **options,
     )  # fmt: skip
 
 
-def collect(model: Any) -> Any:
-    _, callback = model._setup_learn(10**6, CallbackList([]))
+def collect(model: Any, begin: bool = True) -> Any:
+    _, callback = model._setup_learn(10**6, CallbackList([]), reset_num_timesteps=begin)
     model.collect_rollouts(model.env, callback, model.rollout_buffer, N_STEPS)
     return model.rollout_buffer
 
 
-def gradients(model: Any, buffer: Any) -> list[torch.Tensor]:
+def copied(source: Any, target: Any) -> Any:
+    """The content of a full buffer in another."""
+    for name, value in vars(source).items():
+        if isinstance(value, np.ndarray):
+            setattr(target, name, value.copy())
+    target.full, target.generator_ready = True, False
+    return target
+
+
+def gradients(model: Any, buffer: Any, batch_size: int = BATCH) -> list[torch.Tensor]:
     """Gradient of PPO's loss, flat, one per minibatch of the same split of the same buffer."""
     np.random.seed(5)  # noqa: NPY002 - sb3-contrib splits its minibatches with the global generator
     out = []
-    for data in buffer.get(BATCH):
+    for data in buffer.get(batch_size):
         mask = data.mask > 1e-8
         values, log_prob, entropy = model.policy.evaluate_actions(
-            data.observations, data.actions.long().flatten(), data.lstm_states, data.episode_starts
+            data.observations, actions_of(model, data), data.lstm_states, data.episode_starts
         )
         ratio = torch.exp(log_prob - data.old_log_prob)
         loss = -(data.advantages * ratio)[mask].mean() - 0.01 * entropy[mask].mean()
@@ -90,6 +104,11 @@ def gradients(model: Any, buffer: Any) -> list[torch.Tensor]:
         grads = [p.grad.flatten() for p in model.policy.parameters() if p.grad is not None]
         out.append(torch.cat(grads))
     return out
+
+
+def actions_of(model: Any, data: Any) -> torch.Tensor:
+    actions = data.actions.long()
+    return actions.flatten() if isinstance(model.action_space, spaces.Discrete) else actions
 
 
 def weights(model: Any) -> torch.Tensor:
@@ -112,16 +131,37 @@ def one_thread() -> Any:
 def test_rollout_equals_stock(network: dict[str, Any]) -> None:
     stock, ours = (collect(make_model(cls, **network)) for cls in (RecurrentPPO, SequenceRecurrentPPO))
     assert stock.episode_starts.sum() > 20, "the rollout must contain episode starts"
+    assert_same_rollout(ours, stock)
+
+
+def test_rollout_of_several_actions_equals_stock() -> None:
+    stock, ours = (collect(make_model(cls, several_actions())) for cls in (RecurrentPPO, SequenceRecurrentPPO))
+    assert stock.actions.shape[2] == 2
+    assert_same_rollout(ours, stock)
+
+
+def assert_same_rollout(ours: Any, stock: Any) -> None:
     np.testing.assert_array_equal(ours.actions, stock.actions)
+    np.testing.assert_array_equal(ours.episode_starts, stock.episode_starts)
     np.testing.assert_allclose(ours.log_probs, stock.log_probs, rtol=0, atol=1e-6)
     np.testing.assert_allclose(ours.advantages, stock.advantages, rtol=0, atol=1e-5)
+    for name in ours.STATES:
+        np.testing.assert_allclose(getattr(ours, name), getattr(stock, name), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
 def test_gradients_equal_stock(network: dict[str, Any]) -> None:
     stock, ours = make_model(RecurrentPPO, **network), make_model(SequenceRecurrentPPO, **network)
     buffer = collect(stock)
-    assert largest(gradients(stock, buffer), gradients(ours, buffer)) <= 1e-6
+    packed = copied(buffer, ours.rollout_buffer)
+    assert largest(gradients(stock, buffer), gradients(ours, packed)) <= 1e-6
+
+
+def test_gradients_of_several_actions_equal_stock() -> None:
+    stock, ours = (make_model(cls, several_actions()) for cls in (RecurrentPPO, SequenceRecurrentPPO))
+    buffer = collect(stock)
+    packed = copied(buffer, ours.rollout_buffer)
+    assert largest(gradients(stock, buffer), gradients(ours, packed)) <= 1e-6
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
@@ -133,35 +173,90 @@ def test_weights_after_learning_equal_stock(network: dict[str, Any]) -> None:
 
 
 def test_ignoring_episode_starts_would_be_noticed() -> None:
-    stock = make_model(RecurrentPPO)
-    forgets = make_model(SequenceRecurrentPPO, ForgetsEpisodeStarts)
+    stock, forgets = make_model(RecurrentPPO), make_model(SequenceRecurrentPPO)
     buffer = collect(stock)
-    assert largest(gradients(stock, buffer), gradients(forgets, buffer)) > 1e-4
+    packed = copied(buffer, forgets.rollout_buffer)
+    packed.episode_starts[:] = 0.0
+    assert largest(gradients(stock, buffer), gradients(forgets, packed)) > 1e-4
 
 
-def test_an_episode_start_inside_a_sequence_takes_the_stock_path() -> None:
-    lstm = torch.nn.LSTM(3, 4)
-    torch.manual_seed(0)
-    features, state = torch.randn(2 * 6, 3), (torch.randn(1, 2, 4), torch.randn(1, 2, 4))
-    starts = torch.zeros(2, 6)
-    starts[1, 3] = 1.0
-    expected, _ = RecurrentActorCriticPolicy._process_sequence(features, state, starts.flatten(), lstm)
-    found, _ = SequenceLstmPolicy._process_sequence(features, state, starts.flatten(), lstm)
-    ignored, _ = SequenceLstmPolicy._process_sequence(features, state, torch.zeros(12), lstm)
-    torch.testing.assert_close(found, expected, rtol=0, atol=0)
-    assert float((ignored - expected).detach().abs().max()) > 1e-3
+def test_stock_minibatches_are_understood_too() -> None:
+    stock, ours = make_model(RecurrentPPO), make_model(SequenceRecurrentPPO)
+    buffer = collect(stock)
+    assert largest(gradients(stock, buffer), gradients(ours, buffer)) <= 1e-6
 
 
-def test_first_minibatch_has_a_ratio_of_one() -> None:
-    model = make_model(SequenceRecurrentPPO)
+def test_pieces_as_long_as_episodes_give_the_whole_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np.random, "randint", lambda _: 0)  # stock cuts its one batch here, between two lanes
+    stock, whole = make_model(RecurrentPPO), make_model(SequenceRecurrentPPO, seq_len=N_STEPS)
+    short = make_model(SequenceRecurrentPPO, seq_len=3)
+    buffer = collect(stock)
+    uncut, cut = copied(buffer, whole.rollout_buffer), copied(buffer, short.rollout_buffer)
+    expected = gradients(stock, buffer, N_ENVS * N_STEPS)
+    assert largest(expected, gradients(whole, uncut, N_ENVS * N_STEPS)) <= 1e-6
+    assert largest(expected, gradients(short, cut, N_ENVS * N_STEPS)) > 1e-5, (
+        "cutting at three steps must change the gradient"
+    )
+
+
+@pytest.mark.parametrize("seq_len", [1, 4, 7, 48])
+def test_pieces_cover_every_step_once(seq_len: int) -> None:
+    model = make_model(SequenceRecurrentPPO, seq_len=seq_len)
     buffer = collect(model)
-    data = next(buffer.get(BATCH))
-    with torch.no_grad():
-        _, log_prob, _ = model.policy.evaluate_actions(
-            data.observations, data.actions.long().flatten(), data.lstm_states, data.episode_starts
-        )
-    ratio = torch.exp(log_prob - data.old_log_prob)[data.mask > 1e-8]
-    assert float((ratio - 1).abs().max()) <= 5e-7
+    # A name for every step that survives the shuffle: lane * 1000 + time.
+    buffer.values[:] = np.arange(N_ENVS) * 1000 + np.arange(N_STEPS)[:, np.newaxis]
+    begins = {int(v) for v in buffer.values[buffer.episode_starts == 1]}
+    seen: list[int] = []
+    for data in buffer.get(BATCH):
+        for piece in unpacked(data.old_values, data.mask, data.lstm_states.blocks):
+            assert len(piece) <= seq_len
+            np.testing.assert_array_equal(np.diff(piece), 1)
+            assert not begins & set(piece[1:]), "an episode must not begin inside a piece"
+            seen += piece
+    assert sorted(seen) == sorted(lane * 1000 + t for lane in range(N_ENVS) for t in range(N_STEPS))
+
+
+def unpacked(values: torch.Tensor, mask: torch.Tensor, blocks: tuple[tuple[int, int], ...]) -> list[list[int]]:
+    """Values of each sequence of a packed batch, in time order, without what the mask leaves out."""
+    pieces: list[list[int]] = [[] for _ in range(blocks[0][1])]
+    row = 0
+    for steps, sequences in blocks:
+        for _ in range(steps):
+            for k in range(sequences):
+                if mask[row]:
+                    pieces[k].append(int(values[row]))
+                row += 1
+    assert row == len(values)
+    return pieces
+
+
+def test_a_batch_is_padded_only_where_that_saves_a_call() -> None:
+    # Two of 100 and two of 99: raising the shorter costs 2 steps. One of 10: raising it would cost 89.
+    np.testing.assert_array_equal(_padded(np.array([100, 100, 99, 99, 10])), [100, 100, 100, 100, 10])
+    # Each gap is cheap for one sequence; what was raised counts again at the next gap: 40 + 2 * 40 is too dear.
+    np.testing.assert_array_equal(_padded(np.array([90, 50, 10])), [90, 50, 50])
+    np.testing.assert_array_equal(_padded(np.array([7])), [7])
+
+
+def test_an_unfilled_rollout_is_not_sampled() -> None:
+    model = make_model(SequenceRecurrentPPO)
+    with pytest.raises(ValueError, match="a rollout must be full before it is sampled, had 0 of 48 steps"):
+        next(model.rollout_buffer.get(BATCH))
+
+
+@pytest.mark.parametrize("seq_len", [None, 7])
+def test_minibatches_before_the_first_step_have_a_ratio_of_one(seq_len: int | None) -> None:
+    model = make_model(SequenceRecurrentPPO, seq_len=seq_len)
+    model.learn(N_ENVS * N_STEPS)
+    buffer = collect(model, begin=False)
+    assert not buffer.episode_starts[0].all(), "the rollout must begin inside an episode"
+    for data in buffer.get(BATCH):
+        with torch.no_grad():
+            _, log_prob, _ = model.policy.evaluate_actions(
+                data.observations, data.actions.long().flatten(), data.lstm_states, data.episode_starts
+            )
+        ratio = torch.exp(log_prob - data.old_log_prob)[data.mask > 1e-8]
+        assert float((ratio - 1).abs().max()) <= 5e-7
 
 
 def test_saved_model_comes_back_with_the_same_policy_class(tmp_path: Any) -> None:

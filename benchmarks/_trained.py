@@ -1,0 +1,58 @@
+"""A market of synthetic sessions and a network of the documented size, trained just enough to exist."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from catalogs.instruments import resolve
+from catalogs.sessions import has_extended_hours
+from catalogs.synthetic import synthetic_sessions
+from configs import instruments_path
+from rl_strategies.features import default_plan
+from rl_strategies.policy import OnnxPolicy
+from rl_strategies.rules import ExecutionConfig, TradingConfig
+from training.env import SessionVecEnv
+from training.export import export_onnx
+from training.fit import FitResult, fit
+from training.learner import LearnerConfig
+from training.market import TrainingMarket, build_market
+
+LEARNER = LearnerConfig(total_timesteps=1024, n_envs=4, n_steps=256, batch_size=512, n_epochs=1)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a live decision needs.
+
+    Attributes
+    ----------
+    market : TrainingMarket
+    result : FitResult
+    policy : OnnxPolicy
+    """
+
+    market: TrainingMarket
+    result: FitResult
+    policy: OnnxPolicy
+
+
+def synthetic_market(seed: int, last: str) -> TrainingMarket:
+    """SPY-like one-minute sessions from 21 November 2024 to ``last``, default features and rules."""
+    instrument = resolve("SPY", instruments_path())
+    made = synthetic_sessions(
+        instrument, np.datetime64("2024-11-21"), np.datetime64(last), seed=seed, start_price=500.0
+    )
+    plan = default_plan(volume_known=True, extended_hours=has_extended_hours(instrument.calendar))
+    return build_market(made.bars, instrument, plan, TradingConfig(), ExecutionConfig())
+
+
+def train_briefly(market: TrainingMarket, seed: int) -> Trained:
+    """One rollout, one epoch: decisions cost the same as after a million steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        env = SessionVecEnv(market, LEARNER.n_envs, seed=seed)
+        result = fit(LEARNER, env, Path(folder) / "run", seed=seed, progress=lambda _: None)
+        onnx = Path(folder) / "policy.onnx"
+        export_onnx(result.model, result.vecnormalize, onnx)
+        return Trained(market, result, OnnxPolicy(onnx))

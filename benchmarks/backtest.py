@@ -1,0 +1,147 @@
+"""Bars per second of the NautilusTrader engine with our strategy: flat, and trading a fixed tape of targets.
+
+Flat is held against a strategy that does nothing but receive the bars. Trading is held against the same strategy in
+an engine left as it is by default, in which every closed position costs one pandas concatenation and statistics are
+computed at the end. In both the network answers every bar, as it would in a real run.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from nautilus_trader.backtest.config import FeeModelFactory, FillModelFactory
+from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
+from nautilus_trader.config import LoggingConfig, RiskEngineConfig
+from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.data import BarType
+from nautilus_trader.model.enums import AccountType, OmsType
+from nautilus_trader.model.identifiers import Venue
+from nautilus_trader.model.objects import Money
+from nautilus_trader.trading.strategy import Strategy
+from numpy.typing import NDArray
+
+from benchmarks._timing import interleaved
+from benchmarks._trained import Trained, synthetic_market, train_briefly
+from catalogs.instruments import to_nautilus
+from rl_strategies.actions import ACTIONS, FLAT
+from rl_strategies.decision import DecisionCore
+from rl_strategies.policy import OnnxPolicy
+from rl_strategies.strategy import RLStrategy, RLStrategyConfig
+from rl_strategies.venue import venue_configs
+from training.engine_env import ORDER_RATE, bar_objects
+from training.market import TrainingMarket
+
+BARS_BETWEEN_TARGETS = 10
+REPEATS = 5
+
+
+class EmptyStrategy(Strategy):
+    """Receives the bars."""
+
+    def __init__(self, bar_type: BarType) -> None:
+        super().__init__()
+        self._bar_type = bar_type
+
+    def on_start(self) -> None:
+        """Subscribe."""
+        self.subscribe_bars(self._bar_type)
+
+
+class TapePolicy:
+    """Lets the network answer and then says what the tape says.
+
+    Parameters
+    ----------
+    policy : OnnxPolicy
+    targets : int64[n]
+        Repeated when used up.
+    """
+
+    def __init__(self, policy: OnnxPolicy, targets: NDArray[np.int64]) -> None:
+        self._policy, self._targets, self._at = policy, targets.tolist(), 0
+
+    def reset(self) -> None:
+        """As the network."""
+        self._policy.reset()
+
+    def act(self, observation: NDArray[np.float32]) -> int:
+        """The next target of the tape."""
+        self._policy.act(observation)
+        self._at = (self._at + 1) % len(self._targets)
+        return int(self._targets[self._at])
+
+
+def measure(seed: int) -> dict[str, float]:
+    """Ratios of bars per second, and the orders that the trading run sends."""
+    trained = train_briefly(synthetic_market(seed, "2025-01-24"), seed)
+    tape = np.random.default_rng(seed).integers(ACTIONS, size=10_007).repeat(BARS_BETWEEN_TARGETS)
+    flat = np.full(1, FLAT)
+    fills: dict[str, int] = {}
+
+    def run(name: str, strategy: Callable[[], Any], *, default: bool = False) -> Callable[[], None]:
+        # Engines run once: the clock sees only `run`, so each is built while the one before has been timed.
+        def call() -> None:
+            engine = engines[name].pop()
+            engine.run()
+            fills[name] = engine.kernel.cache.orders_closed_count()
+            engine.dispose()
+
+        engines[name] = [_engine(trained.market, strategy(), default) for _ in range(REPEATS + 1)]
+        return call
+
+    engines: dict[str, list[BacktestEngine]] = {}
+    bar_type = BarType.from_str(trained.market.bars.bar_type)
+    runs = {
+        "empty": run("empty", lambda: EmptyStrategy(bar_type)),
+        "flat": run("flat", lambda: _strategy(trained, flat)),
+        "trading": run("trading", lambda: _strategy(trained, tape)),
+        "default": run("default", lambda: _strategy(trained, tape), default=True),
+    }
+    seconds = interleaved(runs, REPEATS)
+    bars = len(trained.market.bars)
+    if fills["trading"] != fills["default"]:
+        raise RuntimeError(f"both trading runs must send the same orders, sent {fills}")
+    return {
+        "flat_vs_empty_strategy": seconds["empty"] / seconds["flat"],
+        "trading_vs_default": seconds["default"] / seconds["trading"],
+        "bars_per_s": bars / seconds["flat"],
+        "bars_per_s_trading": bars / seconds["trading"],
+        "bars_per_s_empty_strategy": bars / seconds["empty"],
+        "orders": float(fills["trading"]),
+        "bars": float(bars),
+    }
+
+
+def _strategy(trained: Trained, targets: NDArray[np.int64]) -> RLStrategy:
+    market = trained.market
+    config = RLStrategyConfig(bar_types=(BarType.from_str(market.bars.bar_type),))
+    core = DecisionCore([market.instrument], market.plan, market.trading, market.execution)
+    return RLStrategy(config, core=core, policy=TapePolicy(trained.policy, targets))
+
+
+def _engine(market: TrainingMarket, strategy: Strategy, default: bool) -> BacktestEngine:
+    engine = BacktestEngine(
+        BacktestEngineConfig(
+            logging=LoggingConfig(bypass_logging=True),
+            risk_engine=RiskEngineConfig(max_order_submit_rate=ORDER_RATE, max_order_modify_rate=ORDER_RATE),
+            run_analysis=default,
+        )
+    )
+    (venue,) = venue_configs([market.instrument], market.execution)
+    engine.add_venue(
+        venue=Venue(venue.name),
+        oms_type=OmsType.NETTING,
+        account_type=AccountType.MARGIN,
+        base_currency=USD,
+        starting_balances=[Money.from_str(balance) for balance in venue.starting_balances],
+        fill_model=FillModelFactory.create(venue.fill_model),
+        fee_model=FeeModelFactory.create(venue.fee_model),
+        bar_adaptive_high_low_ordering=venue.bar_adaptive_high_low_ordering,
+    )
+    instrument = to_nautilus(market.instrument)
+    engine.add_instrument(instrument)
+    engine.add_data(bar_objects(market.bars, instrument))
+    if not default:
+        engine.portfolio.analyzer.record_trade = lambda *args, **kwargs: None
+    engine.add_strategy(strategy)
+    return engine

@@ -1,0 +1,82 @@
+"""Microseconds of one live decision, from a closed bar to a reviewed target, beside stable-baselines3's predict.
+
+Both routes take the bar in, compute the features and review the target by the same decision core; what differs is who
+answers in between: the exported network on onnxruntime, or VecNormalize and ``model.predict`` on torch.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks._trained import Trained, synthetic_market, train_briefly
+from rl_strategies.decision import DecisionCore
+
+BARS_PER_BLOCK = 780
+BLOCKS = 12
+Answer = Callable[[NDArray[np.float32]], int]
+
+
+def measure(seed: int) -> dict[str, float]:
+    """Percentiles over blocks of two sessions that the two routes take in turn; the first block warms up."""
+    trained = train_briefly(synthetic_market(seed, "2025-01-24"), seed)
+    torch.set_num_threads(1)
+    routes = {"": _Route(trained, trained.policy.act), "sb3_predict_": _Route(trained, _sb3(trained))}
+    micros: dict[str, list[NDArray[np.float64]]] = {name: [] for name in routes}
+    for _ in range(BLOCKS + 1):
+        for name, route in routes.items():
+            micros[name].append(route.walk(BARS_PER_BLOCK))
+    figures = {}
+    for name, blocks in micros.items():
+        times = np.concatenate(blocks[1:])
+        figures[f"{name}p50_us"], figures[f"{name}p99_us"] = (float(p) for p in np.percentile(times, [50, 99]))
+    figures["ratio_vs_sb3_predict"] = figures["sb3_predict_p50_us"] / figures["p50_us"]
+    figures["observations"] = float(len(trained.market.observation_names))
+    return figures
+
+
+class _Route:
+    def __init__(self, trained: Trained, answer: Answer) -> None:
+        market = trained.market
+        self.core = DecisionCore([market.instrument], market.plan, market.trading, market.execution)
+        bars = market.bars
+        self.bars = [
+            tuple(int(value) for value in row)
+            for row in zip(bars.ts_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, strict=True)
+        ]
+        self.answer = answer
+        self.row = 0
+        while self.row <= market.plan.warmup:
+            self._take()
+
+    def _take(self) -> None:
+        bar = self.bars[self.row]
+        day = self.core.instruments[0].on_bar(*bar)
+        if day != self.core.session_date:
+            self.core.begin_session(day)
+        self.core.look(bar[0])
+        self.row += 1
+
+    def walk(self, bars: int) -> NDArray[np.float64]:
+        micros = np.empty(bars)
+        for i in range(bars):
+            began = time.perf_counter_ns()
+            self._take()
+            self.core.review([self.answer(self.core.observe())])
+            micros[i] = (time.perf_counter_ns() - began) / 1e3
+        return micros
+
+
+def _sb3(trained: Trained) -> Answer:
+    model, normalise = trained.result.model, trained.result.vecnormalize.normalize_obs
+    state: Any = None
+
+    def answer(observation: NDArray[np.float32]) -> int:
+        nonlocal state
+        action, state = model.predict(normalise(observation[np.newaxis]), state, deterministic=True)
+        return int(action[0])
+
+    return answer

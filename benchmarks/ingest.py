@@ -1,0 +1,124 @@
+"""Bars into the catalog beside Nautilus' own ``write_data``, and a session out of it beside raw pyarrow.
+
+One million minutes of one share. ``ratio_vs_write_data`` hands ``write_data`` its Bar objects ready made; making them,
+which nobody who has arrays is spared, is the second ratio. Cleaning is timed apart; Nautilus has no counterpart of it.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from nautilus_trader.model.data import Bar, BarType
+from nautilus_trader.model.objects import Price, Quantity
+from nautilus_trader.persistence.catalog import ParquetDataCatalog
+from numpy.typing import NDArray
+
+from benchmarks._timing import interleaved
+from catalogs.arrow import bar_files, read_bars, write_bars
+from catalogs.bars import BarSeries
+from catalogs.cleaning import RawBars, clean
+from catalogs.instruments import InstrumentSpec, resolve, to_nautilus
+from catalogs.provenance import Provenance
+from catalogs.quality import QualityReport
+from catalogs.sessions import session_calendar
+from configs import instruments_path
+
+ROWS = 1_000_000
+FIRST_SESSION = np.datetime64("2012-01-03")
+REPEATS = 3
+SESSION_REPEATS = 40
+
+
+def measure(seed: int) -> dict[str, float]:
+    """Rows per second, ratio to ``write_data`` (median of three turns), ratio of a session's read to raw pyarrow."""
+    spec = resolve("SPY", instruments_path())
+    raw = _minutes(seed)
+    bars = clean(raw, spec, "1-MINUTE").bars
+    objects = _bar_objects(spec, bars)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        seconds = interleaved(
+            {
+                "ours": lambda: _write(home / "ours", spec, bars),
+                "write_data": lambda: _write_data(home / "theirs", spec, objects),
+                "bar_objects": lambda: _bar_objects(spec, bars),
+                "clean": lambda: clean(raw, spec, "1-MINUTE"),
+            },
+            REPEATS,
+        )
+        reads = _session_reads(home / "ours", bars)
+    return {
+        "rows": float(len(bars)),
+        "rows_per_s": len(bars) / seconds["ours"],
+        "rows_per_s_cleaned": len(bars) / (seconds["ours"] + seconds["clean"]),
+        "rows_per_s_write_data": len(bars) / seconds["write_data"],
+        "ratio_vs_write_data": seconds["write_data"] / seconds["ours"],
+        "ratio_vs_write_data_with_objects": (seconds["write_data"] + seconds["bar_objects"]) / seconds["ours"],
+        "session_read_ms": 1e3 * reads["ours"],
+        "session_read_ratio_vs_pyarrow": reads["ours"] / reads["pyarrow"],
+    }
+
+
+def _minutes(seed: int) -> RawBars:
+    calendar = session_calendar("NYSE")
+    first = int(np.searchsorted(calendar.session_date, FIRST_SESSION))
+    sessions = range(first, first + ROWS // 390 + 100)
+    minute = 60 * 10**9
+    ts_ns = np.concatenate(
+        [np.arange(calendar.open_ns[s] + minute, calendar.close_ns[s] + 1, minute) for s in sessions]
+    )[:ROWS]
+    rng = np.random.default_rng(seed)
+    close = 50_000 + np.cumsum(rng.integers(-3, 4, len(ts_ns)))
+    wicks = rng.integers(0, 5, (2, len(ts_ns)))
+    opened = np.append(close[:1], close[:-1])
+    ticks = {
+        "open": opened,
+        "high": np.maximum(opened, close) + wicks[0],
+        "low": np.minimum(opened, close) - wicks[1],
+        "close": close,
+    }
+    volume = rng.integers(1, 10_000, len(ts_ns)).astype(np.float64)
+    return RawBars(ts_ns, **{name: np.round(column / 100, 2) for name, column in ticks.items()}, volume=volume)
+
+
+def _write(folder: Path, spec: InstrumentSpec, bars: BarSeries) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    quality = QualityReport(len(bars), len(bars))
+    write_bars(folder, spec, bars, Provenance(bars.bar_type, (), "close", "", True, 0, (), quality, 0, "NYSE", ""))
+
+
+def _write_data(folder: Path, spec: InstrumentSpec, bars: list[Bar]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    catalog = ParquetDataCatalog(folder)
+    catalog.write_data([to_nautilus(spec)])
+    catalog.write_data(bars)
+
+
+def _bar_objects(spec: InstrumentSpec, bars: BarSeries) -> list[Bar]:
+    bar_type, precision = BarType.from_str(bars.bar_type), spec.price_precision
+    scale = int(bars.tick_raw)
+
+    def prices(ticks: NDArray[np.int64]) -> list[Price]:
+        return [Price.from_raw(int(tick) * scale, precision) for tick in ticks]
+
+    columns = [prices(column) for column in (bars.open, bars.high, bars.low, bars.close)]
+    volume = [Quantity.from_int(int(units)) for units in bars.volume]
+    times = bars.ts_ns.tolist()
+    return [Bar(bar_type, *row) for row in zip(*columns, volume, times, times, strict=True)]
+
+
+def _session_reads(catalog: Path, bars: BarSeries) -> dict[str, float]:
+    calendar = session_calendar("NYSE")
+    session = int(calendar.locate(bars.ts_ns[len(bars) // 2 : len(bars) // 2 + 1])[0])
+    start, end = int(calendar.open_ns[session]) + 1, int(calendar.close_ns[session])
+    [path] = bar_files(catalog, bars.bar_type)
+    filters = [("ts_event", ">=", start), ("ts_event", "<=", end)]
+    return interleaved(
+        {
+            "ours": lambda: read_bars(catalog, bars.bar_type, start, end),
+            "pyarrow": lambda: pq.read_table(path, filters=filters, partitioning=None),
+        },
+        SESSION_REPEATS,
+    )

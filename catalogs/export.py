@@ -1,0 +1,63 @@
+"""Stored bars back to a file that any program reads: prices in USD, times in UTC."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from catalogs.arrow import read_bars
+from catalogs.bar_types import instrument_id_of
+from catalogs.bars import price_from_ticks
+from catalogs.cache import written_aside
+from catalogs.errors import InputError
+
+SUFFIXES = (".csv", ".parquet")
+
+
+def export_bars(catalog: Path, bar_type: str, out: Path, start_ns: int | None = None, end_ns: int | None = None) -> int:
+    """Write stored bars to one CSV or Parquet file.
+
+    Columns are ``ts_event`` (close of the bar, UTC), ``open, high, low, close`` (USD), ``volume`` (units; empty where
+    it is unknown) and ``symbol``. ``data import FILE --stamp close`` reads the file back to equal bars.
+
+    Parameters
+    ----------
+    catalog : Path
+    bar_type : str
+    out : Path
+        Ends in ``.csv`` or ``.parquet``; replaced if it exists.
+    start_ns, end_ns : int, optional
+        First and last close time, inclusive; everything by default.
+
+    Returns
+    -------
+    int
+        Bars written.
+
+    Raises
+    ------
+    InputError
+        If the suffix is another one, or as `catalogs.arrow.read_bars`.
+    """
+    if out.suffix.lower() not in SUFFIXES:
+        raise InputError(f"file to export to must end in {' or '.join(SUFFIXES)}, was {out.name}")
+    bars = read_bars(catalog, bar_type, start_ns, end_ns)
+    prices = {name: price_from_ticks(getattr(bars, name), bars.tick_raw) for name in ("open", "high", "low", "close")}
+    volume = pa.array(bars.volume, mask=np.full(len(bars), not bars.volume_known))
+    symbol = instrument_id_of(bar_type).rpartition(".")[0]
+    table = pa.table(
+        {
+            "ts_event": pa.array(bars.ts_ns, pa.timestamp("ns", "UTC")),
+            **prices,
+            "volume": volume,
+            "symbol": pa.array([symbol] * len(bars)).dictionary_encode(),
+        }
+    )
+    with written_aside(out) as aside:
+        if out.suffix.lower() == ".csv":
+            pacsv.write_csv(table.set_column(6, "symbol", table["symbol"].cast(pa.string())), aside)
+        else:
+            pq.write_table(table, aside)
+    return len(bars)

@@ -1,0 +1,115 @@
+"""Action masks: the last columns of an observation say which actions are allowed, and no other is ever taken.
+
+The mask travels in the observation (1 allowed, 0 not), so that rollouts, updates and predictions, which all pass
+observations to the policy, apply the same one; the network itself does not see it.
+"""
+
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+
+from catalogs.errors import InputError
+
+# Far below any logit and finite, so that entropy (probability times logarithm) stays a number.
+IMPOSSIBLE = -1e8
+
+
+class DetachMask(BaseFeaturesExtractor):
+    """Passes an observation on without its mask and remembers the mask.
+
+    Parameters
+    ----------
+    observation_space : Box, shape (n,)
+    mask_columns : int
+        Last columns of the observation; 0 for no mask.
+
+    Attributes
+    ----------
+    allowed : bool[batch, mask_columns]
+        Of the last observations.
+    """
+
+    def __init__(self, observation_space: spaces.Box, mask_columns: int = 0) -> None:
+        super().__init__(observation_space, observation_space.shape[0] - mask_columns)
+        self.mask_columns = mask_columns
+        self.allowed: torch.Tensor | None = None
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """Observations without their mask."""
+        if self.mask_columns == 0:
+            return observations
+        self.allowed = observations[:, -self.mask_columns :] > 0.5
+        return observations[:, : -self.mask_columns]
+
+
+class MaskedPolicy(ActorCriticPolicy):
+    """Actor-critic that never takes an action that its observation forbids.
+
+    Parameters
+    ----------
+    mask_columns : int
+        Number of the observation's last columns that are the mask: as many as there are action logits, or 0.
+
+    Raises
+    ------
+    InputError
+        If there are as many mask columns as neither.
+    """
+
+    features_extractor: DetachMask
+
+    def __init__(
+        self,
+        observation_space: spaces.Box,
+        action_space: spaces.Space,
+        *args: Any,
+        mask_columns: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        if mask_columns not in (0, logit_count(action_space)):
+            raise InputError(
+                f"mask columns must be 0 or the {logit_count(action_space)} of {action_space}, were {mask_columns}"
+            )
+        kwargs |= {
+            "features_extractor_class": DetachMask,
+            "features_extractor_kwargs": {"mask_columns": mask_columns},
+        }
+        self.mask_columns = mask_columns
+        super().__init__(observation_space, action_space, *args, **kwargs)
+
+    def action_logits(self, latent_pi: torch.Tensor) -> torch.Tensor:
+        """Unnormalised log-probabilities of all actions; `IMPOSSIBLE` where the last observation forbids one."""
+        logits = self.action_net(latent_pi)
+        if self.mask_columns == 0:
+            return logits
+        allowed = self.features_extractor.allowed
+        assert allowed is not None
+        return logits.masked_fill(~allowed, IMPOSSIBLE)
+
+    def _get_action_dist_from_latent(self, latent_pi: torch.Tensor) -> Distribution:
+        return self.action_dist.proba_distribution(action_logits=self.action_logits(latent_pi))
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        parameters = super()._get_constructor_parameters()
+        for replaced in ("features_extractor_class", "features_extractor_kwargs"):
+            parameters.pop(replaced)
+        return parameters | {"mask_columns": self.mask_columns}
+
+
+def logit_count(action_space: spaces.Space) -> int:
+    """Logits of a Discrete or MultiDiscrete space.
+
+    Examples
+    --------
+    >>> logit_count(spaces.Discrete(3)), logit_count(spaces.MultiDiscrete([3, 3]))
+    (3, 6)
+    """
+    if isinstance(action_space, spaces.Discrete):
+        return int(action_space.n)
+    if isinstance(action_space, spaces.MultiDiscrete):
+        return int(action_space.nvec.sum())
+    raise InputError(f"action space: must be Discrete or MultiDiscrete, was {action_space}")
