@@ -5,7 +5,7 @@ cycle over many lanes with the same kernels, and the parity tests hold the two t
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +71,7 @@ class DecisionCore:
         self.account = np.zeros(1, ACCOUNT)[0]
         self._rules = pack_rules(instruments, trading, execution)
         self._limits = pack_limits(risk)[0]
-        self._legs = np.zeros(count, LEG)
+        self._legs: Any = np.zeros(count, LEG)
         self._targets = np.zeros(count, np.int64)
         self.instruments = tuple(
             InstrumentCore(
@@ -144,9 +144,7 @@ class DecisionCore:
         is_portfolio = len(self.instruments) > 1
         for k, core in enumerate(self.instruments):
             out[at : at + observed] = core.values[:observed]
-            at = write_position(
-                out, at + observed, core.leg, self._rules[k], self._limits, is_portfolio
-            )
+            at = write_position(out, at + observed, core.leg, self._rules[k], self._limits, is_portfolio)
         write_account(out, at, self._legs, self._rules, self._limits, self.account)
         return out
 

@@ -138,9 +138,8 @@ class OrderDesk:
         if event.client_order_id == self._entry_id and order.is_closed:
             self._entry_id = None
             self._lay_barriers(price_ticks)
-        elif self._core.leg.units == 0:
-            if self._strategy.cache.orders_open_count(None, self._instrument_id):
-                self._strategy.cancel_all_orders(self._instrument_id)
+        elif self._core.leg.units == 0 and self._strategy.cache.orders_open_count(None, self._instrument_id):
+            self._strategy.cancel_all_orders(self._instrument_id)
 
     def on_refused(self, client_order_id: ClientOrderId, reason: str) -> None:
         """Leave at once when the stop is refused; count everything else."""
@@ -159,9 +158,7 @@ class OrderDesk:
         stop = self._core.lay_barrier("stop", entry_ticks)
         target = self._core.lay_barrier("target", entry_ticks)
         if stop:
-            order = factory.stop_market(
-                self._instrument_id, exit_side, quantity, self._price(stop), reduce_only=True
-            )
+            order = factory.stop_market(self._instrument_id, exit_side, quantity, self._price(stop), reduce_only=True)
             self._stop_id = order.client_order_id
             self._submit(order, "stop_loss")
         if target:

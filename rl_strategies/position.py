@@ -1,4 +1,6 @@
-"""The records of trading: a leg for every instrument, an account for all of them. Fills alone change positions and cash.
+"""The records of trading: a leg for every instrument, an account for all of them.
+
+Fills alone change positions and cash.
 
 Simulator and strategy keep the same records and call the same kernels, so that one cannot drift from the other.
 """
@@ -50,7 +52,7 @@ ACCOUNT = np.dtype((np.record, ACCOUNT_FIELDS))
 
 @kernel
 def apply_fill(leg, units, price):  # type: ignore[no-untyped-def]
-    """Change the leg's position by a fill of signed ``units`` at ``price``; average price as NautilusTrader computes it."""
+    """Change the leg's position by a fill of signed ``units``; the average price is computed as NautilusTrader does."""
     held = leg.units
     if held == 0:
         leg.average_price = price

@@ -22,16 +22,16 @@ class TradingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     units : int
         Contracts or shares of every entry; the most there may be where a risk budget sizes them.
-    risk_budget_usd : float
-        USD that one average true range may move a position (`rl_strategies.sizing`); 0 for fixed units.
     barriers : BarrierConfig
     risk : RiskConfig
+    risk_budget_usd : float
+        USD that one average true range may move a position (`rl_strategies.sizing`); 0 for fixed units.
     """
 
     units: int = 1
-    risk_budget_usd: float = 0.0
     barriers: BarrierConfig = BarrierConfig()
     risk: RiskConfig = RiskConfig()
+    risk_budget_usd: float = 0.0
 
     def __post_init__(self) -> None:
         if self.units < 1:

@@ -227,7 +227,9 @@ class EngineEnv(gym.Env):
         )
         edge = min(min(each.leg.since_open, each.leg.to_close) for each in core.instruments)
         step = Step(
-            *(np.array([value]) for value in (self._equity, equity, traded - self._traded)),
+            np.array([self._equity]),
+            np.array([equity]),
+            np.array([traded - self._traded]),
             np.array([self._entries() - entries_before]),
             np.array([float(gross)]),
             np.array([float(edge)]),

@@ -249,9 +249,7 @@ class SessionEnv(gym.Env):
 
     metadata = {"render_modes": []}  # noqa: RUF012  (gymnasium's own form)
 
-    def __init__(
-        self, built: TrainingMarket, *, reward: str | RewardConfig = "pnl", fills_kept: int = 4096
-    ) -> None:
+    def __init__(self, built: TrainingMarket, *, reward: str | RewardConfig = "pnl", fills_kept: int = 4096) -> None:
         self.built = built
         self._lanes = Lanes(built, 1, fills_kept)
         self._meter = RewardMeter(reward, self._lanes)
@@ -264,9 +262,7 @@ class SessionEnv(gym.Env):
         """Begin an episode."""
         super().reset(seed=seed)
         episode = chosen_episode(self, len(self.built), options)
-        named = {
-            name: np.array([options[name]]) for name in ("balance_cents", "draws") if options and name in options
-        }
+        named = {name: np.array([options[name]]) for name in ("balance_cents", "draws") if options and name in options}
         self._lanes.begin(np.array([episode]), **named)
         self._meter.begin(np.ones(1, bool))
         return self._lanes.observations[0].copy(), self._info()

@@ -179,17 +179,13 @@ def close_position(lane, leg, rules, fills, slips, bar, ts_ns, reason):  # type:
     """Market order out of the position against the book after ``bar``; barriers go first."""
     clear_barriers(leg)
     if leg.units != 0:
-        take_book(
-            lane, leg, rules, fills, slips, ts_ns, -leg.units, bar.close, bar.book_size, MARKET, 0, reason
-        )
+        take_book(lane, leg, rules, fills, slips, ts_ns, -leg.units, bar.close, bar.book_size, MARKET, 0, reason)
 
 
 @kernel
 def open_position(lane, leg, rules, fills, slips, bar, ts_ns, units):  # type: ignore[no-untyped-def]
     """Market order of signed ``units``; the barriers are laid from its fill price."""
-    price = take_book(
-        lane, leg, rules, fills, slips, ts_ns, units, bar.close, bar.book_size, MARKET, 0, ENTRY
-    )
+    price = take_book(lane, leg, rules, fills, slips, ts_ns, units, bar.close, bar.book_size, MARKET, 0, ENTRY)
     side, atr, tick = side_of_units(units), bar.atr, rules.tick_size
     leg.stop_ticks = barrier_ticks(rules.stop_unit, rules.stop_value, -side, price, tick, atr)
     leg.target_ticks = barrier_ticks(rules.target_unit, rules.target_value, side, price, tick, atr)
