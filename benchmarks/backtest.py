@@ -27,7 +27,7 @@ from rl_strategies.actions import ACTIONS, FLAT
 from rl_strategies.decision import DecisionCore
 from rl_strategies.policy import OnnxPolicy
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
-from rl_strategies.venue import venue_config
+from rl_strategies.venue import venue_configs
 from training.engine_env import ORDER_RATE, bar_objects
 from training.market import TrainingMarket
 
@@ -114,10 +114,8 @@ def measure(seed: int) -> dict[str, float]:
 
 def _strategy(trained: Trained, targets: NDArray[np.int64]) -> RLStrategy:
     market = trained.market
-    config = RLStrategyConfig(
-        instrument_id=to_nautilus(market.instrument).id, bar_type=BarType.from_str(market.bars.bar_type)
-    )
-    core = DecisionCore(market.instrument, market.calendar, market.plan, market.trading, market.execution)
+    config = RLStrategyConfig(bar_types=(BarType.from_str(market.bars.bar_type),))
+    core = DecisionCore([market.instrument], market.plan, market.trading, market.execution)
     return RLStrategy(config, core=core, policy=TapePolicy(trained.policy, targets))
 
 
@@ -129,7 +127,7 @@ def _engine(market: TrainingMarket, strategy: Strategy, default: bool) -> Backte
             run_analysis=default,
         )
     )
-    venue = venue_config(market.instrument, market.execution)
+    (venue,) = venue_configs([market.instrument], market.execution)
     engine.add_venue(
         venue=Venue(venue.name),
         oms_type=OmsType.NETTING,

@@ -41,7 +41,7 @@ def measure(seed: int) -> dict[str, float]:
 class _Route:
     def __init__(self, trained: Trained, answer: Answer) -> None:
         market = trained.market
-        self.core = DecisionCore(market.instrument, market.calendar, market.plan, market.trading, market.execution)
+        self.core = DecisionCore([market.instrument], market.plan, market.trading, market.execution)
         bars = market.bars
         self.bars = [
             tuple(int(value) for value in row)
@@ -49,11 +49,15 @@ class _Route:
         ]
         self.answer = answer
         self.row = 0
-        while not self.core.is_warm:
+        while self.row <= market.plan.warmup:
             self._take()
 
     def _take(self) -> None:
-        self.core.on_bar(*self.bars[self.row])
+        bar = self.bars[self.row]
+        day = self.core.instruments[0].on_bar(*bar)
+        if day != self.core.session_date:
+            self.core.begin_session(day)
+        self.core.look(bar[0])
         self.row += 1
 
     def walk(self, bars: int) -> NDArray[np.float64]:
@@ -61,7 +65,7 @@ class _Route:
         for i in range(bars):
             began = time.perf_counter_ns()
             self._take()
-            self.core.review(self.answer(self.core.observe()))
+            self.core.review([self.answer(self.core.observe())])
             micros[i] = (time.perf_counter_ns() - began) / 1e3
         return micros
 

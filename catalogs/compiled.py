@@ -31,6 +31,14 @@ def kernel_cache_dir() -> Path:
     return cache_dir() / "kernels" / digest.hexdigest()[:16]
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """As `kernel`, but copied into its callers.
+
+    For functions that take many arrays: handing a dozen of them on costs more than what such a function does.
+    """
+    return njit(inline="always", error_model="numpy", nogil=True)(function)
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile ``function`` with numba: no fast-math, division by zero gives inf or NaN as NumPy does, GIL released.
 

@@ -12,7 +12,7 @@ from configs import experiments_path
 from rl_strategies.features import FeaturePlan, FeatureSpec, build_plan, default_plan
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from training.learner import LearnerConfig
-from training.reward import reward_named
+from training.reward import RewardConfig
 
 
 class DateRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,8 +42,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     features : "default" or list of FeatureSpec
     trading : TradingConfig
     execution : ExecutionConfig
-    reward : str
-        Name of a registered reward.
+    reward : str or RewardConfig
+        Name of a registered reward, or its name and weights.
     learner : LearnerConfig
     seed : int
     """
@@ -55,7 +55,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     features: str | list[FeatureSpec] = "default"
     trading: TradingConfig = TradingConfig()
     execution: ExecutionConfig = ExecutionConfig()
-    reward: str = "pnl"
+    reward: str | RewardConfig = "pnl"
     learner: LearnerConfig = LearnerConfig()
     seed: int = 1
 
@@ -64,7 +64,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise ValueError(f"features must be 'default' or a list of features, was {self.features!r}")
         if not self.name or any(letter in self.name for letter in "/\\ "):
             raise ValueError(f"name must be one word without slashes, was {self.name!r}")
-        reward_named(self.reward)
+        if isinstance(self.reward, str):
+            RewardConfig(self.reward)
 
     def plan(self, *, volume_known: bool, extended_hours: bool) -> FeaturePlan:
         """Features of this experiment on data with or without volume and extended hours.

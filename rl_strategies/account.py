@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from catalogs.bars import BarSeries, price_from_ticks
 from catalogs.compiled import kernel
 from catalogs.instruments import InstrumentSpec
-from rl_strategies.position import POSITION, apply_fill
+from rl_strategies.position import LEG, apply_fill, unrealized_usd
 from rl_strategies.telemetry import Fill, RunRecord
 
 
@@ -50,29 +50,26 @@ class Account:
     def __init__(self, instrument: InstrumentSpec, starting_cents: int) -> None:
         self._tick_raw = instrument.tick_raw
         self._multiplier = float(instrument.multiplier)
-        self._position = np.zeros(1, POSITION)[0]
+        self._leg = np.zeros(1, LEG)[0]
         self.balance_cents = starting_cents
 
     @property
     def units(self) -> int:
         """Signed units held."""
-        return int(self._position.units)
+        return int(self._leg.units)
 
     def apply(self, fill: Fill) -> None:
         """Realise, charge and change the position."""
         price = price_from_ticks(fill.price_ticks, self._tick_raw)
-        position = self._position
-        realized = realized_cents(position.units, position.average_price, fill.units, price, self._multiplier)
+        leg = self._leg
+        realized = realized_cents(leg.units, leg.average_price, fill.units, price, self._multiplier)
         self.balance_cents += int(realized) - fill.commission_cents
-        apply_fill(position, fill.units, price)
+        apply_fill(leg, fill.units, price)
 
     def equity_usd(self, close_ticks: int) -> float:
         """Cash plus the position marked at ``close_ticks``."""
-        equity = self.balance_cents / 100.0
-        if self._position.units != 0:
-            price = price_from_ticks(close_ticks, self._tick_raw)
-            equity += self._position.units * (price - self._position.average_price) * self._multiplier
-        return float(equity)
+        price = price_from_ticks(close_ticks, self._tick_raw)
+        return self.balance_cents / 100.0 + float(unrealized_usd(self._leg, price, self._multiplier))
 
 
 def build_record(

@@ -1,33 +1,34 @@
-"""The decision core: one instrument's bars and fills in, observations and reviewed targets out. No I/O, no clock.
+"""The decision core: bars and fills of one or many instruments in, observations and reviewed targets out.
 
-The strategy feeds it the engine's or the broker's events. The training simulator repeats the same cycle over many
-lanes with the same kernels; the parity tests hold the two together, byte for byte.
+No I/O, no clock. The strategy feeds it the engine's or the broker's events; the training simulator repeats the same
+cycle over many lanes with the same kernels, and the parity tests hold the two together, byte for byte.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.bars import price_from_ticks
 from catalogs.instruments import InstrumentSpec
-from catalogs.sessions import SessionCalendar, SessionClock
+from catalogs.sessions import session_calendar
+from rl_strategies.account import realized_cents
 from rl_strategies.actions import side_of
-from rl_strategies.barriers import barrier_ticks
 from rl_strategies.features import FeaturePlan
-from rl_strategies.observation import position_outputs, write_position
-from rl_strategies.position import POSITION, apply_fill, session_time_left, side_of_units
-from rl_strategies.risk.overlay import APPROVED, REASONS, TIME_LIMIT, review
+from rl_strategies.instrument_core import InstrumentCore
+from rl_strategies.observation import account_outputs, position_outputs, write_account, write_position
+from rl_strategies.position import ACCOUNT, LEG, begin_session
+from rl_strategies.risk.config import pack_limits
+from rl_strategies.risk.overlay import APPROVED, REASONS, review_all, update_halt
 from rl_strategies.rules import ExecutionConfig, TradingConfig, pack_rules
-
-NS_PER_MINUTE = 60_000_000_000
-ATR_FEATURE = "atr_14"
 
 
 class Review(NamedTuple):
-    """Answer of the risk overlay: the side to hold and why it may differ from the target."""
+    """Answer of the risk overlay: the side to hold, the units of an entry, and why it may differ from the target."""
 
     side: int
+    units: int
     reason: str
 
     @property
@@ -35,165 +36,142 @@ class Review(NamedTuple):
         """Whether the policy's target was not granted."""
         return self.reason != REASONS[APPROVED]
 
-    @property
-    def is_time_limit(self) -> bool:
-        """Whether the position is closed for its age."""
-        return self.reason == REASONS[TIME_LIMIT]
-
 
 class DecisionCore:
-    """State of one instrument between two decisions.
+    """State of an account and its instruments between two decisions.
 
     Parameters
     ----------
-    instrument : InstrumentSpec
-    calendar : SessionCalendar
-        The instrument's own.
+    instruments : sequence of InstrumentSpec
+        In the order of the observation and the actions.
     plan : FeaturePlan
-        Must compute ``atr_14``.
+        The same for every instrument.
     trading : TradingConfig
     execution : ExecutionConfig
+
+    Attributes
+    ----------
+    instruments : tuple of InstrumentCore
+    account : record of `rl_strategies.position.ACCOUNT`
+    session_date : datetime64[D]
+        Current trading day.
     """
 
     def __init__(
         self,
-        instrument: InstrumentSpec,
-        calendar: SessionCalendar,
+        instruments: Sequence[InstrumentSpec],
         plan: FeaturePlan,
         trading: TradingConfig,
         execution: ExecutionConfig,
     ) -> None:
-        self.instrument = instrument
+        count, risk = len(instruments), trading.risk
         self.plan = plan
         self.trading = trading
         self.execution = execution
-        self.observation_names = (
-            *plan.outputs[: plan.observed],
-            *position_outputs(trading.barriers, trading.risk),
+        self.account = np.zeros(1, ACCOUNT)[0]
+        self._rules = pack_rules(instruments, trading, execution)
+        self._limits = pack_limits(risk)[0]
+        self._legs: Any = np.zeros(count, LEG)
+        self._targets = np.zeros(count, np.int64)
+        self.instruments = tuple(
+            InstrumentCore(
+                spec,
+                session_calendar(spec.calendar),
+                plan,
+                self._rules[k],
+                self._legs[k],
+                risk.flatten_before_close_minutes,
+            )
+            for k, spec in enumerate(instruments)
         )
-        self.volume_known = True
-        self._calendar = calendar
-        self._rules = pack_rules(instrument, trading, execution)[0]
-        self._flatten_minutes = trading.risk.flatten_before_close_minutes
-        self._atr_index = plan.index(ATR_FEATURE)
-        self._row = np.empty(11)
+        self.observation_names = observation_names(instruments, plan, trading)
         self._observation = np.zeros(len(self.observation_names), np.float32)
-        self._features = plan.live()
         self.reset()
 
     def reset(self) -> None:
         """Return to the state before the first bar."""
-        self._features.reset()
-        self._clock = SessionClock(self._calendar)
-        self.position = np.zeros(1, POSITION)[0]
-        self.bars_seen = 0
-        self.session = -1
-        self.session_is_new = False
-        self.close_ticks = 0
-        self.volume = 0
-        self._values: NDArray[np.float64] = np.full(len(self.plan.outputs), np.nan)
-        self._time_left = 0.0
+        for core in self.instruments:
+            core.reset()
+        self.account.balance_cents = self.execution.starting_cents
+        self.account.ruined = 0
+        begin_session(self.account, self.execution.starting_cents / 100.0)
+        self.session_date = np.datetime64("NaT", "D")
+        self._hours = [(0, 0)] * len(self.instruments)
 
-    def resume(self, feature_state: NDArray[np.float64], bars_seen: int) -> None:
-        """Start over as if ``bars_seen`` bars had passed, flat, with the features in ``feature_state``."""
-        self.reset()
-        self._features.restore(feature_state)
-        self.bars_seen = bars_seen
+    def begin_session(self, day: np.datetime64) -> None:
+        """Count entries, losses and hours from here: called with the first bar of a trading day."""
+        self.session_date = day
+        self._hours = [core.session_hours(day) for core in self.instruments]
+        for core in self.instruments:
+            core.leg.entries = 0
+        begin_session(self.account, self.mark())
 
-    @property
-    def is_warm(self) -> bool:
-        """Whether the features were warm before the bar just closed."""
-        return self.bars_seen > self.plan.warmup
+    def is_warm_at(self, ts_ns: int) -> bool:
+        """Whether the features of every instrument were warm before the bars that closed at ``ts_ns``."""
+        warmup = self.plan.warmup
+        return all(core.bars_seen - (core.last_ns == ts_ns) >= warmup for core in self.instruments)
 
-    @property
-    def side(self) -> int:
-        """Held side, -1, 0 or 1."""
-        return int(side_of_units(self.position.units))
+    def flat_ns(self, k: int) -> int:
+        """When instrument ``k`` must be flat in this session, UTC nanoseconds; 0 where it has none."""
+        return self._hours[k][1]
 
-    @property
-    def unrealized_usd(self) -> float:
-        """Open position marked at the last close."""
-        position = self.position
-        if position.units == 0:
-            return 0.0
-        price = price_from_ticks(self.close_ticks, self._rules.tick_raw)
-        return float(position.units * (price - position.average_price) * self._rules.multiplier)
+    def is_open_at(self, k: int, ts_ns: int) -> bool:
+        """Whether instrument ``k`` may be decided upon at ``ts_ns``."""
+        open_ns, flat_ns = self._hours[k]
+        return open_ns < ts_ns < flat_ns
 
-    @property
-    def flat_ns(self) -> int:
-        """When the current session's positions must be flat, UTC nanoseconds."""
-        return int(self._calendar.close_ns[self.session]) - self._flatten_minutes * NS_PER_MINUTE
+    def mark(self) -> float:
+        """Cash and open positions at their last closes, USD."""
+        equity = self.account.balance_cents / 100.0
+        for core in self.instruments:
+            equity += core.unrealized_usd
+        return float(equity)
 
-    def on_bar(self, ts_ns: int, open_: int, high: int, low: int, close: int, volume: int) -> None:
-        """Take in a closed bar: prices in ticks, time its close.
-
-        Raises
-        ------
-        ValueError
-            If the bar lies outside every session of the calendar.
-        """
-        columns = self._clock.push(ts_ns)
-        if np.isnan(columns[0]):
-            raise ValueError(f"{self.instrument.instrument_id}: a bar must lie in a session, was {ts_ns} ns")
-        row, tick_raw = self._row, self._rules.tick_raw
-        row[0] = price_from_ticks(open_, tick_raw)
-        row[1] = price_from_ticks(high, tick_raw)
-        row[2] = price_from_ticks(low, tick_raw)
-        row[3] = price_from_ticks(close, tick_raw)
-        row[4] = volume if self.volume_known else np.nan
-        row[5:] = columns
-        self._values = self._features.push(row)
-        self._time_left = session_time_left(columns[1], columns[2], self._flatten_minutes)
-        self.bars_seen += 1
-        self.session_is_new = int(columns[0]) != self.session
-        if self.session_is_new:
-            self.session = int(columns[0])
-            self.position.entries = 0
-        if self.position.units != 0:
-            self.position.age_bars += 1
-        self.close_ticks = close
-        self.volume = volume
+    def look(self, ts_ns: int) -> None:
+        """Bring quotes, equity and halts to the decision at ``ts_ns``."""
+        for k, core in enumerate(self.instruments):
+            core.leg.is_missing = core.last_ns != ts_ns
+            core.leg.is_open = self.is_open_at(k, ts_ns)
+        account = self.account
+        account.equity = self.mark()
+        update_halt(account, self._limits)
+        ruined = account.equity <= self._limits.ruin * (self.execution.starting_cents / 100.0)
+        account.ruined = int(account.ruined or ruined)
 
     def observe(self) -> NDArray[np.float32]:
-        """Observation after the last bar and all fills since; float32[n], a view that the next call overwrites."""
-        observed = self.plan.observed
-        out = self._observation
-        out[:observed] = self._values[:observed]
-        price = price_from_ticks(self.close_ticks, self._rules.tick_raw)
-        atr = self._values[self._atr_index]
-        write_position(out, observed, self.position, self._rules, self.close_ticks, price, atr, self._time_left)
+        """Observation of the last `look`; float32[n], a view that the next call overwrites."""
+        out, observed, at = self._observation, self.plan.observed, 0
+        is_portfolio = len(self.instruments) > 1
+        for k, core in enumerate(self.instruments):
+            out[at : at + observed] = core.values[:observed]
+            at = write_position(out, at + observed, core.leg, self._rules[k], self._limits, is_portfolio)
+        write_account(out, at, self._legs, self._rules, self._limits, self.account)
         return out
 
-    def review(self, action: int) -> Review:
-        """What the risk overlay makes of an action."""
-        rules, position = self._rules, self.position
-        side, reason = review(
-            side_of(action),
-            self.side,
-            position.age_bars,
-            rules.time_limit_bars,
-            position.entries,
-            rules.max_entries,
-            rules.units,
-            self.volume,
-        )
-        return Review(int(side), REASONS[reason])
+    def review(self, actions: Sequence[int]) -> list[Review]:
+        """What the risk overlay makes of the actions, one per instrument."""
+        for k, action in enumerate(actions):
+            self._targets[k] = side_of(action)
+        review_all(self._legs, self._targets, self._rules, self._limits, self.account)
+        return [Review(int(leg.side), int(leg.order_units), REASONS[leg.reason]) for leg in self._legs]
 
-    def on_fill(self, units: int, price_ticks: int) -> None:
-        """Take in an execution of signed ``units``."""
-        apply_fill(self.position, units, price_from_ticks(price_ticks, self._rules.tick_raw))
-        if self.position.units == 0:
-            self.position.stop_ticks = 0
-            self.position.target_ticks = 0
+    def on_fill(self, k: int, units: int, price_ticks: int, commission_cents: int) -> None:
+        """Take in an execution of signed ``units`` of instrument ``k``."""
+        leg, rules = self._legs[k], self._rules[k]
+        price = price_from_ticks(price_ticks, rules.tick_raw)
+        realized = realized_cents(leg.units, leg.average_price, units, price, rules.multiplier)
+        self.account.balance_cents += int(realized) - commission_cents
+        self.instruments[k].on_fill(units, price_ticks)
 
-    def lay_barrier(self, barrier: Literal["stop", "target"], entry_ticks: int) -> int:
-        """Price in ticks of a barrier around an entry filled at ``entry_ticks``; 0 where none is configured."""
-        rules, side = self._rules, self.side
-        atr = self._values[self._atr_index]
-        if barrier == "stop":
-            price = barrier_ticks(rules.stop_unit, rules.stop_value, -side, entry_ticks, rules.tick_size, atr)
-            self.position.stop_ticks = price
-        else:
-            price = barrier_ticks(rules.target_unit, rules.target_value, side, entry_ticks, rules.tick_size, atr)
-            self.position.target_ticks = price
-        return int(price)
+
+def observation_names(
+    instruments: Sequence[InstrumentSpec], plan: FeaturePlan, trading: TradingConfig
+) -> tuple[str, ...]:
+    """Names of the observation's entries, in order; of several instruments each with its symbol in front."""
+    count = len(instruments)
+    block = (*plan.outputs[: plan.observed], *position_outputs(trading.barriers, trading.risk, count))
+    account = account_outputs(trading.risk, count)
+    if count == 1:
+        return (*block, *account)
+    symbols = (spec.instrument_id.split(".")[0] for spec in instruments)
+    return (*(f"{symbol}.{name}" for symbol in symbols for name in block), *account)

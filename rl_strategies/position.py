@@ -1,35 +1,89 @@
-"""The state of one position, changed by fills alone, and what the policy sees of it.
+"""The records of trading: a leg for every instrument, an account for all of them.
 
-Simulator and strategy keep the same fields and call the same kernels, so that one cannot drift from the other.
+Fills alone change positions and cash.
+
+Simulator and strategy keep the same records and call the same kernels, so that one cannot drift from the other.
 """
 
 import numpy as np
 
 from catalogs.compiled import kernel
 
-POSITION_FIELDS = [
-    ("units", np.int64),  # signed; 0 is flat
-    ("age_bars", np.int64),  # bars closed since the entry's bar
-    ("entries", np.int64),  # entries from flat in this session
-    ("average_price", np.float64),  # of the open position, as the engine averages it
-    ("stop_ticks", np.int64),  # resting stop loss, 0 none
-    ("target_ticks", np.int64),  # resting take profit, 0 none
+LEG = np.dtype(
+    (
+        np.record,
+        [
+            # The leg.
+            ("units", np.int64),  # signed; 0 is flat
+            ("age_bars", np.int64),  # bars of the instrument closed since the entry's bar
+            ("entries", np.int64),  # entries from flat in this session
+            ("average_price", np.float64),  # of the open position, as the engine averages it
+            ("stop_ticks", np.int64),  # resting stop loss, 0 none
+            ("target_ticks", np.int64),  # resting take profit, 0 none
+            ("target_filled", np.int64),  # units of the resting take profit that are filled already
+            # What is known when a decision is taken: the instrument's last bar.
+            ("close_ticks", np.int64),
+            ("price", np.float64),  # the close as a float
+            ("atr", np.float64),  # average true range, price units
+            ("volume", np.int64),
+            ("since_open", np.float64),  # minutes from the session's open to the bar's close
+            ("to_close", np.float64),  # minutes from the bar's close to the session's close
+            ("is_open", np.int64),  # the decision lies in the session, before its closing time
+            ("is_missing", np.int64),  # no bar closed at the time of the decision
+            # The risk overlay's answer to the last target.
+            ("side", np.int64),  # to hold
+            ("order_units", np.int64),  # of an entry, not signed
+            ("reason", np.int64),  # index into `rl_strategies.risk.overlay.REASONS`
+            ("fill_count", np.int64),  # executions in this episode
+        ],
+    )
+)
+
+ACCOUNT_FIELDS = [
+    ("balance_cents", np.int64),
+    ("equity", np.float64),  # cash and open positions at the last mark, USD
+    ("session_equity", np.float64),  # when the session began
+    ("peak_equity", np.float64),  # highest of this session
+    ("halted", np.int64),  # reason that closed trading for the session, 0 none
+    ("ruined", np.int64),
 ]
-POSITION = np.dtype((np.record, POSITION_FIELDS))
+ACCOUNT = np.dtype((np.record, ACCOUNT_FIELDS))
 
 
 @kernel
-def apply_fill(position, units, price):  # type: ignore[no-untyped-def]
-    """Change ``position`` by a fill of signed ``units`` at ``price``; average price as NautilusTrader computes it."""
-    held = position.units
+def apply_fill(leg, units, price):  # type: ignore[no-untyped-def]
+    """Change the leg's position by a fill of signed ``units``; the average price is computed as NautilusTrader does."""
+    held = leg.units
     if held == 0:
-        position.average_price = price
-        position.age_bars = 0
-        position.entries += 1
+        leg.average_price = price
+        leg.age_bars = 0
+        leg.entries += 1
     elif (held > 0) == (units > 0):
-        cost = position.average_price * abs(held) + price * abs(units)
-        position.average_price = cost / (abs(held) + abs(units))
-    position.units = held + units
+        cost = leg.average_price * abs(held) + price * abs(units)
+        leg.average_price = cost / (abs(held) + abs(units))
+    leg.units = held + units
+
+
+@kernel
+def clear_leg(leg):  # type: ignore[no-untyped-def]
+    """Flat, no barriers, nothing entered or filled."""
+    leg.units = 0
+    leg.age_bars = 0
+    leg.entries = 0
+    leg.average_price = 0.0
+    leg.stop_ticks = 0
+    leg.target_ticks = 0
+    leg.target_filled = 0
+    leg.fill_count = 0
+
+
+@kernel
+def begin_session(account, equity):  # type: ignore[no-untyped-def]
+    """A session's losses and peak are counted from here."""
+    account.equity = equity
+    account.session_equity = equity
+    account.peak_equity = equity
+    account.halted = 0
 
 
 @kernel
@@ -39,7 +93,8 @@ def side_of_units(units):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def session_time_left(minutes_since_open, minutes_to_close, flatten_minutes):  # type: ignore[no-untyped-def]
-    """Share of the session, 0..1, until positions must be flat."""
-    length = minutes_since_open + minutes_to_close
-    return max(0.0, (minutes_to_close - flatten_minutes) / (length - flatten_minutes))
+def unrealized_usd(leg, price, multiplier):  # type: ignore[no-untyped-def]
+    """Open position marked at ``price``."""
+    if leg.units == 0:
+        return 0.0
+    return leg.units * (price - leg.average_price) * multiplier

@@ -1,5 +1,7 @@
 """The rules of trading one instrument, as configured and as the record that kernels read."""
 
+import math
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -10,7 +12,7 @@ from catalogs.bars import FIXED_SCALAR
 from catalogs.instruments import InstrumentSpec
 from rl_strategies.barriers import BarrierConfig, unit_code
 from rl_strategies.commission import to_micros
-from rl_strategies.risk.overlay import RiskConfig
+from rl_strategies.risk.config import RiskConfig
 
 
 class TradingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,18 +21,23 @@ class TradingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     units : int
-        Contracts or shares of every entry.
+        Contracts or shares of every entry; the most there may be where a risk budget sizes them.
     barriers : BarrierConfig
     risk : RiskConfig
+    risk_budget_usd : float
+        USD that one average true range may move a position (`rl_strategies.sizing`); 0 for fixed units.
     """
 
     units: int = 1
     barriers: BarrierConfig = BarrierConfig()
     risk: RiskConfig = RiskConfig()
+    risk_budget_usd: float = 0.0
 
     def __post_init__(self) -> None:
         if self.units < 1:
-            raise ValueError(f"units must be at least 1, was {self.units}")
+            raise ValueError(f"trading.units must be at least 1, was {self.units}")
+        if not (self.risk_budget_usd >= 0 and math.isfinite(self.risk_budget_usd)):
+            raise ValueError(f"trading.risk_budget_usd must not be negative, was {self.risk_budget_usd}")
 
 
 class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,17 +46,30 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     slippage_ticks : {0, 1}
-        Adverse ticks on every fill, take profits included.
+        Adverse ticks of a fill that slips, take profits included.
+    slippage_probability : float
+        Share of the fills that slip.
+    slippage_seed : int
+        Of the stream of draws, where slippage is a matter of chance.
     high_low_order : {"adaptive", "high_first"}
         Which end of a bar is visited first: the one nearer to the open (a tie visits the low), or always the high.
     starting_balance_usd : Decimal
     """
 
     slippage_ticks: Literal[0, 1] = 1
+    slippage_probability: float = 1.0
+    slippage_seed: int = 0
     high_low_order: Literal["adaptive", "high_first"] = "adaptive"
     starting_balance_usd: Decimal = Decimal(100_000)
 
+    @property
+    def starting_cents(self) -> int:
+        """Starting balance in cents."""
+        return int(self.starting_balance_usd * 100)
+
     def __post_init__(self) -> None:
+        if not 0.0 <= self.slippage_probability <= 1.0:
+            raise ValueError(f"slippage_probability must be in [0, 1], was {self.slippage_probability}")
         cents = self.starting_balance_usd * 100
         if cents <= 0 or cents != cents.to_integral_value():
             raise ValueError(
@@ -65,6 +85,7 @@ RULES = np.dtype(
             ("tick_size", np.float64),
             ("multiplier", np.float64),
             ("units", np.int64),
+            ("risk_budget_usd", np.float64),
             ("rate_micros", np.int64),
             ("minimum_cents", np.int64),
             ("stop_unit", np.int64),
@@ -72,24 +93,29 @@ RULES = np.dtype(
             ("target_unit", np.int64),
             ("target_value", np.float64),
             ("time_limit_bars", np.int64),
-            ("max_entries", np.int64),
             ("slippage_ticks", np.int64),
             ("adaptive", np.int64),
-            ("starting_cents", np.int64),
         ],
     )
 )
 
 
-def pack_rules(instrument: InstrumentSpec, trading: TradingConfig, execution: ExecutionConfig) -> Any:
-    """Record of dtype `RULES`, shape (1,)."""
+def pack_rules(instruments: Sequence[InstrumentSpec], trading: TradingConfig, execution: ExecutionConfig) -> Any:
+    """Records of dtype `RULES`, one per instrument."""
+    rules = np.zeros(len(instruments), RULES)
+    for record, instrument in zip(rules, instruments, strict=True):
+        _pack(record, instrument, trading, execution)
+    return rules
+
+
+def _pack(rules: Any, instrument: InstrumentSpec, trading: TradingConfig, execution: ExecutionConfig) -> None:
     barriers = trading.barriers
-    rules = np.zeros(1, RULES)
     values = {
         "tick_raw": instrument.tick_raw,
         "tick_size": instrument.tick_raw / FIXED_SCALAR,
         "multiplier": instrument.multiplier,
         "units": trading.units,
+        "risk_budget_usd": trading.risk_budget_usd,
         "rate_micros": to_micros(instrument.commission_per_unit),
         "minimum_cents": int(instrument.commission_minimum * 100),
         "stop_unit": unit_code(barriers.stop_loss),
@@ -97,11 +123,8 @@ def pack_rules(instrument: InstrumentSpec, trading: TradingConfig, execution: Ex
         "target_unit": unit_code(barriers.take_profit),
         "target_value": barriers.take_profit.value if barriers.take_profit else 0.0,
         "time_limit_bars": barriers.time_limit_bars,
-        "max_entries": trading.risk.max_entries_per_session,
         "slippage_ticks": execution.slippage_ticks,
         "adaptive": execution.high_low_order == "adaptive",
-        "starting_cents": int(execution.starting_balance_usd * 100),
     }
     for name, value in values.items():
         rules[name] = value
-    return rules

@@ -4,6 +4,7 @@ Training drives it through `training.engine_env`, a BacktestNode replays it, a T
 who answers ``policy.act``.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,24 +12,16 @@ import msgspec
 import numpy as np
 from nautilus_trader.config import StrategyConfig
 from nautilus_trader.model.data import Bar, BarType
-from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType
 from nautilus_trader.model.events import OrderDenied, OrderFilled, OrderRejected
-from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
-from nautilus_trader.model.objects import Price, Quantity
 from nautilus_trader.trading.strategy import Strategy
 from numpy.typing import NDArray
 
-from catalogs.sessions import session_calendar
+from catalogs.errors import InputError
 from rl_strategies.bundle import Bundle, load_bundle
-from rl_strategies.decision import DecisionCore, Review
+from rl_strategies.decision import DecisionCore
+from rl_strategies.order_desk import OrderDesk
 from rl_strategies.rules import ExecutionConfig, TradingConfig
-from rl_strategies.telemetry import Fill, FillReason, OrderKind
-
-_KINDS: dict[Any, OrderKind] = {
-    OrderType.MARKET: "market",
-    OrderType.STOP_MARKET: "stop",
-    OrderType.LIMIT: "limit",
-}
+from rl_strategies.telemetry import Fill
 
 
 class Decider(Protocol):
@@ -37,8 +30,8 @@ class Decider(Protocol):
     def reset(self) -> None:
         """Forget everything seen; called at the start of every session."""
 
-    def act(self, observation: NDArray[np.float32]) -> int:
-        """Target for an observation, float32[n]: an action of `rl_strategies.actions`."""
+    def act(self, observation: NDArray[np.float32]) -> int | Sequence[int]:
+        """Target for an observation, float32[n]: an action of `rl_strategies.actions`, one per instrument."""
 
 
 class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: ignore[call-arg]
@@ -46,29 +39,30 @@ class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: igno
 
     Attributes
     ----------
-    instrument_id : InstrumentId
-    bar_type : BarType
-        Bars of the instrument, time-stamped at their close.
+    bar_types : tuple of BarType
+        Bars of the instruments, time-stamped at their close, in the policy's order.
     bundle_path : str or None
         Bundle that decides; None where core and policy are handed in.
     volume_known : bool
         False where the catalog's volume is a stand-in; features then see NaN.
     trade_from_ns : int
         Sessions whose first bar closes earlier only warm the features up.
+    grace_ns : int
+        With several instruments: how long a decision waits for bars that have not arrived.
     record_observations : bool
         Keep every observation and action in memory, for comparisons.
     """
 
-    instrument_id: InstrumentId
-    bar_type: BarType
+    bar_types: tuple[BarType, ...]
     bundle_path: str | None = None
     volume_known: bool = True
     trade_from_ns: int = 0
+    grace_ns: int = 1
     record_observations: bool = False
 
 
 class RLStrategy(Strategy):
-    """Trades one instrument by a policy's targets.
+    """Trades one or many instruments by a policy's targets.
 
     Parameters
     ----------
@@ -80,7 +74,7 @@ class RLStrategy(Strategy):
     Raises
     ------
     catalogs.errors.InputError
-        If the bundle is damaged or was made for another instrument or bar type.
+        If the bundle is damaged or was made for other instruments or bar types.
     """
 
     def __init__(
@@ -92,178 +86,118 @@ class RLStrategy(Strategy):
             core, policy = core_of(bundle), bundle.policy()
         if core is None or policy is None:
             raise ValueError("RLStrategy needs a bundle_path, or a core and a policy")
-        core.volume_known = config.volume_known
+        ids = tuple(str(bar_type.instrument_id) for bar_type in config.bar_types)
+        known = tuple(leg.instrument.instrument_id for leg in core.instruments)
+        if ids != known:
+            raise InputError(f"bar_types must be of the policy's instruments {', '.join(known)}, was {', '.join(ids)}")
+        for instrument in core.instruments:
+            instrument.volume_known = config.volume_known
         self.core = core
         self.policy = policy
         self.trade_from_ns = config.trade_from_ns
-        self._tick_raw = int(core.instrument.tick_raw)
+        self._index = {bar_type.instrument_id: k for k, bar_type in enumerate(config.bar_types)}
+        self._desks = [OrderDesk(self, k, instrument) for k, instrument in enumerate(core.instruments)]
         self.on_reset()
 
     def on_reset(self) -> None:
         """Forget everything that happened, keep bundle and configuration."""
         self.core.reset()
         self.policy.reset()
-        self.fills: list[Fill] = []
+        for desk in self._desks:
+            desk.reset()
         self.refusals: dict[str, int] = {}
         self.observations: list[NDArray[np.float32]] = []
-        self.actions: list[int] = []
-        self._reasons: dict[ClientOrderId, FillReason] = {}
-        self._entry_id: ClientOrderId | None = None
-        self._stop_id: ClientOrderId | None = None
+        self.actions: list[list[int]] = []
         self._session_is_traded = False
+        self._decision_ns = 0
+
+    @property
+    def fills(self) -> list[list[Fill]]:
+        """Executions so far, a list per instrument."""
+        return [desk.fills for desk in self._desks]
 
     def on_start(self) -> None:
         """Subscribe to the bars."""
-        self._instrument = self.cache.instrument(self.config.instrument_id)
-        if self._instrument is None:
-            raise ValueError(f"the cache must hold {self.config.instrument_id}, found no such instrument")
-        self.subscribe_bars(self.config.bar_type)
+        for desk, bar_type in zip(self._desks, self.config.bar_types, strict=True):
+            desk.open(bar_type.instrument_id)
+            self.subscribe_bars(bar_type)
 
     def on_bar(self, bar: Bar) -> None:
-        """One decision cycle on the close of ``bar``."""
-        core, tick_raw = self.core, self._tick_raw
-        core.on_bar(
-            bar.ts_event,
-            bar.open.raw // tick_raw,
-            bar.high.raw // tick_raw,
-            bar.low.raw // tick_raw,
-            bar.close.raw // tick_raw,
-            int(bar.volume),
-        )
-        if core.session_is_new:
-            self._begin_session(bar.ts_event)
-        if self._session_is_traded and bar.ts_event < core.flat_ns:
-            self._decide()
+        """Take in a bar; decide once all bars of its time are there."""
+        if self.core.account.ruined:
+            return
+        ts_ns = bar.ts_event
+        day = self._desks[self._index[bar.bar_type.instrument_id]].take_bar(bar)
+        if day != self.core.session_date:
+            self._begin_session(day, ts_ns)
+        if not self._session_is_traded:
+            return
+        if len(self._desks) == 1:
+            self._decide(ts_ns)
+        elif ts_ns != self._decision_ns:
+            self._decision_ns = ts_ns
+            self._alert(f"decide-{ts_ns}", ts_ns + self.config.grace_ns, lambda event: self._decide(ts_ns))
 
     def on_stop(self) -> None:
         """Leave the market: nothing rests and nothing is held after the strategy stopped."""
-        self._close_position("end_of_session")
+        for desk in self._desks:
+            desk.close_position("end_of_session")
 
-    def _begin_session(self, ts_ns: int) -> None:
+    def _begin_session(self, day: np.datetime64, ts_ns: int) -> None:
         self.policy.reset()
-        flat_ns = self.core.flat_ns
-        self._session_is_traded = self.core.is_warm and self.trade_from_ns <= ts_ns < flat_ns
+        core = self.core
+        core.begin_session(day)
+        self._session_is_traded = core.is_warm_at(ts_ns) and self.trade_from_ns <= ts_ns
         if self._session_is_traded:
-            # An alert, not a bar, closes the session: it comes also when the market prints nothing more.
-            name = f"{self.id}-flatten-{self.core.session}"
-            self.clock.set_time_alert_ns(name, flat_ns, lambda event: self._close_position("end_of_session"))
+            for k, desk in enumerate(self._desks):
+                # An alert, not a bar, closes the session: it comes also when the market prints nothing more.
+                if core.flat_ns(k) > ts_ns:
+                    self._alert(f"flatten-{day}-{k:04d}", core.flat_ns(k), desk.end_session)
 
-    def _decide(self) -> None:
-        if self._orders_in_flight():
-            self._count("order_in_flight")
+    def _alert(self, name: str, ts_ns: int, callback: Callable[[Any], None]) -> None:
+        self.clock.set_time_alert_ns(f"{self.id}-{name}", ts_ns, callback)
+
+    def _decide(self, ts_ns: int) -> None:
+        core = self.core
+        if not any(core.is_open_at(k, ts_ns) for k in range(len(self._desks))):
             return
-        observation = self.core.observe()
-        action = self.policy.act(observation)
+        if any(desk.is_in_flight() for desk in self._desks):
+            self.count("order_in_flight")
+            return
+        core.look(ts_ns)
+        if core.account.ruined:
+            self._end_in_ruin()
+            return
+        observation = core.observe()
+        chosen = self.policy.act(observation)
+        actions = [chosen] if isinstance(chosen, int) else [int(action) for action in chosen]
         if self.config.record_observations:
             self.observations.append(observation.copy())
-            self.actions.append(action)
-        answer = self.core.review(action)
-        if answer.is_refusal:
-            self._count(answer.reason)
-        self._pursue(answer)
+            self.actions.append(actions)
+        for desk, answer in zip(self._desks, core.review(actions), strict=True):
+            if answer.is_refusal:
+                self.count(answer.reason)
+            desk.pursue(answer)
 
-    def _pursue(self, answer: Review) -> None:
-        side = self.core.side
-        if answer.side == side:
-            return
-        if side != 0:
-            closing: FillReason = "reverse" if answer.side != 0 else "signal"
-            self._close_position("time_limit" if answer.is_time_limit else closing)
-        if answer.side != 0:
-            order = self.order_factory.market(
-                self.config.instrument_id,
-                _order_side(answer.side),
-                Quantity.from_int(self.core.trading.units),
-            )
-            self._entry_id = order.client_order_id
-            self._submit(order, "entry")
-
-    def _close_position(self, reason: FillReason) -> None:
-        self.cancel_all_orders(self.config.instrument_id)
-        self._entry_id = None
-        units = int(self.core.position.units)
-        if units != 0:
-            order = self.order_factory.market(
-                self.config.instrument_id,
-                _order_side(-self.core.side),
-                Quantity.from_int(abs(units)),
-                reduce_only=True,
-            )
-            self._submit(order, reason)
-
-    def _submit(self, order: Any, reason: FillReason) -> None:
-        self._reasons[order.client_order_id] = reason
-        self.submit_order(order)
-
-    def _orders_in_flight(self) -> bool:
-        # Unknown is not flat: an order that the venue has not answered, or a market order without its fill. A
-        # barrier on its way out is no such doubt: it can only reduce.
-        cache, instrument_id = self.cache, self.config.instrument_id
-        waiting = cache.orders_inflight(None, instrument_id)
-        if any(order.status == OrderStatus.SUBMITTED for order in waiting):
-            return True
-        return any(order.order_type == OrderType.MARKET for order in cache.orders_open(None, instrument_id))
+    def _end_in_ruin(self) -> None:
+        self._session_is_traded = False
+        for desk in self._desks:
+            desk.close_position("ruin")
 
     def on_order_filled(self, event: OrderFilled) -> None:
-        """Move the position; lay the barriers around a complete entry; clear the market once flat."""
-        core = self.core
-        units = int(event.last_qty) if event.order_side == OrderSide.BUY else -int(event.last_qty)
-        price_ticks = event.last_px.raw // self._tick_raw
-        core.on_fill(units, price_ticks)
-        order = self.cache.order(event.client_order_id)
-        self.fills.append(
-            Fill(
-                event.ts_event,
-                units,
-                price_ticks,
-                round(event.commission.as_decimal() * 100),
-                _KINDS[event.order_type],
-                self._trigger_ticks(order),
-                self._reasons.get(event.client_order_id, "signal"),
-            )
-        )
-        if event.client_order_id == self._entry_id and order.is_closed:
-            self._entry_id = None
-            self._lay_barriers(price_ticks)
-        elif core.position.units == 0 and self.cache.orders_open_count(None, self.config.instrument_id):
-            self.cancel_all_orders(self.config.instrument_id)
+        """Hand the execution to its instrument's desk."""
+        self._desks[self._index[event.instrument_id]].on_filled(event)
 
     def on_order_rejected(self, event: OrderRejected) -> None:
         """A stop that the venue refuses leaves a naked position: out of it at once."""
-        self._on_refused(event.client_order_id, event.reason)
+        self._desks[self._index[event.instrument_id]].on_refused(event.client_order_id, event.reason)
 
     def on_order_denied(self, event: OrderDenied) -> None:
         """As `on_order_rejected`, for orders that never left the house."""
-        self._on_refused(event.client_order_id, event.reason)
+        self._desks[self._index[event.instrument_id]].on_refused(event.client_order_id, event.reason)
 
-    def _on_refused(self, client_order_id: ClientOrderId, reason: str) -> None:
-        self._count(f"venue: {reason}")
-        if client_order_id == self._stop_id:
-            self._close_position("protection_lost")
-
-    def _lay_barriers(self, entry_ticks: int) -> None:
-        factory, instrument_id = self.order_factory, self.config.instrument_id
-        exit_side = _order_side(-self.core.side)
-        quantity = Quantity.from_int(abs(int(self.core.position.units)))
-        stop = self.core.lay_barrier("stop", entry_ticks)
-        target = self.core.lay_barrier("target", entry_ticks)
-        if stop:
-            order = factory.stop_market(instrument_id, exit_side, quantity, self._price(stop), reduce_only=True)
-            self._stop_id = order.client_order_id
-            self._submit(order, "stop_loss")
-        if target:
-            order = factory.limit(instrument_id, exit_side, quantity, self._price(target), reduce_only=True)
-            self._submit(order, "take_profit")
-
-    def _price(self, ticks: int) -> Price:
-        return Price.from_raw(ticks * self._tick_raw, self._instrument.price_precision)
-
-    def _trigger_ticks(self, order: Any) -> int:
-        if order.order_type == OrderType.STOP_MARKET:
-            return int(order.trigger_price.raw // self._tick_raw)
-        return int(order.price.raw // self._tick_raw) if order.order_type == OrderType.LIMIT else 0
-
-    def _count(self, reason: str) -> None:
+    def count(self, reason: str) -> None:
+        """Count a refusal."""
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
 
 
@@ -275,9 +209,4 @@ class _TradedAs(msgspec.Struct, frozen=True):
 def core_of(bundle: Bundle) -> DecisionCore:
     """Decision core that a bundle fixes."""
     rules = msgspec.yaml.decode(bundle.experiment_yaml, type=_TradedAs)
-    calendar = session_calendar(bundle.instrument.calendar)
-    return DecisionCore(bundle.instrument, calendar, bundle.plan, rules.trading, rules.execution)
-
-
-def _order_side(side: int) -> OrderSide:
-    return OrderSide.BUY if side > 0 else OrderSide.SELL
+    return DecisionCore([bundle.instrument], bundle.plan, rules.trading, rules.execution)

@@ -22,6 +22,8 @@ FillReason = Literal[
     "time_limit",
     "end_of_session",
     "protection_lost",
+    "risk_halt",
+    "ruin",
 ]
 ORDER_KINDS: tuple[OrderKind, ...] = get_args(OrderKind)
 FILL_REASONS: tuple[FillReason, ...] = get_args(FillReason)
@@ -47,7 +49,8 @@ class Fill:
         Stop trigger or limit price in ticks; 0 for market orders.
     reason : str
         Why the order was sent. ``signal`` closes to flat at the policy's wish, ``reverse`` closes the old side of
-        a flip (the new side is an ``entry``), ``protection_lost`` closes after a rejected stop.
+        a flip (the new side is an ``entry``), ``protection_lost`` closes after a rejected stop,
+        ``risk_halt`` at a daily limit, ``ruin`` for good.
     """
 
     ts_ns: int

@@ -153,15 +153,19 @@ def held_out_market(bundle: Bundle, experiment: Experiment, catalog: Path, start
 def simulator_agrees(market: TrainingMarket, run: NodeRun) -> bool:
     """Whether the simulator, walked with the node's actions, sees the same observations and makes the same fills."""
     env, fills, taken = SessionEnv(market), list[Fill](), 0
+    balance, draws = market.execution.starting_cents, 0
     for episode in range(len(market)):
-        observation, _ = env.reset(options={"episode": episode})
+        observation, _ = env.reset(options={"episode": episode, "balance_cents": balance, "draws": draws})
         over = False
         while not over:
             if taken == len(run.actions) or observation.tobytes() != run.observations[taken].tobytes():
                 return False
-            observation, _, over, _, info = env.step(int(run.actions[taken]))
+            observation, _, over, _, told = env.step(int(run.actions[taken]))
             taken += 1
-        fills += info["fills"]
+        fills += told["fills"][0]
+        balance, draws = told["balance_cents"], told["draws"]
+        if told["ruined"]:
+            break
     return taken == len(run.actions) and tuple(fills) == run.fills
 
 
@@ -187,10 +191,9 @@ def say(result: BacktestResult) -> None:
 
 
 def _window(market: TrainingMarket) -> tuple[int, int, Window]:
-    episodes, ts_ns = market.episodes, market.bars.ts_ns
-    first = int(episodes.first[0])
-    final_session = int(market.session[-1])
-    end_ns = int(market.calendar.close_ns[final_session])
+    episodes, ts_ns = market.world.episodes, market.bars.ts_ns
+    first = int(episodes["first"][0])
+    end_ns = market.close_ns(len(market) - 1)
     last = int(np.searchsorted(ts_ns, end_ns, side="right")) - 1
     warm = _session_start_before(market.bars, market, first - market.plan.warmup)
     return first, last, Window(int(ts_ns[warm]), int(ts_ns[first]), int(ts_ns[last]), end_ns)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rl_strategies.bundle import Bundle
 from rl_strategies.strategy import RLStrategy, core_of
 from rl_strategies.telemetry import Fill
-from rl_strategies.venue import venue_config
+from rl_strategies.venue import venue_configs
 from training.engine_env import ORDER_RATE
 
 
@@ -86,14 +86,14 @@ def run_node(bundle: Bundle, catalog: Path, window: Window, *, volume_known: boo
         strategy: RLStrategy = engine.trader.strategies()[0]
         venue = InstrumentId.from_str(bundle.instrument.instrument_id).venue
         balance = engine.portfolio.account(venue).balance_total(USD).as_decimal()
-        if strategy.core.position.units != 0:
-            raise RuntimeError(f"the backtest must end flat, held {strategy.core.position.units} units")
+        if strategy.core.instruments[0].leg.units != 0:
+            raise RuntimeError(f"the backtest must end flat, held {strategy.core.instruments[0].leg.units} units")
         return NodeRun(
-            tuple(strategy.fills),
+            tuple(strategy.fills[0]),
             dict(strategy.refusals),
             int(balance * 100),
             np.array(strategy.observations, np.float32),
-            np.array(strategy.actions, np.int64),
+            np.array(strategy.actions, np.int64).reshape(-1),
         )
     finally:
         node.dispose()
@@ -104,8 +104,7 @@ def _run_config(bundle: Bundle, catalog: Path, window: Window, volume_known: boo
         strategy_path="rl_strategies.strategy:RLStrategy",
         config_path="rl_strategies.strategy:RLStrategyConfig",
         config={
-            "instrument_id": bundle.instrument.instrument_id,
-            "bar_type": bundle.bar_type,
+            "bar_types": [bundle.bar_type],
             "bundle_path": str(bundle.path.resolve()),
             "volume_known": volume_known,
             "trade_from_ns": window.trade_from_ns,
@@ -121,7 +120,7 @@ def _run_config(bundle: Bundle, catalog: Path, window: Window, volume_known: boo
         end_time=window.last_bar_ns,
     )
     return BacktestRunConfig(
-        venues=[venue_config(bundle.instrument, core_of(bundle).execution)],
+        venues=venue_configs([bundle.instrument], core_of(bundle).execution),
         data=[data],
         engine=BacktestEngineConfig(
             strategies=[strategy],

@@ -181,7 +181,7 @@ def _say(experiment: Experiment, market: TrainingMarket) -> None:
 
 
 def _bars_walked(market: TrainingMarket) -> int:
-    return int((market.episodes.last - market.episodes.first + 1).sum())
+    return int((market.world.episodes["last"] - market.world.episodes["first"] + 1).sum())
 
 
 def _make_run_dir(experiment: Experiment, runs: Path) -> Path:

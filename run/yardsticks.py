@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_strategies.policy import BatchPolicy, RandomPolicy
-from training.env import Decide, walk
+from training.lanes import Decide, walk
 from training.market import TrainingMarket
 
 RANDOM_POLICIES = 200
@@ -40,7 +40,7 @@ def random_policies(
 def rule_pnl(market: TrainingMarket, side: NDArray[np.int64]) -> float:
     """Net PnL in USD of holding ``side`` (int64[rows of the market], -1, 0 or 1) through every episode."""
     lanes = walk(market, lambda observations, begun, rows: side[rows] + 1, range(len(market)), fills_kept=0)
-    return float((lanes.equity - lanes.starting_usd).sum())
+    return float((lanes.equity - market.starting_usd).sum())
 
 
 def _matching_probability(market: TrainingMarket, fills_wanted: int, seed: int) -> float:
@@ -63,8 +63,8 @@ def _play(market: TrainingMarket, probability: float, seed: int, count: int) -> 
         size = min(block, count - begin)
         policy = RandomPolicy(seed + number, probability).batch(size * episodes)
         lanes = walk(market, _blind(policy), np.tile(np.arange(episodes), size), fills_kept=0)
-        pnl.append((lanes.equity - lanes.starting_usd).reshape(size, episodes).sum(axis=1))
-        fills += int(lanes.state["fills"].sum())
+        pnl.append((lanes.equity - market.starting_usd).reshape(size, episodes).sum(axis=1))
+        fills += int(lanes.book.legs["fill_count"].sum())
     return np.concatenate(pnl), fills / count
 
 

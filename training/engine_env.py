@@ -10,8 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from greenlet import getcurrent, greenlet
-from gymnasium import spaces
-from nautilus_trader.backtest.config import FeeModelFactory, FillModelFactory
+from nautilus_trader.backtest.config import FeeModelFactory
 from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.config import CacheConfig, LoggingConfig, RiskEngineConfig
 from nautilus_trader.model.currencies import USD
@@ -23,14 +22,15 @@ from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries, price_from_ticks
 from catalogs.instruments import to_nautilus
-from rl_strategies.actions import ACTIONS
+from catalogs.sessions import session_calendar
 from rl_strategies.decision import DecisionCore
 from rl_strategies.features import input_rows
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
-from rl_strategies.venue import venue_config
-from training.env import chosen_episode, observation_space
+from rl_strategies.venue import stream_fill_model, venue_configs
+from training.env import action_space, chosen_episode, observation_space
+from training.lanes import DRAWS_PER_EPISODE
 from training.market import TrainingMarket
-from training.reward import reward_named
+from training.reward import RewardConfig, Step, make_reward
 
 ORDER_RATE = "1000000/00:00:01"  # the engine's default limit would throttle a simulated year
 
@@ -48,18 +48,24 @@ class _Bridge:
     def reset(self) -> None:
         """Nothing is carried between sessions."""
 
-    def act(self, observation: NDArray[np.float32]) -> int:
-        """Switch to the caller and wait for its action."""
-        return int(self.caller.switch())
+    def act(self, observation: NDArray[np.float32]) -> list[int]:
+        """Switch to the caller and wait for its actions, one per instrument."""
+        actions: list[int] = self.caller.switch()
+        return actions
 
 
 class EngineEnv(gym.Env):
-    """One engine as a Gymnasium environment; spaces, episodes, rewards and infos are `SessionEnv`'s.
+    """One engine as a Gymnasium environment; spaces, episodes, options, rewards and infos are `SessionEnv`'s.
 
     Parameters
     ----------
     built : TrainingMarket
-    reward : str
+    reward : str or RewardConfig
+
+    Raises
+    ------
+    RuntimeError
+        From ``step``, if the engine's account does not end at the core's balance.
 
     Notes
     -----
@@ -68,15 +74,19 @@ class EngineEnv(gym.Env):
 
     metadata = {"render_modes": []}  # noqa: RUF012  (gymnasium's own form)
 
-    def __init__(self, built: TrainingMarket, *, reward: str = "pnl") -> None:
+    def __init__(self, built: TrainingMarket, *, reward: str | RewardConfig = "pnl") -> None:
         self.built = built
-        self._reward = reward_named(reward)
+        self._reward = make_reward(reward, 1)
         self.observation_space = observation_space(built)
-        self.action_space = spaces.Discrete(ACTIONS)
-        self._instrument = to_nautilus(built.instrument)
-        self._rows = input_rows(built.bars, built.calendar)
+        self.action_space = action_space(built)
+        self._instruments = [to_nautilus(instrument) for instrument in built.instruments]
+        self._rows = [
+            input_rows(bars, session_calendar(spec.calendar))
+            for spec, bars in zip(built.instruments, built.series, strict=True)
+        ]
         self._bridge = _Bridge()
-        self._core = DecisionCore(built.instrument, built.calendar, built.plan, built.trading, built.execution)
+        self._core = DecisionCore(built.instruments, built.plan, built.trading, built.execution)
+        self._fill_model = stream_fill_model(built.execution)
         self._engine = self._make_engine()
         self._loop: greenlet | None = None
         self._has_run = False
@@ -92,24 +102,24 @@ class EngineEnv(gym.Env):
                 run_analysis=False,
             )
         )
-        venue = venue_config(built.instrument, built.execution)
-        engine.add_venue(
-            venue=Venue(venue.name),
-            oms_type=OmsType.NETTING,
-            account_type=AccountType.MARGIN,
-            base_currency=USD,
-            starting_balances=[Money.from_str(balance) for balance in venue.starting_balances],
-            fill_model=FillModelFactory.create(venue.fill_model),
-            fee_model=FeeModelFactory.create(venue.fee_model),
-            bar_adaptive_high_low_ordering=venue.bar_adaptive_high_low_ordering,
-        )
-        engine.add_instrument(self._instrument)
+        for venue in venue_configs(built.instruments, built.execution):
+            engine.add_venue(
+                venue=Venue(venue.name),
+                oms_type=OmsType.NETTING,
+                account_type=AccountType.MARGIN,
+                base_currency=USD,
+                starting_balances=[Money.from_str(balance) for balance in venue.starting_balances],
+                fill_model=self._fill_model,
+                fee_model=FeeModelFactory.create(venue.fee_model),
+                bar_adaptive_high_low_ordering=venue.bar_adaptive_high_low_ordering,
+            )
+        for instrument in self._instruments:
+            engine.add_instrument(instrument)
         # One pandas concat per closed position doubles the cost of a run; balances do not depend on it.
         engine.portfolio.analyzer.record_trade = lambda *args, **kwargs: None
         config = RLStrategyConfig(
-            instrument_id=self._instrument.id,
-            bar_type=BarType.from_str(built.bars.bar_type),
-            volume_known=built.bars.volume_known,
+            bar_types=tuple(BarType.from_str(bars.bar_type) for bars in built.series),
+            volume_known=all(bars.volume_known for bars in built.series),
         )
         self._strategy = RLStrategy(config, core=self._core, policy=self._bridge)
         engine.add_strategy(self._strategy)
@@ -127,23 +137,37 @@ class EngineEnv(gym.Env):
             self._engine.reset()
             self._engine.clear_data()
         self._has_run = True
+        self._core.reset()
         self._load(episode)
-        end_ns = int(self.built.calendar.close_ns[self.built.session[episode]])
+        chosen = options or {}
+        self._fill_model.draws = int(chosen.get("draws", episode * DRAWS_PER_EPISODE))
+        starting = self.built.execution.starting_cents
+        self._ahead_cents = int(chosen.get("balance_cents", starting)) - starting
+        self._core.account.balance_cents += self._ahead_cents
+        end_ns = self.built.close_ns(episode)
         self._loop = greenlet(lambda _: self._run_until(end_ns))
         observation = self._switch(None)
-        self._equity = self._mark()
+        self._equity = self._core.mark()
+        self._traded = 0.0
+        self._reward.begin(np.ones(1, bool), np.array([self._equity]))
         return observation, self._info()
 
-    def step(self, action: int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One decision: observation, reward, terminated, truncated (always False), info."""
-        observation = self._switch(int(action))
-        equity = self._mark()
-        reward = float(self._reward(self._equity, equity)[0])
-        self._equity = equity
+        entries = self._entries()
+        observation = self._switch(np.atleast_1d(np.asarray(action)).tolist())
+        reward = self._measure(entries)
         over = bool(self._loop is None or self._loop.dead)
         info = self._info()
         if over:
-            info |= {"fills": list(self._strategy.fills), "refusals": dict(self._strategy.refusals)}
+            self._check_balance()
+            info |= {
+                "fills": [list(fills) for fills in self._strategy.fills],
+                "refusals": dict(self._strategy.refusals),
+                "ruined": bool(self._core.account.ruined),
+                "balance_cents": int(self._core.account.balance_cents),
+                "draws": self._fill_model.draws,
+            }
         return observation, reward, over, False, info
 
     def close(self) -> None:
@@ -153,29 +177,33 @@ class EngineEnv(gym.Env):
 
     def _load(self, episode: int) -> None:
         # Bars before the session fill the venue's book as a continuous run would have: the nearest bar that moved.
-        built, episodes = self.built, self.built.episodes
-        first = int(episodes.first[episode])
-        stop = max(int(episodes.last[episode]), int(episodes.flat_row[episode])) + 1
-        moved = np.flatnonzero(built.bars.high[:first] > built.bars.low[:first])
-        begin = int(moved[-1]) if len(moved) else 0
-        self._core.resume(self._feature_state(begin), begin)
-        self._strategy.trade_from_ns = int(built.bars.ts_ns[first])
-        self._engine.add_data(bar_objects(built.bars.slice(begin, stop), self._instrument))
+        place = self.built.world.episodes[episode]
+        time_ns = self.built.world.time_ns
+        start_ns, stop_ns = time_ns[place["first"]], time_ns[max(place["last"], place["closing"])]
+        bars: list[Bar] = []
+        for k, series in enumerate(self.built.series):
+            begin, stop = np.searchsorted(series.ts_ns, [start_ns, stop_ns + 1])
+            moved = np.flatnonzero(series.high[:begin] > series.low[:begin])
+            warm = int(moved[-1]) if len(moved) else 0
+            state = np.zeros(self.built.plan.state_size)
+            self.built.plan.batch(self._rows[k][:warm], state)
+            self._core.instruments[k].resume(state, warm)
+            bars += bar_objects(series.slice(warm, int(stop)), self._instruments[k])
+        self._strategy.trade_from_ns = int(start_ns)
+        self._engine.add_data(bars)
 
     def _run_until(self, end_ns: int) -> None:
         with suppress(_Abort):
             self._engine.run(end=end_ns)
 
-    def _feature_state(self, rows: int) -> NDArray[np.float64]:
-        state = np.zeros(self.built.plan.state_size)
-        self.built.plan.batch(self._rows[:rows], state)
-        return state
-
-    def _switch(self, action: int | None) -> NDArray[np.float32]:
+    def _switch(self, actions: list[int] | None) -> NDArray[np.float32]:
         if self._loop is None or self._loop.dead:
             raise RuntimeError("the episode is over: call reset() before step()")
         self._bridge.caller = self._loop.parent = getcurrent()
-        self._loop.switch(action)
+        self._loop.switch(actions)
+        if self._loop.dead:
+            core = self._core
+            core.look(max(instrument.last_ns for instrument in core.instruments))
         return self._core.observe().copy()
 
     def _abort(self) -> None:
@@ -183,13 +211,48 @@ class EngineEnv(gym.Env):
             self._loop.throw(_Abort)
         self._loop = None
 
-    def _mark(self) -> NDArray[np.float64]:
-        balance = self._engine.portfolio.account(self._instrument.id.venue).balance_total(USD)
-        cents = int(balance.as_decimal() * 100)  # the simulator's cash; as_double() may differ in the last bit
-        return np.array([cents / 100.0 + self._core.unrealized_usd])
+    def _entries(self) -> int:
+        return sum(fill.reason == "entry" for fills in self._strategy.fills for fill in fills)
+
+    def _measure(self, entries_before: int) -> float:
+        core, equity = self._core, self._core.mark()
+        rules = self.built.world.rules
+        traded = sum(
+            abs(fill.units) * price_from_ticks(fill.price_ticks, rules[k].tick_raw) * rules[k].multiplier
+            for k, fills in enumerate(self._strategy.fills)
+            for fill in fills
+        )
+        gross = sum(
+            abs(each.leg.units) * each.leg.price * rules[k].multiplier for k, each in enumerate(core.instruments)
+        )
+        edge = min(min(each.leg.since_open, each.leg.to_close) for each in core.instruments)
+        step = Step(
+            np.array([self._equity]),
+            np.array([equity]),
+            np.array([traded - self._traded]),
+            np.array([self._entries() - entries_before]),
+            np.array([float(gross)]),
+            np.array([float(edge)]),
+        )
+        self._equity, self._traded = equity, traded
+        total = np.zeros(1)
+        for part in self._reward.step(step).values():
+            total += part
+        return float(total[0])
+
+    def _check_balance(self) -> None:
+        venues = {instrument.id.venue for instrument in self._instruments}
+        balances = [self._engine.portfolio.account(venue).balance_total(USD).as_decimal() for venue in venues]
+        starting = self.built.execution.starting_cents
+        earned = sum(int(balance * 100) - starting for balance in balances)
+        if starting + earned + self._ahead_cents != self._core.account.balance_cents:
+            raise RuntimeError(
+                f"the core's balance of {self._core.account.balance_cents} cents must be the engine's, "
+                f"was {starting + earned + self._ahead_cents}"
+            )
 
     def _info(self) -> dict[str, Any]:
-        return {"equity_usd": float(self._equity[0]), "session": self._session}
+        return {"equity_usd": float(self._equity), "session": self._session}
 
 
 def bar_objects(bars: BarSeries, instrument: Any) -> list[Bar]:

@@ -1,10 +1,9 @@
 """Environments over the simulator: `SessionVecEnv` for training with stable-baselines3, `SessionEnv` for Gymnasium.
 
-An episode is one session of one instrument. It ends by termination, never by truncation: at the session's closing
-time the account is flat and nothing more can be earned.
+An episode is one trading day of one or many instruments. It ends by termination, never by truncation: at the closing
+time the account is flat and nothing more can be earned; a ruined account ends it earlier.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -13,108 +12,91 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from rl_strategies.actions import ACTIONS, side_of
-from rl_strategies.risk.overlay import REASONS
-from rl_strategies.telemetry import FILL_REASONS, ORDER_KINDS, Fill
+from rl_strategies.actions import ACTIONS
 from training.generator_state import generator_words, set_generator
+from training.lanes import Lanes
 from training.market import TrainingMarket
-from training.reward import reward_named
-from training.simulator import FILL, LANE, begin_lanes, step_lanes
+from training.reward import RewardConfig, Step, make_reward
 
 
-class Lanes:
-    """Many accounts walking through episodes of one market, moved together by the compiled kernels.
+class RewardMeter:
+    """Turns what the lanes' last step did into rewards and sums their components over each episode.
 
     Parameters
     ----------
-    built : TrainingMarket
-    count : int
-        Number of lanes.
-    fills_kept : int
-        Fills remembered per lane and episode; later ones are counted, not kept.
-
-    Attributes
-    ----------
-    observations : float32[count, n]
-        After the last call; overwritten by the next.
-    over : bool[count]
-        Lanes whose episode ended with the last step.
+    config : str or RewardConfig
+    lanes : Lanes
     """
 
-    def __init__(self, built: TrainingMarket, count: int, fills_kept: int = 0) -> None:
-        self.built = built
-        self.state = np.zeros(count, LANE)
-        self.fills = np.zeros((count, fills_kept), FILL)
-        self.observations = np.zeros((count, len(built.observation_names)), np.float32)
-        self.over = np.zeros(count, bool)
-        self._all = np.ones(count, bool)
+    def __init__(self, config: str | RewardConfig, lanes: Lanes) -> None:
+        self._lanes = lanes
+        count = len(lanes.over)
+        self._reward = make_reward(config, count)
+        self._traded = np.zeros(count)
+        self._entries = np.zeros(count, np.int64)
+        self.equity = np.zeros(count)
+        self.summed: dict[str, NDArray[np.float64]] = {}
 
-    def begin(self, episodes: NDArray[np.int64], which: NDArray[np.bool_] | None = None) -> None:
-        """Put the lanes (where ``which`` is set; all by default) flat on the first bar of their episodes."""
-        built = self.built
-        begin_lanes(
-            self.state,
-            self._all if which is None else which,
-            built.rules,
-            built.market,
-            built.episodes,
-            episodes,
-            self.observations,
-        )
+    def begin(self, which: NDArray[np.bool_]) -> None:
+        """The lanes where ``which`` is set have just begun an episode."""
+        equity = self._lanes.equity
+        self.equity = np.where(which, equity, self.equity)
+        self._traded[which] = 0.0
+        self._entries[which] = 0
+        self._reward.begin(which, equity)
+        for component in self.summed.values():
+            component[which] = 0.0
 
-    def step(self, actions: NDArray[np.int64], which: NDArray[np.bool_] | None = None) -> None:
-        """One decision in every lane (where ``which`` is set). An ended lane must be begun again before its next."""
-        built = self.built
-        step_lanes(
-            self.state,
-            self._all if which is None else which,
-            built.rules,
-            built.market,
-            built.episodes,
-            self.fills,
-            side_of(actions),  # type: ignore[arg-type]
-            self.observations,
-            self.over,
-        )
-
-    @property
-    def equity(self) -> NDArray[np.float64]:
-        """Copy of every lane's equity, USD; float64[count]."""
-        return self.state["equity"].copy()
-
-    @property
-    def starting_usd(self) -> float:
-        """Balance that every lane begins with."""
-        return float(self.built.rules["starting_cents"][0]) / 100.0
-
-    def fills_of(self, lane: int) -> list[Fill]:
-        """Fills of a lane's current episode.
-
-        Raises
-        ------
-        ValueError
-            If there were more than are kept.
-        """
-        count, kept = int(self.state["fills"][lane]), self.fills.shape[1]
-        if count > kept:
-            raise ValueError(f"lane {lane} keeps {kept} fills, made {count}")
-        return [
-            Fill(
-                int(fill["ts_ns"]),
-                int(fill["units"]),
-                int(fill["price_ticks"]),
-                int(fill["commission_cents"]),
-                ORDER_KINDS[fill["kind"]],
-                int(fill["trigger_ticks"]),
-                FILL_REASONS[fill["reason"]],
+    def measure(self) -> NDArray[np.float64]:
+        """Rewards of the last step, float64[lanes]."""
+        book = self._lanes.book
+        equity, lanes, legs = self._lanes.equity, book.lanes, book.legs
+        multiplier = self._lanes.built.world.rules["multiplier"]
+        components = self._reward.step(
+            Step(
+                self.equity,
+                equity,
+                lanes["traded_usd"] - self._traded,
+                lanes["trades"] - self._entries,
+                (np.abs(legs["units"]) * legs["price"] * multiplier).sum(axis=1),
+                np.minimum(legs["since_open"], legs["to_close"]).min(axis=1),
             )
-            for fill in self.fills[lane, :count]
-        ]
+        )
+        self.equity = equity
+        self._traded = lanes["traded_usd"].copy()
+        self._entries = lanes["trades"].copy()
+        total = np.zeros(len(equity))
+        for name, part in components.items():
+            self.summed[name] = self.summed.get(name, 0.0) + part
+            total += part
+        return total
 
-    def refusals_of(self, lane: int) -> dict[str, int]:
-        """Refusals of a lane's current episode, by reason."""
-        counts = self.state["refused"][lane]
-        return {reason: int(count) for reason, count in zip(REASONS, counts, strict=True) if count}
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Everything that the next rewards depend on."""
+        parts = {f"reward.{name}": value.copy() for name, value in self._reward.state.items()}
+        sums = {f"summed.{name}": value.copy() for name, value in self.summed.items()}
+        own = {"traded": self._traded.copy(), "trades": self._entries.copy(), "equity": self.equity.copy()}
+        return parts | sums | own
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from a `snapshot`."""
+        for name, value in self._reward.state.items():
+            value[:] = state[f"reward.{name}"]
+        self.summed = {
+            key.removeprefix("summed."): value.copy() for key, value in state.items() if key.startswith("summed.")
+        }
+        self._traded, self._entries = state["traded"].copy(), state["trades"].copy()
+        self.equity = state["equity"].copy()
+
+    def components_of(self, lane: int) -> dict[str, float]:
+        """Sums of a lane's episode so far."""
+        return {name: float(part[lane]) for name, part in self.summed.items()}
+
+
+def action_space(built: TrainingMarket) -> spaces.Discrete | spaces.MultiDiscrete:
+    """`rl_strategies.actions` for one instrument; one of them per instrument for several."""
+    count = len(built.instruments)
+    return spaces.Discrete(ACTIONS) if count == 1 else spaces.MultiDiscrete([ACTIONS] * count)
 
 
 def observation_space(built: TrainingMarket) -> spaces.Box:
@@ -142,15 +124,17 @@ class SessionVecEnv(VecEnv):
 
     render_mode = None
 
-    def __init__(self, built: TrainingMarket, num_envs: int, *, reward: str = "pnl", seed: int = 0) -> None:
+    def __init__(
+        self, built: TrainingMarket, num_envs: int, *, reward: str | RewardConfig = "pnl", seed: int = 0
+    ) -> None:
         self.built = built
         self._lanes = Lanes(built, num_envs)
-        self._reward = reward_named(reward)
+        self._meter = RewardMeter(reward, self._lanes)
         self._random = np.random.default_rng(seed)
         self._actions = np.ones(num_envs, np.int64)
         self._summed = np.zeros(num_envs)
         self._steps = np.zeros(num_envs, np.int64)
-        super().__init__(num_envs, observation_space(built), spaces.Discrete(ACTIONS))
+        super().__init__(num_envs, observation_space(built), action_space(built))
 
     def _draw(self) -> NDArray[np.int64]:
         return self._random.integers(len(self.built), size=self.num_envs)
@@ -161,7 +145,7 @@ class SessionVecEnv(VecEnv):
             self._random = np.random.default_rng(self._seeds[0])
             self._reset_seeds()
         self._lanes.begin(self._draw())
-        self._equity = self._lanes.equity
+        self._meter.begin(np.ones(self.num_envs, bool))
         self._summed[:] = 0.0
         self._steps[:] = 0
         return self._lanes.observations.copy()
@@ -174,55 +158,57 @@ class SessionVecEnv(VecEnv):
         """Step every lane: observations, rewards float32[num_envs], dones, infos."""
         lanes = self._lanes
         lanes.step(self._actions)
-        equity = lanes.equity
-        rewards = self._reward(self._equity, equity)
+        rewards = self._meter.measure()
         self._summed += rewards
         self._steps += 1
         dones = lanes.over.copy()
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if dones.any():
             for lane in np.flatnonzero(dones):
-                infos[lane] = self._episode_info(int(lane), equity[lane])
+                infos[lane] = self._episode_info(int(lane))
             lanes.begin(self._draw(), dones)
-            equity = lanes.equity
+            self._meter.begin(dones)
             self._summed[dones] = 0.0
             self._steps[dones] = 0
-        self._equity = equity
         return lanes.observations.copy(), rewards.astype(np.float32), dones, infos
 
-    def _episode_info(self, lane: int, equity: float) -> dict[str, Any]:
-        state = self._lanes.state[lane]
+    def _episode_info(self, lane: int) -> dict[str, Any]:
+        book = self._lanes.book
         return {
             "terminal_observation": self._lanes.observations[lane].copy(),
             "TimeLimit.truncated": False,
             "episode": {
                 "r": float(self._summed[lane]),
                 "l": int(self._steps[lane]),
-                "pnl_usd": float(equity - self._lanes.starting_usd),
-                "fills": int(state["fills"]),
-                "session": str(self.built.session_dates[state["episode"]]),
+                "pnl_usd": float(book.lanes["equity"][lane] - self.built.starting_usd),
+                "fills": int(book.legs["fill_count"][lane].sum()),
+                "session": str(self.built.session_dates[book.lanes["episode"][lane]]),
             },
+            "reward_components": self._meter.components_of(lane),
+            "refusals": self._lanes.refusals_of(lane),
         }
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Everything that the next steps depend on, as arrays; `restore` goes on from it."""
         return {
-            "lanes": self._lanes.state.copy(),
+            "lanes": self._lanes.book.lanes.copy(),
+            "legs": self._lanes.book.legs.copy(),
             "observations": self._lanes.observations.copy(),
-            "equity": self._equity.copy(),
-            "summed": self._summed.copy(),
+            "return": self._summed.copy(),
             "steps": self._steps.copy(),
             "generator": generator_words(self._random),
+            **self._meter.snapshot(),
         }
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Go on from a `snapshot` of an environment over the same market."""
-        self._lanes.state[:] = state["lanes"]
+        self._lanes.book.lanes[:] = state["lanes"]
+        self._lanes.book.legs[:] = state["legs"]
         self._lanes.observations[:] = state["observations"]
-        self._equity = state["equity"].copy()
-        self._summed[:] = state["summed"]
+        self._summed[:] = state["return"]
         self._steps[:] = state["steps"]
         set_generator(self._random, state["generator"])
+        self._meter.restore(state)
 
     def close(self) -> None:
         """Nothing to release."""
@@ -250,22 +236,25 @@ class SessionEnv(gym.Env):
     Parameters
     ----------
     built : TrainingMarket
-    reward : str
+    reward : str or RewardConfig
+    fills_kept : int
+        Per instrument and episode.
 
     Notes
     -----
-    ``reset(options={"episode": k})`` chooses an episode, otherwise the seeded generator draws one. ``info`` holds
-    ``equity_usd``, ``session`` and, on the last step, ``fills`` and ``refusals``.
+    ``reset(options=...)`` may choose the ``episode``, the account's ``balance_cents`` and where the episode enters
+    the stream of slippage ``draws``; otherwise the seeded generator draws an episode. ``info`` holds ``equity_usd``
+    and ``session``, on the last step also ``fills`` (a list per instrument), ``refusals`` and ``ruined``.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  (gymnasium's own form)
 
-    def __init__(self, built: TrainingMarket, *, reward: str = "pnl", fills_kept: int = 4096) -> None:
+    def __init__(self, built: TrainingMarket, *, reward: str | RewardConfig = "pnl", fills_kept: int = 4096) -> None:
         self.built = built
         self._lanes = Lanes(built, 1, fills_kept)
-        self._reward = reward_named(reward)
+        self._meter = RewardMeter(reward, self._lanes)
         self.observation_space = observation_space(built)
-        self.action_space = spaces.Discrete(ACTIONS)
+        self.action_space = action_space(built)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -273,25 +262,34 @@ class SessionEnv(gym.Env):
         """Begin an episode."""
         super().reset(seed=seed)
         episode = chosen_episode(self, len(self.built), options)
-        self._lanes.begin(np.array([episode]))
-        self._equity = self._lanes.equity
+        named = {name: np.array([options[name]]) for name in ("balance_cents", "draws") if options and name in options}
+        self._lanes.begin(np.array([episode]), **named)
+        self._meter.begin(np.ones(1, bool))
         return self._lanes.observations[0].copy(), self._info()
 
-    def step(self, action: int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One decision: observation, reward, terminated, truncated (always False), info."""
-        self._lanes.step(np.array([action], np.int64))
-        equity = self._lanes.equity
-        reward = float(self._reward(self._equity, equity)[0])
-        self._equity = equity
+        self._lanes.step(np.atleast_1d(np.asarray(action, np.int64)))
+        reward = float(self._meter.measure()[0])
         over = bool(self._lanes.over[0])
         info = self._info()
         if over:
-            info |= {"fills": self._lanes.fills_of(0), "refusals": self._lanes.refusals_of(0)}
+            info |= self._outcome()
         return self._lanes.observations[0].copy(), reward, over, False, info
 
     def _info(self) -> dict[str, Any]:
-        episode = self._lanes.state["episode"][0]
-        return {"equity_usd": float(self._equity[0]), "session": str(self.built.session_dates[episode])}
+        episode = self._lanes.book.lanes["episode"][0]
+        return {"equity_usd": float(self._meter.equity[0]), "session": str(self.built.session_dates[episode])}
+
+    def _outcome(self) -> dict[str, Any]:
+        book = self._lanes.book
+        return {
+            "fills": [self._lanes.fills_of(0, k) for k in range(len(self.built.instruments))],
+            "refusals": self._lanes.refusals_of(0),
+            "ruined": bool(book.lanes["ruined"][0]),
+            "balance_cents": int(book.lanes["balance_cents"][0]),
+            "draws": int(book.lanes["draws"][0]),
+        }
 
 
 def chosen_episode(env: gym.Env, count: int, options: dict[str, Any] | None) -> int:
@@ -299,36 +297,3 @@ def chosen_episode(env: gym.Env, count: int, options: dict[str, Any] | None) -> 
     if options and "episode" in options:
         return int(options["episode"])
     return int(env.np_random.integers(count))
-
-
-Decide = Callable[[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]], NDArray[np.int64]]
-
-
-def walk(
-    built: TrainingMarket, decide: Decide, episodes: Sequence[int] | NDArray[np.int64], fills_kept: int = 4096
-) -> Lanes:
-    """Walk through ``episodes``, one lane each, until all are over.
-
-    Parameters
-    ----------
-    built : TrainingMarket
-    decide : callable
-        Takes observations float32[lanes, n], bool[lanes] (True where an episode has just begun) and int64[lanes]
-        (each lane's row of the market); returns actions int64[lanes].
-    episodes : sequence of int
-    fills_kept : int
-
-    Returns
-    -------
-    Lanes
-        At the end of their episodes, with fills and refusals of each.
-    """
-    lanes = Lanes(built, len(episodes), fills_kept)
-    lanes.begin(np.asarray(episodes, np.int64))
-    active = np.ones(len(episodes), bool)
-    begun = active.copy()
-    while active.any():
-        lanes.step(decide(lanes.observations, begun, lanes.state["row"]), active)
-        begun[:] = False
-        active &= ~lanes.over
-    return lanes

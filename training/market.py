@@ -1,8 +1,9 @@
-"""From bars to what the environments walk through: features once for all lanes, sessions as episodes."""
+"""From bars to what the environments walk through: features once for all lanes, trading days as episodes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,60 +11,93 @@ from numpy.typing import NDArray
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
-from catalogs.sessions import SESSION_COLUMNS, SessionCalendar, session_calendar, session_columns
-from rl_strategies.decision import ATR_FEATURE, NS_PER_MINUTE
+from catalogs.sessions import SessionCalendar, session_calendar
+from rl_strategies.decision import observation_names
 from rl_strategies.features import FeaturePlan, input_rows
-from rl_strategies.observation import position_outputs
+from rl_strategies.instrument_core import ATR_FEATURE, NS_PER_MINUTE
+from rl_strategies.risk.config import pack_limits
 from rl_strategies.rules import ExecutionConfig, TradingConfig, pack_rules
-from training.simulator import Episodes, Market, book_sizes
+from rl_strategies.slippage import slippage_stream
+from training.matching import book_sizes
+from training.timeline import Timeline, build_timeline
+from training.world import BAR, EPISODE, SETTINGS, World
 
-MINIMUM_DECISIONS = 1
+PORTFOLIO_DELAY_NS = 1  # RLStrategyConfig.grace_ns of every replay
 
 
 @dataclass(frozen=True)
 class TrainingMarket:
-    """One instrument's bars, features and episodes, with the rules it is traded by.
+    """Bars, features and episodes of one or many instruments, with the rules they are traded by.
 
     Attributes
     ----------
-    instrument : InstrumentSpec
-    bars : BarSeries
+    instruments : tuple of InstrumentSpec
+    series : tuple of BarSeries
+        One per instrument.
     plan : FeaturePlan
     trading, execution : TradingConfig, ExecutionConfig
-    calendar : SessionCalendar
-    market, episodes : training.simulator.Market, training.simulator.Episodes
-    rules : record of `rl_strategies.rules.RULES`, shape (1,)
-    session : int64[m]
-        Index into the calendar of every episode.
+    world : training.world.World
+    session_dates : datetime64[D][m]
+        Trading day of every episode.
     skipped : dict of str to int
-        Sessions of the window that are no episodes, by reason.
+        Trading days of the window that are no episodes, by reason.
     """
 
-    instrument: InstrumentSpec
-    bars: BarSeries
+    instruments: tuple[InstrumentSpec, ...]
+    series: tuple[BarSeries, ...]
     plan: FeaturePlan
     trading: TradingConfig
     execution: ExecutionConfig
-    calendar: SessionCalendar
-    market: Market
-    episodes: Episodes
-    rules: Any
-    session: NDArray[np.int64]
+    world: World
+    session_dates: NDArray[np.datetime64]
     skipped: dict[str, int]
+
+    @property
+    def instrument(self) -> InstrumentSpec:
+        """The only instrument.
+
+        Raises
+        ------
+        ValueError
+            If there are several.
+        """
+        (instrument,) = self.instruments
+        return instrument
+
+    @property
+    def bars(self) -> BarSeries:
+        """Bars of the only instrument."""
+        (bars,) = self.series
+        return bars
+
+    @property
+    def calendar(self) -> SessionCalendar:
+        """Calendar of the only instrument."""
+        return session_calendar(self.instrument.calendar)
 
     @property
     def observation_names(self) -> tuple[str, ...]:
         """Names of the observation's entries, in order."""
-        observed = self.plan.outputs[: self.plan.observed]
-        return (*observed, *position_outputs(self.trading.barriers, self.trading.risk))
+        return observation_names(self.instruments, self.plan, self.trading)
 
     @property
-    def session_dates(self) -> NDArray[np.datetime64]:
-        """Trading day of every episode; datetime64[D][m]."""
-        return self.calendar.session_date[self.session]
+    def starting_usd(self) -> float:
+        """Balance that an episode begins with unless told otherwise."""
+        return float(self.world.settings[0].starting_cents) / 100.0
+
+    def close_ns(self, episode: int) -> int:
+        """When the last session of an episode's day closes, UTC nanoseconds."""
+        day = self.session_dates[episode]
+        closes = []
+        for instrument in self.instruments:
+            calendar = session_calendar(instrument.calendar)
+            index = int(np.searchsorted(calendar.session_date, day))
+            if index < len(calendar.session_date) and calendar.session_date[index] == day:
+                closes.append(int(calendar.close_ns[index]))
+        return max(closes)
 
     def __len__(self) -> int:
-        return len(self.session)
+        return len(self.session_dates)
 
 
 def build_market(
@@ -76,90 +110,158 @@ def build_market(
     start: date | None = None,
     end: date | None = None,
 ) -> TrainingMarket:
-    """Compute features over all ``bars`` and cut the sessions from ``start`` to ``end`` (inclusive) into episodes.
+    """`build_portfolio_market` of one instrument."""
+    return build_portfolio_market([(instrument, bars)], plan, trading, execution, start=start, end=end)
 
-    Bars before ``start`` warm the features up. A session is no episode where the features are not warm at its first
-    bar or where it offers no decision.
+
+def build_portfolio_market(
+    held: Sequence[tuple[InstrumentSpec, BarSeries]],
+    plan: FeaturePlan,
+    trading: TradingConfig,
+    execution: ExecutionConfig,
+    *,
+    start: date | None = None,
+    end: date | None = None,
+) -> TrainingMarket:
+    """Compute features over all bars and cut the trading days from ``start`` to ``end`` (inclusive) into episodes.
+
+    Bars before ``start`` warm the features up. A day is no episode where the features of an instrument are not warm
+    at its first bar or where it offers no decision.
+
+    Parameters
+    ----------
+    held : sequence of (InstrumentSpec, BarSeries)
+        In the policy's order.
+    plan : FeaturePlan
+        The same for every instrument.
+    trading, execution : TradingConfig, ExecutionConfig
+    start, end : date, optional
 
     Raises
     ------
     InputError
-        If no session remains, or a feature is not finite inside an episode.
+        If no day remains, or a feature is not finite inside an episode.
     """
-    calendar = session_calendar(instrument.calendar)
-    columns = session_columns(calendar, bars.ts_ns)
-    values = plan.batch(input_rows(bars, calendar))
-    rules = pack_rules(instrument, trading, execution)
-    flatten = trading.risk.flatten_before_close_minutes
-    market = _market(bars, plan, columns, values, rules, flatten)
-    session = columns[:, SESSION_COLUMNS.index("session")].astype(np.int64)
-    flat_ns = calendar.close_ns[session] - flatten * NS_PER_MINUTE
-    first = np.flatnonzero(np.diff(session, prepend=session[0] - 1))
-    decisions = np.add.reduceat(bars.ts_ns < flat_ns, first)
-    dates = calendar.session_date[session[first]]
-    in_window = _in_window(dates, start, end)
-    warm = first >= plan.warmup
-    walkable = decisions >= MINIMUM_DECISIONS
-    chosen = np.flatnonzero(in_window & warm & walkable)
-    skipped = {
-        "features not warm": int((in_window & ~warm).sum()),
-        "too few bars": int((in_window & warm & ~walkable).sum()),
-    }
-    if len(chosen) == 0:
-        raise InputError(_nothing_left(bars, calendar, session, start, end, skipped))
-    last = first[chosen] + decisions[chosen] - 1
-    closing = np.minimum(last + 1, len(bars) - 1)
-    at_closing = bars.ts_ns[closing] == flat_ns[first[chosen]]
-    episodes = Episodes(first[chosen], last, flat_ns[first[chosen]], np.where(at_closing, closing, -1).astype(np.int64))
-    _require_finite(values, plan, bars, episodes)
-    return TrainingMarket(
-        instrument,
-        bars,
-        plan,
-        trading,
-        execution,
-        calendar,
-        market,
-        episodes,
+    instruments = tuple(instrument for instrument, _ in held)
+    series = tuple(bars for _, bars in held)
+    rules = pack_rules(instruments, trading, execution)
+    rows = np.concatenate([input_rows(bars, session_calendar(spec.calendar)) for spec, bars in held])
+    cuts = np.cumsum([len(bars) for bars in series])[:-1]
+    values = np.concatenate([plan.batch(part) for part in np.split(rows, cuts)])
+    timeline = build_timeline([bars.ts_ns for bars in series])
+    chosen = _episodes(held, timeline, plan.warmup, trading, start, end)
+    if len(chosen.days) == 0:
+        raise InputError(_nothing_left(held, start, end, chosen.skipped))
+    settings = np.zeros(1, SETTINGS)
+    settings["starting_cents"] = execution.starting_cents
+    settings["delay_ns"] = PORTFOLIO_DELAY_NS if len(held) > 1 else 0
+    world = World(
+        _bars(series, plan, rows, values, int(rules["adaptive"][0])),
+        np.ascontiguousarray(values[:, : plan.observed], np.float32),
+        *timeline,
+        chosen.episodes,
+        chosen.open_ns,
+        chosen.flat_ns,
         rules,
-        session[first[chosen]],
-        skipped,
+        pack_limits(trading.risk),
+        slippage_stream(execution),
+        settings,
     )
+    _require_finite(world, values, plan)
+    return TrainingMarket(instruments, series, plan, trading, execution, world, chosen.days, chosen.skipped)
 
 
 def constant_features(built: TrainingMarket) -> tuple[str, ...]:
     """Observed features that never change within the episodes: they carry nothing and mostly betray a mistake."""
-    inside = np.zeros(len(built.bars), bool)
-    for first, last in zip(built.episodes.first, built.episodes.last, strict=True):
-        inside[first : last + 1] = True
-    features = built.market.features[inside]
+    inside = _rows_seen(built.world)
+    features = built.world.features[inside]
     names = built.plan.outputs[: built.plan.observed]
     return tuple(name for name, low, high in zip(names, features.min(0), features.max(0), strict=True) if low == high)
 
 
-def _market(
-    bars: BarSeries,
+class _Chosen(NamedTuple):
+    episodes: NDArray[np.void]
+    open_ns: NDArray[np.int64]
+    flat_ns: NDArray[np.int64]
+    days: NDArray[np.datetime64]
+    skipped: dict[str, int]
+
+
+def _bars(
+    series: Sequence[BarSeries],
     plan: FeaturePlan,
-    columns: NDArray[np.float64],
+    rows: NDArray[np.float64],
     values: NDArray[np.float64],
-    rules: Any,
-    flatten_minutes: int,
-) -> Market:
-    since_open = columns[:, SESSION_COLUMNS.index("minutes_since_open")]
-    to_close = columns[:, SESSION_COLUMNS.index("minutes_to_close")]
-    time_left = np.maximum(0.0, (to_close - flatten_minutes) / (since_open + to_close - flatten_minutes))
-    return Market(
-        bars.ts_ns,
-        bars.open,
-        bars.high,
-        bars.low,
-        bars.close,
-        bars.volume,
-        book_sizes(bars.volume, bars.open, bars.high, bars.low, bars.close, rules[0]),
-        np.ascontiguousarray(values[:, : plan.observed], np.float32),
-        np.ascontiguousarray(values[:, plan.index(ATR_FEATURE)]),
-        time_left,
-    )
+    adaptive: int,
+) -> NDArray[np.void]:
+    table = np.zeros(len(rows), BAR)
+    for column in ("ts_ns", "open", "high", "low", "close", "volume"):
+        table[column] = np.concatenate([getattr(bars, column) for bars in series])
+    sizes = [book_sizes(bars.volume, bars.open, bars.high, bars.low, bars.close, adaptive) for bars in series]
+    table["book_size"] = np.concatenate(sizes)
+    table["atr"] = values[:, plan.index(ATR_FEATURE)]
+    table["since_open"] = rows[:, plan.columns.index("minutes_since_open")]
+    table["to_close"] = rows[:, plan.columns.index("minutes_to_close")]
+    return table
+
+
+def _episodes(
+    held: Sequence[tuple[InstrumentSpec, BarSeries]],
+    timeline: Timeline,
+    warmup: int,
+    trading: TradingConfig,
+    start: date | None,
+    end: date | None,
+) -> _Chosen:
+    day_of = _days(held, timeline)
+    first = np.flatnonzero(np.concatenate([[True], day_of[1:] != day_of[:-1]]))
+    stop = np.append(first[1:], len(day_of))
+    days = day_of[first]
+    flatten_ns = trading.risk.flatten_before_close_minutes * NS_PER_MINUTE
+    hours = [_hours(session_calendar(spec.calendar), days, flatten_ns) for spec, _ in held]
+    open_ns, flat_ns = (np.stack(columns, axis=1) for columns in zip(*hours, strict=True))
+    last_flat = flat_ns.max(axis=1)
+    # Decisions are taken before the last closing time of the day; bars of that very time still happen.
+    ends = np.minimum(np.searchsorted(timeline.time_ns, last_flat), stop)
+    closing = np.minimum(ends, len(day_of) - 1)
+    has_closing = (ends < stop) & (timeline.time_ns[closing] == last_flat)
+    in_window, walkable = _in_window(days, start, end), ends > first
+    warm = _bars_before(timeline, first) >= warmup
+    chosen = np.flatnonzero(in_window & warm & walkable)
+    episodes = np.zeros(len(chosen), EPISODE)
+    episodes["first"] = first[chosen]
+    episodes["last"] = ends[chosen] - 1
+    episodes["closing"] = np.where(has_closing, closing, -1)[chosen]
+    skipped = {
+        "features not warm": int((in_window & ~warm).sum()),
+        "too few bars": int((in_window & warm & ~walkable).sum()),
+    }
+    return _Chosen(episodes, open_ns[chosen], flat_ns[chosen], days[chosen], skipped)
+
+
+def _days(held: Sequence[tuple[InstrumentSpec, BarSeries]], timeline: Timeline) -> NDArray[np.datetime64]:
+    # The trading day of a time is that of any bar that closed then; calendars agree on it.
+    day_of = np.empty(len(timeline.time_ns), "datetime64[D]")
+    for k, (spec, bars) in enumerate(held):
+        calendar = session_calendar(spec.calendar)
+        present = timeline.row[:, k] >= 0
+        day_of[present] = calendar.session_date[calendar.locate(bars.ts_ns)]
+    return day_of
+
+
+def _hours(
+    calendar: SessionCalendar, days: NDArray[np.datetime64], flatten_ns: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    index = np.minimum(np.searchsorted(calendar.session_date, days), len(calendar.session_date) - 1)
+    has = calendar.session_date[index] == days
+    return np.where(has, calendar.open_ns[index], 0), np.where(has, calendar.close_ns[index] - flatten_ns, 0)
+
+
+def _bars_before(timeline: Timeline, first: NDArray[np.int64]) -> NDArray[np.int64]:
+    # Bars that the instrument with the fewest had before each day; rows of instruments follow one another.
+    counts = np.cumsum(timeline.row >= 0, axis=0)
+    before = np.where(first[:, np.newaxis] > 0, counts[np.maximum(first - 1, 0)], 0)
+    return before.min(axis=1)
 
 
 def _in_window(dates: NDArray[np.datetime64], start: date | None, end: date | None) -> NDArray[np.bool_]:
@@ -171,31 +273,38 @@ def _in_window(dates: NDArray[np.datetime64], start: date | None, end: date | No
     return inside
 
 
-def _require_finite(values: NDArray[np.float64], plan: FeaturePlan, bars: BarSeries, episodes: Episodes) -> None:
-    bad_rows = ~np.isfinite(values).all(axis=1)
-    for first, last, flat_row in zip(episodes.first, episodes.last, episodes.flat_row, strict=True):
-        stop = max(last, flat_row) + 1
-        if bad_rows[first:stop].any():
-            row = first + int(np.argmax(bad_rows[first:stop]))
-            name = plan.outputs[int(np.argmin(np.isfinite(values[row])))]
-            when = np.datetime64(int(bars.ts_ns[row]), "ns").astype("datetime64[s]")
-            raise InputError(
-                f"feature {name!r} must be finite after {plan.warmup} bars of warm-up, "
-                f"was {values[row, plan.index(name)]} at {when}Z"
-            )
+def _rows_seen(world: World) -> NDArray[np.int64]:
+    episodes = world.episodes
+    inside = np.zeros(len(world.time_ns), bool)
+    for first, last in zip(episodes["first"], np.maximum(episodes["last"], episodes["closing"]), strict=True):
+        inside[first : last + 1] = True
+    return np.unique(world.seen[inside])
+
+
+def _require_finite(world: World, values: NDArray[np.float64], plan: FeaturePlan) -> None:
+    rows = _rows_seen(world)
+    bad = rows[~np.isfinite(values[rows]).all(axis=1)]
+    if len(bad):
+        row = int(bad[0])
+        name = plan.outputs[int(np.argmin(np.isfinite(values[row])))]
+        when = np.datetime64(int(world.bars["ts_ns"][row]), "ns").astype("datetime64[s]")
+        raise InputError(
+            f"feature {name!r} must be finite after {plan.warmup} bars of warm-up, "
+            f"was {values[row, plan.index(name)]} at {when}Z"
+        )
 
 
 def _nothing_left(
-    bars: BarSeries,
-    calendar: SessionCalendar,
-    session: NDArray[np.int64],
+    held: Sequence[tuple[InstrumentSpec, BarSeries]],
     start: date | None,
     end: date | None,
     skipped: dict[str, int],
 ) -> str:
-    have = f"{calendar.session_date[session[0]]} to {calendar.session_date[session[-1]]}"
+    names = ", ".join(bars.bar_type for _, bars in held)
+    first = np.datetime64(int(min(bars.ts_ns[0] for _, bars in held)), "ns").astype("datetime64[D]")
+    last = np.datetime64(int(max(bars.ts_ns[-1] for _, bars in held)), "ns").astype("datetime64[D]")
     reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items() if count) or "no session in it"
     return (
-        f"{bars.bar_type}: the window {start or 'start'} to {end or 'end'} must hold a tradable session, "
-        f"was empty ({reasons}; the catalog has {have})"
+        f"{names}: the window {start or 'start'} to {end or 'end'} must hold a tradable session, "
+        f"was empty ({reasons}; the catalog has {first} to {last})"
     )

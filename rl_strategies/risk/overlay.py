@@ -1,70 +1,196 @@
-"""The risk overlay: what becomes of a target before it may turn into an order.
+"""The risk overlay: what becomes of targets before they may turn into orders.
 
-Pure and the same in training and trading, so that the policy learns under the rules that it will live under. A
-refusal is a value with a reason.
+Pure, and the same in training and trading, so that the policy learns under the rules that it will live under. A refusal
+is a value with a reason. Each instrument is reviewed by itself first, then all of them as a portfolio.
 """
 
-import msgspec
+import math
 
 from catalogs.compiled import kernel
+from rl_strategies.position import side_of_units
+from rl_strategies.sizing import entry_units
 
-REASONS = ("approved", "time_limit", "entry_limit", "thin_volume")
-APPROVED, TIME_LIMIT, ENTRY_LIMIT, THIN_VOLUME = range(len(REASONS))
-
-
-class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits of one session.
-
-    Attributes
-    ----------
-    max_entries_per_session : int
-        Entries from flat; 0 for no limit.
-    flatten_before_close_minutes : int
-        Positions are closed, and none opened, from this long before the session's close.
-    """
-
-    max_entries_per_session: int = 20
-    flatten_before_close_minutes: int = 5
-
-    def __post_init__(self) -> None:
-        if self.max_entries_per_session < 0:
-            raise ValueError(
-                f"max_entries_per_session must not be negative, was {self.max_entries_per_session}"
-            )
-        if self.flatten_before_close_minutes < 1:
-            raise ValueError(
-                "flatten_before_close_minutes must be at least 1, or the closing order finds no market, "
-                f"was {self.flatten_before_close_minutes}"
-            )
+REASONS = (
+    "approved",
+    "time_limit",
+    "session_closed",
+    "stale_bar",
+    "daily_loss",
+    "daily_drawdown",
+    "minimum_hold",
+    "no_trade_window",
+    "entry_limit",
+    "risk_budget",
+    "thin_volume",
+    "concentration",
+    "gross_exposure",
+    "net_exposure",
+    "leverage",
+)
+(
+    APPROVED,
+    TIME_LIMIT,
+    SESSION_CLOSED,
+    STALE_BAR,
+    DAILY_LOSS,
+    DAILY_DRAWDOWN,
+    MINIMUM_HOLD,
+    NO_TRADE_WINDOW,
+    ENTRY_LIMIT,
+    RISK_BUDGET,
+    THIN_VOLUME,
+    CONCENTRATION,
+    GROSS_EXPOSURE,
+    NET_EXPOSURE,
+    LEVERAGE,
+) = range(len(REASONS))
 
 
 @kernel
-def review(target, side, age_bars, time_limit_bars, entries, max_entries, units, volume):  # type: ignore[no-untyped-def]
-    """Approved side and the reason.
+def update_halt(account, limits):  # type: ignore[no-untyped-def]
+    """Halt the session when it has lost too much at ``account.equity``; once halted it stays so."""
+    equity = account.equity
+    account.peak_equity = max(account.peak_equity, equity)
+    if account.halted == 0:
+        base = account.session_equity
+        if limits.max_daily_loss > 0.0 and equity <= base * (1.0 - limits.max_daily_loss):
+            account.halted = DAILY_LOSS
+        elif limits.max_daily_drawdown > 0.0 and equity <= account.peak_equity - base * limits.max_daily_drawdown:
+            account.halted = DAILY_DRAWDOWN
+
+
+@kernel
+def review_one(leg, target, rules, limits, halted):  # type: ignore[no-untyped-def]
+    """Review of one instrument by itself.
 
     Parameters
     ----------
-    target, side : int
-        Wanted and held side, -1, 0 or 1.
-    age_bars, time_limit_bars : int
-        Age of the position and its limit; limit 0 is none.
-    entries, max_entries : int
-        Entries so far in this session and their limit; limit 0 is none.
-    units : int
-        Units that an entry would order.
-    volume : int
-        Volume of the bar just closed. An entry beyond a quarter of it would walk the simulated book.
-
-    Returns
-    -------
-    side, reason : int
-        A refused entry never keeps the opposite position open: it goes flat.
+    leg : record of `rl_strategies.position.LEG`
+        Its ``side``, ``order_units`` and ``reason`` receive the answer. A refused entry never keeps the opposite
+        position open: it goes flat.
+    target : int
+        Wanted side, -1, 0 or 1.
+    rules, limits : records
+    halted : int
+        Reason that closed the session, 0 none.
     """
-    if side != 0 and time_limit_bars > 0 and age_bars >= time_limit_bars:
-        return 0, TIME_LIMIT
-    if target != 0 and target != side:
-        if max_entries > 0 and entries >= max_entries:
-            return 0, ENTRY_LIMIT
-        if units > max(1, volume // 4):
-            return 0, THIN_VOLUME
-    return target, APPROVED
+    held = side_of_units(leg.units)
+    leg.side = held
+    leg.order_units = 0
+    leg.reason = APPROVED
+    if leg.is_open == 0:
+        leg.reason = SESSION_CLOSED if target != held else APPROVED
+    elif leg.is_missing != 0:
+        # No order at a price that is no longer there: neither out nor in.
+        leg.reason = STALE_BAR if target != held else APPROVED
+    elif halted != 0:
+        leg.side = 0
+        leg.reason = halted if target != 0 or held != 0 else APPROVED
+    elif held != 0 and rules.time_limit_bars > 0 and leg.age_bars >= rules.time_limit_bars:
+        leg.side = 0
+        leg.reason = TIME_LIMIT
+    elif held != 0 and target != held and leg.age_bars < limits.minimum_hold_bars:
+        leg.reason = MINIMUM_HOLD
+    elif target == 0 or target == held:
+        leg.side = target
+    else:
+        leg.order_units = entry_units(rules.units, rules.risk_budget_usd, leg.atr, rules.multiplier, rules.tick_size)
+        leg.reason = entry_refusal(leg, limits)
+        leg.side = target if leg.reason == APPROVED else 0
+
+
+@kernel
+def entry_refusal(leg, limits):  # type: ignore[no-untyped-def]
+    """Why the leg may not be entered with its ``order_units``; 0 if it may."""
+    if leg.since_open < limits.no_trade_first_minutes or leg.to_close < limits.no_trade_last_minutes:
+        return NO_TRADE_WINDOW
+    if limits.max_entries_per_session > 0 and leg.entries >= limits.max_entries_per_session:
+        return ENTRY_LIMIT
+    if leg.order_units < 1:
+        return RISK_BUDGET
+    if leg.order_units > max(1, leg.volume // 4):
+        # Beyond a quarter of the bar an order would walk the simulated book.
+        return THIN_VOLUME
+    return APPROVED
+
+
+@kernel
+def review_all(legs, targets, rules, limits, account):  # type: ignore[no-untyped-def]
+    """Review of all instruments, one by one and together.
+
+    Parameters
+    ----------
+    legs : `rl_strategies.position.LEG`[K]
+        Receive the answers.
+    targets : int64[K]
+    rules : `rl_strategies.rules.RULES`[K]
+    limits, account : records
+    """
+    entering = False
+    for k in range(len(targets)):
+        review_one(legs[k], targets[k], rules[k], limits, account.halted)
+        entering = entering or is_entry(legs[k])
+    if entering:
+        fit_portfolio(legs, rules, limits, max(0.0, account.equity))
+
+
+@kernel
+def is_entry(leg):  # type: ignore[no-untyped-def]
+    """Whether the answer opens a position."""
+    return leg.side != 0 and leg.side != side_of_units(leg.units)
+
+
+@kernel
+def refuse(leg, reason):  # type: ignore[no-untyped-def]
+    """Turn an approved entry into flat."""
+    leg.side = 0
+    leg.order_units = 0
+    leg.reason = reason
+
+
+@kernel
+def concentrate(leg, one_unit_usd, limits, equity):  # type: ignore[no-untyped-def]
+    """Scale one entry down to the concentration limit."""
+    if limits.max_concentration > 0.0:
+        leg.order_units = min(leg.order_units, math.floor(limits.max_concentration * equity / one_unit_usd))
+        if leg.order_units < 1:
+            refuse(leg, CONCENTRATION)
+
+
+@kernel
+def fit_portfolio(legs, rules, limits, equity):  # type: ignore[no-untyped-def]
+    """Scale entries down to the concentration and gross limits, refuse those beyond the net and leverage limits."""
+    held, net, wanted = 0.0, 0.0, 0.0
+    for k in range(len(legs)):
+        one_unit_usd = legs[k].price * rules[k].multiplier
+        if is_entry(legs[k]):
+            concentrate(legs[k], one_unit_usd, limits, equity)
+            wanted += legs[k].order_units * one_unit_usd
+        elif legs[k].side != 0:
+            held += abs(legs[k].units) * one_unit_usd
+            net += legs[k].units * one_unit_usd
+    room = limits.max_gross_exposure * equity - held
+    if limits.max_gross_exposure > 0.0 and wanted > room:
+        scale_entries(legs, max(0.0, room) / wanted)
+    gross = held
+    for k in range(len(legs)):
+        if is_entry(legs[k]):
+            notional = legs[k].order_units * legs[k].price * rules[k].multiplier
+            after = net + legs[k].side * notional
+            if limits.max_net_exposure > 0.0 and abs(after) > max(abs(net), limits.max_net_exposure * equity):
+                refuse(legs[k], NET_EXPOSURE)
+            elif limits.max_leverage > 0.0 and gross + notional > limits.max_leverage * equity:
+                refuse(legs[k], LEVERAGE)
+            else:
+                gross += notional
+                net = after
+
+
+@kernel
+def scale_entries(legs, factor):  # type: ignore[no-untyped-def]
+    """Scale the units of every entry, rounding down; an entry without a unit left is refused."""
+    for k in range(len(legs)):
+        if is_entry(legs[k]):
+            legs[k].order_units = math.floor(legs[k].order_units * factor)
+            if legs[k].order_units < 1:
+                refuse(legs[k], GROSS_EXPOSURE)

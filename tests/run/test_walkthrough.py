@@ -98,7 +98,7 @@ def played(env: object, policy: object, episodes: int) -> tuple[list, float]:
         policy.reset()
         while not over:
             observation, _, over, _, told = env.step(policy.act(observation))
-        fills += told["fills"]
+        fills += told["fills"][0]
         pnl += told["equity_usd"] - start
     return fills, round(pnl, 6)
 

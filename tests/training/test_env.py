@@ -43,7 +43,7 @@ def test_vectorised_lanes_equal_single_environments(spy_market: TrainingMarket) 
     random = np.random.default_rng(1)
     seen = vector.reset()
     # Lanes draw their episodes from one generator: find which by the first observation.
-    episodes = [int(state["episode"]) for state in vector._lanes.state]
+    episodes = vector._lanes.book.lanes["episode"].tolist()
     singles = [SessionEnv(spy_market) for _ in episodes]
     for single, episode, observation in zip(singles, episodes, seen, strict=True):
         np.testing.assert_array_equal(single.reset(options={"episode": episode})[0], observation)
@@ -57,7 +57,7 @@ def test_vectorised_lanes_equal_single_environments(spy_market: TrainingMarket) 
             last = infos[lane]["terminal_observation"] if over else seen[lane]
             np.testing.assert_array_equal(observation, last)
             if over:
-                episode = int(vector._lanes.state[lane]["episode"])
+                episode = int(vector._lanes.book.lanes["episode"][lane])
                 np.testing.assert_array_equal(single.reset(options={"episode": episode})[0], seen[lane])
 
 
@@ -101,7 +101,7 @@ def walk_engine(env: EngineEnv, episode: int) -> list[object]:
     while not over:
         _, _, over, _, info = env.step((2, 2, 1, 0, 0)[step % 5])
         step += 1
-    return list(info["fills"])
+    return list(info["fills"][0])
 
 
 def test_step_after_the_end_is_refused(spy_market: TrainingMarket) -> None:
@@ -115,7 +115,9 @@ def test_step_after_the_end_is_refused(spy_market: TrainingMarket) -> None:
 
 
 def test_unknown_reward_is_refused(spy_market: TrainingMarket) -> None:
-    with pytest.raises(InputError, match="reward must be one of log_equity, pnl, was 'sharpe'"):
+    with pytest.raises(
+        InputError, match="reward must be one of blend, differential_sharpe, log_equity, pnl, was 'sharpe'"
+    ):
         SessionEnv(spy_market, reward="sharpe")
 
 

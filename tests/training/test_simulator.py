@@ -9,15 +9,16 @@ from hypothesis.extra import numpy as arrays
 from catalogs.bars import BarSeries
 from catalogs.instruments import InstrumentSpec
 from rl_strategies.barriers import BarrierConfig, Distance
-from rl_strategies.risk.overlay import RiskConfig
+from rl_strategies.risk.config import RiskConfig
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from rl_strategies.telemetry import Fill
 from tests.training.conftest import market_of
-from training.env import Lanes, SessionEnv, walk
+from training.env import SessionEnv
+from training.lanes import Lanes, walk
 from training.market import TrainingMarket
 
 SHORT, FLAT, LONG = 0, 1, 2
-ONE_LOT = TradingConfig(100, BarrierConfig(None, None, 0), RiskConfig(0, 5))
+ONE_LOT = TradingConfig(100, BarrierConfig(None, None, 0), RiskConfig(0, 5, 0, 0))
 
 
 def fills_of(market: TrainingMarket, actions: dict[int, int], default: int = FLAT) -> tuple[list[Fill], float]:
@@ -27,7 +28,7 @@ def fills_of(market: TrainingMarket, actions: dict[int, int], default: int = FLA
     for step in range(10_000):
         _, _, over, _, info = env.step(actions.get(step, default))
         if over:
-            return info["fills"], info["equity_usd"]
+            return info["fills"][0], info["equity_usd"]
     raise AssertionError("the episode must end")
 
 
@@ -35,7 +36,7 @@ def flat_tape(spy: tuple[InstrumentSpec, BarSeries], moves: dict[int, int]) -> T
     """First tradable session with every bar at 500.00, but for ``moves``: cents added to the bars from a row on."""
     instrument, bars = spy
     price = np.full(len(bars), 50_000)
-    first = int(market_of(instrument, bars, ONE_LOT).episodes.first[0])
+    first = int(market_of(instrument, bars, ONE_LOT).world.episodes["first"][0])
     for row, cents in moves.items():
         price[first + row :] += cents
     wiggle = np.arange(len(bars)) % 2  # indicators need a range
@@ -68,14 +69,13 @@ def test_reversal_is_a_close_and_an_entry(spy: tuple) -> None:
 def test_held_position_is_closed_five_minutes_before_the_close(spy: tuple) -> None:
     market = flat_tape(spy, {})
     fills, _ = fills_of(market, {}, default=LONG)
-    assert [(fill.reason, fill.ts_ns) for fill in fills][-1] == ("end_of_session", int(market.episodes.flat_ns[0]))
-    session = market.session[0]
-    assert market.calendar.close_ns[session] - market.episodes.flat_ns[0] == 5 * 60 * 10**9
+    assert [(fill.reason, fill.ts_ns) for fill in fills][-1] == ("end_of_session", int(market.world.flat_ns[0, 0]))
+    assert market.close_ns(0) - market.world.flat_ns[0, 0] == 5 * 60 * 10**9
 
 
 def test_stop_gapped_through_fills_at_the_open(spy: tuple) -> None:
     instrument, _ = spy
-    stop = TradingConfig(100, BarrierConfig(Distance(10, "ticks"), None, 0), RiskConfig(0, 5))
+    stop = TradingConfig(100, BarrierConfig(Distance(10, "ticks"), None, 0), RiskConfig(0, 5, 0, 0))
     market = flat_tape(spy, {2: -50})
     market = market_of(instrument, market.bars, stop, ExecutionConfig(slippage_ticks=0))
     fills, _ = fills_of(market, {0: LONG, 1: LONG})
@@ -89,14 +89,14 @@ def test_stop_gapped_through_fills_at_the_open(spy: tuple) -> None:
 @pytest.mark.parametrize(("limit", "entries"), [(1, 1), (3, 3)])
 def test_entries_are_limited(spy: tuple, limit: int, entries: int) -> None:
     instrument, bars = spy
-    market = market_of(instrument, bars, TradingConfig(1, BarrierConfig(None, None, 0), RiskConfig(limit, 5)))
+    market = market_of(instrument, bars, TradingConfig(1, BarrierConfig(None, None, 0), RiskConfig(limit, 5, 0, 0)))
     fills, _ = fills_of(market, {step: LONG if step % 2 else SHORT for step in range(100)})
     assert sum(fill.reason == "entry" for fill in fills) == entries
 
 
 def test_entry_beyond_a_quarter_of_the_volume_is_refused(spy: tuple) -> None:
     instrument, bars = spy
-    first = int(market_of(instrument, bars, ONE_LOT).episodes.first[0])
+    first = int(market_of(instrument, bars, ONE_LOT).world.episodes["first"][0])
     volume = bars.volume.copy()
     volume[first] = 399
     thin = BarSeries(bars.bar_type, bars.ts_ns, bars.open, bars.high, bars.low, bars.close, volume, True, bars.tick_raw)
@@ -106,7 +106,7 @@ def test_entry_beyond_a_quarter_of_the_volume_is_refused(spy: tuple) -> None:
     over = False
     while not over:
         _, _, over, _, info = env.step(FLAT)
-    assert (info["refusals"], info["fills"]) == ({"thin_volume": 1}, [])
+    assert (info["refusals"], info["fills"]) == ({"thin_volume": 1}, [[]])
 
 
 @settings(max_examples=25, deadline=None)
@@ -118,7 +118,7 @@ def test_entry_beyond_a_quarter_of_the_volume_is_refused(spy: tuple) -> None:
 )
 def test_invariants_on_any_tape(spy: tuple, tape: np.ndarray, stop: int, target: int, limit: int) -> None:
     barriers = BarrierConfig(Distance(stop, "ticks"), Distance(target, "ticks"), 20)
-    market = market_of(*spy, TradingConfig(100, barriers, RiskConfig(limit, 5)))
+    market = market_of(*spy, TradingConfig(100, barriers, RiskConfig(limit, 5, 0, 0)))
     step = {"count": -1}
 
     def decide(observations: np.ndarray, begun: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -136,8 +136,8 @@ def assert_lane_is_sound(lanes: Lanes, lane: int, limit: int) -> None:
     assert sum(fill.units for fill in fills) == 0
     traded = -sum(fill.units * fill.price_ticks for fill in fills)  # cents, as a share's tick is one
     commission = sum(fill.commission_cents for fill in fills)
-    assert lanes.state["balance_cents"][lane] == 10_000_000 + traded - commission
-    assert lanes.state["equity"][lane] == pytest.approx(lanes.state["balance_cents"][lane] / 100, abs=1e-9)
+    assert lanes.book.lanes["balance_cents"][lane] == 10_000_000 + traded - commission
+    assert lanes.book.lanes["equity"][lane] == pytest.approx(lanes.book.lanes["balance_cents"][lane] / 100, abs=1e-9)
     entries = sum(fill.reason == "entry" for fill in fills)
     barriers = sum(fill.reason in ("stop_loss", "take_profit") for fill in fills)
     assert barriers <= entries

@@ -13,7 +13,7 @@ from catalogs.instruments import resolve
 from catalogs.sessions import session_calendar
 from configs import instruments_path
 from rl_strategies.barriers import BarrierConfig, Distance
-from rl_strategies.risk.overlay import RiskConfig
+from rl_strategies.risk.config import RiskConfig
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from tests.training.conftest import market_of, synthetic_bars, thinned, with_holes
 from training.engine_env import EngineEnv
@@ -26,7 +26,7 @@ CASES = {
     "atr barriers, time limit": (TradingConfig(100, BarrierConfig(time_limit_bars=7)), ExecutionConfig(1)),
     "tight ticks, both inside most bars, fixed order": (
         TradingConfig(3, BarrierConfig(Distance(2, "ticks"), TICKS, 10)),
-        ExecutionConfig(0, "high_first"),
+        ExecutionConfig(0, high_low_order="high_first"),
     ),
     "percent": (
         TradingConfig(7, BarrierConfig(Distance(0.05, "percent"), Distance(0.05, "percent"), 0), RiskConfig(0, 1)),
@@ -57,7 +57,7 @@ def assert_equal_walk(market: TrainingMarket, episodes: int, seed: int, switch: 
                 seen, reward, over, _, told = fast.step(action)
                 engine_seen, engine_reward, engine_over, _, engine_told = slow.step(action)
                 assert (reward, over) == (engine_reward, engine_over)
-            fills += len(told["fills"])
+            fills += sum(len(made) for made in told["fills"])
     return fills
 
 
@@ -88,7 +88,7 @@ def test_missing_bars_and_sessions_that_break_off(spy: tuple) -> None:
     instrument, bars = spy
     trading = TradingConfig(1, BarrierConfig(Distance(1, "atr"), Distance(1, "atr"), 30), RiskConfig(0, 1))
     market = market_of(instrument, with_holes(bars, 4), trading)
-    assert (market.episodes.flat_row < 0).any(), "the case needs a session without a bar at the closing time"
+    assert (market.world.episodes["closing"] < 0).any(), "the case needs a session without a bar at the closing time"
     assert assert_equal_walk(market, 4, seed=3) > 100
 
 

@@ -1,0 +1,144 @@
+"""One instrument inside the decision core: its bars and fills in, its features, quote and position out."""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalogs.bars import price_from_ticks
+from catalogs.instruments import InstrumentSpec
+from catalogs.sessions import SessionCalendar, SessionClock
+from rl_strategies.barriers import barrier_ticks
+from rl_strategies.features import FeaturePlan
+from rl_strategies.position import apply_fill, clear_leg, side_of_units, unrealized_usd
+
+NS_PER_MINUTE = 60_000_000_000
+ATR_FEATURE = "atr_14"
+
+
+class InstrumentCore:
+    """State of one instrument between two decisions.
+
+    Parameters
+    ----------
+    instrument : InstrumentSpec
+    calendar : SessionCalendar
+        The instrument's own.
+    plan : FeaturePlan
+        Must compute ``atr_14``.
+    rules : record of `rl_strategies.rules.RULES`
+    leg : record of `rl_strategies.position.LEG`
+    flatten_minutes : int
+
+    Attributes
+    ----------
+    volume_known : bool
+        False where the volume of bars is a stand-in; features then see NaN.
+    last_ns : int
+        Close of the last bar, 0 before the first.
+    values : float64[m]
+        Features of the last bar.
+    """
+
+    def __init__(
+        self,
+        instrument: InstrumentSpec,
+        calendar: SessionCalendar,
+        plan: FeaturePlan,
+        rules: Any,
+        leg: Any,
+        flatten_minutes: int,
+    ) -> None:
+        self.instrument = instrument
+        self.calendar = calendar
+        self.plan = plan
+        self.leg = leg
+        self.volume_known = True
+        self._rules = rules
+        self._flatten_ns = flatten_minutes * NS_PER_MINUTE
+        self._atr_index = plan.index(ATR_FEATURE)
+        self._row = np.empty(len(plan.columns))
+        self._features = plan.live()
+        self.reset()
+
+    def reset(self) -> None:
+        """Return to the state before the first bar."""
+        self._features.reset()
+        self._clock = SessionClock(self.calendar)
+        clear_leg(self.leg)
+        self.bars_seen = 0
+        self.last_ns = 0
+        self.values: NDArray[np.float64] = np.full(len(self.plan.outputs), np.nan)
+
+    def resume(self, feature_state: NDArray[np.float64], bars_seen: int) -> None:
+        """Start over as if ``bars_seen`` bars had passed, flat, with the features in ``feature_state``."""
+        self.reset()
+        self._features.restore(feature_state)
+        self.bars_seen = bars_seen
+
+    @property
+    def side(self) -> int:
+        """Held side, -1, 0 or 1."""
+        return int(side_of_units(self.leg.units))
+
+    @property
+    def unrealized_usd(self) -> float:
+        """Open position marked at the last close."""
+        return float(unrealized_usd(self.leg, self.leg.price, self._rules.multiplier))
+
+    def on_bar(self, ts_ns: int, open_: int, high: int, low: int, close: int, volume: int) -> np.datetime64:
+        """Take in a closed bar: prices in ticks, time its close. Returns the trading day that it belongs to.
+
+        Raises
+        ------
+        ValueError
+            If the bar lies outside every session of the calendar.
+        """
+        columns = self._clock.push(ts_ns)
+        if np.isnan(columns[0]):
+            raise ValueError(f"{self.instrument.instrument_id}: a bar must lie in a session, was {ts_ns} ns")
+        row, tick_raw, leg = self._row, self._rules.tick_raw, self.leg
+        row[0] = price_from_ticks(open_, tick_raw)
+        row[1] = price_from_ticks(high, tick_raw)
+        row[2] = price_from_ticks(low, tick_raw)
+        row[3] = price_from_ticks(close, tick_raw)
+        row[4] = volume if self.volume_known else np.nan
+        row[5:] = columns
+        self.values = self._features.push(row)
+        leg.close_ticks = close
+        leg.price = row[3]
+        leg.atr = self.values[self._atr_index]
+        leg.volume = volume
+        leg.since_open = columns[1]
+        leg.to_close = columns[2]
+        self.bars_seen += 1
+        self.last_ns = ts_ns
+        if leg.units != 0:
+            leg.age_bars += 1
+        return self.calendar.session_date[int(columns[0])]
+
+    def session_hours(self, day: np.datetime64) -> tuple[int, int]:
+        """Open of the day's session and when it must be flat, UTC nanoseconds; (0, 0) where there is none."""
+        index = int(np.searchsorted(self.calendar.session_date, day))
+        if index == len(self.calendar.session_date) or self.calendar.session_date[index] != day:
+            return 0, 0
+        return int(self.calendar.open_ns[index]), int(self.calendar.close_ns[index]) - self._flatten_ns
+
+    def on_fill(self, units: int, price_ticks: int) -> None:
+        """Take in an execution of signed ``units``."""
+        leg = self.leg
+        apply_fill(leg, units, price_from_ticks(price_ticks, self._rules.tick_raw))
+        if leg.units == 0:
+            leg.stop_ticks = 0
+            leg.target_ticks = 0
+
+    def lay_barrier(self, barrier: Literal["stop", "target"], entry_ticks: int) -> int:
+        """Price in ticks of a barrier around an entry filled at ``entry_ticks``; 0 where none is configured."""
+        rules, side, atr = self._rules, self.side, self.leg.atr
+        if barrier == "stop":
+            price = barrier_ticks(rules.stop_unit, rules.stop_value, -side, entry_ticks, rules.tick_size, atr)
+            self.leg.stop_ticks = price
+        else:
+            price = barrier_ticks(rules.target_unit, rules.target_value, side, entry_ticks, rules.tick_size, atr)
+            self.leg.target_ticks = price
+        return int(price)

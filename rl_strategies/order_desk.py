@@ -1,0 +1,178 @@
+"""Orders of one instrument: from a reviewed target to the venue, and from the venue's events back to the position.
+
+Barriers are laid on the entry's fill, from the fill price. What the venue says is the only source of the position.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nautilus_trader.model.data import Bar
+from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType
+from nautilus_trader.model.events import OrderFilled
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
+from nautilus_trader.model.objects import Price, Quantity
+
+from rl_strategies.decision import Review
+from rl_strategies.instrument_core import InstrumentCore
+from rl_strategies.telemetry import Fill, FillReason, OrderKind
+
+if TYPE_CHECKING:
+    from rl_strategies.strategy import RLStrategy
+
+_KINDS: dict[Any, OrderKind] = {
+    OrderType.MARKET: "market",
+    OrderType.STOP_MARKET: "stop",
+    OrderType.LIMIT: "limit",
+}
+_EXIT_REASONS: dict[str, FillReason] = {
+    "time_limit": "time_limit",
+    "daily_loss": "risk_halt",
+    "daily_drawdown": "risk_halt",
+}
+
+
+class OrderDesk:
+    """Sends and follows the orders of one instrument on behalf of the strategy.
+
+    Parameters
+    ----------
+    strategy : RLStrategy
+    k : int
+        Place of the instrument in the policy's order.
+    core : InstrumentCore
+
+    Attributes
+    ----------
+    fills : list of Fill
+    """
+
+    def __init__(self, strategy: "RLStrategy", k: int, core: InstrumentCore) -> None:
+        self._strategy = strategy
+        self._k = k
+        self._core = core
+        self._tick_raw = int(core.instrument.tick_raw)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all orders."""
+        self.fills: list[Fill] = []
+        self._reasons: dict[ClientOrderId, FillReason] = {}
+        self._entry_id: ClientOrderId | None = None
+        self._stop_id: ClientOrderId | None = None
+
+    def open(self, instrument_id: InstrumentId) -> None:
+        """Look the instrument up before the first order."""
+        self._instrument_id = instrument_id
+        self._instrument = self._strategy.cache.instrument(instrument_id)
+        if self._instrument is None:
+            raise ValueError(f"the cache must hold {instrument_id}, found no such instrument")
+
+    def take_bar(self, bar: Bar) -> np.datetime64:
+        """Hand a bar to the core; returns its trading day."""
+        tick_raw = self._tick_raw
+        return self._core.on_bar(
+            bar.ts_event,
+            bar.open.raw // tick_raw,
+            bar.high.raw // tick_raw,
+            bar.low.raw // tick_raw,
+            bar.close.raw // tick_raw,
+            int(bar.volume),
+        )
+
+    def pursue(self, answer: Review) -> None:
+        """Send the orders that lead from the held side to the answer's."""
+        side = self._core.side
+        if answer.side == side:
+            return
+        if side != 0:
+            wish: FillReason = "reverse" if answer.side != 0 else "signal"
+            self.close_position(_EXIT_REASONS.get(answer.reason, wish))
+        if answer.side != 0:
+            order = self._strategy.order_factory.market(
+                self._instrument_id, _order_side(answer.side), Quantity.from_int(answer.units)
+            )
+            self._entry_id = order.client_order_id
+            self._submit(order, "entry")
+
+    def end_session(self, event: Any) -> None:
+        """The closing alert."""
+        self.close_position("end_of_session")
+
+    def close_position(self, reason: FillReason) -> None:
+        """Take everything from the venue and close what is held."""
+        self._strategy.cancel_all_orders(self._instrument_id)
+        self._entry_id = None
+        units = int(self._core.leg.units)
+        if units != 0:
+            order = self._strategy.order_factory.market(
+                self._instrument_id,
+                _order_side(-self._core.side),
+                Quantity.from_int(abs(units)),
+                reduce_only=True,
+            )
+            self._submit(order, reason)
+
+    def is_in_flight(self) -> bool:
+        """Whether the venue owes an answer: an order not acknowledged, or a market order without its fill.
+
+        Unknown is not flat. A barrier on its way out is no such doubt: it can only reduce.
+        """
+        cache = self._strategy.cache
+        waiting = cache.orders_inflight(None, self._instrument_id)
+        if any(order.status == OrderStatus.SUBMITTED for order in waiting):
+            return True
+        resting = cache.orders_open(None, self._instrument_id)
+        return any(order.order_type == OrderType.MARKET for order in resting)
+
+    def on_filled(self, event: OrderFilled) -> None:
+        """Move the position; lay the barriers around a complete entry; clear the market once flat."""
+        units = int(event.last_qty) if event.order_side == OrderSide.BUY else -int(event.last_qty)
+        price_ticks = event.last_px.raw // self._tick_raw
+        commission_cents = round(event.commission.as_decimal() * 100)
+        self._strategy.core.on_fill(self._k, units, price_ticks, commission_cents)
+        order = self._strategy.cache.order(event.client_order_id)
+        reason = self._reasons.get(event.client_order_id, "signal")
+        kind = _KINDS[event.order_type]
+        trigger = self._trigger_ticks(order)
+        self.fills.append(Fill(event.ts_event, units, price_ticks, commission_cents, kind, trigger, reason))
+        if event.client_order_id == self._entry_id and order.is_closed:
+            self._entry_id = None
+            self._lay_barriers(price_ticks)
+        elif self._core.leg.units == 0 and self._strategy.cache.orders_open_count(None, self._instrument_id):
+            self._strategy.cancel_all_orders(self._instrument_id)
+
+    def on_refused(self, client_order_id: ClientOrderId, reason: str) -> None:
+        """Leave at once when the stop is refused; count everything else."""
+        self._strategy.count(f"venue: {reason}")
+        if client_order_id == self._stop_id:
+            self.close_position("protection_lost")
+
+    def _submit(self, order: Any, reason: FillReason) -> None:
+        self._reasons[order.client_order_id] = reason
+        self._strategy.submit_order(order)
+
+    def _lay_barriers(self, entry_ticks: int) -> None:
+        factory = self._strategy.order_factory
+        exit_side = _order_side(-self._core.side)
+        quantity = Quantity.from_int(abs(int(self._core.leg.units)))
+        stop = self._core.lay_barrier("stop", entry_ticks)
+        target = self._core.lay_barrier("target", entry_ticks)
+        if stop:
+            order = factory.stop_market(self._instrument_id, exit_side, quantity, self._price(stop), reduce_only=True)
+            self._stop_id = order.client_order_id
+            self._submit(order, "stop_loss")
+        if target:
+            order = factory.limit(self._instrument_id, exit_side, quantity, self._price(target), reduce_only=True)
+            self._submit(order, "take_profit")
+
+    def _price(self, ticks: int) -> Price:
+        return Price.from_raw(ticks * self._tick_raw, self._instrument.price_precision)
+
+    def _trigger_ticks(self, order: Any) -> int:
+        if order.order_type == OrderType.STOP_MARKET:
+            return int(order.trigger_price.raw // self._tick_raw)
+        return int(order.price.raw // self._tick_raw) if order.order_type == OrderType.LIMIT else 0
+
+
+def _order_side(side: int) -> OrderSide:
+    return OrderSide.BUY if side > 0 else OrderSide.SELL
