@@ -1,20 +1,20 @@
-"""What happens beside learning: figures after every update, and checkpoints."""
+"""Figures after every update, and the end of a run that diverged."""
 
 import csv
-import dataclasses
-import shutil
-import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecNormalize
 
 from catalogs.errors import InputError
-from training.progress import UpdateMetrics
+from training.progress import COLUMNS, UpdateMetrics
+from training.timed_env import TimedVecEnv
+from training.validation import ValidationCallback
 
 
 class MetricsCallback(BaseCallback):
@@ -23,10 +23,15 @@ class MetricsCallback(BaseCallback):
     Parameters
     ----------
     csv_path : Path
-        One row per update; created with its header.
+        One row per update; begun anew, or gone on with after the last row up to ``resumed_at``.
     total_steps : int
     listener : callable
         Called with every `UpdateMetrics`.
+    timed_env : TimedVecEnv
+    validation : ValidationCallback, optional
+        Walks the validation sessions before the figures of an update are complete.
+    resumed_at : int
+        Environment steps of the checkpoint that the run goes on from.
 
     Attributes
     ----------
@@ -43,123 +48,130 @@ class MetricsCallback(BaseCallback):
     run.
     """
 
-    def __init__(self, csv_path: Path, total_steps: int, listener: Callable[[UpdateMetrics], None]) -> None:
+    def __init__(
+        self,
+        csv_path: Path,
+        total_steps: int,
+        listener: Callable[[UpdateMetrics], None],
+        timed_env: TimedVecEnv,
+        validation: ValidationCallback | None = None,
+        resumed_at: int = 0,
+    ) -> None:
         super().__init__()
-        self.updates: list[UpdateMetrics] = []
         self._csv_path, self._total_steps, self._listener = csv_path, total_steps, listener
-        self._episodes: list[tuple[float, int]] = []
-        with csv_path.open("w", newline="") as file:
-            csv.writer(file).writerow(field.name for field in dataclasses.fields(UpdateMetrics))
+        self._timed_env, self._validation = timed_env, validation
+        self._episodes: list[dict[str, Any]] = []
+        self.updates = [update for update in read_updates(csv_path) if update.steps <= resumed_at]
+        self._seconds_before = self.updates[-1].seconds if self.updates else 0.0
+        with csv_path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(update.to_row() for update in self.updates)
 
     def _on_training_start(self) -> None:
         self._started = time.perf_counter()
+        self._rollout_began = self._rollout_ended = self._started
+        self._env_before = self._timed_env.seconds
+        self._updates_seen = self.model._n_updates
 
     def _on_step(self) -> bool:
         for i in np.flatnonzero(self.locals["dones"]):
-            episode = self.locals["infos"][i]["episode"]
-            self._episodes.append((float(episode["r"]), int(episode["l"])))
+            self._episodes.append(self.locals["infos"][i])
         return True
 
     def _on_rollout_start(self) -> None:
-        if self.model.num_timesteps > 0:
-            self._after_update()
+        self._after_update()
+        self._rollout_began = time.perf_counter()
+        self._env_before = self._timed_env.seconds
+
+    def _on_rollout_end(self) -> None:
+        self._rollout_ended = time.perf_counter()
 
     def _on_training_end(self) -> None:
         self._after_update()
 
     def _after_update(self) -> None:
-        metrics = self._measure()
-        self._stop_if_diverged(metrics)
+        if self.model._n_updates == self._updates_seen:
+            return
+        self._updates_seen = self.model._n_updates
+        update_s = time.perf_counter() - self._rollout_ended
+        self._stop_if_diverged()
+        metrics = self._measure(update_s, self._validation.evaluate() if self._validation else None)
         self.updates.append(metrics)
         self._episodes.clear()
-        with self._csv_path.open("a", newline="") as file:
-            csv.writer(file).writerow(dataclasses.astuple(metrics))
-        if metrics.mean_episode_reward is not None:
-            self.logger.record("rollout/ep_rew_mean", metrics.mean_episode_reward)
-            self.logger.record("rollout/ep_len_mean", metrics.mean_episode_length)
-        self.logger.record("time/fps", metrics.samples_per_s)
-        self.logger.dump(metrics.steps)
+        with self._csv_path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS).writerow(metrics.to_row())
+        self._record(metrics)
         self._listener(metrics)
 
-    def _measure(self) -> UpdateMetrics:
+    def _measure(self, update_s: float, validation: float | None) -> UpdateMetrics:
         train = {key.removeprefix("train/"): float(v) for key, v in self.logger.name_to_value.items()}
-        rewards, lengths = zip(*self._episodes, strict=True) if self._episodes else ((), ())
+        episodes = [info["episode"] for info in self._episodes]
         return UpdateMetrics(
             steps=self.model.num_timesteps,
             total_steps=self._total_steps,
-            seconds=time.perf_counter() - self._started,
-            episodes=len(rewards),
-            mean_episode_reward=float(np.mean(rewards)) if rewards else None,
-            mean_episode_length=float(np.mean(lengths)) if lengths else None,
-            policy_loss=train["policy_gradient_loss"],
-            value_loss=train["value_loss"],
-            loss=train["loss"],
-            entropy=-train["entropy_loss"],
-            approx_kl=train["approx_kl"],
-            clip_fraction=train["clip_fraction"],
-            explained_variance=train["explained_variance"],
+            seconds=self._seconds_before + time.perf_counter() - self._started,
+            rollout_s=self._rollout_ended - self._rollout_began,
+            env_s=self._timed_env.seconds - self._env_before,
+            update_s=update_s,
+            episodes=len(episodes),
+            mean_episode_reward=float(np.mean([e["r"] for e in episodes])) if episodes else None,
+            mean_episode_length=float(np.mean([e["l"] for e in episodes])) if episodes else None,
+            policy_loss=train.get("policy_gradient_loss", train.get("policy_objective")),
+            value_loss=train.get("value_loss"),
+            loss=train.get("loss"),
+            entropy=-train["entropy_loss"] if "entropy_loss" in train else None,
+            approx_kl=train.get("approx_kl", train.get("kl_divergence_loss")),
+            clip_fraction=train.get("clip_fraction"),
+            explained_variance=train.get("explained_variance"),
             learning_rate=train["learning_rate"],
-            clip_range=train["clip_range"],
+            clip_range=train.get("clip_range"),
+            action_shares=self._action_shares(),
+            reward_components=self._reward_components(),
+            validation=validation,
         )
 
-    def _stop_if_diverged(self, metrics: UpdateMetrics) -> None:
-        for name in ("policy_loss", "value_loss", "loss"):
-            value = getattr(metrics, name)
+    def _action_shares(self) -> tuple[float, ...]:
+        model: Any = self.model
+        space = model.action_space
+        choices = int(space.n) if hasattr(space, "n") else int(space.nvec.max())
+        actions = model.rollout_buffer.actions.astype(np.int64).ravel()
+        return tuple((np.bincount(actions, minlength=choices) / len(actions)).tolist())
+
+    def _reward_components(self) -> dict[str, float]:
+        found = defaultdict(list)
+        for info in self._episodes:
+            for name, value in info.get("reward_components", {}).items():
+                found[name].append(float(value))
+        return {name: float(np.mean(values)) for name, values in found.items()}
+
+    def _record(self, metrics: UpdateMetrics) -> None:
+        if metrics.mean_episode_reward is not None:
+            self.logger.record("rollout/ep_rew_mean", metrics.mean_episode_reward)
+            self.logger.record("rollout/ep_len_mean", metrics.mean_episode_length)
+        for name, value in metrics.reward_components.items():
+            self.logger.record(f"reward/{name}", value)
+        for action, share in enumerate(metrics.action_shares):
+            self.logger.record(f"actions/{action}", share)
+        if metrics.validation is not None:
+            self.logger.record("validation/result", metrics.validation)
+        self.logger.record("time/fps", metrics.samples_per_s)
+        self.logger.dump(metrics.steps)
+
+    def _stop_if_diverged(self) -> None:
+        steps, rate = self.model.num_timesteps, self.logger.name_to_value["train/learning_rate"]
+        advice = f"lower learning_rate (was {rate:g}) or max_grad_norm"
+        for name in ("policy_gradient_loss", "policy_objective", "value_loss", "loss"):
+            value = float(self.logger.name_to_value.get(f"train/{name}", 0.0))
             if not np.isfinite(value):
-                raise InputError(
-                    f"{name} at step {metrics.steps}: must be finite, was {value}; "
-                    f"lower learning_rate (was {metrics.learning_rate:g}) or max_grad_norm"
-                )
+                raise InputError(f"{name} at step {steps}: must be finite, was {value}; {advice}")
         if not all(bool(torch.isfinite(p).all()) for p in self.model.policy.parameters()):
-            raise InputError(
-                f"network weights at step {metrics.steps}: must be finite, were not; "
-                f"lower learning_rate (was {metrics.learning_rate:g}) or max_grad_norm"
-            )
+            raise InputError(f"network weights at step {steps}: must be finite, were not; {advice}")
 
 
-class CheckpointCallback(BaseCallback):
-    """Keeps the last checkpoints of a run: ``step_<steps>/`` with ``model.zip`` and ``vecnormalize.pkl``.
-
-    Parameters
-    ----------
-    folder : Path
-        Created if missing.
-    vecnormalize : VecNormalize
-        Its statistics belong to the model: without them a policy sees other observations than it learned on.
-    interval_s : float
-        Seconds between checkpoints, taken between two updates; `save` takes one at any time.
-    keep : int
-        Older ones are removed.
-    """
-
-    def __init__(self, folder: Path, vecnormalize: VecNormalize, *, interval_s: float = 300.0, keep: int = 3) -> None:
-        super().__init__()
-        self._folder, self._vecnormalize = folder, vecnormalize
-        self._interval_s, self._keep = interval_s, keep
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def _on_training_start(self) -> None:
-        self._saved = time.monotonic()
-
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_rollout_start(self) -> None:
-        if self.model.num_timesteps > 0 and time.monotonic() - self._saved >= self._interval_s:
-            self.save()
-            self._saved = time.monotonic()
-
-    def save(self) -> Path:
-        """Write a checkpoint of the present state, whole or not at all, and return its folder."""
-        target = self._folder / f"step_{self.model.num_timesteps:012d}"
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".") as aside:
-            content = Path(aside) / "checkpoint"
-            content.mkdir()
-            self.model.save(content / "model.zip")
-            self._vecnormalize.save(str(content / "vecnormalize.pkl"))
-            if target.exists():
-                shutil.rmtree(target)
-            content.rename(target)
-        for old in sorted(self._folder.glob("step_*"))[: -self._keep]:
-            shutil.rmtree(old)
-        return target
+def read_updates(csv_path: Path) -> list[UpdateMetrics]:
+    """Rows that `MetricsCallback` wrote; none where there is no file."""
+    if not csv_path.is_file():
+        return []
+    with csv_path.open(newline="", encoding="utf-8") as file:
+        return [UpdateMetrics.from_row(row) for row in csv.DictReader(file)]

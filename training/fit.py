@@ -1,38 +1,45 @@
 """One training run: a configuration, an environment and a seed in; a model, its normaliser and a record out."""
 
 import sys
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 from gymnasium import spaces
-from rich.console import Console
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
-from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 from catalogs.cache import written_aside
 from catalogs.errors import InputError
-from training.callbacks import CheckpointCallback, MetricsCallback
+from training.algorithms import algorithm_named
+from training.callbacks import MetricsCallback
+from training.checkpoint import CheckpointCallback, latest_checkpoint, load_model, restore
+from training.findings import Finding, findings
 from training.finite_env import FiniteVecEnv
 from training.learner import LearnerConfig
-from training.progress import RichProgress, UpdateMetrics
-from training.recurrent_ppo import SequenceRecurrentPPO
+from training.live_table import LiveTable
+from training.normalize import MaskedVecNormalize
+from training.progress import UpdateMetrics
+from training.stability import StabilityCallback
+from training.timed_env import TimedVecEnv
+from training.validation import Validate, ValidationCallback
 
 RECORDED_PACKAGES = ("torch", "stable_baselines3", "sb3_contrib", "gymnasium", "numpy")
 
 
-class TrainingSummary(msgspec.Struct, frozen=True):
+class TrainingSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The run in a few figures, written as ``metrics/training_summary.json``.
 
     Attributes
     ----------
+    algorithm : str
     steps : int
         Environment steps taken.
     seconds, samples_per_s : float
@@ -41,12 +48,17 @@ class TrainingSummary(msgspec.Struct, frozen=True):
         Over the episodes of the first and the last rollout in which one ended, reward before normalisation.
     approx_kl, clip_fraction, explained_variance : float or None
         Of the last update; None where there was none.
+    best_validation, best_step : float and int, or None
+        Best result on the validation sessions and the step that the model was taken from; None without them.
+    findings : list of Finding
+        What was out of its healthy range.
     seed : int
     interrupted : bool
         Ended by Ctrl-C.
     versions : dict of str to str
     """
 
+    algorithm: str
     steps: int
     seconds: float
     samples_per_s: float
@@ -56,6 +68,9 @@ class TrainingSummary(msgspec.Struct, frozen=True):
     approx_kl: float | None
     clip_fraction: float | None
     explained_variance: float | None
+    best_validation: float | None
+    best_step: int | None
+    findings: list[Finding]
     seed: int
     interrupted: bool
     versions: dict[str, str]
@@ -67,8 +82,9 @@ class FitResult:
 
     Attributes
     ----------
-    model : SequenceRecurrentPPO
-    vecnormalize : VecNormalize
+    model : OnPolicyAlgorithm
+        As it was at its best on the validation sessions, where there are some, else at the end.
+    vecnormalize : MaskedVecNormalize
         Statistics frozen.
     checkpoint : Path
         Folder with ``model.zip`` and ``vecnormalize.pkl`` of this very state.
@@ -76,8 +92,8 @@ class FitResult:
     summary : TrainingSummary
     """
 
-    model: SequenceRecurrentPPO
-    vecnormalize: VecNormalize
+    model: Any
+    vecnormalize: MaskedVecNormalize
     checkpoint: Path
     updates: tuple[UpdateMetrics, ...]
     summary: TrainingSummary
@@ -89,7 +105,10 @@ def fit(
     run_dir: Path,
     *,
     seed: int,
+    mask_columns: int = 0,
+    validate: Validate | None = None,
     progress: Callable[[UpdateMetrics], None] | None = None,
+    resume: bool = False,
 ) -> FitResult:
     """Train a policy.
 
@@ -97,26 +116,31 @@ def fit(
     ----------
     config : LearnerConfig
     env : VecEnv
-        ``config.n_envs`` environments with float32 Box observations, shape (n,), and Discrete actions. The info of
-        an ended episode holds ``episode`` with its reward ``r`` and length ``l``, as `SessionVecEnv` and
-        stable-baselines3's VecMonitor give it. Observations and rewards are normalised here, not by the caller.
+        ``config.n_envs`` environments with float32 Box observations, shape (n,), and Discrete or MultiDiscrete
+        actions. The info of an ended episode holds ``episode`` with its reward ``r`` and length ``l``, as
+        `SessionVecEnv` and stable-baselines3's VecMonitor give it, and may hold ``reward_components``. Observations
+        and rewards are normalised here, not by the caller.
     run_dir : Path
-        Receives ``checkpoints/``, ``metrics/progress.csv``, ``metrics/training_summary.json``, ``tensorboard/``.
+        Receives ``checkpoints/``, ``best/``, ``metrics/progress.csv``, ``metrics/training_summary.json``,
+        ``tensorboard/``.
     seed : int
         Seeds Python, NumPy, torch and the environment.
+    mask_columns : int
+        Last columns of the observation that are an action mask, see `training.masking`.
+    validate : callable, optional
+        Walks sessions that the environment never shows; the best state is the result then.
     progress : callable, optional
-        Called after every update; a progress bar on standard error if omitted.
-
-    Returns
-    -------
-    FitResult
-        Also after Ctrl-C, with a checkpoint and ``summary.interrupted`` true.
+        Called after every update; a live table on standard error if omitted.
+    resume : bool
+        Go on from the newest checkpoint of ``run_dir`` instead of beginning.
 
     Raises
     ------
     InputError
-        If environment and configuration do not match or ``run_dir`` holds a run already; or if an observation,
-        reward, loss or weight stops being finite: metrics and checkpoints up to then remain.
+        If environment and configuration do not match, or ``run_dir`` holds a run already (or, to resume, holds
+        none); or if an observation, reward, loss or weight stops being finite: metrics and checkpoints remain.
+    KeyboardInterrupt
+        After Ctrl-C; summary and checkpoints are written, so that the run can go on.
 
     Notes
     -----
@@ -124,39 +148,116 @@ def fit(
     the process; divergence is checked after every update instead.
     """
     _check_environment(config, env)
-    if (run_dir / "checkpoints").exists():
+    algorithm = algorithm_named(config.algorithm)
+    if not resume and (run_dir / "checkpoints").exists():
         raise InputError(f"run directory {run_dir}: must be that of a new run, but has checkpoints already")
+    checkpoint = latest_checkpoint(run_dir) if resume else None
     torch.set_num_threads(config.torch_threads)
     torch.distributions.Distribution.set_default_validate_args(False)
-    vecnormalize = VecNormalize(
-        FiniteVecEnv(env),
-        norm_reward=config.normalize_reward,
-        clip_obs=config.clip_obs,
-        gamma=config.gamma,
+    timed = TimedVecEnv(FiniteVecEnv(env))
+    normalizer = MaskedVecNormalize(
+        timed, mask_columns, norm_reward=config.normalize_reward, clip_obs=config.clip_obs, gamma=config.gamma
     )
-    model = _build_model(config, vecnormalize, seed)
+    model = algorithm.build(config, normalizer, mask_columns, seed)
+    state = restore(checkpoint, model, normalizer) if checkpoint else {"steps": 0, "validation": {}}
     (run_dir / "metrics").mkdir(parents=True, exist_ok=True)
-    checkpoints = CheckpointCallback(run_dir / "checkpoints", vecnormalize)
-    started = time.perf_counter()
+    run = _Run(config, model, normalizer, timed, run_dir, validate, state, seed)
     bar: AbstractContextManager[Callable[[UpdateMetrics], None]] = (
-        RichProgress(config.planned_steps) if progress is None else nullcontext(progress)
+        LiveTable(config.planned_steps) if progress is None else nullcontext(progress)
     )
-    with (
-        closing(Logger(None, [TensorBoardOutputFormat(str(run_dir / "tensorboard"))])) as logger,
-        bar as listener,
-    ):
-        model.set_logger(logger)
-        metrics = MetricsCallback(run_dir / "metrics" / "progress.csv", config.planned_steps, listener)
-        interrupted = _learn(model, config.total_timesteps, [metrics, checkpoints])
-    checkpoint = checkpoints.save()
-    if interrupted:
-        Console(stderr=True).print(f"Interrupted at step {model.num_timesteps:,}; checkpoint: {checkpoint}")
-    vecnormalize.training = False
-    seconds = time.perf_counter() - started
-    summary = _summarise(metrics.updates, model.num_timesteps, seconds, seed, interrupted)
-    with written_aside(run_dir / "metrics" / "training_summary.json") as aside:
-        aside.write_bytes(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
-    return FitResult(model, vecnormalize, checkpoint, tuple(metrics.updates), summary)
+    with bar as listener:
+        return run.learn(listener)
+
+
+class _Run:
+    def __init__(
+        self,
+        config: LearnerConfig,
+        model: OnPolicyAlgorithm,
+        normalizer: MaskedVecNormalize,
+        timed: TimedVecEnv,
+        run_dir: Path,
+        validate: Validate | None,
+        state: dict[str, Any],
+        seed: int,
+    ) -> None:
+        self.config, self.model, self.normalizer, self.run_dir, self.seed = config, model, normalizer, run_dir, seed
+        self.timed, self.resumed_at = timed, state["steps"]
+        self.validation = None
+        if validate is not None:
+            self.validation = ValidationCallback(validate, normalizer, config.stability, run_dir / "best")
+            self.validation.state |= state["validation"]
+
+    def learn(self, listener: Callable[[UpdateMetrics], None]) -> FitResult:
+        config, run_dir = self.config, self.run_dir
+        metrics = MetricsCallback(
+            run_dir / "metrics" / "progress.csv",
+            config.planned_steps,
+            listener,
+            self.timed,
+            self.validation,
+            self.resumed_at,
+        )
+        callbacks = [
+            metrics,
+            *([self.validation] if self.validation else []),
+            StabilityCallback(config, metrics, run_dir),
+            CheckpointCallback(
+                run_dir / "checkpoints", self.normalizer, config.stability.checkpoints_kept, self._validation_state
+            ),
+        ]
+        with closing(Logger(None, [TensorBoardOutputFormat(str(run_dir / "tensorboard"))])) as logger:
+            self.model.set_logger(logger)
+            try:
+                # The metrics callback writes the log after each update; the library's would lag one update behind.
+                self.model.learn(
+                    config.total_timesteps - self.resumed_at,
+                    callback=callbacks,
+                    log_interval=None,  # type: ignore[arg-type]
+                    reset_num_timesteps=self.resumed_at == 0 and self.model._last_obs is None,
+                )
+            except KeyboardInterrupt:
+                self._write_summary(metrics.updates, interrupted=True)
+                raise
+        return self._finish(metrics.updates)
+
+    def _validation_state(self) -> dict[str, Any]:
+        return self.validation.state if self.validation else {}
+
+    def _finish(self, updates: list[UpdateMetrics]) -> FitResult:
+        checkpoint = latest_checkpoint(self.run_dir)
+        if self.validation is not None and self.validation.state["best"] is not None:
+            checkpoint = self.validation.best_folder
+            load_model(self.model, self.normalizer, checkpoint)
+        self.normalizer.training = False
+        summary = self._write_summary(updates, interrupted=False)
+        return FitResult(self.model, self.normalizer, checkpoint, tuple(updates), summary)
+
+    def _write_summary(self, updates: list[UpdateMetrics], interrupted: bool) -> TrainingSummary:
+        rewards = [u.mean_episode_reward for u in updates if u.mean_episode_reward is not None]
+        last = updates[-1] if updates else None
+        best = self._validation_state()
+        summary = TrainingSummary(
+            algorithm=self.config.algorithm,
+            steps=last.steps if last else 0,
+            seconds=last.seconds if last else 0.0,
+            samples_per_s=last.samples_per_s if last else 0.0,
+            episodes=sum(u.episodes for u in updates),
+            mean_episode_reward_first=rewards[0] if rewards else None,
+            mean_episode_reward_last=rewards[-1] if rewards else None,
+            approx_kl=last.approx_kl if last else None,
+            clip_fraction=last.clip_fraction if last else None,
+            explained_variance=last.explained_variance if last else None,
+            best_validation=best.get("best"),
+            best_step=best.get("best_steps"),
+            findings=findings(updates),
+            seed=self.seed,
+            interrupted=interrupted,
+            versions={"python": sys.version.split()[0], **{name: version(name) for name in RECORDED_PACKAGES}},
+        )
+        with written_aside(self.run_dir / "metrics" / "training_summary.json") as aside:
+            aside.write_bytes(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
+        return summary
 
 
 def _check_environment(config: LearnerConfig, env: VecEnv) -> None:
@@ -165,71 +266,7 @@ def _check_environment(config: LearnerConfig, env: VecEnv) -> None:
     space = env.observation_space
     if not (isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype == np.float32):
         raise InputError(f"observation space: must be a float32 Box of one dimension, was {space}")
-    if not isinstance(env.action_space, spaces.Discrete):
-        raise InputError(f"action space: must be Discrete, was {env.action_space}")
+    if not isinstance(env.action_space, spaces.Discrete | spaces.MultiDiscrete):
+        raise InputError(f"action space: must be Discrete or MultiDiscrete, was {env.action_space}")
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("learner.device: must be cpu where no CUDA device is present, was cuda")
-
-
-def _build_model(config: LearnerConfig, env: VecNormalize, seed: int) -> SequenceRecurrentPPO:
-    return SequenceRecurrentPPO(
-        "MlpLstmPolicy",
-        env,
-        learning_rate=_linear(config.learning_rate, config.final_learning_rate),
-        n_steps=config.n_steps,
-        batch_size=config.batch_size,
-        n_epochs=config.n_epochs,
-        seq_len=config.seq_len,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-        clip_range=_linear(config.clip_range, config.final_clip_range),
-        ent_coef=config.ent_coef,
-        vf_coef=config.vf_coef,
-        max_grad_norm=config.max_grad_norm,
-        target_kl=config.target_kl,
-        policy_kwargs={
-            "lstm_hidden_size": config.lstm_hidden_size,
-            "n_lstm_layers": config.lstm_layers,
-            "net_arch": list(config.net_arch),
-            "shared_lstm": config.shared_lstm,
-            "enable_critic_lstm": config.critic_lstm,
-        },
-        seed=seed,
-        device=config.device,
-    )
-
-
-def _linear(first: float, final: float | None) -> LinearSchedule:
-    return LinearSchedule(first, first if final is None else final, 1.0)
-
-
-def _learn(
-    model: SequenceRecurrentPPO, total_timesteps: int, callbacks: list[MetricsCallback | CheckpointCallback]
-) -> bool:
-    try:
-        # The metrics callback writes the log after each update; the library's would lag one update behind.
-        model.learn(total_timesteps, callback=callbacks, log_interval=None)
-    except KeyboardInterrupt:
-        return True
-    return False
-
-
-def _summarise(
-    updates: list[UpdateMetrics], steps: int, seconds: float, seed: int, interrupted: bool
-) -> TrainingSummary:
-    rewards = [u.mean_episode_reward for u in updates if u.mean_episode_reward is not None]
-    last = updates[-1] if updates else None
-    return TrainingSummary(
-        steps=steps,
-        seconds=seconds,
-        samples_per_s=steps / seconds,
-        episodes=sum(u.episodes for u in updates),
-        mean_episode_reward_first=rewards[0] if rewards else None,
-        mean_episode_reward_last=rewards[-1] if rewards else None,
-        approx_kl=last.approx_kl if last else None,
-        clip_fraction=last.clip_fraction if last else None,
-        explained_variance=last.explained_variance if last else None,
-        seed=seed,
-        interrupted=interrupted,
-        versions={"python": sys.version.split()[0], **{name: version(name) for name in RECORDED_PACKAGES}},
-    )

@@ -8,11 +8,56 @@ import msgspec
 from catalogs.errors import InputError
 
 
+def _require(name: str, value: object, holds: bool, rule: str) -> None:
+    if not holds:
+        raise InputError(f"learner.{name}: must {rule}, was {value}")
+
+
+class StabilityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What watches over a run while it learns.
+
+    Attributes
+    ----------
+    kl_target : float or None
+        Adapt the learning rate: divided by 1.5 after an update with more than twice this divergence, multiplied by
+        1.5 after one with less than half. Off if None.
+    entropy_floor : float
+        Share of the largest possible entropy, 0..1; below it the weight of entropy grows by half per update, above it
+        falls back towards ``ent_coef``. 0 for none.
+    evaluate_every : int
+        Rollouts between two evaluations on the validation sessions, where an experiment has them.
+    halve_after : int
+        Evaluations without a better result after which the learning rate is halved; 0 for never.
+    stop_after : int
+        Evaluations without a better result after which the run ends; 0 for never.
+    checkpoints_kept : int
+        One is written per rollout; the oldest go.
+    """
+
+    kl_target: float | None = None
+    entropy_floor: float = 0.0
+    evaluate_every: int = 5
+    halve_after: int = 3
+    stop_after: int = 0
+    checkpoints_kept: int = 2
+
+    def __post_init__(self) -> None:
+        _require("stability.kl_target", self.kl_target, self.kl_target is None or self.kl_target > 0, "be above 0")
+        in_range = 0 <= self.entropy_floor < 1
+        _require("stability.entropy_floor", self.entropy_floor, in_range, "be at least 0 and below 1")
+        for name in ("evaluate_every", "checkpoints_kept"):
+            _require(f"stability.{name}", getattr(self, name), getattr(self, name) >= 1, "be at least 1")
+        for name in ("halve_after", "stop_after"):
+            _require(f"stability.{name}", getattr(self, name), getattr(self, name) >= 0, "be at least 0")
+
+
 class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the policy learns: PPO's settings and the network's sizes.
 
     Attributes
     ----------
+    algorithm : str
+        One of `training.algorithms.ALGORITHMS`; what an algorithm does not have, it ignores.
     total_timesteps : int
         Environment steps over all environments, rounded up to whole rollouts.
     n_envs, n_steps : int
@@ -48,7 +93,9 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         End an update when the KL divergence exceeds 1.5 times this.
     torch_threads : int
         With 1, equal seeds give bit-identical weights.
-    device : {"cpu", "cuda"}
+    device : {"auto", "cpu", "cuda"}
+        ``auto`` takes CUDA where there is one.
+    stability : StabilityConfig
 
     Raises
     ------
@@ -62,6 +109,7 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     catalogs.errors.InputError: learner.batch_size: must divide n_envs * n_steps = 400, was 64
     """
 
+    algorithm: str = "recurrent_ppo"
     total_timesteps: int = 1_000_000
     n_envs: int = 16
     n_steps: int = 512
@@ -69,9 +117,9 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     n_epochs: int = 10
     seq_len: int | None = None
     learning_rate: float = 3e-4
-    final_learning_rate: float | None = None
+    final_learning_rate: float | None = 1e-5
     clip_range: float = 0.2
-    final_clip_range: float | None = None
+    final_clip_range: float | None = 0.1
     gamma: float = 0.99
     gae_lambda: float = 0.95
     ent_coef: float = 0.0
@@ -86,7 +134,8 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     clip_obs: float = 10.0
     target_kl: float | None = None
     torch_threads: int = 1
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    stability: StabilityConfig = StabilityConfig()
 
     def __post_init__(self) -> None:
         counts = ("total_timesteps", "n_envs", "n_steps", "n_epochs", "lstm_hidden_size", "lstm_layers")
@@ -120,8 +169,3 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def planned_steps(self) -> int:
         """``total_timesteps`` in whole rollouts."""
         return ceil(self.total_timesteps / self.rollout_size) * self.rollout_size
-
-
-def _require(name: str, value: object, holds: bool, rule: str) -> None:
-    if not holds:
-        raise InputError(f"learner.{name}: must {rule}, was {value}")

@@ -113,3 +113,7 @@ def logit_count(action_space: spaces.Space) -> int:
     if isinstance(action_space, spaces.MultiDiscrete):
         return int(action_space.nvec.sum())
     raise InputError(f"action space: must be Discrete or MultiDiscrete, was {action_space}")
+
+
+class MaskedMlpPolicy(MaskedPolicy):
+    """`MaskedPolicy` without memory: what PPO and TRPO train."""

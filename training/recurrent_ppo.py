@@ -4,7 +4,6 @@ The algorithm, its minibatches and its save format are sb3-contrib's. Only the w
 LSTM and the work around every step differ, so that results agree with the stock class up to float32 rounding.
 """
 
-import time
 from typing import Any, ClassVar
 
 import numpy as np
@@ -94,11 +93,6 @@ class SequenceRecurrentPPO(RecurrentPPO):
     **kwargs
         Of sb3-contrib's RecurrentPPO. Discrete or MultiDiscrete actions, flat observations.
 
-    Attributes
-    ----------
-    env_seconds, rollout_seconds : float
-        Time that the last rollout spent in the environments, and in all.
-
     Examples
     --------
     >>> from stable_baselines3.common.env_util import make_vec_env
@@ -122,7 +116,6 @@ class SequenceRecurrentPPO(RecurrentPPO):
 
     def __init__(self, *args: Any, seq_len: int | None = None, **kwargs: Any) -> None:
         self.seq_len = seq_len
-        self.env_seconds = self.rollout_seconds = 0.0
         super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
@@ -135,16 +128,13 @@ class SequenceRecurrentPPO(RecurrentPPO):
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: SequenceRolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """Fill the buffer; the stock method without its work per step on what does not change."""
-        began, self.env_seconds = time.perf_counter(), 0.0
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
         for _ in range(n_rollout_steps):
             observations, starts = self._last_obs, self._last_episode_starts
             actions, values, log_prob, states = self._act(observations, starts)
-            stepped = time.perf_counter()
             new_observations, rewards, dones, infos = env.step(actions)
-            self.env_seconds += time.perf_counter() - stepped
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
@@ -161,7 +151,6 @@ class SequenceRecurrentPPO(RecurrentPPO):
             )
         rollout_buffer.compute_returns_and_advantage(last_values=last, dones=self._last_episode_starts)
         callback.on_rollout_end()
-        self.rollout_seconds = time.perf_counter() - began
         return True
 
     def _tensor(self, values: np.ndarray) -> torch.Tensor:

@@ -18,9 +18,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormali
 
 from catalogs.errors import InputError
 from rl_strategies.policy import OnnxPolicy
+from training.callbacks import read_updates
+from training.checkpoint import latest_checkpoint
 from training.export import export_onnx
 from training.fit import FitResult, fit
-from training.learner import LearnerConfig
+from training.learner import LearnerConfig, StabilityConfig
 from training.progress import UpdateMetrics
 from training.recurrent_ppo import SequenceRecurrentPPO
 
@@ -136,8 +138,12 @@ def test_run_directory_holds_the_record(tmp_path: Path) -> None:
     assert summary["interrupted"] is False
     assert summary["versions"]["torch"] == torch.__version__.split("+")[0]
     assert summary["mean_episode_reward_last"] == pytest.approx(float(rows[1]["mean_episode_reward"]))
-    assert {p.name for p in result.checkpoint.iterdir()} == {"model.zip", "vecnormalize.pkl"}
-    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step_000000000256"]
+    assert {"model.zip", "vecnormalize.pkl"} < {p.name for p in result.checkpoint.iterdir()}
+    assert result.checkpoint == tmp_path / "checkpoints" / "step_000000000256"
+    shares = json.loads(rows[0]["action_shares"])
+    assert len(shares) == 3
+    assert sum(shares) == pytest.approx(1.0)
+    assert read_updates(tmp_path / "metrics" / "progress.csv") == list(result.updates)
 
 
 def test_every_update_is_reported(tmp_path: Path) -> None:
@@ -156,20 +162,19 @@ def test_progress_bar_goes_to_standard_error(tmp_path: Path, capsys: pytest.Capt
     assert "KL" in output.err
 
 
-def test_interrupt_leaves_a_checkpoint_and_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_interrupt_leaves_a_checkpoint_and_is_passed_on(tmp_path: Path) -> None:
     def press_control_c(reward: float) -> float:
         signal.raise_signal(signal.SIGINT)
         return reward
 
     env = monitored(*[RememberEnv] * 3, partial(TamperedEnv, press_control_c))
-    result = fit(SMALL, env, tmp_path, seed=1, progress=quiet)
-    assert result.summary.interrupted
-    # The 50th step of an environment is in the second rollout; the first 49 steps of four were counted.
-    assert result.summary.steps == 49 * 4
-    assert (result.checkpoint / "model.zip").is_file()
-    error = capsys.readouterr().err
-    assert "Interrupted at step 196" in error
-    assert json.loads((tmp_path / "metrics" / "training_summary.json").read_text())["interrupted"] is True
+    with pytest.raises(KeyboardInterrupt):
+        fit(SMALL, env, tmp_path, seed=1, progress=quiet)
+    # The 50th step of an environment is in the second rollout: one whole rollout of 128 steps was learned from.
+    assert latest_checkpoint(tmp_path).name == "step_000000000128"
+    summary = json.loads((tmp_path / "metrics" / "training_summary.json").read_text())
+    assert summary["interrupted"] is True
+    assert summary["steps"] == 128
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -191,7 +196,7 @@ def test_an_observation_that_is_not_finite_stops_the_run(tmp_path: Path) -> None
 
 def test_divergence_stops_the_run_with_its_cause(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must be finite, w.* lower learning_rate \(was 1e\+30\)"):
-        run(tmp_path, learning_rate=1e30)
+        run(tmp_path, learning_rate=1e30, final_learning_rate=None)
 
 
 def test_a_checkpoint_restores_model_and_statistics(tmp_path: Path) -> None:
@@ -215,10 +220,8 @@ def test_a_directory_that_holds_a_run_is_not_written_into(tmp_path: Path) -> Non
     assert sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
 
 
-def test_old_checkpoints_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 10**6, 1000))
-    monkeypatch.setattr("training.callbacks.time.monotonic", lambda: float(next(clock)))
-    run(tmp_path, total_timesteps=6 * 128)
+def test_old_checkpoints_are_removed(tmp_path: Path) -> None:
+    run(tmp_path, total_timesteps=6 * 128, stability=StabilityConfig(checkpoints_kept=3))
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert names == ["step_000000000512", "step_000000000640", "step_000000000768"]
 
@@ -258,6 +261,6 @@ def test_an_environment_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     class BoxActionEnv(RememberEnv):
         action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
 
-    with pytest.raises(InputError, match="action space: must be Discrete, was Box"):
+    with pytest.raises(InputError, match="action space: must be Discrete or MultiDiscrete, was Box"):
         fit(SMALL, monitored(*[BoxActionEnv] * 4), tmp_path, seed=1)
     assert list(tmp_path.iterdir()) == [], "nothing may be written for input that is refused"
