@@ -1,0 +1,1 @@
+"""Interactive Brokers: what the house needs beside NautilusTrader's own adapter."""

@@ -1,0 +1,198 @@
+"""The simulated gateway without its sockets: sessions, requests, steps of the market, and what is told to whom."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from google.protobuf.message import Message
+from ibapi.protobuf.ErrorMessage_pb2 import ErrorMessage
+from ibapi.protobuf.ExecutionDetails_pb2 import ExecutionDetails
+from ibapi.protobuf.ManagedAccounts_pb2 import ManagedAccounts
+from ibapi.protobuf.NextValidId_pb2 import NextValidId
+from ibapi.protobuf.StartApiRequest_pb2 import StartApiRequest
+
+from adapters.ibkr.simulator import answers
+from adapters.ibkr.simulator.acceptance import Refusal
+from adapters.ibkr.simulator.account import Account
+from adapters.ibkr.simulator.broker import Broker, Event
+from adapters.ibkr.simulator.contracts import ContractTerms
+from adapters.ibkr.simulator.feeds import Feed
+from adapters.ibkr.simulator.market import Market, Step
+from adapters.ibkr.simulator.matching import Quote
+from adapters.ibkr.simulator.session import Session
+
+ID_IN_USE = Refusal(326, "Unable to connect as the client id is already in use. Retry with a unique client id.")
+NOT_SUPPORTED = Refusal(321, "Error validating request: the simulated gateway does not know this request")
+FARMS_OK = (
+    Refusal(2104, "Market data farm connection is OK:usfuture"),
+    Refusal(2106, "HMDS data farm connection is OK:ushmds"),
+    Refusal(2158, "Sec-def data farm connection is OK:secdefnj"),
+)
+NOTHING = -1
+
+
+class Gateway:
+    """Broker and market with the clients that are connected.
+
+    Parameters
+    ----------
+    contracts : sequence of ContractTerms
+    market : Market
+    account : str
+        Account number; paper accounts begin with ``DU``.
+    cash_cents : int
+        Starting balance.
+
+    Attributes
+    ----------
+    broker : Broker
+        The truth that tests and fault campaigns assert on.
+    market : Market
+    sessions : list of Session
+        Started clients.
+    data_stops : bool
+        Fault: market data is not delivered (a data farm is down).
+    servers_lost : bool
+        Fault: orders do not reach the broker and nothing of the broker reaches clients (error 1100).
+    reports_held : bool
+        Fault: fills happen and are told late.
+    taken_ids : set of int
+        Fault: client ids that are refused with error 326, as a gateway does that has not noticed a client's death.
+    history_refusal, market_data_refusal : Refusal or None
+        Fault: answer to requests for historical bars and for quotes.
+    unreported : set of str
+        Executions that no client has been told of yet.
+    """
+
+    def __init__(self, contracts: Sequence[ContractTerms], market: Market, account: str, cash_cents: int) -> None:
+        self.market = market
+        self.broker = Broker(Account(account, cash_cents), contracts, self.now_ns)
+        for con_id, ticks in market.opening_ticks.items():
+            self.broker.quotes[con_id] = Quote(ticks, 1_000_000, opens=False)
+        self.sessions: list[Session] = []
+        self.data_stops = False
+        self.servers_lost = False
+        self.reports_held = False
+        self.taken_ids: set[int] = set()
+        self.history_refusal: Refusal | None = None
+        self.market_data_refusal: Refusal | None = None
+        self.unreported: set[str] = set()
+        self._held: list[Event] = []
+        self._to_broker_later: list[Callable[[], None]] = []
+
+    def now_ns(self) -> int:
+        """Simulated time, UTC nanoseconds."""
+        return self.market.now_ns
+
+    def time_of_day(self) -> str:
+        """Simulated time as ``HH:MM``."""
+        return datetime.fromtimestamp(self.now_ns() // 1_000_000_000, UTC).strftime("%H:%M")
+
+    def error(self, about: int, refusal: Refusal) -> ErrorMessage:
+        """Error message about a request, or about nothing in particular (-1)."""
+        return ErrorMessage(
+            id=about, errorTime=self.now_ns() // 1_000_000, errorCode=refusal.code, errorMsg=refusal.text
+        )
+
+    def handle(self, session: Session, request: Message | None) -> bool:
+        """Answer one request into the session's outbox.
+
+        Returns
+        -------
+        bool
+            False if the connection must be closed after the outbox is sent.
+        """
+        if isinstance(request, StartApiRequest):
+            return self._start(session, request.clientId)
+        if session.client_id is None:
+            return False
+        if request is None:
+            session.outbox.append(self.error(NOTHING, NOT_SUPPORTED))
+            return True
+        session.outbox += answers.answer(self, session, request)
+        self.deliver()
+        return True
+
+    def leave(self, session: Session) -> None:
+        """Forget a client whose connection ended; its orders stay."""
+        if session in self.sessions:
+            self.sessions.remove(session)
+
+    def step(self) -> None:
+        """Move the market one step: fills first, then prices to those who subscribe."""
+        step, quote = self.market.step()
+        # A price that repeats the last one is no new tick to the matching, though clients see it.
+        if quote is not None and quote.ticks != self.broker.quotes[step.con_id].ticks:
+            self.broker.quote(step.con_id, quote)
+        self.deliver()
+        if not self.data_stops and not self.servers_lost and not self.broker.halted:
+            self._feed(step, quote)
+
+    def to_broker(self, act: Callable[[], None]) -> None:
+        """Pass an instruction to the broker, or keep it until the gateway's own connection is back."""
+        if self.servers_lost:
+            self._to_broker_later.append(act)
+        else:
+            act()
+
+    def announce(self, refusal: Refusal) -> None:
+        """Send a notice to every client."""
+        for session in self.sessions:
+            session.outbox.append(self.error(NOTHING, refusal))
+
+    def restore_servers(self) -> None:
+        """End `servers_lost`: waiting instructions reach the broker, waiting reports the clients."""
+        self.servers_lost = False
+        waiting, self._to_broker_later = self._to_broker_later, []
+        for act in waiting:
+            act()
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Bring the broker's events to their owners' outboxes."""
+        events = [*self._held, *self.broker.events]
+        self.broker.events.clear()
+        self._held = events if self.reports_held or self.servers_lost else []
+        if self._held:
+            self.unreported = {
+                event.message.execution.execId for event in events if isinstance(event.message, ExecutionDetails)
+            }
+            return
+        self.unreported = set()
+        for event in events:
+            for session in self.sessions:
+                if session.client_id == event.client_id:
+                    session.outbox.append(event.message)
+        if self.broker.account_changed:
+            self.broker.account_changed = False
+            self._tell_account()
+
+    def feeds(self) -> list[tuple[Session, Feed]]:
+        """Every subscription with its owner."""
+        return [(session, feed) for session in self.sessions for feed in session.feeds.values()]
+
+    def _start(self, session: Session, client_id: int) -> bool:
+        if client_id in self.taken_ids or any(other.client_id == client_id for other in self.sessions):
+            session.outbox.append(self.error(NOTHING, ID_IN_USE))
+            return False
+        session.client_id = client_id
+        self.sessions.append(session)
+        session.outbox += [
+            NextValidId(orderId=self.broker.next_order_id(client_id)),
+            ManagedAccounts(accountsList=self.broker.account.name),
+            *(self.error(NOTHING, notice) for notice in FARMS_OK),
+        ]
+        return True
+
+    def _feed(self, step: Step, quote: Quote | None) -> None:
+        for session, feed in self.feeds():
+            if feed.con_id == step.con_id:
+                session.outbox += feed.messages(self.market, step, quote)
+
+    def _tell_account(self) -> None:
+        for session in self.sessions:
+            if session.wants_positions:
+                session.outbox += self.broker.account.positions()
+            if session.wants_account:
+                session.outbox += answers.account_values(self)
+            for req_id, tags in session.summaries.items():
+                session.outbox += answers.account_summary(self, req_id, tags)

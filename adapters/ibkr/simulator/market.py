@@ -1,0 +1,222 @@
+"""Recorded bars as a market that moves: a deterministic clock, prices in the engine's order, bars in the making.
+
+One bar takes five steps. Its beginning is *announced* first, so that a client learns that the bar before is complete
+while its close is still the market's price: a decision on a close then trades at that close, as in a backtest. The
+four prices follow at 0, 1/3, 2/3 and the whole of the bar's time.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from nautilus_trader.model.data import Bar
+
+from adapters.ibkr.simulator.contracts import ContractTerms
+from adapters.ibkr.simulator.matching import Quote, bar_path, offered_units
+
+CLOSE, ANNOUNCE, OPEN, FIRST, SECOND = range(5)  # in the order in which steps of one moment happen
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class TapeBar:
+    """One bar: its opening time in UTC nanoseconds, prices in ticks, units traded."""
+
+    open_ns: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+
+
+class Step(NamedTuple):
+    """One movement of the market: when, which of a bar's five phases, which bar of which contract."""
+
+    ts_ns: int
+    phase: int
+    con_id: int
+    bar: int
+
+
+class TapeError(ValueError):
+    """Bars that cannot be replayed; the message is one line."""
+
+
+def tape_of(bars: Sequence[Bar], terms: ContractTerms, bar_ns: int) -> list[TapeBar]:
+    """Bars of a Nautilus catalog, whose time is their close, as a tape of the simulated gateway.
+
+    Raises
+    ------
+    TapeError
+        If times do not rise by at least a bar, or a price is no multiple of the tick.
+    """
+    tape: list[TapeBar] = []
+    for bar in bars:
+        prices = [terms.ticks(float(price)) for price in (bar.open, bar.high, bar.low, bar.close)]
+        if None in prices:
+            raise TapeError(f"prices of {terms.local_symbol} must be multiples of {terms.tick_size}, was {bar}")
+        if tape and bar.ts_event - bar_ns < tape[-1].open_ns + bar_ns:
+            raise TapeError(f"bars of {terms.local_symbol} must be {bar_ns // SECOND_NS} s apart or more, was {bar}")
+        open_, high, low, close = (price for price in prices if price is not None)
+        tape.append(TapeBar(bar.ts_event - bar_ns, open_, high, low, close, int(bar.volume)))
+    return tape
+
+
+class Market:
+    """Prices of all contracts, moved one step at a time.
+
+    Parameters
+    ----------
+    contracts : sequence of ContractTerms
+    tapes : mapping of int to sequence of TapeBar
+        By contract number, ascending.
+    bar_ns : int
+        Length of a bar.
+    start_ns : int, optional
+        The session starts here: what lies before is history. Default: the first bar.
+
+    Attributes
+    ----------
+    now_ns : int
+        Simulated time.
+    steps_done : int
+        Steps taken, which is what fault scripts count.
+    """
+
+    def __init__(
+        self,
+        contracts: Sequence[ContractTerms],
+        tapes: Mapping[int, Sequence[TapeBar]],
+        bar_ns: int = 60 * SECOND_NS,
+        start_ns: int = 0,
+    ) -> None:
+        self.bar_ns = bar_ns
+        self._terms = {terms.con_id: terms for terms in contracts}
+        self._tapes = tapes
+        self._opens = {con_id: [bar.open_ns for bar in tape] for con_id, tape in tapes.items()}
+        steps = [step for con_id in tapes for step in self._steps(con_id)]
+        self._steps_left = sorted(step for step in steps if step.ts_ns >= start_ns and self._begins(step, start_ns))
+        if not self._steps_left:
+            raise TapeError(f"bars must reach beyond the start of the session, was {start_ns} ns")
+        self.now_ns = self._steps_left[0].ts_ns
+        self.steps_done = 0
+        self._at: dict[int, Step] = {}
+        self.opening_ticks = {con_id: self._ticks_before(con_id, start_ns) for con_id in tapes}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last bar has closed."""
+        return self.steps_done == len(self._steps_left)
+
+    @property
+    def next_ns(self) -> int | None:
+        """When the next step happens, None at the end."""
+        return None if self.is_over else self._steps_left[self.steps_done].ts_ns
+
+    @property
+    def phase(self) -> int:
+        """Phase of the step taken last."""
+        return self._steps_left[self.steps_done - 1].phase if self.steps_done else CLOSE
+
+    def step(self) -> tuple[Step, Quote | None]:
+        """Move to the next step; the price, None where nothing is traded (announcements)."""
+        step = self._steps_left[self.steps_done]
+        self.steps_done += 1
+        self.now_ns = step.ts_ns
+        self._at[step.con_id] = step
+        return step, self.quote_at(step)
+
+    def quote_at(self, step: Step) -> Quote | None:
+        """Price of a step."""
+        if step.phase == ANNOUNCE:
+            return None
+        bar = self._tapes[step.con_id][step.bar]
+        quarter, rest = offered_units(bar.volume)
+        path = bar_path(bar.open, bar.high, bar.low, bar.close)
+        if step.phase == CLOSE:
+            return Quote(path[3], rest, opens=False)
+        return Quote(path[step.phase - OPEN], quarter, opens=step.phase == OPEN)
+
+    def bar_in_the_making(self, con_id: int, size_ns: int) -> TapeBar | None:
+        """The bar of a length that contains the present, as far as it got; None before the first announcement."""
+        at = self._at.get(con_id)
+        if at is None:
+            return None
+        newest = self._so_far(at)
+        begin = newest.open_ns // size_ns * size_ns
+        first = bisect_left(self._opens[con_id], begin)
+        return _merge([*self._tapes[con_id][first : at.bar], newest], begin)
+
+    def history(self, con_id: int, end_ns: int, duration_ns: int, size_ns: int, regular: bool) -> list[TapeBar]:
+        """Complete bars of a length that closed by ``end_ns`` (or now), newest last.
+
+        Parameters
+        ----------
+        con_id : int
+        end_ns, duration_ns : int
+            Window.
+        size_ns : int
+            Length, a multiple of `bar_ns`.
+        regular : bool
+            Keep regular trading hours only.
+        """
+        end_ns = min(end_ns, self.now_ns)
+        opens, tape, terms = self._opens[con_id], self._tapes[con_id], self._terms[con_id]
+        first = bisect_left(opens, end_ns - duration_ns)
+        last = bisect_right(opens, end_ns - self.bar_ns)
+        at = self._at.get(con_id)
+        if at is not None and at.phase != CLOSE:
+            last = min(last, at.bar)
+        groups: dict[int, list[TapeBar]] = {}
+        for bar in tape[first:last]:
+            if not regular or _is_regular(bar.open_ns, terms):
+                groups.setdefault(bar.open_ns // size_ns * size_ns, []).append(bar)
+        return [_merge(bars, begin) for begin, bars in groups.items() if begin + size_ns <= end_ns]
+
+    def _steps(self, con_id: int) -> list[Step]:
+        third = self.bar_ns // 3
+        times = ((0, ANNOUNCE), (0, OPEN), (third, FIRST), (2 * third, SECOND), (self.bar_ns, CLOSE))
+        return [
+            Step(bar.open_ns + offset, phase, con_id, index)
+            for index, bar in enumerate(self._tapes[con_id])
+            for offset, phase in times
+        ]
+
+    def _begins(self, step: Step, start_ns: int) -> bool:
+        return self._tapes[step.con_id][step.bar].open_ns >= start_ns
+
+    def _ticks_before(self, con_id: int, start_ns: int) -> int:
+        index = bisect_left(self._opens[con_id], start_ns)
+        tape = self._tapes[con_id]
+        return tape[index - 1].close if index else tape[0].open
+
+    def _so_far(self, at: Step) -> TapeBar:
+        bar = self._tapes[at.con_id][at.bar]
+        if at.phase == CLOSE:
+            return bar
+        if at.phase == ANNOUNCE:
+            last = self._tapes[at.con_id][at.bar - 1].close if at.bar else bar.open
+            return TapeBar(bar.open_ns, last, last, last, last, 0)
+        done = at.phase - OPEN + 1
+        seen = bar_path(bar.open, bar.high, bar.low, bar.close)[:done]
+        return TapeBar(bar.open_ns, bar.open, max(seen), min(seen), seen[-1], bar.volume // 4 * done)
+
+
+def _merge(bars: Sequence[TapeBar], begin_ns: int) -> TapeBar:
+    return TapeBar(
+        begin_ns,
+        bars[0].open,
+        max(bar.high for bar in bars),
+        min(bar.low for bar in bars),
+        bars[-1].close,
+        sum(bar.volume for bar in bars),
+    )
+
+
+def _is_regular(open_ns: int, terms: ContractTerms) -> bool:
+    local = datetime.fromtimestamp(open_ns // SECOND_NS, ZoneInfo(terms.time_zone))
+    return local.weekday() < 5 and terms.regular_open <= local.time() < terms.regular_close

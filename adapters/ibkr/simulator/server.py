@@ -1,0 +1,170 @@
+"""The simulated gateway on a TCP port, stepped by hand or at a chosen speed.
+
+`GatewayServer` lives in one asyncio loop; `running` puts it into a thread of its own, so that tests and clients of
+any kind can share a process with it.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from adapters.ibkr.simulator.connection import Connection
+from adapters.ibkr.simulator.gateway import Gateway
+from adapters.ibkr.simulator.market import ANNOUNCE
+from adapters.ibkr.simulator.wire import NEWEST_VERSION
+
+NS = 1_000_000_000
+
+
+class GatewayServer:
+    """TCP server of one gateway.
+
+    Parameters
+    ----------
+    gateway : Gateway
+    host : str
+    port : int
+        0 takes a free one.
+    newest_version : int
+        Newest server version offered: 176 and 200 speak text, 201 and above protobuf.
+
+    Attributes
+    ----------
+    connections : list of Connection
+    requests_seen : int
+        Grows with everything that clients send, which shows when they have fallen quiet.
+    after_step : list of callable
+        Called with the server after every step; fault scripts are such callables.
+    """
+
+    def __init__(
+        self, gateway: Gateway, host: str = "127.0.0.1", port: int = 0, newest_version: int = NEWEST_VERSION
+    ) -> None:
+        self.gateway = gateway
+        self.host = host
+        self.port = port
+        self.newest_version = newest_version
+        self.connections: list[Connection] = []
+        self.requests_seen = 0
+        self.after_step: list[Callable[[GatewayServer], None]] = []
+        self._server: asyncio.Server | None = None
+
+    async def listen(self) -> None:
+        """Accept connections; on the same port again after `shut`."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), self.host, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        """Close the port and every connection, as a gateway does that restarts; orders and positions stay."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for connection in list(self.connections):
+            connection.reset()
+        await asyncio.sleep(0)
+
+    def flush(self) -> None:
+        """Send everything that waits."""
+        for connection in list(self.connections):
+            connection.flush()
+
+    def step(self, count: int = 1) -> int:
+        """Move the market up to so many steps; returns how many were left to take."""
+        for done in range(count):
+            if self.gateway.market.is_over:
+                return done
+            self.gateway.step()
+            for act in self.after_step:
+                act(self)
+            self.flush()
+        return count
+
+    async def replay(self, speed: float, quiet_s: float = 0.2) -> None:
+        """Step to the end of the bars.
+
+        Parameters
+        ----------
+        speed : float
+            Simulated seconds per second; 60 plays a minute bar each second.
+        quiet_s : float
+            Seconds without any request that count as clients having reacted to a bar that just completed. Until
+            then the next bar does not open.
+        """
+        market = self.gateway.market
+        while not market.is_over:
+            before_ns = market.now_ns
+            self.step()
+            if market.next_ns is None:
+                return
+            wait_s = (market.next_ns - before_ns) / NS / speed
+            if market.phase == ANNOUNCE:
+                await self._until_quiet(quiet_s)
+            await asyncio.sleep(max(0.0, wait_s))
+
+    async def _until_quiet(self, quiet_s: float) -> None:
+        seen = -1
+        while seen != self.requests_seen:
+            seen = self.requests_seen
+            await asyncio.sleep(quiet_s)
+
+
+class ThreadedServer:
+    """A `GatewayServer` in a thread of its own; every method may be called from any other thread."""
+
+    def __init__(self, server: GatewayServer) -> None:
+        self.server = server
+        self.gateway = server.gateway
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="simulated-gateway", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """Port that clients connect to."""
+        return self.server.port
+
+    def call[T](self, act: Callable[[GatewayServer], T]) -> T:
+        """Run something in the server's thread, send what it caused, and return its result."""
+
+        async def run() -> T:
+            result = act(self.server)
+            self.server.flush()
+            return result
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(timeout=30)
+
+    def step(self, count: int = 1) -> int:
+        """Move the market."""
+        return self.call(lambda server: server.step(count))
+
+    def shut(self) -> None:
+        """Close the port and all connections."""
+        asyncio.run_coroutine_threadsafe(self.server.shut(), self._loop).result(timeout=30)
+
+    def listen(self) -> None:
+        """Open the port (again)."""
+        asyncio.run_coroutine_threadsafe(self.server.listen(), self._loop).result(timeout=30)
+
+    def start(self) -> None:
+        """Start the thread and listen."""
+        self._thread.start()
+        self.listen()
+
+    def stop(self) -> None:
+        """Close everything and end the thread."""
+        self.shut()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=30)
+        self._loop.close()
+
+
+@contextmanager
+def running(server: GatewayServer) -> Iterator[ThreadedServer]:
+    """Server in a thread for the length of a ``with`` block."""
+    threaded = ThreadedServer(server)
+    threaded.start()
+    try:
+        yield threaded
+    finally:
+        threaded.stop()
