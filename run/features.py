@@ -10,8 +10,14 @@ from rich.text import Text
 
 from rl_strategies.features import COLUMNS, REGISTRY, Kernel
 from rl_strategies.features.wiring import SESSION_ROWS
+from run.features_build import build
+from run.features_check import check
 
 app = typer.Typer(help="The features that an experiment may use.", no_args_is_help=True)
+
+
+app.command("build")(build)
+app.command("check")(check)
 
 
 @app.callback()

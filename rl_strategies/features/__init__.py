@@ -5,14 +5,20 @@ registers the families of kernels.
 """
 
 from rl_strategies.features import ict, identity, microstructure, oscillators, regime, session, smt, technical, vix, vpa
-from rl_strategies.features.default import DataAtHand, build_plan, default_plan, plan_for
+from rl_strategies.features.default import DataAtHand, build_plan, default_plan, joined_plan_for, plan_for
+from rl_strategies.features.joined import JoinedPlan, plan_from_spec
+from rl_strategies.features.joined_live import LiveJoined
 from rl_strategies.features.kernel import REGISTRY, Kernel, feature
 from rl_strategies.features.live import LiveFeatures
 from rl_strategies.features.plan import FeaturePlan
+from rl_strategies.features.plugins import load_entry_points, load_feature_file
 from rl_strategies.features.primitives import State
+from rl_strategies.features.pruning import PruningConfig, pruned_plan
 from rl_strategies.features.rows import ALL_COLUMNS, COLUMNS, LiveRows, Quotes, input_rows
 from rl_strategies.features.sets import SETS, feature_set, identity_set
 from rl_strategies.features.spec import FeatureSpec
+from rl_strategies.features.store import cached_matrix
+from rl_strategies.features.streams import StreamRows, StreamSpec
 
 __all__ = [
     "ALL_COLUMNS",
@@ -22,12 +28,18 @@ __all__ = [
     "DataAtHand",
     "FeaturePlan",
     "FeatureSpec",
+    "JoinedPlan",
     "Kernel",
     "LiveFeatures",
+    "LiveJoined",
     "LiveRows",
+    "PruningConfig",
     "Quotes",
     "State",
+    "StreamRows",
+    "StreamSpec",
     "build_plan",
+    "cached_matrix",
     "default_plan",
     "feature",
     "feature_set",
@@ -35,9 +47,14 @@ __all__ = [
     "identity",
     "identity_set",
     "input_rows",
+    "joined_plan_for",
+    "load_entry_points",
+    "load_feature_file",
     "microstructure",
     "oscillators",
     "plan_for",
+    "plan_from_spec",
+    "pruned_plan",
     "regime",
     "session",
     "smt",

@@ -1,13 +1,15 @@
 """Which features the data at hand can give: the rest is left out with a reason, or refused where it is required."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from catalogs.errors import InputError
+from rl_strategies.features.joined import JoinedPlan
 from rl_strategies.features.plan import FeaturePlan
 from rl_strategies.features.rows import ALL_COLUMNS, COLUMNS, INSTRUMENT_COLUMN, QUOTE_COLUMNS
 from rl_strategies.features.sets import feature_set
 from rl_strategies.features.spec import FeatureSpec
+from rl_strategies.features.streams import StreamSpec
 from rl_strategies.features.wiring import SESSION_ROWS
 
 REGULAR_SESSION_ROWS = 390
@@ -134,3 +136,53 @@ def plan_for(specs: Sequence[FeatureSpec], data: DataAtHand) -> FeaturePlan:
     columns = [column for column in ALL_COLUMNS if column in COLUMNS or column in read]
     session_rows = SESSION_ROWS if data.extended_hours else REGULAR_SESSION_ROWS
     return FeaturePlan(kept, columns, left_out.items(), session_rows)
+
+
+def joined_plan_for(
+    primary: FeaturePlan,
+    streams: Sequence[StreamSpec],
+    cross: Sequence[FeatureSpec],
+    available: Collection[str],
+) -> FeaturePlan | JoinedPlan:
+    """The primary plan with what the context at hand can add.
+
+    Parameters
+    ----------
+    primary : FeaturePlan
+    streams : sequence of StreamSpec
+    cross : sequence of FeatureSpec
+        A feature that reads a stream which is not at hand is left out, and so is one that reads a left-out one or what
+        ``primary`` left out.
+    available : collection of str
+        Names of the streams for which there is data.
+
+    Returns
+    -------
+    FeaturePlan or JoinedPlan
+        ``primary`` itself, with the reasons, where no cross feature is left.
+
+    Raises
+    ------
+    InputError
+        When the wiring is wrong, or a required stream or feature cannot be given.
+    """
+    for stream in streams:
+        if stream.required and stream.name not in available:
+            raise InputError(f"stream {stream.name} is required, but there is no data of it")
+    missing = dict(primary.left_out)
+    missing |= {s.name: f"there is no data of {s.name}" for s in streams if s.name not in available}
+    left_out: dict[str, str] = {}
+    for spec in cross:
+        for read in spec.inputs.values():
+            source = read.partition(".")[0]
+            reason = missing.get(source) or left_out.get(read)
+            if reason is not None:
+                left_out.setdefault(spec.name, reason)
+        if spec.required and spec.name in left_out:
+            raise InputError(f"feature {spec.name!r} is required, but {left_out[spec.name]}")
+    kept = [spec for spec in cross if spec.name not in left_out]
+    used = {read.partition(".")[0] for spec in kept for read in spec.inputs.values() if "." in read}
+    if not kept:
+        reasons = (*primary.left_out, *left_out.items())
+        return FeaturePlan(primary.specs, primary.columns, reasons, primary.session_rows, primary.pruned)
+    return JoinedPlan(primary, [s for s in streams if s.name in used], kept, left_out.items())

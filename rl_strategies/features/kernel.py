@@ -86,6 +86,12 @@ class Kernel:
         sessions = self.warmup_sessions(params) if callable(self.warmup_sessions) else self.warmup_sessions
         return rows + sessions * session_rows
 
+    @property
+    def file(self) -> str | None:
+        """The user's file that it came from; None for an installed kernel."""
+        is_users = self.function.__module__.startswith(USER_PACKAGE)
+        return self.function.__code__.co_filename if is_users else None
+
     @cached_property
     def hash(self) -> str:
         """Hash of the function's code and of all that it calls (`source_hash`)."""
@@ -99,6 +105,7 @@ class Kernel:
 
 
 REGISTRY: dict[str, Kernel] = {}
+USER_PACKAGE = "user_features_"  # how the names of modules begin that users' files become
 
 
 def feature[F: Callable[..., Any]](

@@ -7,6 +7,7 @@ bar by bar, the live observation, bit for bit.
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import msgspec
@@ -16,6 +17,7 @@ from catalogs.errors import InputError
 from rl_strategies.features.kernel import find_kernel
 from rl_strategies.features.live import LiveFeatures
 from rl_strategies.features.loop import Floats, Loop, compiled, loop_source
+from rl_strategies.features.plugins import load_feature_file, rebuild
 from rl_strategies.features.rows import COLUMNS
 from rl_strategies.features.spec import FeatureSpec, PlanSpec
 from rl_strategies.features.wiring import SESSION_ROWS, wire
@@ -35,6 +37,8 @@ class FeaturePlan:
     session_rows : int
         Most rows that a session has: 1440 suits every calendar of one-minute bars, a smaller true figure shortens the
         warm-up and nothing else.
+    pruned : sequence of (output, reason)
+        Outputs that are computed but not observed, for they would add nothing (`pruning.pruned_plan`).
 
     Attributes
     ----------
@@ -44,6 +48,8 @@ class FeaturePlan:
         Number of observed outputs.
     warmup : int
         Rows until every output is finite and does not depend on the row that the plan was started on.
+    warmups : dict of str to int
+        The same for each output.
     state_size : int
         Float64 cells that a running plan carries from row to row.
     hash : str
@@ -78,22 +84,34 @@ class FeaturePlan:
         columns: Sequence[str] = COLUMNS,
         left_out: Iterable[tuple[str, str]] = (),
         session_rows: int = SESSION_ROWS,
+        pruned: Sequence[tuple[str, str]] = (),
     ) -> None:
         if not specs:
             raise InputError("a feature plan must have at least one feature; was empty")
         self.specs, self.columns, self.left_out = tuple(specs), tuple(columns), tuple(left_out)
-        self.session_rows = session_rows
-        wiring = wire(self.specs, self.columns, session_rows)
+        self.session_rows, self.pruned = session_rows, tuple(pruned)
+        wiring = wire(self.specs, self.columns, session_rows, frozenset(name for name, _ in self.pruned))
         self.outputs, self.observed = wiring.outputs, wiring.observed
-        self.warmup, self.state_size, self.needs = wiring.warmup, wiring.state_size, wiring.needs
-        self.kernels = wiring.kernels
+        self.warmups, self.state_size, self.needs = wiring.warmups, wiring.state_size, wiring.needs
+        self.warmup = max(self.warmups.values())
+        self.kernels, self._features = wiring.kernels, wiring.features
         self.source = loop_source(wiring.steps, len(self.columns))
         identity = [self.columns, self.outputs, self.observed, self.source, self._kernel_hashes()]
         self.hash = hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Kernels and compiled code stay here; a worker process wires and loads its own.
-        return type(self), (self.specs, self.columns, self.left_out, self.session_rows)
+        arguments = (self.specs, self.columns, self.left_out, self.session_rows, self.pruned)
+        return rebuild, (self.files, type(self), arguments)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Users' files that kernels of the plan came from."""
+        return tuple(sorted({kernel.file for kernel in self.kernels if kernel.file is not None}))
+
+    def without(self, pruned: Sequence[tuple[str, str]]) -> Self:
+        """The same plan with more outputs, each with a reason, taken out of the observation."""
+        return type(self)(self.specs, self.columns, self.left_out, self.session_rows, (*self.pruned, *pruned))
 
     @cached_property
     def loop(self) -> Loop:
@@ -108,9 +126,11 @@ class FeaturePlan:
         InputError
             When the plan has no such output.
         """
-        if name not in self.outputs:
-            raise InputError(f"feature output must be one of {', '.join(self.outputs)}; was {name!r}")
-        return self.outputs.index(name)
+        return output_index(self.outputs, name)
+
+    def feature_of(self, output: str) -> str:
+        """Name of the feature that gives an output."""
+        return self._features[output]
 
     def batch(self, rows: Floats, state: Floats | None = None) -> Floats:
         """Compute every output for many rows.
@@ -157,6 +177,8 @@ class FeaturePlan:
             hash=self.hash,
             left_out=self.left_out,
             session_rows=self.session_rows,
+            pruned=self.pruned,
+            files=self.files,
         )
         return msgspec.to_builtins(spec)
 
@@ -178,6 +200,8 @@ class FeaturePlan:
             stored = msgspec.convert(spec, PlanSpec)
         except msgspec.ValidationError as error:
             raise InputError(f"a stored feature plan must be what `to_spec` gave: {error}") from error
+        for file in stored.files:
+            load_feature_file(Path(file))
         for kind, stored_hash in stored.kernels.items():
             now = find_kernel(kind).hash
             if now != stored_hash:
@@ -185,10 +209,23 @@ class FeaturePlan:
                     f"feature kernel {kind!r}: its code must be what the plan was stored with "
                     f"({stored_hash[:12]}); was {now[:12]}"
                 )
-        plan = cls(stored.features, stored.columns, stored.left_out, stored.session_rows)
+        plan = cls(stored.features, stored.columns, stored.left_out, stored.session_rows, stored.pruned)
         if plan.hash != stored.hash:
             raise InputError(f"feature plan must hash to the stored {stored.hash[:12]}; was {plan.hash[:12]}")
         return plan
 
     def _kernel_hashes(self) -> dict[str, str]:
         return {kernel.kind: kernel.hash for kernel in self.kernels}
+
+
+def output_index(outputs: Sequence[str], name: str) -> int:
+    """Place of an output among ``outputs``.
+
+    Raises
+    ------
+    InputError
+        When it is none of them.
+    """
+    if name not in outputs:
+        raise InputError(f"feature output must be one of {', '.join(outputs)}; was {name!r}")
+    return outputs.index(name)

@@ -1,7 +1,10 @@
 """Named sets of features: the small default, every family, and all of them together as ``full``."""
 
+from msgspec.structs import replace
+
 from catalogs.errors import InputError
 from rl_strategies.features.spec import FeatureSpec
+from rl_strategies.features.streams import StreamSpec
 
 DEFAULT_SPECS = (
     *(FeatureSpec("log_return", f"return_{n}", {"n": n}) for n in (1, 5, 15, 60)),
@@ -87,6 +90,55 @@ REGIME = (
     FeatureSpec("variance_ratio", "variance_ratio"),
     FeatureSpec("volatility_rank", "volatility_rank"),
     FeatureSpec("return_autocorrelation", "autocorrelation"),
+)
+
+_MEASURES = (
+    FeatureSpec("momentum", "momentum", {"n": 10}),
+    FeatureSpec("swing_break", "swing", {"n": 30}),
+)
+
+SMT_PRIMARY = tuple(replace(spec, name=f"own_{spec.name}", observe=False) for spec in _MEASURES)
+SMT_STREAMS = tuple(StreamSpec(name, _MEASURES) for name in ("SPY", "QQQ"))
+SMT_CROSS = tuple(
+    spec
+    for label, one, other in (("own_spy", "own_", "SPY."), ("spy_qqq", "SPY.", "QQQ."))
+    for spec in (
+        FeatureSpec("divergence", f"smt_{label}", inputs={"one": f"{one}momentum", "other": f"{other}momentum"}),
+        FeatureSpec(
+            "swing_divergence",
+            f"smt_swing_{label}",
+            inputs={
+                "one_high": f"{one}swing_high",
+                "one_low": f"{one}swing_low",
+                "other_high": f"{other}swing_high",
+                "other_low": f"{other}swing_low",
+            },
+        ),
+    )
+)
+
+_LEVEL = (FeatureSpec("value", "level", inputs={"x": "close"}),)
+
+
+def vix_streams(*, lag_s: int, max_age_s: int) -> tuple[StreamSpec, ...]:
+    """Streams of the VIX family, for whatever source: daily values or bars.
+
+    Parameters
+    ----------
+    lag_s, max_age_s : int
+        As in `StreamSpec`. A daily value stamped at its day's close needs no lag and four days of age, for weekends and
+        holidays; bars of a few minutes a lag of one bar and an age of a few.
+    """
+    whole = (*_LEVEL, FeatureSpec("implied_volatility", "iv"), FeatureSpec("implied_volatility_z", "z"))
+    parts = (("VIX", whole), ("VIX9D", _LEVEL), ("VIX3M", _LEVEL))
+    return tuple(StreamSpec(name, specs, lag_s=lag_s, max_age_s=max_age_s) for name, specs in parts)
+
+
+VIX_CROSS = (
+    FeatureSpec("value", "vix", inputs={"x": "VIX.iv"}),
+    FeatureSpec("value", "vix_z", inputs={"x": "VIX.z"}),
+    FeatureSpec("term_structure", "vix_9d_1m", inputs={"near": "VIX9D.level", "far": "VIX.level"}),
+    FeatureSpec("term_structure", "vix_1m_3m", inputs={"near": "VIX.level", "far": "VIX3M.level"}),
 )
 
 SETS: dict[str, tuple[FeatureSpec, ...]] = {

@@ -56,6 +56,9 @@ class PlanSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Hash of the plan.
     left_out : tuple of (name, reason)
     session_rows : int
+    pruned : tuple of (output, reason)
+    files : tuple of str
+        Users' files with kernels of the plan.
     """
 
     columns: tuple[str, ...]
@@ -67,3 +70,5 @@ class PlanSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hash: str
     left_out: tuple[tuple[str, str], ...] = ()
     session_rows: int = 1440
+    pruned: tuple[tuple[str, str], ...] = ()
+    files: tuple[str, ...] = ()

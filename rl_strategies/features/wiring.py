@@ -20,9 +20,10 @@ class Wiring:
     steps: tuple[Step, ...]
     outputs: tuple[str, ...]
     observed: int
-    warmup: int
+    warmups: dict[str, int]
     state_size: int
     needs: dict[str, frozenset[str]]
+    features: dict[str, str]
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -37,16 +38,16 @@ class _Source:
     columns: frozenset[str]
 
 
-def wire(specs: Sequence[FeatureSpec], columns: Sequence[str], session_rows: int = SESSION_ROWS) -> Wiring:
+def wire(specs: Sequence[FeatureSpec], columns: Sequence[str], session_rows: int, pruned: frozenset[str]) -> Wiring:
     """Put features in place.
 
     Raises
     ------
     InputError
         When a kind, parameter, input or reset column is unknown, an input is not computed before, or a name
-        is taken.
+        is taken, or a pruned output is none.
     """
-    outputs = _output_names(specs, columns)
+    outputs = _output_names(specs, columns, pruned)
     sources = {name: _Source(f"c{j}", 1, frozenset({name})) for j, name in enumerate(columns)}
     steps: list[Step] = []
     needs: dict[str, frozenset[str]] = {}
@@ -62,21 +63,28 @@ def wire(specs: Sequence[FeatureSpec], columns: Sequence[str], session_rows: int
             sources[name] = _Source(register, warmup, needs[spec.name])
         steps.append(step)
         start = step.stop
-    observed = sum(len(step.writes) for spec, step in zip(specs, steps, strict=True) if spec.observe)
-    return Wiring(tuple(steps), outputs, observed, max(sources[o].warmup for o in outputs), start, needs)
+    features = {name: spec.name for spec in specs for name in _names(spec, find_kernel(spec.kind))}
+    seen = {spec.name for spec in specs if spec.observe}
+    observed = sum(feature in seen and name not in pruned for name, feature in features.items())
+    warmups = {output: sources[output].warmup for output in outputs}
+    return Wiring(tuple(steps), outputs, observed, warmups, start, needs, features)
 
 
 def _names(spec: FeatureSpec, kernel: Kernel) -> tuple[str, ...]:
     return tuple(f"{spec.name}_{suffix}" for suffix in kernel.outputs) or (spec.name,)
 
 
-def _output_names(specs: Sequence[FeatureSpec], columns: Sequence[str]) -> tuple[str, ...]:
-    in_order = [spec for spec in specs if spec.observe] + [spec for spec in specs if not spec.observe]
-    outputs = tuple(name for spec in in_order for name in _names(spec, find_kernel(spec.kind)))
+def _output_names(specs: Sequence[FeatureSpec], columns: Sequence[str], pruned: frozenset[str]) -> tuple[str, ...]:
+    named = [
+        (name, spec.observe and name not in pruned) for spec in specs for name in _names(spec, find_kernel(spec.kind))
+    ]
+    outputs = tuple(name for name, seen in named if seen) + tuple(name for name, seen in named if not seen)
     for names in ([spec.name for spec in specs], [*columns, *outputs]):
         for name in names:
             if names.count(name) > 1:
                 raise InputError(f"features, outputs and columns must have unique names; {name!r} was twice")
+    for name in sorted(pruned - {*outputs}):
+        raise InputError(f"a pruned output must be one of {', '.join(outputs)}; was {name!r}")
     return outputs
 
 

@@ -1,0 +1,167 @@
+"""A joined plan running bar by bar: context rows are kept until their lag has passed, then until they are too old."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalogs.errors import InputError
+from rl_strategies.features.loop import Floats
+from rl_strategies.features.streams import NS_PER_SECOND, StreamSpec
+
+if TYPE_CHECKING:
+    from rl_strategies.features.joined import JoinedPlan
+    from rl_strategies.features.plan import FeaturePlan
+
+Snapshot = dict[str, NDArray]
+
+
+class LiveJoined:
+    """Features of a traded instrument and its context, made by `JoinedPlan.live`.
+
+    Push every context row that has closed with `push_context`, then the traded bar with `push`. A stream without lag
+    must be pushed before the bar of the same time, or the bar must wait; a row that comes too late for a bar is used
+    from the next one on and counted in ``late``, for batch would have used it.
+
+    Parameters
+    ----------
+    plan : JoinedPlan
+
+    Attributes
+    ----------
+    late : dict of str to int
+        Rows of each stream that came after a bar that should have seen them.
+    """
+
+    def __init__(self, plan: "JoinedPlan") -> None:
+        self._plan = plan
+        self._primary, self._cross = plan.primary.live(), plan.cross.live()
+        self._contexts = {stream.name: _Context(stream, plan.stream_plans[stream.name]) for stream in plan.streams}
+        self._row = np.empty(len(plan.cross.columns))
+        self._fresh = np.empty((1, len(plan.streams)), bool)
+        self._last_ns = 0
+        self.late = dict.fromkeys(self._contexts, 0)
+
+    def push_context(self, name: str, ts_ns: int, row: Floats | Sequence[float]) -> None:
+        """Take a stream's next row, closed at ``ts_ns``.
+
+        Raises
+        ------
+        InputError
+            When there is no such stream, or the time is not after that of its last row.
+        """
+        if name not in self._contexts:
+            raise InputError(f"stream must be one of {', '.join(self._contexts)}; was {name!r}")
+        context = self._contexts[name]
+        if ts_ns <= context.last_ns:
+            raise InputError(f"stream {name}: times must ascend; was {ts_ns} ns after {context.last_ns} ns")
+        context.push(ts_ns, row)
+        self.late[name] += ts_ns + context.lag_ns <= self._last_ns
+
+    def push(self, ts_ns: int, row: Floats | Sequence[float]) -> Floats:
+        """Take the traded instrument's next bar, closed at ``ts_ns``, and compute every output.
+
+        Returns
+        -------
+        float64[m]
+        """
+        joined = self._row
+        own = self._primary.push(row)
+        start = len(self._plan.columns)
+        joined[:start] = row
+        stop = start + len(own)
+        joined[start:stop] = own
+        for k, context in enumerate(self._contexts.values()):
+            start, stop = stop, stop + context.width
+            self._fresh[0, k] = context.stand_in(ts_ns, joined[start:stop])
+        self._last_ns = ts_ns
+        crossed = self._cross.push(joined)
+        return self._plan.arrange(own[None], crossed[None], self._fresh)[0]
+
+    def snapshot(self) -> Snapshot:
+        """Copies of all state, by name: arrays that `numpy.savez` takes, to go on from with `restore`."""
+        kept: Snapshot = {
+            "primary": self._primary.snapshot(),
+            "cross": self._cross.snapshot(),
+            "last_ns": np.array([self._last_ns]),
+        }
+        for name, context in self._contexts.items():
+            kept |= {f"{name}.{key}": value for key, value in context.snapshot().items()}
+        return kept
+
+    def restore(self, kept: Snapshot) -> None:
+        """Go on from a snapshot of the same plan.
+
+        Raises
+        ------
+        InputError
+            When it is of another plan.
+        """
+        if kept.keys() != self.snapshot().keys():
+            raise InputError(
+                f"a snapshot of joined features must hold {', '.join(self.snapshot())}; had {', '.join(kept)}"
+            )
+        self._primary.restore(kept["primary"])
+        self._cross.restore(kept["cross"])
+        self._last_ns = int(kept["last_ns"][0])
+        for name, context in self._contexts.items():
+            context.restore({key: kept[f"{name}.{key}"] for key in context.snapshot()})
+
+    def reset(self) -> None:
+        """Forget every row."""
+        self._primary.reset()
+        self._cross.reset()
+        for context in self._contexts.values():
+            context.reset()
+        self._last_ns = 0
+        self.late = dict.fromkeys(self._contexts, 0)
+
+
+class _Context:
+    def __init__(self, spec: StreamSpec, plan: "FeaturePlan") -> None:
+        self.lag_ns, self._max_age_ns = spec.lag_s * NS_PER_SECOND, spec.max_age_s * NS_PER_SECOND
+        self.width = len(plan.outputs) + 1
+        self._warmup, self._live = plan.warmup, plan.live()
+        self.reset()
+
+    def reset(self) -> None:
+        self._live.reset()
+        self.last_ns = 0
+        self._seen = 0
+        # Time, number of the row and outputs; the first is in use, the others wait for their lag to pass.
+        self._kept: deque[tuple[int, int, Floats]] = deque()
+
+    def push(self, ts_ns: int, row: Floats | Sequence[float]) -> None:
+        self._seen += 1
+        self.last_ns = ts_ns
+        self._kept.append((ts_ns, self._seen, self._live.push(row).copy()))
+
+    def stand_in(self, now_ns: int, into: Floats) -> bool:
+        kept, usable_ns = self._kept, now_ns - self.lag_ns
+        while len(kept) > 1 and kept[1][0] <= usable_ns:
+            kept.popleft()
+        if not kept or kept[0][0] > usable_ns or now_ns - kept[0][0] > self._max_age_ns:
+            into[:] = np.nan
+            return False
+        ts_ns, number, outputs = kept[0]
+        into[:-1] = outputs
+        into[-1] = (now_ns - ts_ns) / (60 * NS_PER_SECOND)
+        return number >= self._warmup
+
+    def snapshot(self) -> Snapshot:
+        return {
+            "state": self._live.snapshot(),
+            "counts": np.array([self.last_ns, self._seen]),
+            "kept_ns": np.array([[ts_ns, number] for ts_ns, number, _ in self._kept], np.int64).reshape(-1, 2),
+            "kept": np.array([outputs for _, _, outputs in self._kept]).reshape(-1, self.width - 1),
+        }
+
+    def restore(self, kept: Snapshot) -> None:
+        self._live.restore(kept["state"])
+        self.last_ns, self._seen = (int(count) for count in kept["counts"])
+        self._kept = deque(
+            (int(ts_ns), int(number), outputs.copy())
+            for (ts_ns, number), outputs in zip(kept["kept_ns"], kept["kept"], strict=True)
+        )

@@ -1,0 +1,148 @@
+"""``rl-intraday features build``: the matrix of an instrument in the catalog, and how much of it there is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from catalogs.arrow import read_bars, stored_bar_types
+from catalogs.bar_types import bar_type_of
+from catalogs.bars import BarSeries
+from catalogs.errors import InputError
+from catalogs.instruments import InstrumentSpec, resolve
+from catalogs.sessions import SessionCalendar, has_extended_hours, session_calendar
+from configs import instruments_path
+from rl_strategies.features import (
+    DataAtHand,
+    FeaturePlan,
+    JoinedPlan,
+    StreamRows,
+    cached_matrix,
+    input_rows,
+    joined_plan_for,
+    plan_for,
+)
+from rl_strategies.features.coverage import FamilyCoverage, family_coverage
+from rl_strategies.features.loop import Floats
+from rl_strategies.features.sets import SMT_CROSS, SMT_PRIMARY, SMT_STREAMS
+from run.features_check import FilesOption
+from run.features_plan import load_own_features, named_specs
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+
+Streams = dict[str, tuple[BarSeries, InstrumentSpec]]
+
+
+def build(
+    instrument: Annotated[str, typer.Argument(help="For example SPY or MESZ6.")],
+    features: Annotated[str, typer.Option(help="Sets of features (default+ict, full), or an experiment.")] = "default",
+    bar: Annotated[str, typer.Option(help="Length of a bar.")] = "1-MINUTE",
+    smt: Annotated[bool, typer.Option("--smt", help="Compare with SPY and QQQ, where the catalog has them.")] = False,
+    file: FilesOption = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the matrix there, as .npz with names and times.")] = None,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute the features of an instrument's bars and say how much of them there is.
+
+    \b
+    Examples:
+      rl-intraday features build SPY
+      rl-intraday features build MESZ6 --features full --smt --json
+    """
+    load_own_features(file or [])
+    spec = resolve(instrument, instruments_path())
+    bars, calendar = read_bars(catalog, bar_type_of(spec, bar)), session_calendar(spec.calendar)
+    specs = (*named_specs(features), *(SMT_PRIMARY if smt else ()))
+    data = DataAtHand(bars.volume_known, has_extended_hours(spec.calendar))
+    plan: FeaturePlan | JoinedPlan = plan_for(specs, data)
+    streams = _streams(catalog, bar) if smt else {}
+    if smt and isinstance(plan, FeaturePlan):
+        plan = joined_plan_for(plan, SMT_STREAMS, SMT_CROSS, streams.keys())
+    with progress.status("computing features"):
+        values = _matrix(plan, bars, calendar, streams)
+    session = calendar.locate(bars.ts_ns)
+    coverage = family_coverage(plan, values, session, calendar.session_date)
+    if out is not None:
+        _write(out, plan, bars, values)
+    if as_json:
+        answer_json(_described(plan, bars, coverage))
+    else:
+        _print(plan, bars, coverage)
+
+
+def _streams(catalog: Path, bar: str) -> Streams:
+    stored, found = stored_bar_types(catalog), {}
+    for stream in SMT_STREAMS:
+        spec = resolve(stream.name, instruments_path())
+        if bar_type_of(spec, bar) in stored:
+            found[stream.name] = (read_bars(catalog, bar_type_of(spec, bar)), spec)
+    return found
+
+
+def _matrix(plan: FeaturePlan | JoinedPlan, bars: BarSeries, calendar: SessionCalendar, streams: Streams) -> Floats:
+    span = (int(bars.ts_ns[0]), int(bars.ts_ns[-1]))
+    hashes = [bars.hash, calendar.hash_between(*span)]
+    rows = input_rows(bars, calendar, plan.columns)
+    if isinstance(plan, FeaturePlan):
+        return cached_matrix(plan, hashes, lambda: plan.batch(rows))
+    context = {
+        stream.name: StreamRows(
+            streams[stream.name][0].ts_ns,
+            input_rows(
+                streams[stream.name][0],
+                session_calendar(streams[stream.name][1].calendar),
+                plan.stream_plans[stream.name].columns,
+            ),
+        )
+        for stream in plan.streams
+    }
+    hashes += [streams[stream.name][0].hash for stream in plan.streams]
+    return cached_matrix(plan, hashes, lambda: plan.batch(rows, bars.ts_ns, context))
+
+
+def _write(out: Path, plan: FeaturePlan | JoinedPlan, bars: BarSeries, values: Floats) -> None:
+    if out.suffix != ".npz":
+        raise InputError(f"--out must end in .npz; was {out}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(out, values=values, names=np.array(plan.outputs), ts_ns=bars.ts_ns)
+
+
+def _described(plan: FeaturePlan | JoinedPlan, bars: BarSeries, coverage: Sequence[FamilyCoverage]) -> dict[str, Any]:
+    return {
+        "bar_type": bars.bar_type,
+        "rows": len(bars),
+        "outputs": list(plan.outputs),
+        "observed": plan.observed,
+        "plan": plan.hash,
+        "families": [
+            {
+                "family": family.family,
+                "outputs": len(family.outputs),
+                "finite_share": family.finite_share,
+                "warmup_rows": family.warmup_rows,
+                "first_valid_session": None if family.first_valid_session is None else str(family.first_valid_session),
+            }
+            for family in coverage
+        ],
+        "left_out": dict(plan.left_out),
+    }
+
+
+def _print(plan: FeaturePlan | JoinedPlan, bars: BarSeries, coverage: Sequence[FamilyCoverage]) -> None:
+    console = Console()
+    console.print(f"{bars.bar_type}: {len(bars):,} bars, {len(plan.outputs)} outputs, {plan.observed} observed")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("family", "outputs", "finite", "warm-up", "first whole session"):
+        table.add_column(heading, justify="left" if heading == "family" else "right")
+    for family in coverage:
+        first = "none" if family.first_valid_session is None else str(family.first_valid_session)
+        table.add_row(
+            family.family, str(len(family.outputs)), f"{family.finite_share:.1%}", f"{family.warmup_rows:,}", first
+        )
+    console.print(table)
+    for name, reason in plan.left_out:
+        console.print(f"left out: {name}: {reason}", soft_wrap=True, highlight=False)
