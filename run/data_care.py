@@ -1,11 +1,10 @@
 """``rl-intraday data consolidate`` and ``export``: keep the catalog in order, take bars out of it."""
 
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import numpy as np
 import typer
 from rich.progress import track
 
@@ -13,9 +12,8 @@ from catalogs.arrow import stored_bar_types
 from catalogs.consolidate import consolidate
 from catalogs.errors import InputError
 from catalogs.export import export_bars
+from run.day import DAY_NS, midnight_ns
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
-
-_DAY_NS = 86_400 * 10**9
 
 BarTypes = Annotated[
     list[str] | None, typer.Argument(metavar="[BAR_TYPE]...", help="As `data list` names them; all by default.")
@@ -59,18 +57,13 @@ def export_command(
     Example:
       rl-intraday data export SPY.EQUS-1-MINUTE-LAST-EXTERNAL spy.csv --start 2025-01-01 --end 2025-03-31
     """
-    start_ns = None if start is None else day_ns(start.date())
-    end_ns = None if end is None else day_ns(end.date()) + _DAY_NS - 1
+    start_ns = None if start is None else midnight_ns(start.date())
+    end_ns = None if end is None else midnight_ns(end.date()) + DAY_NS - 1
     rows = export_bars(existing(catalog), bar_type, out, start_ns, end_ns)
     if as_json:
         answer_json({"bar_type": bar_type, "rows": rows, "file": str(out)})
     else:
         typer.echo(f"{rows:,} bars of {bar_type} in {out}")
-
-
-def day_ns(day: date) -> int:
-    """Midnight UTC of a day, nanoseconds."""
-    return int(np.datetime64(day, "ns").astype(np.int64))
 
 
 def existing(catalog: Path) -> Path:

@@ -1,6 +1,5 @@
 """``rl-intraday data rolls``: the roll table of a future from the contract months that the catalog holds."""
 
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from catalogs.instruments import InstrumentSpec, resolve
 from catalogs.rolls import RollTable, build_rolls, write_rolls
 from configs import instruments_path
 from run.data_care import existing
+from run.day import day_of
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json
 
 
@@ -81,7 +81,7 @@ def _contract_months(catalog: Path, root: str, bar: str) -> tuple[list[Instrumen
         if not bar_type.endswith(f"-{bar}-LAST-EXTERNAL") or symbol[:-2] != root:
             continue
         bars = read_bars(catalog, bar_type)
-        contracts.append(resolve(symbol, table, datetime.fromtimestamp(int(bars.ts_ns[-1]) // 10**9, UTC).date()))
+        contracts.append(resolve(symbol, table, day_of(int(bars.ts_ns[-1]))))
         series.append(bars)
     if not contracts:
         raise InputError(f"catalog {catalog} must hold {bar} bars of a contract month of {root}, has none")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adapters.files.errors import SourceError
+from adapters.errors import SourceError
 
 # In order of preference where a file has several.
 TIME_NAMES = ("timestamp", "datetime", "time", "dt", "ts", "date", "ts_event")

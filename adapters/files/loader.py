@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from adapters.errors import SourceError
 from adapters.files.columns import Columns, find_columns
-from adapters.files.errors import SourceError
 from adapters.files.timestamps import to_utc_ns
 
 # Time as the file stamps it, open or close of the bar, UTC nanoseconds; NaN where a number is missing.
@@ -22,6 +22,7 @@ BAR_SCHEMA = pa.schema(
 )
 
 _SUFFIXES = {".csv": ",", ".txt": ",", ".tsv": "\t", ".parquet": "", ".pq": ""}
+_PARQUET = (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
@@ -71,20 +72,43 @@ def load_bars(path: Path, *, time_zone: str | None = None, symbol: str | None = 
         If the file is missing, empty, of another kind or unreadable, if columns are missing or hold something
         else than numbers and times, if it has several symbols and none is named, or not the one named.
     """
-    if not path.is_file():
-        raise SourceError(f"file must exist, was {path}")
-    kind = path.suffix.lower()
-    if kind not in _SUFFIXES:
-        raise SourceError(f"{path.name} must end in {', '.join(_SUFFIXES)}, was {kind or 'without a suffix'}")
-    names = _parquet_names(path) if kind in (".parquet", ".pq") else _csv_names(path)
-    columns = find_columns(names, path.name)
-    raw = _read_parquet(path, columns) if kind in (".parquet", ".pq") else _read_csv(path, columns)
+    is_parquet = _kind(path) in _PARQUET
+    columns = find_columns(_parquet_names(path) if is_parquet else _csv_names(path), path.name)
+    raw = _read_parquet(path, columns) if is_parquet else _read_csv(path, columns)
     raw, found = _one_symbol(raw, columns.symbol, symbol, path.name)
     if not len(raw):
         raise SourceError(f"{path.name} must hold at least one bar, was empty")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return FileBars(path, sha256, _in_schema(raw, columns, time_zone, path.name), found, columns)
+
+
+def symbols_in(path: Path) -> list[str]:
+    """Symbols that a file names, sorted; empty where it has no symbol column.
+
+    Raises
+    ------
+    SourceError
+        As `load_bars`, as far as the names of the columns and the symbols go.
+    """
+    is_parquet = _kind(path) in _PARQUET
+    columns = find_columns(_parquet_names(path) if is_parquet else _csv_names(path), path.name)
+    if columns.symbol is None:
+        return []
+    if is_parquet:
+        values = pq.read_table(path, columns=[columns.symbol], partitioning=None)[columns.symbol].cast(pa.string())
+    else:
+        values = _read_csv(path, columns)[columns.symbol]
+    return sorted(value for value in pc.unique(values).to_pylist() if value is not None)
+
+
+def _kind(path: Path) -> str:
+    if not path.is_file():
+        raise SourceError(f"file must exist, was {path}")
+    kind = path.suffix.lower()
+    if kind not in _SUFFIXES:
+        raise SourceError(f"{path.name} must end in {', '.join(_SUFFIXES)}, was {kind or 'without a suffix'}")
+    return kind
 
 
 def _read_csv(path: Path, columns: Columns) -> pa.Table:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adapters.files.errors import SourceError
+from adapters.errors import SourceError
 
 # An epoch between 1990 and 2100 has one unit only: the ranges of two units are a factor of 1000 apart.
 _FIRST_S, _LAST_S = 631_152_000, 4_102_444_800

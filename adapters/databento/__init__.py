@@ -1,0 +1,17 @@
+"""Databento: DBN files, the historical service, the live feed."""
+
+from adapters.databento.files import DbnFile, open_dbn
+from adapters.databento.records import QUOTE_SCHEMA, TRADE_SCHEMA, Definition, bar_tables, definitions, tick_tables
+from adapters.databento.schemas import kind_of
+
+__all__ = [
+    "QUOTE_SCHEMA",
+    "TRADE_SCHEMA",
+    "DbnFile",
+    "Definition",
+    "bar_tables",
+    "definitions",
+    "kind_of",
+    "open_dbn",
+    "tick_tables",
+]

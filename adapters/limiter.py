@@ -1,0 +1,56 @@
+"""Requests no faster than a vendor allows, and hardly slower."""
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class Limiter:
+    """Hands out evenly spaced turns; several threads may share one.
+
+    Even spacing never puts more than the allowed number into any minute, and whoever is late does not make the next
+    one wait: the allowed rate is used fully as long as requests are waiting.
+
+    Parameters
+    ----------
+    per_minute : float
+        Requests allowed in a minute.
+    clock, sleep : callable
+        Seconds; for tests.
+
+    Examples
+    --------
+    >>> now = [0.0]
+    >>> limiter = Limiter(30, clock=lambda: now[0], sleep=lambda s: now.__setitem__(0, now[0] + s))
+    >>> for _ in range(4): limiter.wait()
+    >>> now[0]
+    6.0
+    """
+
+    def __init__(
+        self,
+        per_minute: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if per_minute <= 0:
+            raise ValueError(f"requests per minute must be positive, was {per_minute}")
+        self._interval_s = 60.0 / per_minute
+        self._clock, self._sleep = clock, sleep
+        self._lock = threading.Lock()
+        self._next_s = clock()
+
+    def wait(self) -> None:
+        """Return when it is this caller's turn."""
+        with self._lock:
+            now = self._clock()
+            turn = max(now, self._next_s)
+            self._next_s = turn + self._interval_s
+        if turn > now:
+            self._sleep(turn - now)
+
+    def pause(self, seconds: float) -> None:
+        """Give no turn for a while: the vendor asked for it."""
+        with self._lock:
+            self._next_s = max(self._next_s, self._clock() + seconds)
