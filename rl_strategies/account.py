@@ -1,4 +1,4 @@
-"""Money: what a fill realises, and the account's path rebuilt from fills.
+"""The account's path, rebuilt from fills.
 
 Cash is integer cents. The path is rebuilt from fills alone, whoever made them, and must end at the balance that the
 engine or broker reports: a difference is an error, never rounded away.
@@ -10,32 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries, price_from_ticks
-from catalogs.compiled import kernel
 from catalogs.instruments import InstrumentSpec
+from rl_strategies.money import realized_cents
 from rl_strategies.position import LEG, apply_fill, unrealized_usd
 from rl_strategies.telemetry import Fill, RunRecord
-
-
-@kernel
-def money_cents(usd):  # type: ignore[no-untyped-def]
-    """USD to cents, half away from zero, as NautilusTrader's ``Money`` rounds."""
-    scaled = abs(usd * 100.0)
-    cents = np.int64(np.floor(scaled))
-    if scaled - cents >= 0.5:
-        cents += 1
-    return cents if usd >= 0.0 else -cents
-
-
-@kernel
-def realized_cents(held, average_price, units, price, multiplier):  # type: ignore[no-untyped-def]
-    """Cents that a fill of signed ``units`` at ``price`` realises on ``held`` units; 0 where it adds to them.
-
-    The order of the multiplications is NautilusTrader's (``Position._calculate_pnl``), so the last bit agrees.
-    """
-    if held == 0 or (held > 0) == (units > 0):
-        return np.int64(0)
-    points = price - average_price if held > 0 else average_price - price
-    return money_cents(float(min(abs(units), abs(held))) * multiplier * points)
 
 
 class Account:

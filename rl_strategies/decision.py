@@ -10,15 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs.bars import price_from_ticks
 from catalogs.instruments import InstrumentSpec
 from catalogs.sessions import session_calendar
-from rl_strategies.account import realized_cents
 from rl_strategies.actions import side_of
 from rl_strategies.features import FeaturePlan
 from rl_strategies.instrument_core import InstrumentCore
 from rl_strategies.observation import account_outputs, position_outputs, write_account, write_position
-from rl_strategies.position import ACCOUNT, LEG, begin_session
+from rl_strategies.position import ACCOUNT, LEG, begin_session, book_fill
 from rl_strategies.risk.config import pack_limits
 from rl_strategies.risk.overlay import APPROVED, REASONS, review_all, update_halt
 from rl_strategies.rules import ExecutionConfig, TradingConfig, pack_rules
@@ -52,7 +50,9 @@ class DecisionCore:
     Attributes
     ----------
     instruments : tuple of InstrumentCore
-    account : record of `rl_strategies.position.ACCOUNT`
+    accounts : `rl_strategies.position.ACCOUNT`[1]
+    account : its record
+    legs : `rl_strategies.position.LEG`[K]
     session_date : datetime64[D]
         Current trading day.
     """
@@ -68,10 +68,11 @@ class DecisionCore:
         self.plan = plan
         self.trading = trading
         self.execution = execution
-        self.account = np.zeros(1, ACCOUNT)[0]
+        self.accounts: Any = np.zeros(1, ACCOUNT)
+        self.account = self.accounts[0]
         self._rules = pack_rules(instruments, trading, execution)
         self._limits = pack_limits(risk)[0]
-        self._legs: Any = np.zeros(count, LEG)
+        self.legs: Any = np.zeros(count, LEG)
         self._targets = np.zeros(count, np.int64)
         self.instruments = tuple(
             InstrumentCore(
@@ -79,7 +80,7 @@ class DecisionCore:
                 session_calendar(spec.calendar),
                 plan,
                 self._rules[k],
-                self._legs[k],
+                self.legs[k],
                 risk.flatten_before_close_minutes,
             )
             for k, spec in enumerate(instruments)
@@ -145,23 +146,20 @@ class DecisionCore:
         for k, core in enumerate(self.instruments):
             out[at : at + observed] = core.values[:observed]
             at = write_position(out, at + observed, core.leg, self._rules[k], self._limits, is_portfolio)
-        write_account(out, at, self._legs, self._rules, self._limits, self.account)
+        write_account(out, at, self.legs, self._rules, self._limits, self.account)
         return out
 
     def review(self, actions: Sequence[int]) -> list[Review]:
         """What the risk overlay makes of the actions, one per instrument."""
         for k, action in enumerate(actions):
             self._targets[k] = side_of(action)
-        review_all(self._legs, self._targets, self._rules, self._limits, self.account)
-        return [Review(int(leg.side), int(leg.order_units), REASONS[leg.reason]) for leg in self._legs]
+        review_all(self.legs, self._targets, self._rules, self._limits, self.account)
+        return [Review(int(leg.side), int(leg.order_units), REASONS[leg.reason]) for leg in self.legs]
 
     def on_fill(self, k: int, units: int, price_ticks: int, commission_cents: int) -> None:
         """Take in an execution of signed ``units`` of instrument ``k``."""
-        leg, rules = self._legs[k], self._rules[k]
-        price = price_from_ticks(price_ticks, rules.tick_raw)
-        realized = realized_cents(leg.units, leg.average_price, units, price, rules.multiplier)
-        self.account.balance_cents += int(realized) - commission_cents
-        self.instruments[k].on_fill(units, price_ticks)
+        book_fill(self.account, self.legs[k], self._rules[k], units, price_ticks, commission_cents)
+        self.instruments[k].after_fill()
 
 
 def observation_names(

@@ -10,7 +10,7 @@ from catalogs.instruments import InstrumentSpec
 from catalogs.sessions import SessionCalendar, SessionClock
 from rl_strategies.barriers import barrier_ticks
 from rl_strategies.features import FeaturePlan
-from rl_strategies.position import apply_fill, clear_leg, side_of_units, unrealized_usd
+from rl_strategies.position import clear_leg, side_of_units, unrealized_usd
 
 NS_PER_MINUTE = 60_000_000_000
 ATR_FEATURE = "atr_14"
@@ -124,13 +124,11 @@ class InstrumentCore:
             return 0, 0
         return int(self.calendar.open_ns[index]), int(self.calendar.close_ns[index]) - self._flatten_ns
 
-    def on_fill(self, units: int, price_ticks: int) -> None:
-        """Take in an execution of signed ``units``."""
-        leg = self.leg
-        apply_fill(leg, units, price_from_ticks(price_ticks, self._rules.tick_raw))
-        if leg.units == 0:
-            leg.stop_ticks = 0
-            leg.target_ticks = 0
+    def after_fill(self) -> None:
+        """No barrier outlives its position."""
+        if self.leg.units == 0:
+            self.leg.stop_ticks = 0
+            self.leg.target_ticks = 0
 
     def lay_barrier(self, barrier: Literal["stop", "target"], entry_ticks: int) -> int:
         """Price in ticks of a barrier around an entry filled at ``entry_ticks``; 0 where none is configured."""

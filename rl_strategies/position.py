@@ -7,7 +7,9 @@ Simulator and strategy keep the same records and call the same kernels, so that 
 
 import numpy as np
 
+from catalogs.bars import price_from_ticks
 from catalogs.compiled import kernel
+from rl_strategies.money import realized_cents
 
 LEG = np.dtype(
     (
@@ -46,6 +48,8 @@ ACCOUNT_FIELDS = [
     ("peak_equity", np.float64),  # highest of this session
     ("halted", np.int64),  # reason that closed trading for the session, 0 none
     ("ruined", np.int64),
+    ("traded_usd", np.float64),  # absolute notional of the session's fills
+    ("trades", np.int64),  # the session's entries, all instruments
 ]
 ACCOUNT = np.dtype((np.record, ACCOUNT_FIELDS))
 
@@ -62,6 +66,17 @@ def apply_fill(leg, units, price):  # type: ignore[no-untyped-def]
         cost = leg.average_price * abs(held) + price * abs(units)
         leg.average_price = cost / (abs(held) + abs(units))
     leg.units = held + units
+
+
+@kernel
+def book_fill(account, leg, rules, units, price_ticks, commission_cents):  # type: ignore[no-untyped-def]
+    """Take an execution of signed ``units`` into the account and the leg."""
+    price = price_from_ticks(price_ticks, rules.tick_raw)
+    realized = realized_cents(leg.units, leg.average_price, units, price, rules.multiplier)
+    account.balance_cents += realized - commission_cents
+    account.traded_usd += abs(units) * price * rules.multiplier
+    account.trades += 1 if leg.units == 0 else 0
+    apply_fill(leg, units, price)
 
 
 @kernel
@@ -84,6 +99,8 @@ def begin_session(account, equity):  # type: ignore[no-untyped-def]
     account.session_equity = equity
     account.peak_equity = equity
     account.halted = 0
+    account.traded_usd = 0.0
+    account.trades = 0
 
 
 @kernel

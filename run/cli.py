@@ -30,6 +30,7 @@ VERBS = {
     "data": Verb("run.data", "Market data: import files into the catalog, list it, check it.", is_group=True),
     "features": Verb("run.features", "The features that an experiment may use.", is_group=True),
     "train": Verb("run.train", "Train an experiment into a bundle."),
+    "certify": Verb("run.certify", "Prove the simulator equal to the NautilusTrader engine, fill by fill."),
     "backtest": Verb("run.backtest", "Replay a bundle through the Nautilus BacktestNode and report."),
 }
 

@@ -27,10 +27,10 @@ from rl_strategies.decision import DecisionCore
 from rl_strategies.features import input_rows
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from rl_strategies.venue import stream_fill_model, venue_configs
-from training.env import action_space, chosen_episode, observation_space
+from training.env import RewardMeter, action_space, chosen_episode, observation_space
 from training.lanes import DRAWS_PER_EPISODE
 from training.market import TrainingMarket
-from training.reward import RewardConfig, Step, make_reward
+from training.reward import RewardConfig
 
 ORDER_RATE = "1000000/00:00:01"  # the engine's default limit would throttle a simulated year
 
@@ -76,7 +76,6 @@ class EngineEnv(gym.Env):
 
     def __init__(self, built: TrainingMarket, *, reward: str | RewardConfig = "pnl") -> None:
         self.built = built
-        self._reward = make_reward(reward, 1)
         self.observation_space = observation_space(built)
         self.action_space = action_space(built)
         self._instruments = [to_nautilus(instrument) for instrument in built.instruments]
@@ -86,6 +85,9 @@ class EngineEnv(gym.Env):
         ]
         self._bridge = _Bridge()
         self._core = DecisionCore(built.instruments, built.plan, built.trading, built.execution)
+        self._meter = RewardMeter(
+            reward, self._core.accounts, self._core.legs.reshape(1, -1), built.world.rules["multiplier"]
+        )
         self._fill_model = stream_fill_model(built.execution)
         self._engine = self._make_engine()
         self._loop: greenlet | None = None
@@ -147,16 +149,13 @@ class EngineEnv(gym.Env):
         end_ns = self.built.close_ns(episode)
         self._loop = greenlet(lambda _: self._run_until(end_ns))
         observation = self._switch(None)
-        self._equity = self._core.mark()
-        self._traded = 0.0
-        self._reward.begin(np.ones(1, bool), np.array([self._equity]))
+        self._meter.begin(np.ones(1, bool))
         return observation, self._info()
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One decision: observation, reward, terminated, truncated (always False), info."""
-        entries = self._entries()
         observation = self._switch(np.atleast_1d(np.asarray(action)).tolist())
-        reward = self._measure(entries)
+        reward = float(self._meter.measure()[0])
         over = bool(self._loop is None or self._loop.dead)
         info = self._info()
         if over:
@@ -211,35 +210,6 @@ class EngineEnv(gym.Env):
             self._loop.throw(_Abort)
         self._loop = None
 
-    def _entries(self) -> int:
-        return sum(fill.reason == "entry" for fills in self._strategy.fills for fill in fills)
-
-    def _measure(self, entries_before: int) -> float:
-        core, equity = self._core, self._core.mark()
-        rules = self.built.world.rules
-        traded = sum(
-            abs(fill.units) * price_from_ticks(fill.price_ticks, rules[k].tick_raw) * rules[k].multiplier
-            for k, fills in enumerate(self._strategy.fills)
-            for fill in fills
-        )
-        gross = sum(
-            abs(each.leg.units) * each.leg.price * rules[k].multiplier for k, each in enumerate(core.instruments)
-        )
-        edge = min(min(each.leg.since_open, each.leg.to_close) for each in core.instruments)
-        step = Step(
-            np.array([self._equity]),
-            np.array([equity]),
-            np.array([traded - self._traded]),
-            np.array([self._entries() - entries_before]),
-            np.array([float(gross)]),
-            np.array([float(edge)]),
-        )
-        self._equity, self._traded = equity, traded
-        total = np.zeros(1)
-        for part in self._reward.step(step).values():
-            total += part
-        return float(total[0])
-
     def _check_balance(self) -> None:
         venues = {instrument.id.venue for instrument in self._instruments}
         balances = [self._engine.portfolio.account(venue).balance_total(USD).as_decimal() for venue in venues]
@@ -252,7 +222,7 @@ class EngineEnv(gym.Env):
             )
 
     def _info(self) -> dict[str, Any]:
-        return {"equity_usd": float(self._equity), "session": self._session}
+        return {"equity_usd": float(self._meter.equity[0]), "session": self._session}
 
 
 def bar_objects(bars: BarSeries, instrument: Any) -> list[Bar]:

@@ -20,51 +20,57 @@ from training.reward import RewardConfig, Step, make_reward
 
 
 class RewardMeter:
-    """Turns what the lanes' last step did into rewards and sums their components over each episode.
+    """Turns what the last step did to accounts into rewards, and sums their components over each episode.
 
     Parameters
     ----------
     config : str or RewardConfig
-    lanes : Lanes
+    accounts : records with the fields of `rl_strategies.position.ACCOUNT`, shape [lanes]
+        Read after every step.
+    legs : `rl_strategies.position.LEG`[lanes, K]
+    multiplier : float64[K]
+
+    Attributes
+    ----------
+    equity : float64[lanes]
+        After the last step.
+    summed : dict of str to float64[lanes]
+        Components of the episode so far.
     """
 
-    def __init__(self, config: str | RewardConfig, lanes: Lanes) -> None:
-        self._lanes = lanes
-        count = len(lanes.over)
-        self._reward = make_reward(config, count)
-        self._traded = np.zeros(count)
-        self._entries = np.zeros(count, np.int64)
-        self.equity = np.zeros(count)
+    def __init__(self, config: str | RewardConfig, accounts: Any, legs: Any, multiplier: NDArray[np.float64]) -> None:
+        self._accounts, self._legs, self._multiplier = accounts, legs, multiplier
+        self._reward = make_reward(config, len(accounts))
+        self._traded = np.zeros(len(accounts))
+        self._trades = np.zeros(len(accounts), np.int64)
+        self.equity = np.zeros(len(accounts))
         self.summed: dict[str, NDArray[np.float64]] = {}
 
     def begin(self, which: NDArray[np.bool_]) -> None:
         """The lanes where ``which`` is set have just begun an episode."""
-        equity = self._lanes.equity
+        equity = self._accounts["equity"].copy()
         self.equity = np.where(which, equity, self.equity)
         self._traded[which] = 0.0
-        self._entries[which] = 0
+        self._trades[which] = 0
         self._reward.begin(which, equity)
         for component in self.summed.values():
             component[which] = 0.0
 
     def measure(self) -> NDArray[np.float64]:
         """Rewards of the last step, float64[lanes]."""
-        book = self._lanes.book
-        equity, lanes, legs = self._lanes.equity, book.lanes, book.legs
-        multiplier = self._lanes.built.world.rules["multiplier"]
+        accounts, legs = self._accounts, self._legs
+        equity, traded, trades = (accounts[name].copy() for name in ("equity", "traded_usd", "trades"))
         components = self._reward.step(
             Step(
                 self.equity,
                 equity,
-                lanes["traded_usd"] - self._traded,
-                lanes["trades"] - self._entries,
-                (np.abs(legs["units"]) * legs["price"] * multiplier).sum(axis=1),
+                traded - self._traded,
+                trades - self._trades,
+                (np.abs(legs["units"]) * legs["price"] * self._multiplier).sum(axis=1),
                 np.minimum(legs["since_open"], legs["to_close"]).min(axis=1),
             )
         )
-        self.equity = equity
-        self._traded = lanes["traded_usd"].copy()
-        self._entries = lanes["trades"].copy()
+        self.equity, self._traded, self._trades = equity, traded, trades
         total = np.zeros(len(equity))
         for name, part in components.items():
             self.summed[name] = self.summed.get(name, 0.0) + part
@@ -75,7 +81,7 @@ class RewardMeter:
         """Everything that the next rewards depend on."""
         parts = {f"reward.{name}": value.copy() for name, value in self._reward.state.items()}
         sums = {f"summed.{name}": value.copy() for name, value in self.summed.items()}
-        own = {"traded": self._traded.copy(), "trades": self._entries.copy(), "equity": self.equity.copy()}
+        own = {"traded": self._traded.copy(), "trades": self._trades.copy(), "equity": self.equity.copy()}
         return parts | sums | own
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
@@ -85,12 +91,17 @@ class RewardMeter:
         self.summed = {
             key.removeprefix("summed."): value.copy() for key, value in state.items() if key.startswith("summed.")
         }
-        self._traded, self._entries = state["traded"].copy(), state["trades"].copy()
+        self._traded, self._trades = state["traded"].copy(), state["trades"].copy()
         self.equity = state["equity"].copy()
 
     def components_of(self, lane: int) -> dict[str, float]:
         """Sums of a lane's episode so far."""
         return {name: float(part[lane]) for name, part in self.summed.items()}
+
+
+def reward_meter(config: str | RewardConfig, lanes: Lanes) -> RewardMeter:
+    """The meter of simulator lanes."""
+    return RewardMeter(config, lanes.book.lanes, lanes.book.legs, lanes.built.world.rules["multiplier"])
 
 
 def action_space(built: TrainingMarket) -> spaces.Discrete | spaces.MultiDiscrete:
@@ -129,7 +140,7 @@ class SessionVecEnv(VecEnv):
     ) -> None:
         self.built = built
         self._lanes = Lanes(built, num_envs)
-        self._meter = RewardMeter(reward, self._lanes)
+        self._meter = reward_meter(reward, self._lanes)
         self._random = np.random.default_rng(seed)
         self._actions = np.ones(num_envs, np.int64)
         self._summed = np.zeros(num_envs)
@@ -252,7 +263,7 @@ class SessionEnv(gym.Env):
     def __init__(self, built: TrainingMarket, *, reward: str | RewardConfig = "pnl", fills_kept: int = 4096) -> None:
         self.built = built
         self._lanes = Lanes(built, 1, fills_kept)
-        self._meter = RewardMeter(reward, self._lanes)
+        self._meter = reward_meter(reward, self._lanes)
         self.observation_space = observation_space(built)
         self.action_space = action_space(built)
 

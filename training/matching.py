@@ -8,12 +8,10 @@ own price, beyond the quoted size only when it is traded through; slippage is on
 
 import numpy as np
 
-from catalogs.bars import price_from_ticks
 from catalogs.compiled import kernel
-from rl_strategies.account import realized_cents
 from rl_strategies.barriers import barrier_ticks
 from rl_strategies.commission import fill_commission_cents
-from rl_strategies.position import apply_fill, side_of_units
+from rl_strategies.position import book_fill, side_of_units
 from rl_strategies.telemetry import FILL_REASONS, ORDER_KINDS
 
 MARKET, STOP, LIMIT = (ORDER_KINDS.index(kind) for kind in ("market", "stop", "limit"))
@@ -81,12 +79,8 @@ def slip(lane, rules, slips):  # type: ignore[no-untyped-def]
 @kernel
 def execute(lane, leg, rules, fills, ts_ns, units, price_ticks, filled_before, kind, trigger_ticks, reason):  # type: ignore[no-untyped-def]
     """One execution of signed ``units``: realise, charge, change the position, write it down."""
-    price = price_from_ticks(price_ticks, rules.tick_raw)
     commission = fill_commission_cents(rules.rate_micros, rules.minimum_cents, filled_before, abs(units))
-    lane.balance_cents += realized_cents(leg.units, leg.average_price, units, price, rules.multiplier) - commission
-    lane.traded_usd += abs(units) * price * rules.multiplier
-    lane.trades += 1 if leg.units == 0 else 0
-    apply_fill(leg, units, price)
+    book_fill(lane, leg, rules, units, price_ticks, commission)
     if leg.fill_count < len(fills):
         fill = fills[leg.fill_count]
         fill.ts_ns = ts_ns

@@ -149,8 +149,6 @@ def begin_lane(world, lane, legs, episode, balance_cents, draws, out):  # type: 
     lane.episode = episode
     lane.at = world.episodes[episode].first
     lane.draws = draws
-    lane.traded_usd = 0.0
-    lane.trades = 0
     lane.balance_cents = balance_cents
     lane.ruined = 0
     lane.refused[:] = 0

@@ -18,8 +18,6 @@ LANE = np.dtype(
             ("episode", np.int64),
             ("at", np.int64),  # place on the timeline whose closes are acted upon next
             ("draws", np.int64),  # place in the stream of slippage draws
-            ("traded_usd", np.float64),  # absolute notional of the episode's fills
-            ("trades", np.int64),  # entries of the episode, all instruments
             ("refused", np.int64, (len(REASONS),)),
             # Last, lest numba takes a lane for an account with more fields.
             *ACCOUNT_FIELDS,

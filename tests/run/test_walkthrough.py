@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from configs.schema import parse_experiment
 from rl_strategies.bundle import load_bundle
 from run.backtest import held_out_market
 from run.cli import main
-from tests.training.test_simulator_parity import closing_engine
+from training.engine_env import EngineEnv
 from training.env import SessionEnv
 
 TRADE_HEADER = (
@@ -77,7 +78,7 @@ def test_same_policy_same_fills_in_all_three_clocks(spy: Path, home: Path) -> No
     market = held_out_market(bundle, experiment, home / "store", *days)
     assert len(market) == 5
     simulated, pnl = played(SessionEnv(market), bundle.policy(), len(market))
-    with closing_engine(market) as engine:
+    with closing(EngineEnv(market)) as engine:
         assert played(engine, bundle.policy(), len(market)) == (simulated, pnl)
     out = home / "parity"
     words = ["--catalog", str(home / "store"), "--start", str(days[0]), "--end", str(days[1]), "--out", str(out)]

@@ -1,26 +1,40 @@
 """The promise of the simulator: the same fills, refusals, observations, rewards and balances as the real engine."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
+from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pytest
+from nautilus_trader.backtest.config import BacktestDataConfig, BacktestEngineConfig, BacktestRunConfig
+from nautilus_trader.backtest.node import BacktestNode
+from nautilus_trader.config import LoggingConfig, RiskEngineConfig
+from nautilus_trader.model.data import BarType
 
+from catalogs.arrow import write_bars
 from catalogs.bars import BarSeries
-from catalogs.instruments import resolve
+from catalogs.instruments import InstrumentSpec, resolve
 from catalogs.sessions import session_calendar
+from catalogs.synthetic import PlantedEdge, synthetic_provenance
 from configs import instruments_path
 from rl_strategies.barriers import BarrierConfig, Distance
+from rl_strategies.decision import DecisionCore
+from rl_strategies.features import default_plan
 from rl_strategies.risk.config import RiskConfig
 from rl_strategies.rules import ExecutionConfig, TradingConfig
+from rl_strategies.strategy import RLStrategy, RLStrategyConfig
+from rl_strategies.telemetry import Fill
+from rl_strategies.venue import venue_configs
 from tests.training.conftest import market_of, synthetic_bars, thinned, with_holes
-from training.engine_env import EngineEnv
+from training.engine_env import ORDER_RATE, EngineEnv
 from training.env import SessionEnv
-from training.market import TrainingMarket
+from training.market import TrainingMarket, build_portfolio_market
+from training.parity import walk_both
 
 TICKS = Distance(3, "ticks")
+DEFAULT = default_plan(volume_known=True, extended_hours=True)
 CASES = {
     "no barriers": (TradingConfig(100, BarrierConfig(None, None, 0), RiskConfig(0, 5)), ExecutionConfig(0)),
     "atr barriers, time limit": (TradingConfig(100, BarrierConfig(time_limit_bars=7)), ExecutionConfig(1)),
@@ -40,35 +54,22 @@ CASES = {
 def assert_equal_walk(market: TrainingMarket, episodes: int, seed: int, switch: float = 0.3) -> int:
     """Walk random actions through both environments; returns the number of fills."""
     random, fills = np.random.default_rng(seed), 0
-    fast = SessionEnv(market)
-    with closing_engine(market) as slow:
+    count = len(market.instruments)
+    with closing(EngineEnv(market)) as engine:
         for episode in random.choice(len(market), min(episodes, len(market)), replace=False):
-            options = {"episode": int(episode)}
-            seen, told = fast.reset(options=options)
-            engine_seen, engine_told = slow.reset(options=options)
-            over, action = False, 1
-            while True:
-                assert seen.tobytes() == engine_seen.tobytes()
-                assert told == engine_told
-                if over:
-                    break
-                if random.random() < switch:
-                    action = int(random.integers(3))
-                seen, reward, over, _, told = fast.step(action)
-                engine_seen, engine_reward, engine_over, _, engine_told = slow.step(action)
-                assert (reward, over) == (engine_reward, engine_over)
-            fills += sum(len(made) for made in told["fills"])
+            walk = walk_both(market, engine, int(episode), persistent_actions(random, count, switch))
+            assert walk.divergence is None
+            fills += walk.fills
     return fills
 
 
-@contextmanager
-def closing_engine(market: TrainingMarket) -> Iterator[EngineEnv]:
-    """An engine environment that is disposed of."""
-    env = EngineEnv(market)
-    try:
-        yield env
-    finally:
-        env.close()
+def persistent_actions(random: np.random.Generator, instruments: int, switch: float) -> np.ndarray:
+    """Actions that change with probability ``switch``; int64[1500, instruments]."""
+    tape, action = np.empty((1500, instruments), np.int64), np.ones(instruments, np.int64)
+    for step in range(len(tape)):
+        action = np.where(random.random(instruments) < switch, random.integers(0, 3, instruments), action)
+        tape[step] = action
+    return tape
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -105,17 +106,169 @@ def test_real_week(shared_data: Path) -> None:
     assert assert_equal_walk(market, 5, seed=6, switch=0.1) > 100
 
 
+def test_chance_slippage_from_the_shared_stream(spy: tuple) -> None:
+    instrument, bars = spy
+    trading = TradingConfig(5, BarrierConfig(TICKS, TICKS, 10), RiskConfig(0, 1))
+    execution = ExecutionConfig(slippage_probability=0.4, slippage_seed=3)
+    market = market_of(instrument, thinned(bars, 3), trading, execution)
+    assert assert_equal_walk(market, 2, seed=4) > 200
+
+
+def test_every_limit_at_once_over_two_venues() -> None:
+    held = [
+        synthetic_bars("SPY", "2025-01-06", "2025-01-14", seed=1),
+        synthetic_bars("MESH5", "2025-01-06", "2025-01-14", seed=2),
+        synthetic_bars("QQQ", "2025-01-06", "2025-01-14", seed=3),
+    ]
+    held = [(instrument, with_holes(bars, place, 0.03)) for place, (instrument, bars) in enumerate(held)]
+    risk = RiskConfig(
+        max_entries_per_session=30,
+        minimum_hold_bars=2,
+        max_gross_exposure=1.2,
+        max_net_exposure=0.9,
+        max_concentration=0.5,
+        max_leverage=1.1,
+        max_daily_drawdown=0.004,
+    )
+    trading = TradingConfig(50, BarrierConfig(Distance(2, "atr"), Distance(3, "atr"), 20), risk, risk_budget_usd=40.0)
+    market = build_portfolio_market(held, DEFAULT, trading, ExecutionConfig())
+    assert assert_equal_walk(market, 2, seed=5, switch=0.05) > 15
+
+
+def test_ruin_ends_the_episode_in_both(spy: tuple) -> None:
+    risk = RiskConfig(0, 5, 0, 0, ruin=0.9995)
+    market = market_of(*spy, TradingConfig(100, BarrierConfig(None, None, 0), risk))
+    assert assert_equal_walk(market, 3, seed=8) > 10
+    env = SessionEnv(market)
+    env.reset(options={"episode": 0})
+    over, step = False, 0
+    while not over:
+        _, _, over, _, told = env.step(step % 3)
+        step += 1
+    assert told["ruined"]
+    assert told["fills"][0][-1].reason == "ruin"
+
+
+def real_portfolio(folder: Path, symbols: list[str]) -> list[tuple[InstrumentSpec, BarSeries]]:
+    """Two weeks and a half of shares in October 2015, prices rounded to the cent."""
+    frame = pd.read_parquet(folder / "us30_1min_201510_201602.parquet")
+    frame = frame[frame["ts_event"] < "2015-10-24"]
+    instruments = [resolve(symbol, instruments_path()) for symbol in symbols]
+    return [(spec, series_of(frame[frame["symbol"] == spec.instrument_id.split(".")[0]], spec)) for spec in instruments]
+
+
+def test_real_week_of_ten_tickers(shared_data: Path) -> None:
+    held = real_portfolio(shared_data, ["AAPL", "MSFT", "NVDA", "JPM", "XOM", "WMT", "BA", "GE", "DIS", "PFE"])
+    trading = TradingConfig(100, BarrierConfig(time_limit_bars=30), RiskConfig(max_gross_exposure=1.0))
+    market = build_portfolio_market(
+        held,
+        default_plan(volume_known=True, extended_hours=False),
+        trading,
+        ExecutionConfig(),
+        start=date(2015, 10, 19),
+    )
+    assert len(market) == 5
+    assert assert_equal_walk(market, 5, seed=9, switch=0.05) > 200
+    tape = persistent_actions(np.random.default_rng(10), 10, 0.05)
+    simulated = walk_through(SessionEnv(market), tape)
+    assert node_fills(market, tape) == simulated
+
+
+def walk_through(env: SessionEnv, tape: np.ndarray) -> list[list[Fill]]:
+    """Fills of all episodes, one after another on one account, by instrument."""
+    fills: list[list[Fill]] = [[] for _ in env.built.instruments]
+    balance, steps = env.built.execution.starting_cents, 0
+    for episode in range(len(env.built)):
+        env.reset(options={"episode": episode, "balance_cents": balance, "draws": 0})
+        over = False
+        while not over:
+            _, _, over, _, told = env.step(tape[steps % len(tape)])
+            steps += 1
+        balance = told["balance_cents"]
+        for all_of_it, made in zip(fills, told["fills"], strict=True):
+            all_of_it += made
+    return fills
+
+
+class Tape:
+    """A policy that plays a tape."""
+
+    def __init__(self, tape: np.ndarray) -> None:
+        self.tape, self.steps = tape, 0
+
+    def reset(self) -> None:
+        """The tape goes on."""
+
+    def act(self, observation: np.ndarray) -> list[int]:
+        """The next actions."""
+        action = self.tape[self.steps % len(self.tape)]
+        self.steps += 1
+        return action.tolist()
+
+
+def node_fills(market: TrainingMarket, tape: np.ndarray) -> list[list[Fill]]:
+    """The same tape in a BacktestNode over a catalog of the same bars."""
+    with TemporaryDirectory() as folder:
+        catalog = Path(folder)
+        for spec, bars in zip(market.instruments, market.series, strict=True):
+            write_bars(catalog, spec, bars, synthetic_provenance(spec, bars, PlantedEdge(), 0))
+        types = [bars.bar_type for bars in market.series]
+        data = [
+            BacktestDataConfig(
+                catalog_path=folder,
+                data_cls="nautilus_trader.model.data:Bar",
+                instrument_id=spec.instrument_id,
+                bar_types=[bars.bar_type],
+            )
+            for spec, bars in zip(market.instruments, market.series, strict=True)
+        ]
+        engine_config = BacktestEngineConfig(
+            logging=LoggingConfig(bypass_logging=True),
+            risk_engine=RiskEngineConfig(max_order_submit_rate=ORDER_RATE, max_order_modify_rate=ORDER_RATE),
+            run_analysis=False,
+        )
+        run = BacktestRunConfig(
+            venues=venue_configs(market.instruments, market.execution),
+            data=data,
+            engine=engine_config,
+            raise_exception=True,
+            dispose_on_completion=False,
+            end=market.close_ns(len(market) - 1),
+        )
+        node = BacktestNode([run])
+        try:
+            node.build()
+            core = DecisionCore(market.instruments, market.plan, market.trading, market.execution)
+            trade_from_ns = int(market.world.time_ns[market.world.episodes["first"][0]])
+            config = RLStrategyConfig(bar_types=tuple(map(BarType.from_str, types)), trade_from_ns=trade_from_ns)
+            strategy = RLStrategy(config, core=core, policy=Tape(tape))
+            node.get_engine(run.id).add_strategy(strategy)
+            node.run()
+            return [list(made) for made in strategy.fills]
+        finally:
+            node.dispose()
+
+
 def real_spy(folder: Path) -> BarSeries:
     """SPY from 26 March to 12 April 2024, prices rounded to the cent."""
     frame = pd.read_parquet(folder / "spy_1min_202403_202504.parquet")
-    frame = frame[frame["ts_event"] < "2024-04-13"]
+    return series_of(frame[frame["ts_event"] < "2024-04-13"], resolve("SPY", instruments_path()))
+
+
+def series_of(frame: pd.DataFrame, spec: InstrumentSpec) -> BarSeries:
+    """Bars of a share from open-stamped rows, those of the regular session, prices rounded to the cent."""
+    frame = frame.drop_duplicates("ts_event").sort_values("ts_event")
     close_ns = (frame["ts_event"] + pd.Timedelta(minutes=1)).dt.as_unit("ns").astype("int64").to_numpy()
     inside = session_calendar("NYSE").locate(close_ns) >= 0
-    ticks = {
-        name: np.rint(frame[name].to_numpy()[inside] * 100).astype(np.int64)
-        for name in ("open", "high", "low", "close")
-    }
-    volume = frame["volume"].to_numpy()[inside].astype(np.int64)
+    prices = np.rint(frame[["open", "high", "low", "close"]].to_numpy()[inside] * 100).astype(np.int64)
     return BarSeries(
-        "SPY.EQUS-1-MINUTE-LAST-EXTERNAL", close_ns[inside], volume=volume, volume_known=True, tick_raw=1e14, **ticks
+        f"{spec.instrument_id}-1-MINUTE-LAST-EXTERNAL",
+        close_ns[inside],
+        prices[:, 0].copy(),
+        prices.max(axis=1),
+        prices.min(axis=1),
+        prices[:, 3].copy(),
+        frame["volume"].to_numpy()[inside].astype(np.int64),
+        True,
+        spec.tick_raw,
     )
