@@ -1,6 +1,7 @@
 """An experiment: everything that shapes a policy, composed of the frozen configurations of what it configures."""
 
 from datetime import date
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,17 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         For example ``SPY`` or ``MESZ6``.
     bar : str
         Bar length, for example ``1-MINUTE``.
+    tickers : list of str
+        Further instruments that the same policy learns from, one at a time: episodes are drawn per ticker and session.
+    test_tickers : list of str
+        Instruments kept out of the training, for `rl-intraday evaluate`.
     train : DateRange
         Trading days that the policy learns from; earlier bars of the catalog warm the features up.
+    validate : DateRange, float or None
+        Trading days that decide which state of the policy is kept: a range outside ``train``, or the last share
+        (0..0.5) of the training's trading days, which it then does not learn from.
+    test : DateRange or None
+        Trading days for the final judgement, outside both.
     features : "default" or list of FeatureSpec
     trading : TradingConfig
     execution : ExecutionConfig
@@ -51,6 +61,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     name: str
     instrument: str
     train: DateRange
+    tickers: list[str] = []
+    test_tickers: list[str] = []
+    validate: DateRange | float | None = None
+    test: DateRange | None = None
     bar: str = "1-MINUTE"
     features: str | list[FeatureSpec] = "default"
     trading: TradingConfig = TradingConfig()
@@ -66,6 +80,28 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise ValueError(f"name must be one word without slashes, was {self.name!r}")
         if isinstance(self.reward, str):
             RewardConfig(self.reward)
+        self._check_windows()
+        seen = [self.instrument, *self.tickers, *self.test_tickers]
+        twice = sorted({ticker for ticker in seen if seen.count(ticker) > 1})
+        if twice:
+            raise ValueError(f"instrument, tickers and test_tickers must not overlap, {', '.join(twice)} did")
+
+    def _check_windows(self) -> None:
+        if isinstance(self.validate, float) and not 0 < self.validate <= 0.5:
+            raise ValueError(f"validate must be a date range or a share above 0 and up to 0.5, was {self.validate}")
+        windows = {"train": self.train, "validate": self.validate, "test": self.test}
+        ranges = [(name, window) for name, window in windows.items() if isinstance(window, DateRange)]
+        for (name, window), (other, following) in combinations(ranges, 2):
+            if window.start <= following.end and following.start <= window.end:
+                raise ValueError(
+                    f"{name} and {other} must not overlap, were {window.start} to {window.end} "
+                    f"and {following.start} to {following.end}"
+                )
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """All that the policy learns from."""
+        return (self.instrument, *self.tickers)
 
     def plan(self, *, volume_known: bool, extended_hours: bool) -> FeaturePlan:
         """Features of this experiment on data with or without volume and extended hours.

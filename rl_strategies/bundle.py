@@ -17,7 +17,7 @@ from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
 from rl_strategies.features.plan import FeaturePlan
 from rl_strategies.golden import Golden
-from rl_strategies.manifest import BundleFacts, Manifest, installed_versions, version_drift
+from rl_strategies.manifest import TRAINING_ONLY, BundleFacts, Manifest, installed_versions, version_drift
 from rl_strategies.policy import OnnxPolicy
 
 MANIFEST = "manifest.json"
@@ -26,7 +26,6 @@ FEATURES = "features.json"
 EXPERIMENT = "experiment.yaml"
 GOLDEN = "golden.npz"
 REQUIRED = (POLICY, FEATURES, EXPERIMENT, GOLDEN)
-TRAINING_ONLY = ("model.zip", "vecnormalize.pkl")
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def write_bundle(
         From `training.export.golden_outputs`.
     facts : BundleFacts
     model_zip, vecnormalize_pkl : Path, optional
-        For further training only.
+        For further training only; sealed, but not part of the identity.
     created : datetime, optional
         Aware; now by default. Not part of the identity.
 

@@ -15,6 +15,8 @@ from catalogs.instruments import InstrumentSpec
 FORMAT_VERSION: Final = 1
 # What computes features, decisions and orders when trading; then what trained the policy.
 TRADING_PACKAGES: Final = ("numpy", "numba", "onnxruntime", "nautilus_trader")
+# Files kept for further training: their archives carry times, and nothing that trades reads them.
+TRAINING_ONLY: Final = ("model.zip", "vecnormalize.pkl")
 TRAINING_PACKAGES: Final = ("torch", "stable_baselines3", "sb3_contrib", "gymnasium")
 
 
@@ -117,8 +119,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def bundle_hash(self) -> str:
-        """SHA-256 of everything but the time of creation."""
+        """SHA-256 of what decides: everything but the time of creation and the files for further training."""
         identity = {key: value for key, value in msgspec.to_builtins(self).items() if key not in ("created", "seal")}
+        identity["files"] = {name: facts for name, facts in identity["files"].items() if name not in TRAINING_ONLY}
         return hashlib.sha256(msgspec.json.encode(identity, order="deterministic")).hexdigest()
 
     @property

@@ -21,12 +21,12 @@ from rl_strategies.manifest import installed_versions
 from rl_strategies.metrics import Metrics, compute_metrics
 from rl_strategies.telemetry import Fill, RunRecord
 from rl_strategies.trades import build_trades
+from run.markets import last_close_ns
 from run.node import NodeRun, Window, run_node
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
 from run.reports.artifacts import write_artifacts
 from run.reports.context import CostAssumptions, ReportContext
 from run.reports.verdict import verdict
-from run.train import last_close_ns
 from run.yardsticks import random_policies
 from training.env import SessionEnv
 from training.market import TrainingMarket, build_market

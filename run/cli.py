@@ -30,8 +30,11 @@ VERBS = {
     "data": Verb("run.data", "Market data: import files into the catalog, list it, check it.", is_group=True),
     "features": Verb("run.features", "The features that an experiment may use.", is_group=True),
     "train": Verb("run.train", "Train an experiment into a bundle."),
+    "resume": Verb("run.resume", "Go on with a training run that was stopped or killed."),
+    "lr-bump": Verb("run.lr_bump", "Multiply the learning rate of a run that is learning now."),
     "certify": Verb("run.certify", "Prove the simulator equal to the NautilusTrader engine, fill by fill."),
     "backtest": Verb("run.backtest", "Replay a bundle through the Nautilus BacktestNode and report."),
+    "flatten": Verb("run.flatten", "Cancel everything and close everything at the broker; works without the node."),
 }
 
 

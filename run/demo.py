@@ -14,7 +14,7 @@ from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sess
 from configs import instruments_path
 from configs.schema import load_experiment
 from rl_strategies.bundle import load_bundle
-from run import backtest, train
+from run import backtest, train, training_run
 from run.options import JsonOption, answer_json, progress
 from run.yardsticks import rule_pnl
 
@@ -68,7 +68,7 @@ def command(
                 "oracle_pnl_usd": oracle,
                 "policy_pnl_usd": float(earned),
                 "share_of_oracle": float(earned / oracle),
-                "train": train.describe(trained),
+                "train": training_run.describe(trained),
                 "backtest": backtest.describe(result),
             }
         )

@@ -35,6 +35,8 @@ class LiveTable:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._live.stop()
+        if not self._live.console.is_terminal:
+            self._live.console.line()  # rich ends the last state without one
 
     def __call__(self, metrics: UpdateMetrics) -> None:
         """Show an update, with the reward of the last rollout in which an episode ended."""

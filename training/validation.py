@@ -13,8 +13,8 @@ from training.learner import StabilityConfig
 from training.schedules import rate_of
 from training.torch_policy import TorchBatchPolicy
 
-# Walks the validation sessions with a policy; larger is better.
-Validate = Callable[[BatchPolicy], float]
+# Walks the validation sessions with policies that it asks for, each without memory; larger is better.
+Validate = Callable[[Callable[[], BatchPolicy]], float]
 
 
 class ValidationCallback(BaseCallback):
@@ -55,7 +55,7 @@ class ValidationCallback(BaseCallback):
         is_last = self.model._current_progress_remaining <= 0
         if state["rollouts"] % self._config.evaluate_every and not is_last:
             return None
-        result = self._validate(TorchBatchPolicy(self.model, self._normalizer))
+        result = self._validate(lambda: TorchBatchPolicy(self.model, self._normalizer))
         if state["best"] is None or result > state["best"]:
             state |= {"best": result, "best_steps": self.model.num_timesteps, "worse": 0}
             save_model(self.model, self._normalizer, self.best_folder)

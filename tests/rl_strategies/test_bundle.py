@@ -126,6 +126,18 @@ def test_the_id_is_that_of_the_content_and_not_of_the_time(write: Callable[..., 
     assert len(list(first.parent.iterdir())) == 3, "three bundles and nothing half-written"
 
 
+def test_files_for_further_training_are_sealed_but_not_part_of_the_id(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    archive = tmp_path / "other.zip"
+    archive.write_bytes(b"the same model, archived a second later")
+    first = write()
+    assert write(model_zip=archive) == first
+    (first / "model.zip").write_bytes(b"tampered")
+    with pytest.raises(InputError, match=r"model\.zip must have"):
+        load_bundle(first)
+
+
 def test_files_for_further_training_may_be_absent(write: Callable[..., Path]) -> None:
     path = write(model_zip=None, vecnormalize_pkl=None)
     assert {p.name for p in path.iterdir()} == set(FILES[:5])

@@ -1,0 +1,144 @@
+"""From an experiment to a bundle and back: held-out windows, resuming, several tickers, equal seeds."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from catalogs.errors import InputError
+from rl_strategies.bundle import load_bundle
+from run.cli import main
+from run.markets import experiment_markets
+from run.resume import resume_run
+from run.train import train_experiment
+from tests.run.conftest import experiment
+from training.progress import UpdateMetrics
+
+LATER = {"start": "2024-11-27", "end": "2024-12-03"}
+
+
+def quiet(metrics: UpdateMetrics) -> None:
+    del metrics
+
+
+def interrupt(metrics: UpdateMetrics) -> None:
+    raise KeyboardInterrupt
+
+
+def test_equal_seeds_give_equal_bundles(synthetic_catalog: Path, tmp_path: Path) -> None:
+    first, second = (
+        train_experiment(experiment(), synthetic_catalog, tmp_path / name, listener=quiet) for name in "ab"
+    )
+    assert first.bundle.name == second.bundle.name
+    other = train_experiment(experiment(seed=2), synthetic_catalog, tmp_path / "c", listener=quiet)
+    assert other.bundle.name != first.bundle.name
+
+
+def test_a_stopped_run_makes_no_bundle_and_says_how_to_go_on(
+    synthetic_catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = train_experiment(experiment(), synthetic_catalog, tmp_path / "whole", listener=quiet)
+    with pytest.raises(KeyboardInterrupt):
+        train_experiment(experiment(), synthetic_catalog, tmp_path / "runs", listener=interrupt)
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    assert f"Go on with: rl-intraday resume {run_dir}" in capsys.readouterr().err
+    assert not (run_dir / "bundle").exists()
+
+    resumed = resume_run(run_dir)
+    assert resumed.bundle.name == whole.bundle.name
+    assert resumed.summary.steps == 1024
+
+
+def test_a_run_is_not_resumed_on_other_bars(synthetic_catalog: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_experiment(experiment(), synthetic_catalog, tmp_path, listener=interrupt)
+    (run_dir,) = tmp_path.iterdir()
+    settings = (run_dir / "experiment.yaml").read_text().replace("2024-11-26", "2024-11-25")
+    (run_dir / "experiment.yaml").write_text(settings)
+    with pytest.raises(InputError, match="must go on with the bars it began with"):
+        resume_run(run_dir)
+
+
+def test_resume_of_no_run_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["resume", str(tmp_path)]) == 2
+    assert "was not a training run" in capsys.readouterr().err
+    assert main(["lr-bump", str(tmp_path)]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("validate", "learned", "kept_out"),
+    [
+        (
+            {"start": "2024-11-27", "end": "2024-12-03"},
+            ("2024-11-18", "2024-11-26", 7),
+            ("2024-11-27", "2024-12-03", 4),
+        ),
+        (0.3, ("2024-11-18", "2024-11-22", 5), ("2024-11-25", "2024-11-26", 2)),
+    ],
+)
+def test_validation_sessions_are_not_learned_from(
+    synthetic_catalog: Path, validate: Any, learned: tuple[str, str, int], kept_out: tuple[str, str, int]
+) -> None:
+    markets = experiment_markets(experiment(validate=validate), synthetic_catalog)
+    for (market,), (first, last, count) in zip((markets.train, markets.validate), (learned, kept_out), strict=True):
+        # Thanksgiving, 28 November 2024, has no session.
+        assert (market.session_dates[0], market.session_dates[-1]) == (np.datetime64(first), np.datetime64(last))
+        assert len(market) == count
+
+
+def test_the_best_policy_on_validation_sessions_is_bundled(synthetic_catalog: Path, tmp_path: Path) -> None:
+    settings = experiment(validate=0.3, learner=LEARNER | {"total_timesteps": 6 * 512})
+    seen: list[UpdateMetrics] = []
+    trained = train_experiment(settings, synthetic_catalog, tmp_path, listener=seen.append)
+    results = {u.steps: u.validation for u in seen}
+    assert None not in results.values()
+    assert trained.summary.best_validation == max(v for v in results.values() if v is not None)
+    assert results[trained.summary.best_step or 0] == trained.summary.best_validation
+    # The bundle earns on those sessions what the best state earned.
+    from run.markets import session_pnl
+
+    (market,) = experiment_markets(settings, synthetic_catalog).validate
+    policy = load_bundle(trained.bundle).policy().batch(len(market))
+    assert session_pnl(market, policy).mean() == pytest.approx(trained.summary.best_validation)
+
+
+LEARNER: dict[str, Any] = msgspec.to_builtins(experiment().learner)
+
+
+def test_one_policy_learns_from_several_tickers(synthetic_catalog: Path, tmp_path: Path) -> None:
+    settings = experiment(tickers=["AAPL", "MSFT"], validate=0.3)
+    whole = train_experiment(settings, synthetic_catalog, tmp_path / "whole", listener=quiet)
+    assert whole.sessions == 3 * 5
+    with pytest.raises(KeyboardInterrupt):
+        train_experiment(settings, synthetic_catalog, tmp_path / "runs", listener=interrupt)
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    assert resume_run(run_dir).bundle.name == whole.bundle.name
+
+
+def test_fewer_lanes_than_tickers_are_refused(synthetic_catalog: Path, tmp_path: Path) -> None:
+    settings = experiment(tickers=["AAPL", "MSFT"], learner=LEARNER | {"n_envs": 2})
+    with pytest.raises(InputError, match=r"learner\.n_envs: must be at least the 3 tickers, was 2"):
+        train_experiment(settings, synthetic_catalog, tmp_path, listener=quiet)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"tickers": ["SPY"]}, "instrument, tickers and test_tickers must not overlap, SPY did"),
+        ({"tickers": ["AAPL"], "test_tickers": ["AAPL"]}, "must not overlap, AAPL did"),
+        ({"validate": 0.7}, "validate must be a date range or a share above 0 and up to 0.5, was 0.7"),
+        ({"validate": {"start": "2024-11-26", "end": "2024-12-03"}}, "train and validate must not overlap"),
+        ({"test": {"start": "2024-11-01", "end": "2024-12-03"}}, "train and test must not overlap"),
+    ],
+)
+def test_wrong_windows_and_tickers_are_refused(changes: dict[str, Any], line: str) -> None:
+    with pytest.raises(InputError, match=line):
+        experiment(**changes)
+
+
+def test_dates_stay_dates() -> None:
+    assert experiment(validate={"start": "2024-11-27", "end": "2024-12-03"}).validate.start == date(2024, 11, 27)  # type: ignore[union-attr]
