@@ -1,0 +1,95 @@
+"""A short-lived connection to TWS or IB Gateway through ib_insync, for tools that stay off the order path.
+
+ib_insync is archived; it serves the emergency flatten, the doctor and history, never the trading node.
+"""
+
+import asyncio
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+with warnings.catch_warnings():
+    # eventkit asks for the running event loop at import, which Python 3.12 deprecates.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import ib_insync as ib_insync
+
+ID_IN_USE = 326
+
+
+class GatewayError(ConnectionError):
+    """The gateway cannot be used; the message is one line naming what was tried and what happened."""
+
+
+@contextmanager
+def gateway(host: str, port: int, client_ids: tuple[int, ...], timeout_s: float) -> Iterator[Any]:
+    """Connected ``ib_insync.IB`` for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    host : str
+    port : int
+        7497 and 4002 for paper, 7496 and 4001 for live are the gateway's defaults.
+    client_ids : tuple of int
+        Tried in order: an id that another process holds is answered with error 326.
+    timeout_s : float
+        For the connection and for every request.
+
+    Yields
+    ------
+    ib_insync.IB
+
+    Raises
+    ------
+    GatewayError
+        If nothing answers, or every client id is in use.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    logging.getLogger("ib_insync").setLevel(logging.CRITICAL)  # what fails is raised below in one line
+    try:
+        client = _connect(host, port, client_ids, timeout_s)
+        try:
+            yield client
+        finally:
+            client.disconnect()
+            loop.run_until_complete(asyncio.sleep(0.05))  # lets the transport close before its loop does
+    finally:
+        _end(loop)
+
+
+def _connect(host: str, port: int, client_ids: tuple[int, ...], timeout_s: float) -> Any:
+    for client_id in client_ids:
+        client = ib_insync.IB()
+        client.RequestTimeout = timeout_s
+        codes = _watched_errors(client)
+        try:
+            client.connect(host, port, clientId=client_id, timeout=timeout_s)
+        except (TimeoutError, OSError) as error:
+            if ID_IN_USE in codes:
+                continue
+            reason = str(error) or f"no answer within {timeout_s:g} s"
+            raise GatewayError(f"gateway must answer on {host}:{port}, was: {reason}") from error
+        return client
+    raise GatewayError(f"one of the client ids {client_ids} must be free on {host}:{port}, were all in use")
+
+
+def _watched_errors(client: Any) -> list[int]:
+    codes: list[int] = []
+
+    def note(_about: int, code: int, *_: Any) -> None:
+        codes.append(code)
+        if code == ID_IN_USE:
+            client.client.apiStart.emit()  # or ib_insync waits for its whole timeout, which an emergency has not
+
+    client.errorEvent += note
+    return codes
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    asyncio.set_event_loop(None)

@@ -1,0 +1,1 @@
+"""How to reach the broker: presets and their schema."""

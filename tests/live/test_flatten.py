@@ -1,0 +1,123 @@
+"""The emergency flatten as a person runs it: a process of its own against a gateway with an open trade."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.ibkr.simulator.faults import FAULTS
+from adapters.ibkr.simulator.server import ThreadedServer
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import sys
+from run.cli import main
+code = main(sys.argv[1:])
+assert "nautilus_trader" not in sys.modules, "the flatten must not need NautilusTrader"
+sys.exit(code)
+"""
+
+
+def flatten(port: int, *options: str) -> subprocess.CompletedProcess[str]:
+    words = ["flatten", "paper", "--port", str(port), "--json", *options]
+    environment = {name: value for name, value in os.environ.items() if name != "IB_ACCOUNT"}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("node_is", ["alive", "hung", "killed"])
+def test_it_flattens_whatever_the_node_does(
+    node_is: str, node: Any, gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]
+) -> None:
+    assert truth() == (3, 2)
+    if node_is == "hung":
+        node.send_signal(signal.SIGSTOP)
+    elif node_is == "killed":
+        node.kill()
+        node.wait()
+    done = flatten(gateway.port)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["is_flat"], answer["orders_cancelled"], answer["closed"]) == (True, 2, {"MESZ6": -3.0})
+    assert truth() == (0, 0)
+    assert [trade.units for trade in gateway.gateway.broker.trades] == [3, -3]
+
+
+def test_flat_already_sends_nothing(gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]) -> None:
+    done = flatten(gateway.port)
+    assert (done.returncode, json.loads(done.stdout)["closed"], truth()) == (0, {}, (0, 0))
+    assert gateway.gateway.broker.trades == []
+
+
+def test_a_slow_fill_is_not_closed_twice(
+    node: Any, gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]
+) -> None:
+    gateway.call(lambda server: FAULTS["partial_fills"](server, 1))
+    stepping = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "flatten", "paper", "--port", str(gateway.port), "--json"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while stepping.poll() is None and not gateway.gateway.market.is_over:
+        if truth()[0] < 3:
+            gateway.step()
+        try:
+            stepping.wait(0.3)
+        except subprocess.TimeoutExpired:
+            continue
+    out, err = stepping.communicate(timeout=30)
+    assert stepping.returncode == 0, err
+    assert json.loads(out)["closed"] == {"MESZ6": -3.0}
+    assert [trade.units for trade in gateway.gateway.broker.trades] == [3, -1, -1, -1]
+    assert truth() == (0, 0)
+
+
+def test_what_cannot_be_closed_is_said_with_exit_code_3(
+    node: Any, gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]
+) -> None:
+    gateway.call(lambda server: FAULTS["halt"](server, 1))
+    done = flatten(gateway.port, "--timeout", "4")
+    assert done.returncode == 3
+    answer = json.loads(done.stdout)
+    assert (answer["is_flat"], answer["positions_left"], answer["orders_left"]) == (False, {"MESZ6": 3.0}, 1)
+    assert truth() == (3, 1)  # the closing order waits for the session to go on
+
+
+def test_a_client_id_in_use_is_no_obstacle(
+    node: Any, gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]
+) -> None:
+    gateway.call(lambda server: FAULTS["id_in_use"](server, 91))
+    assert flatten(gateway.port).returncode == 0
+    assert truth() == (0, 0)
+
+
+def test_an_unknown_contract_is_left_and_said(
+    node: Any, gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]
+) -> None:
+    gateway.call(lambda server: server.gateway.broker.contracts.clear())
+    done = flatten(gateway.port, "--timeout", "3")
+    assert (done.returncode, truth()) == (3, (3, 0))
+    assert "the gateway does not know the contract of +3 MESZ6" in done.stderr
+
+
+def test_no_gateway_is_one_line() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    done = flatten(port)
+    assert done.returncode == 2
+    assert f"error: gateway must answer on 127.0.0.1:{port}, was:" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_account_that_the_gateway_does_not_have_is_refused(gateway: ThreadedServer) -> None:
+    done = flatten(gateway.port, "--account", "U7654321")
+    assert done.returncode == 2
+    assert "account must be one of the gateway's 1, was 'U7654321'" in done.stderr
