@@ -90,9 +90,7 @@ class HttpSource:
         """Text of an address; raises as `json` does."""
         return self._patiently(path, params, lambda body: body.decode("utf-8-sig", errors="replace"))
 
-    def _patiently(
-        self, path: str, params: Mapping[str, Any] | None, decode: Callable[[bytes], Any]
-    ) -> Any:
+    def _patiently(self, path: str, params: Mapping[str, Any] | None, decode: Callable[[bytes], Any]) -> Any:
         address = self._address(path)
         for attempt in range(1, self._attempts + 1):
             try:

@@ -11,12 +11,22 @@ from catalogs.arrow import read_bars
 from catalogs.bar_types import instrument_id_of
 from catalogs.bars import BarSeries, price_from_ticks
 from catalogs.cache import written_aside
+from catalogs.corporate_actions import read_splits, split_adjusted
 from catalogs.errors import InputError
+from catalogs.sessions import session_calendar
 
 SUFFIXES = (".csv", ".parquet")
 
 
-def export_bars(catalog: Path, bar_type: str, out: Path, start_ns: int | None = None, end_ns: int | None = None) -> int:
+def export_bars(
+    catalog: Path,
+    bar_type: str,
+    out: Path,
+    start_ns: int | None = None,
+    end_ns: int | None = None,
+    *,
+    adjust_splits: bool = False,
+) -> int:
     """Write stored bars to one CSV or Parquet file.
 
     Columns are ``ts_event`` (close of the bar, UTC), ``open, high, low, close`` (USD), ``volume`` (units; empty where
@@ -30,6 +40,8 @@ def export_bars(catalog: Path, bar_type: str, out: Path, start_ns: int | None = 
         Ends in ``.csv`` or ``.parquet``; replaced if it exists.
     start_ns, end_ns : int, optional
         First and last close time, inclusive; everything by default.
+    adjust_splits : bool
+        Apply the splits that the catalog has stored for the share.
 
     Returns
     -------
@@ -42,6 +54,9 @@ def export_bars(catalog: Path, bar_type: str, out: Path, start_ns: int | None = 
         If the suffix is another one, or as `catalogs.arrow.read_bars`.
     """
     bars = read_bars(catalog, bar_type, start_ns, end_ns)
+    if adjust_splits:
+        symbol = instrument_id_of(bar_type).rpartition(".")[0]
+        bars = split_adjusted(bars, read_splits(catalog, symbol), session_calendar("NYSE"))
     write_bar_file(bars, out)
     return len(bars)
 

@@ -12,3 +12,8 @@ def instruments_path() -> Path:
 def experiments_path() -> Path:
     """Folder of the experiment presets that ship with the project."""
     return Path(str(files("configs") / "experiments"))
+
+
+def universes_path() -> Path:
+    """Folder of the universes that ship with the project."""
+    return Path(str(files("configs") / "universes"))

@@ -14,7 +14,7 @@ from catalogs.inventory import check as coverage_of
 from catalogs.inventory import inventory
 from catalogs.stored_instruments import stored_instruments
 from catalogs.suspicion import SourceComparison, compare_sources
-from run import data_care, data_import, data_output, data_rolls
+from run import data_care, data_fetch, data_import, data_output, data_rolls
 from run.data_care import existing
 from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption, answer_json
 
@@ -22,6 +22,7 @@ app = typer.Typer(no_args_is_help=True)
 app.command("import")(data_import.import_command)
 app.command("consolidate")(data_care.consolidate_command)
 app.command("export")(data_care.export_command)
+app.add_typer(data_fetch.app, name="fetch", help="Fetch from a vendor.")
 app.command("rolls")(data_rolls.rolls_command)
 
 

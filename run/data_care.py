@@ -48,6 +48,9 @@ def export_command(
     out: Annotated[Path, typer.Argument(help="File to write, .csv or .parquet.")],
     start: Day = None,
     end: Day = None,
+    adjusted: Annotated[
+        bool, typer.Option("--split-adjusted", help="Divide prices before a stored split by its ratio.")
+    ] = False,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,7 +62,7 @@ def export_command(
     """
     start_ns = None if start is None else midnight_ns(start.date())
     end_ns = None if end is None else midnight_ns(end.date()) + DAY_NS - 1
-    rows = export_bars(existing(catalog), bar_type, out, start_ns, end_ns)
+    rows = export_bars(existing(catalog), bar_type, out, start_ns, end_ns, adjust_splits=adjusted)
     if as_json:
         answer_json({"bar_type": bar_type, "rows": rows, "file": str(out)})
     else:

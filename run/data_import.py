@@ -18,6 +18,7 @@ from catalogs.instruments import InstrumentSpec, resolve
 from catalogs.provenance import SourceFile
 from configs import instruments_path
 from run import data_dbn, data_output
+from run.data_output import tell
 from run.day import day_of
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
 
@@ -96,11 +97,6 @@ def import_command(
         return
     for imported in imports:
         data_output.print_import(imported, catalog)
-
-
-def tell(message: str) -> None:
-    """Say something on stderr, on one line."""
-    progress.print(message, soft_wrap=True, markup=False)
 
 
 def _wanted(files: list[Path], instrument: str | None, symbol: str | None) -> list[tuple[str | None, list[Path]]]:

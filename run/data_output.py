@@ -11,9 +11,15 @@ from catalogs.ingest import Imported
 from catalogs.inventory import Coverage, StoredBars
 from catalogs.quality import RULES, iso_utc
 from catalogs.suspicion import SourceComparison
+from run.options import progress
 
 SHOWN = 10  # sessions listed before "and N more"
 WIDTH = 120  # columns where standard output is no terminal
+
+
+def tell(message: str) -> None:
+    """Say something on stderr, on one line."""
+    progress.print(message, soft_wrap=True, markup=False)
 
 
 def import_record(imported: Imported, catalog: Path) -> dict[str, object]:

@@ -1,0 +1,67 @@
+"""Splits and dividends beside the bars: kept as the vendor stated them, applied only when asked for."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalogs.bars import BarSeries
+from catalogs.cache import written_aside
+from catalogs.sessions import SessionCalendar
+
+SPLIT, DIVIDEND = "split", "dividend"
+
+
+def actions_path(catalog: Path, symbol: str) -> Path:
+    """Where the corporate actions of a share are kept: ``corporate_actions/AAPL.parquet``."""
+    return catalog / "corporate_actions" / f"{symbol}.parquet"
+
+
+def write_actions(catalog: Path, symbol: str, actions: pa.Table) -> None:
+    """Keep the corporate actions of a share, in place of those before.
+
+    Parameters
+    ----------
+    catalog : Path
+    symbol : str
+    actions : pyarrow.Table
+        ``date`` (first session of effect), ``kind`` (split or dividend), ``ratio`` (new shares per old one), ``cash``
+        (USD per share).
+    """
+    with written_aside(actions_path(catalog, symbol)) as aside:
+        pq.write_table(actions, aside)
+
+
+def read_splits(catalog: Path, symbol: str) -> list[tuple[date, float]]:
+    """Splits of a share, as first session of effect and new shares per old one; empty if none are known."""
+    path = actions_path(catalog, symbol)
+    if not path.is_file():
+        return []
+    rows = pq.read_table(path, partitioning=None).to_pylist()
+    return [(row["date"], row["ratio"]) for row in rows if row["kind"] == SPLIT]
+
+
+def split_adjusted(bars: BarSeries, splits: list[tuple[date, float]], calendar: SessionCalendar) -> BarSeries:
+    """Bars in shares of today: prices before a split divided by its ratio, volumes multiplied.
+
+    Parameters
+    ----------
+    bars : BarSeries
+        As traded.
+    splits : list of (date, float)
+    calendar : SessionCalendar
+
+    Returns
+    -------
+    BarSeries
+        Prices rounded to the tick, volumes to whole units.
+    """
+    day = calendar.session_date[calendar.locate(bars.ts_ns)]
+    factor = np.ones(len(bars))
+    for effective, ratio in splits:
+        factor[day < np.datetime64(effective)] *= ratio
+    prices = {name: np.rint(getattr(bars, name) / factor).astype(np.int64) for name in ("open", "high", "low", "close")}
+    return replace(bars, **prices, volume=np.rint(bars.volume * factor).astype(np.int64))

@@ -1,0 +1,8 @@
+"""``rl-intraday data fetch``: one verb per vendor."""
+
+import typer
+
+from run import data_fetch_massive
+
+app = typer.Typer(no_args_is_help=True)
+app.command("massive")(data_fetch_massive.fetch_command)

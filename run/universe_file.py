@@ -1,0 +1,68 @@
+"""A universe: tickers and what is done with them, as a file in ``configs/universes``."""
+
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from catalogs.errors import InputError
+from configs import universes_path
+
+
+class Universe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Tickers that are collected, trained and tested together.
+
+    Attributes
+    ----------
+    name : str
+    tickers : list of str
+    first_day, last_day : date
+        Days to collect, both included.
+    train_until : date
+        Last day that is trained on; the rest is tested.
+    vendor : str
+        ``massive`` or ``yahoo``.
+    bar : str
+        Length of a bar.
+    experiment : str
+        Experiment that every ticker is trained with.
+    about : str
+        Why these.
+    """
+
+    name: str
+    tickers: list[str]
+    first_day: date
+    last_day: date
+    train_until: date
+    vendor: str = "massive"
+    bar: str = "1-MINUTE"
+    experiment: str = "spy_single"
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.tickers:
+            raise ValueError("a universe must have at least one ticker, was empty")
+        if not self.first_day < self.train_until < self.last_day:
+            raise ValueError(
+                f"train_until must lie between first and last day ({self.first_day}, {self.last_day}), "
+                f"was {self.train_until}"
+            )
+
+
+def load_universe(name: str) -> Universe:
+    """Universe from a YAML file, or one that ships with the project by its name.
+
+    Raises
+    ------
+    InputError
+        If there is no such file or universe, or a key or value is not allowed.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else universes_path() / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(each.stem for each in universes_path().glob("*.yaml")))
+        raise InputError(f"universe must be a YAML file or one of {known}, was {name!r}")
+    try:
+        return msgspec.yaml.decode(path.read_bytes(), type=Universe)
+    except msgspec.DecodeError as error:
+        raise InputError(f"universe {path} is not valid: {' '.join(str(error).split())}") from error
