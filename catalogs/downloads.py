@@ -54,6 +54,13 @@ def week_chunks(first: date, last: date, weeks: int = 4) -> Iterator[Chunk]:
         first = end + timedelta(days=1)
 
 
+def day_chunks(first: date, last: date) -> Iterator[Chunk]:
+    """Single days, for ticks: a day of them is as much as memory should hold."""
+    for ordinal in range(first.toordinal(), last.toordinal() + 1):
+        day = date.fromordinal(ordinal)
+        yield Chunk(day, day)
+
+
 def download_path(catalog: Path, vendor: str, series: str, symbol: str, chunk: Chunk, suffix: str) -> Path:
     """Where a chunk is kept: ``downloads/massive/1-MINUTE-raw/AAPL/2025-01-01_2025-01-31.parquet``."""
     return catalog / "downloads" / vendor / series / symbol.replace(":", "_") / f"{chunk}{suffix}"

@@ -2,7 +2,8 @@
 
 import typer
 
-from run import data_fetch_massive
+from run import data_fetch_databento, data_fetch_massive
 
 app = typer.Typer(no_args_is_help=True)
+app.command("databento")(data_fetch_databento.fetch_command)
 app.command("massive")(data_fetch_massive.fetch_command)

@@ -27,6 +27,10 @@ _PREFIX = 8  # magic, version, length of the metadata
 _BLOCK = 1 << 20
 
 
+class CutOffError(SourceError):
+    """A DBN file that ends too early, or is damaged: fetching it again helps."""
+
+
 @dataclass(frozen=True)
 class DbnFile:
     """A whole DBN file.
@@ -113,7 +117,7 @@ def _check_whole(path: Path) -> None:
             if not skip:
                 raise SourceError(f"{path.name} must hold DBN records, one has no length: the file is damaged")
     if skip:
-        raise SourceError(f"{path.name} must be whole, was cut off inside a record: fetch it again")
+        raise CutOffError(f"{path.name} must be whole, was cut off inside a record: fetch it again")
 
 
 def _decompressed(path: Path) -> Iterator[bytes]:
@@ -139,6 +143,6 @@ def _frames(path: Path, blocks: Iterator[bytes]) -> Iterator[bytes]:
                     yield content
                 rest = frame.unused_data if frame.eof else b""
     except zstandard.ZstdError as error:
-        raise SourceError(f"{path.name} must be sound zstd, was damaged: {error}") from error
+        raise CutOffError(f"{path.name} must be sound zstd, was damaged: {error}") from error
     if not frame.eof:
-        raise SourceError(f"{path.name} must be whole, was cut off inside its zstd stream: fetch it again")
+        raise CutOffError(f"{path.name} must be whole, was cut off inside its zstd stream: fetch it again")

@@ -1,0 +1,204 @@
+"""Databento's historical service over TLS: priced first, chunked, resumable, patient; continuous means contracts."""
+
+import base64
+import ssl
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import databento_dbn as dbn
+import numpy as np
+import pytest
+import zstandard
+
+from adapters.databento.history import DatabentoHistory, HistoryRequest
+from adapters.errors import SourceError
+from catalogs.arrow import read_bars, stored_bar_types
+from catalogs.rolls import read_rolls
+
+Serve = Callable[..., SimpleNamespace]
+CONTRACTS = {"ESM5": 11, "ESU5": 12}
+MINUTE_NS = 60 * 10**9
+ROLL = date(2025, 6, 17)
+
+
+def noon_minutes(first: date, last: date) -> np.ndarray:
+    """Opens of twenty minutes from 15:00 UTC of every weekday, nanoseconds."""
+    days = np.arange(np.datetime64(first), np.datetime64(last) + np.timedelta64(1, "D"))
+    noons = days[np.is_busday(days)].astype("datetime64[ns]").astype(np.int64) + 15 * 3600 * 10**9
+    return (noons[:, None] + MINUTE_NS * np.arange(20)).ravel()
+
+
+def dbn_bytes(symbol: str, first: date, last: date) -> bytes:
+    """Minutes of one contract as Databento sends them: 6,000 points and a tick for every contract number."""
+    interval = SimpleNamespace(start_date=date(2025, 1, 1), end_date=date(2026, 1, 1), symbol=str(CONTRACTS[symbol]))
+    metadata = dbn.Metadata(
+        dataset="GLBX.MDP3", schema=dbn.Schema.OHLCV_1M, symbols=[symbol], start=0,
+        stype_in=dbn.SType.RAW_SYMBOL, stype_out=dbn.SType.INSTRUMENT_ID,
+        mappings=[SimpleNamespace(raw_symbol=symbol, intervals=[interval])],
+    )  # fmt: skip
+    price = int((6_000 + 0.25 * CONTRACTS[symbol]) * 1e9)
+    records = [
+        dbn.OHLCVMsg(33, 1, CONTRACTS[symbol], int(ts_ns), price, price, price, price, 5)
+        for ts_ns in noon_minutes(first, last)
+    ]
+    return zstandard.compress(metadata.encode() + b"".join(bytes(record) for record in records))
+
+
+class Databento:
+    """The vendor's addresses; ``faults`` are given out first to downloads."""
+
+    def __init__(self) -> None:
+        self.faults: list[object] = []
+
+    def __call__(self, request: SimpleNamespace) -> object:
+        if request.headers["Authorization"] != "Basic " + base64.b64encode(b"db-sesame:").decode():
+            return {"status": 401, "body": {"detail": "Authentication failed."}}
+        form = {**request.query, **request.form}
+        match request.path.rpartition("/v0/")[2]:
+            case "metadata.get_cost":
+                return {"body": b"0.25"}
+            case "symbology.resolve":
+                return {"result": {form["symbols"]: self._resolved(form)}, "partial": [], "not_found": []}
+            case "timeseries.get_range":
+                return self.faults.pop(0) if self.faults else self._bars(form)
+        return {"status": 404, "body": {"detail": request.path}}
+
+    def _resolved(self, form: dict) -> list[dict]:
+        if form["stype_in"] == "instrument_id":
+            name = next(name for name, number in CONTRACTS.items() if str(number) == form["symbols"])
+            return [{"d0": form["start_date"], "d1": form["end_date"], "s": name}]
+        if form["symbols"] != "ES.v.0":
+            return []
+        return [
+            {"d0": form["start_date"], "d1": str(ROLL), "s": "11"}, {"d0": str(ROLL), "d1": form["end_date"], "s": "12"}
+        ]  # fmt: skip
+
+    def _bars(self, form: dict) -> object:
+        if form["symbols"] not in CONTRACTS:
+            return {"status": 422, "body": {"detail": f"Could not resolve {form['symbols']}"}}
+        first, end = (date.fromisoformat(form[name][:10]) for name in ("start", "end"))
+        return dbn_bytes(form["symbols"], first, date.fromordinal(end.toordinal() - 1))
+
+
+@pytest.fixture
+def vendor(serve: Serve, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A server whose address and key are in the environment; ``.faults``, ``.requests``."""
+    respond = Databento()
+    server = serve(respond, tls)
+    monkeypatch.setenv("RL_INTRADAY_DATABENTO_URL", server.url)
+    monkeypatch.setenv("DATABENTO_API_KEY", "db-sesame")
+    server.faults = respond.faults
+    return server
+
+
+def downloads(server: SimpleNamespace) -> list[tuple[str, str, str]]:
+    asked = [request.form for request in server.requests if "get_range" in request.path]
+    return [(form["symbols"], form["start"][:10], form["end"][:10]) for form in asked]
+
+
+SUMMER = ("--start", "2025-06-02", "--end", "2025-07-03")
+
+
+def test_a_continuous_symbol_becomes_its_contracts_and_a_roll_table(
+    vendor: SimpleNamespace, tmp_path: Path, answer: Callable[..., dict]
+) -> None:
+    words = ("data", "fetch", "databento", "--symbols", "ES.v.0", *SUMMER, "--yes", "--catalog", tmp_path)
+    told = answer(*words)
+    # ESM5 from 21 April (42 days of warm-up), ESU5 from 6 May, in chunks that end on Fridays.
+    assert [(name, first[5:], end[5:]) for name, first, end in downloads(vendor)] == [
+        ("ESM5", "04-21", "05-17"), ("ESM5", "05-17", "06-14"), ("ESM5", "06-14", "06-17"),
+        ("ESU5", "05-06", "05-31"), ("ESU5", "05-31", "06-28"), ("ESU5", "06-28", "07-04"),
+    ]  # fmt: skip
+    assert told["cost_usd"] == 1.5
+    bars = read_bars(tmp_path, "ESU5.XCME-1-MINUTE-LAST-EXTERNAL")
+    wanted = noon_minutes(date(2025, 5, 6), date(2025, 7, 3)) + MINUTE_NS
+    assert np.array_equal(bars.ts_ns, wanted)
+    assert set(bars.close.tolist()) == {4 * 6_000 + 12}
+    months = read_rolls(tmp_path, "ES").months
+    assert [(month.instrument_id, month.first_session, month.last_session) for month in months] == [
+        ("ESM5.XCME", date(2025, 6, 2), date(2025, 6, 16)), ("ESU5.XCME", ROLL, None),
+    ]  # fmt: skip
+    vendor.requests.clear()
+    again = answer(*words)
+    assert (again["cost_usd"], downloads(vendor)) == (0, [])
+    assert {record["outcome"] for record in again["imports"]} == {"already imported"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--yes", "--max-cost", "0.30"), "the price must be at most 0.30 USD (--max-cost), was 0.50; nothing fetched"),
+        ((), "a price of 0.50 USD must be agreed to with --yes"),
+        (("--yes", "--schema", "trades", "--max-cost", "1"), "was 8.00; nothing fetched"),
+        (("--yes", "--schema", "mbo"), "schema mbo is not imported: single orders of the book are not kept"),
+        (("--yes", "--symbols", "CLQ5"), "root of future CLQ5 must be one of"),
+        (("--yes", "--symbols", "NQ.v.0"), "Databento must know NQ.v.0 in GLBX.MDP3"),
+        (("--yes", "--symbols", "NQU5"), "the request is not valid (Could not resolve NQU5)"),
+        (("--yes", "--end", "2025-05-01"), "--end must not be before --start"),
+        (("--yes", "--end", str(datetime.now(UTC).date())), "--end must be a finished UTC day"),
+        (("--yes", "--start", "2025-06-28", "--end", "2025-06-29"), "Databento has none: right days?"),
+    ],
+)
+def test_what_cannot_be_fetched_is_one_line_and_the_catalog_unchanged(
+    vendor: SimpleNamespace, tmp_path: Path, refusal: Callable[..., str], options: tuple[str, ...], message: str
+) -> None:
+    words = ("data", "fetch", "databento", "--symbols", "ESU5", *SUMMER, "--catalog", tmp_path / "store")
+    assert message in refusal(*words, *options)
+    assert stored_bar_types(tmp_path / "store") == []
+
+
+def test_a_wrong_key_is_told_and_not_shown(
+    vendor: SimpleNamespace, tmp_path: Path, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABENTO_API_KEY", "db-burglar")
+    line = refusal("data", "fetch", "databento", "--symbols", "ESU5", *SUMMER, "--yes", "--catalog", tmp_path)
+    assert "the key is wrong or missing (Authentication failed.)" in line
+    assert "burglar" not in line
+
+
+REQUEST = HistoryRequest("GLBX.MDP3", "ohlcv-1m", ("ESU5",), date(2025, 7, 1), date(2025, 7, 2))
+WHOLE = dbn_bytes("ESU5", date(2025, 7, 1), date(2025, 7, 2))
+
+
+@pytest.mark.parametrize(
+    ("fault", "pause"),
+    [
+        ({"status": 429, "body": b"{}", "headers": {"Retry-After": "17"}}, 17.0),
+        ({"status": 503, "body": b"{}"}, 1.0),
+        ({"body": WHOLE, "cut": 80}, 1.0),
+        ({"body": WHOLE[:-30]}, 1.0),
+        ({"body": zstandard.compress(zstandard.ZstdDecompressor().decompressobj().decompress(WHOLE)[:-9])}, 1.0),
+    ],
+    ids=["429", "503", "hung-up", "cut-zstd", "cut-record"],
+)
+def test_what_passes_is_tried_again_and_only_a_whole_file_is_kept(
+    vendor: SimpleNamespace, tmp_path: Path, fault: object, pause: float
+) -> None:
+    vendor.faults.append(fault)
+    slept: list[float] = []
+    said: list[str] = []
+    target = tmp_path / "deep" / "esu5.dbn.zst"
+    history = DatabentoHistory("db-sesame", vendor.url, sleep=slept.append, say=said.append)
+    history.download(REQUEST, target)
+    assert slept == [pause]
+    assert said[0].endswith(f"next try in {pause:g} s")
+    assert target.read_bytes() == WHOLE
+    assert [path.name for path in target.parent.iterdir()] == ["esu5.dbn.zst"]
+
+
+def test_a_lasting_fault_leaves_nothing_and_says_so(vendor: SimpleNamespace, tmp_path: Path) -> None:
+    vendor.faults += [{"body": WHOLE, "cut": 80}] * 3
+    history = DatabentoHistory("db-sesame", vendor.url, attempts=3, sleep=lambda _: None)
+    with pytest.raises(SourceError, match=r"failed 3 times, last with: the (download|connection) broke off"):
+        history.download(REQUEST, tmp_path / "esu5.dbn.zst")
+    assert list(tmp_path.glob("*.dbn*")) == []
+
+
+def test_a_notice_of_the_vendor_is_passed_on(vendor: SimpleNamespace, tmp_path: Path) -> None:
+    notice = {"X-Warning": '["Warning: the day 2025-07-01 is degraded"]'}
+    vendor.faults.append({"body": WHOLE, "headers": notice})
+    said: list[str] = []
+    DatabentoHistory("db-sesame", vendor.url, say=said.append).download(REQUEST, tmp_path / "esu5.dbn.zst")
+    assert said == ["Databento says: the day 2025-07-01 is degraded"]
