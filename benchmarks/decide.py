@@ -24,7 +24,7 @@ def measure(seed: int) -> dict[str, float]:
     """Percentiles over blocks of two sessions that the two routes take in turn; the first block warms up."""
     trained = train_briefly(synthetic_market(seed, "2025-01-24"), seed)
     torch.set_num_threads(1)
-    routes = {"": _Route(trained, trained.policy.act), "sb3_predict_": _Route(trained, _sb3(trained))}
+    routes = {"": _Route(trained, _network(trained)), "sb3_predict_": _Route(trained, _sb3(trained))}
     micros: dict[str, list[NDArray[np.float64]]] = {name: [] for name in routes}
     for _ in range(BLOCKS + 1):
         for name, route in routes.items():
@@ -68,6 +68,15 @@ class _Route:
             self.core.review([self.answer(self.core.observe())])
             micros[i] = (time.perf_counter_ns() - began) / 1e3
         return micros
+
+
+def _network(trained: Trained) -> Answer:
+    def answer(observation: NDArray[np.float32]) -> int:
+        action = trained.policy.act(observation)
+        assert isinstance(action, int)
+        return action
+
+    return answer
 
 
 def _sb3(trained: Trained) -> Answer:

@@ -32,15 +32,21 @@ class NetworkShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    n_observations, n_actions : int
+    n_observations : int
+        The action mask, where there is one, included.
+    n_actions : int
+        Choices per instrument.
     lstm_layers, lstm_hidden_size : int
-        Of the actor's LSTM.
+        Of the actor's LSTM; 0 layers for a network without memory, whose only input is ``obs``.
+    n_instruments : int
+        Decided on at once.
     """
 
     n_observations: int
     n_actions: int
     lstm_layers: int
     lstm_hidden_size: int
+    n_instruments: int = 1
 
 
 class RecurrentNetwork:
@@ -55,8 +61,8 @@ class RecurrentNetwork:
     Attributes
     ----------
     shape : NetworkShape
-    logits : float32[n_lanes, n_actions]
-        Of the last run; overwritten by the next.
+    logits : float32[n_lanes, n_instruments * n_actions]
+        Of the last run, instrument by instrument, -inf where the mask forbids an action; overwritten by the next.
 
     Raises
     ------
@@ -75,7 +81,7 @@ class RecurrentNetwork:
             raise InputError(f"n_lanes: must be at least 1, was {n_lanes}")
         self._session = _open(content)
         self.shape = _read_shape(self._session)
-        self.logits = np.zeros((n_lanes, self.shape.n_actions), np.float32)
+        self.logits = np.zeros((n_lanes, self.shape.n_instruments * self.shape.n_actions), np.float32)
         self._observations = np.zeros((n_lanes, self.shape.n_observations), np.float32)
         self._episode_start = np.zeros(n_lanes, np.float32)
         layers, hidden = self.shape.lstm_layers, self.shape.lstm_hidden_size
@@ -117,11 +123,23 @@ class RecurrentNetwork:
     def _bind(self, read: int) -> onnxruntime.IOBinding:
         binding = self._session.io_binding()
         source, target = self._states[read], self._states[1 - read]
-        for name, array in zip(INPUTS, (self._observations, *source, self._episode_start), strict=True):
-            binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        for name, array in zip(OUTPUTS, (self.logits, *target), strict=True):
-            binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        inputs = dict(zip(INPUTS, (self._observations, *source, self._episode_start), strict=True))
+        outputs = dict(zip(OUTPUTS, (self.logits, *target), strict=True))
+        for name in inputs_of(self.shape):
+            binding.bind_input(name, "cpu", 0, np.float32, inputs[name].shape, inputs[name].ctypes.data)
+        for name in outputs_of(self.shape):
+            binding.bind_output(name, "cpu", 0, np.float32, outputs[name].shape, outputs[name].ctypes.data)
         return binding
+
+
+def inputs_of(shape: NetworkShape) -> tuple[str, ...]:
+    """Names of a network's inputs: without memory there is no state to pass."""
+    return INPUTS if shape.lstm_layers else INPUTS[:1]
+
+
+def outputs_of(shape: NetworkShape) -> tuple[str, ...]:
+    """Names of a network's outputs."""
+    return OUTPUTS if shape.lstm_layers else OUTPUTS[:1]
 
 
 def _open(content: bytes) -> onnxruntime.InferenceSession:

@@ -29,7 +29,7 @@ class BatchPolicy(Protocol):
 
         Returns
         -------
-        int64[n_lanes]
+        int64[n_lanes], or int64[n_lanes, K] for K instruments
             `SHORT`, `FLAT` or `LONG`.
         """
         ...
@@ -47,8 +47,8 @@ class Policy(Protocol):
         """Forget everything seen; called at the start of every session."""
         ...
 
-    def act(self, observation: NDArray[np.float32]) -> int:
-        """Target for the observation, float32[n]: `SHORT`, `FLAT` or `LONG`."""
+    def act(self, observation: NDArray[np.float32]) -> int | list[int]:
+        """Target for the observation, float32[n]: `SHORT`, `FLAT` or `LONG`; a list for several instruments."""
         ...
 
     def batch(self, n_lanes: int) -> BatchPolicy:
@@ -86,17 +86,19 @@ class OnnxPolicy:
 
     @property
     def logits(self) -> NDArray[np.float32]:
-        """float32[n_actions], unnormalised log-probabilities of the last decision."""
-        return self._network.logits[0].copy()
+        """float32[n_actions] (one row per instrument for several), unnormalised log-probabilities; -inf if masked."""
+        return by_instrument(self._network.logits, self.shape)[0].copy()
 
     def reset(self) -> None:
         """Zero the recurrent state: the start of a session."""
         self._network.state[:] = 0.0
 
-    def act(self, observation: NDArray[np.float32]) -> int:
-        """Likeliest action for one observation, float32[n]."""
+    def act(self, observation: NDArray[np.float32]) -> int | list[int]:
+        """Likeliest action for one observation, float32[n]: an int, or a list of them for several instruments."""
         self._network.run(observation[np.newaxis], episode_start=False)
-        return int(self._network.logits.argmax())
+        if self.shape.n_instruments == 1:
+            return int(self._network.logits.argmax())
+        return list(map(int, by_instrument(self._network.logits, self.shape)[0].argmax(axis=-1)))
 
     def snapshot(self) -> NDArray[np.float32]:
         """Recurrent state after the last decision, float32[2, layers, 1, hidden] (hidden, then cell)."""
@@ -135,13 +137,18 @@ class OnnxBatchPolicy:
 
     @property
     def logits(self) -> NDArray[np.float32]:
-        """float32[n_lanes, n_actions], unnormalised log-probabilities of the last decisions."""
-        return self._network.logits.copy()
+        """As `OnnxPolicy.logits`, one row per lane."""
+        return by_instrument(self._network.logits, self._network.shape).copy()
 
     def act_batch(self, observations: NDArray[np.float32], episode_start: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Likeliest actions; see `BatchPolicy.act_batch`."""
         self._network.run(observations, episode_start)
-        return self._network.logits.argmax(axis=1)
+        return by_instrument(self._network.logits, self._network.shape).argmax(axis=-1)
+
+
+def by_instrument(logits: NDArray[np.float32], shape: NetworkShape) -> NDArray[np.float32]:
+    """Logits with an axis for the instruments where there are several: float32[lanes, K, n_actions]; a view."""
+    return logits if shape.n_instruments == 1 else logits.reshape(len(logits), shape.n_instruments, shape.n_actions)
 
 
 class FlatPolicy:

@@ -12,54 +12,74 @@ import msgspec
 import numpy as np
 import onnx
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 from catalogs.cache import written_aside
 from catalogs.errors import InputError
+from rl_strategies.actions import ACTIONS, FLAT
 from rl_strategies.golden import Golden
-from rl_strategies.network import INPUTS, METADATA_KEY, OUTPUTS, NetworkShape
-from training.recurrent_ppo import SequenceRecurrentPPO
+from rl_strategies.network import METADATA_KEY, NetworkShape, inputs_of, outputs_of
+from training.masking import IMPOSSIBLE
+from training.normalize import MaskedVecNormalize
 
 OPSET = 20
 IR_VERSION = 10
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "Tanh", nn.ReLU: "Relu"}
 
 
-def export_onnx(model: SequenceRecurrentPPO, vecnormalize: VecNormalize, path: Path) -> None:
+def export_onnx(model: OnPolicyAlgorithm, vecnormalize: VecNormalize, path: Path) -> None:
     """Write the actor, normaliser included, as one ONNX file.
 
     The graph is ``(obs f32[b, n], h f32[layers, b, hidden], c f32[layers, b, hidden], episode_start f32[b]) ->
     (logits f32[b, actions], h_next, c_next)`` with any batch size ``b``; 1 in ``episode_start`` clears a lane's
-    state before it sees its observation. Sizes are in the metadata (`rl_strategies.network.NetworkShape`).
+    state before it sees its observation. A network without memory has ``obs`` and ``logits`` alone. The last columns
+    of ``obs`` may be an action mask: forbidden actions have logit -inf. Sizes are in the metadata
+    (`rl_strategies.network.NetworkShape`).
 
     Parameters
     ----------
-    model : SequenceRecurrentPPO
-        Discrete actions, flat observations.
+    model : OnPolicyAlgorithm
+        Of `training.algorithms`; Discrete or MultiDiscrete actions of equal sizes, flat observations.
     vecnormalize : VecNormalize
         Its statistics are copied as they are now.
     path : Path
         Replaced whole if it exists.
     """
-    policy = model.policy
-    lstm: nn.LSTM = policy.lstm_actor
-    shape = NetworkShape(
-        n_observations=lstm.input_size,
-        n_actions=policy.action_net.out_features,
-        lstm_layers=lstm.num_layers,
-        lstm_hidden_size=lstm.hidden_size,
-    )
+    policy: Any = model.policy
+    lstm: nn.LSTM | None = getattr(policy, "lstm_actor", None)
+    shape = _shape(model, lstm)
     graph = _Graph()
-    _normalise(graph, vecnormalize)
-    _lstm(graph, lstm)
+    _normalise(graph, vecnormalize, shape.n_observations - policy.mask_columns)
+    if lstm is None:
+        graph.add("Identity", ["normalised"], "hidden_0")
+    else:
+        _lstm(graph, lstm)
     _head(graph, [*policy.mlp_extractor.policy_net, policy.action_net])
+    _mask(graph, shape.n_observations - policy.mask_columns, policy.mask_columns)
     content = graph.model(shape)
     onnx.checker.check_model(content, full_check=True)
     with written_aside(path) as aside:
         onnx.save(content, aside)
+
+
+def _shape(model: OnPolicyAlgorithm, lstm: nn.LSTM | None) -> NetworkShape:
+    space: Any = model.action_space
+    sizes = {int(space.n)} if isinstance(space, spaces.Discrete) else {int(size) for size in space.nvec}
+    if len(sizes) > 1:
+        raise InputError(f"action space: must offer every instrument the same number of choices, was {space}")
+    observations: Any = model.observation_space
+    return NetworkShape(
+        n_observations=observations.shape[0],
+        n_actions=sizes.pop(),
+        lstm_layers=lstm.num_layers if lstm else 0,
+        lstm_hidden_size=lstm.hidden_size if lstm else 0,
+        n_instruments=1 if isinstance(space, spaces.Discrete) else len(space.nvec),
+    )
 
 
 def golden_observations(
@@ -75,12 +95,19 @@ def golden_observations(
     float32[n_steps, n_lanes, n_observations]
     """
     mean, deviation = _statistics(vecnormalize)
-    draws = np.random.default_rng(seed).normal(size=(n_steps, n_lanes, len(mean)))
-    return (mean + 2.0 * deviation * draws).astype(np.float32)
+    generator = np.random.default_rng(seed)
+    draws = generator.normal(size=(n_steps, n_lanes, len(mean)))
+    observations = (mean + 2.0 * deviation * draws).astype(np.float32)
+    masked = vecnormalize.mask_columns if isinstance(vecnormalize, MaskedVecNormalize) else 0
+    if masked:
+        mask = generator.integers(2, size=(n_steps, n_lanes, masked))
+        mask[..., FLAT::ACTIONS] = 1  # something must be allowed
+        observations[..., -masked:] = mask
+    return observations
 
 
 def golden_outputs(
-    model: SequenceRecurrentPPO,
+    model: OnPolicyAlgorithm,
     vecnormalize: VecNormalize,
     observations: NDArray[np.float32],
     *,
@@ -106,18 +133,30 @@ def golden_outputs(
     n_steps, n_lanes, _ = observations.shape
     steps = np.arange(n_steps)[:, np.newaxis]
     episode_start = steps % (episode_length + np.arange(n_lanes)) == 0
-    policy = model.policy
+    policy: Any = model.policy
     policy.set_training_mode(False)
-    lstm = policy.lstm_actor
-    state = tuple(torch.zeros(lstm.num_layers, n_lanes, lstm.hidden_size, device=model.device) for _ in "hc")
+    lstm = getattr(policy, "lstm_actor", None)
+    state = lstm and tuple(torch.zeros(lstm.num_layers, n_lanes, lstm.hidden_size, device=model.device) for _ in "hc")
     log_probs = []
     with torch.no_grad():
         for observation, start in zip(observations, episode_start, strict=True):
             normalised = torch.as_tensor(vecnormalize.normalize_obs(observation), device=model.device)
-            starts = torch.as_tensor(start, dtype=torch.float32, device=model.device)
-            decision, state = policy.get_distribution(normalised, state, starts)
-            log_probs.append(decision.distribution.logits.cpu().numpy())
+            if lstm is None:
+                decision = policy.get_distribution(normalised)
+            else:
+                starts = torch.as_tensor(start, dtype=torch.float32, device=model.device)
+                decision, state = policy.get_distribution(normalised, state, starts)
+            log_probs.append(_log_probs(decision))
     return Golden(observations, episode_start, np.stack(log_probs), tolerance)
+
+
+def _log_probs(decision: Any) -> NDArray[np.float32]:
+    if isinstance(decision.distribution, list):
+        logits = torch.stack([part.logits for part in decision.distribution], dim=1)
+    else:
+        logits = decision.distribution.logits
+    # torch keeps what is masked finite; the exported graph says -inf.
+    return logits.masked_fill(logits < IMPOSSIBLE / 2, -torch.inf).cpu().numpy()
 
 
 class _Graph:
@@ -136,15 +175,14 @@ class _Graph:
 
     def model(self, shape: NetworkShape) -> onnx.ModelProto:
         state = [shape.lstm_layers, "b", shape.lstm_hidden_size]
-        sizes_in = ["b", shape.n_observations], state, state, ["b"]
-        sizes_out = ["b", shape.n_actions], state, state
-        graph = helper.make_graph(
-            self.nodes,
-            "policy",
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in zip(INPUTS, sizes_in, strict=True)],
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in zip(OUTPUTS, sizes_out, strict=True)],
-            self.constants,
+        logits = ["b", shape.n_instruments * shape.n_actions]
+        sizes = {"obs": ["b", shape.n_observations], "h": state, "c": state, "episode_start": ["b"]}
+        sizes |= {"logits": logits, "h_next": state, "c_next": state}
+        inputs, outputs = (
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes[name]) for name in names]
+            for names in (inputs_of(shape), outputs_of(shape))
         )
+        graph = helper.make_graph(self.nodes, "policy", inputs, outputs, self.constants)
         opset = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="rl-intraday")
         helper.set_model_props(model, {METADATA_KEY: msgspec.json.encode(shape).decode()})
@@ -156,20 +194,22 @@ def _statistics(vecnormalize: VecNormalize) -> tuple[NDArray[np.float64], NDArra
     return statistics.mean, np.sqrt(statistics.var + vecnormalize.epsilon)
 
 
-def _normalise(graph: _Graph, vecnormalize: VecNormalize) -> None:
-    mean, deviation = _statistics(vecnormalize)
-    graph.add("Cast", ["obs"], "obs_f64", to=TensorProto.DOUBLE)
+def _normalise(graph: _Graph, vecnormalize: VecNormalize, columns: int) -> None:
+    mean, deviation = (statistic[:columns] for statistic in _statistics(vecnormalize))
+    first, last = graph.constant("first_column", [0], np.int64), graph.constant("mask_begins", [columns], np.int64)
+    graph.add("Slice", ["obs", first, last, graph.constant("column_axis", [1], np.int64)], "observed")
+    graph.add("Cast", ["observed"], "obs_f64", to=TensorProto.DOUBLE)
     graph.add("Sub", ["obs_f64", graph.constant("mean", mean, np.float64)], "centred")
     graph.add("Div", ["centred", graph.constant("deviation", deviation, np.float64)], "scaled")
     low = graph.constant("clip_low", -vecnormalize.clip_obs, np.float64)
     high = graph.constant("clip_high", vecnormalize.clip_obs, np.float64)
     graph.add("Clip", ["scaled", low, high], "clipped")
     graph.add("Cast", ["clipped"], "normalised", to=TensorProto.FLOAT)
-    # The LSTM operator wants a leading time axis; here time is always one step.
-    graph.add("Unsqueeze", ["normalised", graph.constant("time_axis", [0], np.int64)], "sequence_0")
 
 
 def _lstm(graph: _Graph, lstm: nn.LSTM) -> None:
+    # The LSTM operator wants a leading time axis; here time is always one step.
+    graph.add("Unsqueeze", ["normalised", graph.constant("time_axis", [0], np.int64)], "sequence_0")
     graph.add("Sub", [graph.constant("one", 1.0, np.float32), "episode_start"], "keep")
     graph.add("Unsqueeze", ["keep", graph.constant("state_axes", [0, 2], np.int64)], "keep_state")
     layers = range(lstm.num_layers)
@@ -200,7 +240,7 @@ def _gates_as_onnx(weight: torch.Tensor) -> NDArray[np.float32]:
 
 def _head(graph: _Graph, modules: list[nn.Module]) -> None:
     for k, module in enumerate(modules):
-        output = "logits" if k == len(modules) - 1 else f"hidden_{k + 1}"
+        output = "preferences" if k == len(modules) - 1 else f"hidden_{k + 1}"
         if isinstance(module, nn.Linear):
             weight = graph.constant(f"weight_{k}", module.weight.detach().cpu().numpy(), np.float32)
             bias = graph.constant(f"head_bias_{k}", module.bias.detach().cpu().numpy(), np.float32)
@@ -209,3 +249,13 @@ def _head(graph: _Graph, modules: list[nn.Module]) -> None:
             graph.add(ACTIVATIONS[type(module)], [f"hidden_{k}"], output)
         else:
             raise InputError(f"network layer: must be Linear, Tanh or ReLU, was {type(module).__name__}")
+
+
+def _mask(graph: _Graph, columns: int, mask_columns: int) -> None:
+    if mask_columns == 0:
+        graph.add("Identity", ["preferences"], "logits")
+        return
+    end = graph.constant("mask_ends", [columns + mask_columns], np.int64)
+    graph.add("Slice", ["obs", "mask_begins", end, "column_axis"], "mask")
+    graph.add("Greater", ["mask", graph.constant("half", 0.5, np.float32)], "allowed")
+    graph.add("Where", ["allowed", "preferences", graph.constant("impossible", -np.inf, np.float32)], "logits")
