@@ -35,6 +35,7 @@ VERBS = {
     "certify": Verb("run.certify", "Prove the simulator equal to the NautilusTrader engine, fill by fill."),
     "backtest": Verb("run.backtest", "Replay a bundle through the Nautilus BacktestNode and report."),
     "flatten": Verb("run.flatten", "Cancel everything and close everything at the broker; works without the node."),
+    "doctor": Verb("run.doctor", "Check gateway, account, contract, data, margin, clock, stores and calendar."),
 }
 
 

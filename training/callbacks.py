@@ -86,6 +86,7 @@ class MetricsCallback(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self._rollout_ended = time.perf_counter()
+        self._shares = self._action_shares()  # the buffer is emptied before the next callback
 
     def _on_training_end(self) -> None:
         self._after_update()
@@ -126,7 +127,7 @@ class MetricsCallback(BaseCallback):
             explained_variance=train.get("explained_variance"),
             learning_rate=train["learning_rate"],
             clip_range=train.get("clip_range"),
-            action_shares=self._action_shares(),
+            action_shares=self._shares,
             reward_components=self._reward_components(),
             validation=validation,
         )

@@ -37,7 +37,7 @@ class StabilityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     kl_target: float | None = None
     entropy_floor: float = 0.0
     evaluate_every: int = 5
-    halve_after: int = 3
+    halve_after: int = 8
     stop_after: int = 0
     checkpoints_kept: int = 2
 

@@ -140,9 +140,8 @@ def test_run_directory_holds_the_record(tmp_path: Path) -> None:
     assert summary["mean_episode_reward_last"] == pytest.approx(float(rows[1]["mean_episode_reward"]))
     assert {"model.zip", "vecnormalize.pkl"} < {p.name for p in result.checkpoint.iterdir()}
     assert result.checkpoint == tmp_path / "checkpoints" / "step_000000000256"
-    shares = json.loads(rows[0]["action_shares"])
-    assert len(shares) == 3
-    assert sum(shares) == pytest.approx(1.0)
+    for row in rows:  # near uniform over 128 steps: a third each, give or take three deviations
+        assert json.loads(row["action_shares"]) == pytest.approx([1 / 3] * 3, abs=0.125)
     assert read_updates(tmp_path / "metrics" / "progress.csv") == list(result.updates)
 
 

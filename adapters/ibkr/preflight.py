@@ -1,0 +1,197 @@
+"""What must be true at the gateway before anything trades: one finding per check, with what to do about it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+from adapters.ibkr.connection import ib_insync
+
+DATA_TYPES = {1: "real time", 2: "frozen", 3: "delayed", 4: "delayed and frozen"}
+DRIFT_WARN_S, DRIFT_FAIL_S = 1.0, 5.0
+ROLL_WARN_DAYS = 7
+QUOTE_WAIT_S = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Outcome of one check.
+
+    Attributes
+    ----------
+    check : str
+    state : {"ok", "warn", "fail"}
+    found : str
+        One line.
+    fix : str
+        What to do; empty where the state is ok.
+    """
+
+    check: str
+    state: Literal["ok", "warn", "fail"]
+    found: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the gateway is asked about.
+
+    Attributes
+    ----------
+    symbol, kind, exchange, expiry : str
+        The contract, as `configs.live.schema.BrokerContract` has it.
+    account : str
+        Empty where none is set.
+    """
+
+    symbol: str
+    kind: str
+    exchange: str
+    expiry: str
+    account: str
+
+
+def check_gateway(client: Any, wanted: Wanted) -> list[Finding]:
+    """All checks of a connected gateway, in the order in which a session needs them.
+
+    Parameters
+    ----------
+    client : ib_insync.IB
+    wanted : Wanted
+
+    Returns
+    -------
+    list of Finding
+        Without the checks that a failed contract makes pointless.
+    """
+    connected = f"server version {client.client.serverVersion()}, client {client.client.clientId}"
+    findings = [
+        Finding("gateway", "ok", connected),
+        _account(client, wanted.account),
+        _clock(client),
+        _open_state(client),
+    ]
+    contract, finding = _contract(client, wanted)
+    findings.append(finding)
+    if contract is not None:
+        findings += [check(client, contract) for check in (_history, _market_data, _margin)]
+    return findings
+
+
+def _account(client: Any, wanted: str) -> Finding:
+    managed = client.managedAccounts()
+    kind = "paper" if all(name.startswith("D") for name in managed) else "LIVE"
+    if wanted and wanted not in managed:
+        fix = "log the gateway in to the right account, or correct the environment variable"
+        return Finding("account", "fail", f"the account asked for is none of the gateway's {len(managed)}", fix)
+    if not wanted and len(managed) > 1:
+        return Finding("account", "fail", f"{len(managed)} accounts and none chosen", "set the account's variable")
+    name = wanted or managed[0]
+    return Finding("account", "ok", f"{kind}, {name[:2]}…{name[-2:]}")
+
+
+def _clock(client: Any) -> Finding:
+    drift_s = (client.reqCurrentTime() - datetime.now(UTC)).total_seconds()
+    found = f"gateway minus this machine: {drift_s:+.1f} s"
+    if abs(drift_s) < DRIFT_WARN_S + 1:  # the gateway answers in whole seconds
+        return Finding("clock", "ok", found)
+    state: Literal["warn", "fail"] = "warn" if abs(drift_s) < DRIFT_FAIL_S else "fail"
+    return Finding("clock", state, found, "synchronise this machine's clock (timedatectl set-ntp true)")
+
+
+def _open_state(client: Any) -> Finding:
+    held = [position for position in client.reqPositions() if position.position]
+    orders = [trade for trade in client.reqAllOpenOrders() if not trade.isDone()]
+    if not held and not orders:
+        return Finding("open positions", "ok", "no position, no order")
+    found = f"{len(held)} positions, {len(orders)} working orders"
+    return Finding("open positions", "warn", found, "expected after a restart; otherwise rl-intraday flatten")
+
+
+def _contract(client: Any, wanted: Wanted) -> tuple[Any, Finding]:
+    asked = ib_insync.Contract(
+        symbol=wanted.symbol, secType=wanted.kind, exchange=wanted.exchange, currency="USD",
+        lastTradeDateOrContractMonth=wanted.expiry,
+    )  # fmt: skip
+    name = f"{wanted.symbol} {wanted.expiry} on {wanted.exchange}".replace("  ", " ")
+    details = client.reqContractDetails(asked)
+    if len(details) != 1:
+        fix = "correct contract in the live configuration; a future needs its expiry"
+        return None, Finding("contract", "fail", f"{name} is {len(details)} contracts, must be one", fix)
+    contract = details[0].contract
+    if wanted.kind != "FUT":
+        return contract, Finding("contract", "ok", f"{contract.localSymbol}, number {contract.conId}")
+    last = datetime.strptime(contract.lastTradeDateOrContractMonth[:8], "%Y%m%d").replace(tzinfo=UTC).date()
+    return contract, _expiry(contract.localSymbol, (last - date.today()).days)
+
+
+def _expiry(name: str, days: int) -> Finding:
+    found = f"{name}, {days} days to its last trading day"
+    if days < 0:
+        return Finding("contract", "fail", found, "set the expiry of the next contract month")
+    if days <= ROLL_WARN_DAYS:
+        return Finding("contract", "warn", found, "roll: set the expiry of the next contract month")
+    return Finding("contract", "ok", found)
+
+
+def _history(client: Any, contract: Any) -> Finding:
+    with _errors(client) as errors:
+        bars = client.reqHistoricalData(contract, "", "7200 S", "1 min", "TRADES", useRTH=False, formatDate=2)
+    if bars:
+        return Finding("history", "ok", f"{len(bars)} minute bars of the last two hours")
+    said = errors[-1][1] if errors else "no bars in two hours"
+    fix = "subscribe to the exchange's data for this user; before the open an empty answer is normal"
+    return Finding("history", "fail" if errors else "warn", said, fix)
+
+
+def _market_data(client: Any, contract: Any) -> Finding:
+    with _errors(client) as errors:
+        ticker = client.reqMktData(contract)
+        _wait(client, lambda: bool(errors) or ticker.hasBidAsk() or ticker.last == ticker.last)
+        client.cancelMktData(contract)
+    refused = [text for code, text in errors if code in (354, 10089, 10090, 10167, 10197, 200)]
+    if refused:
+        fix = "end the other session that uses this user's data, or subscribe to the exchange's data"
+        return Finding("market data", "fail", refused[-1], fix)
+    kind = DATA_TYPES.get(ticker.marketDataType, "unknown")
+    if ticker.marketDataType != 1:
+        return Finding("market data", "fail", kind, "subscribe to real-time data of the exchange for this user")
+    return Finding("market data", "ok", kind)
+
+
+def _margin(client: Any, contract: Any) -> Finding:
+    with _errors(client) as errors:
+        preview = client.whatIfOrder(contract, ib_insync.MarketOrder("BUY", 1))
+    if not hasattr(preview, "initMarginChange") or not preview.initMarginChange:
+        said = errors[-1][1] if errors else "the gateway previews no margin"
+        return Finding("margin", "fail", said, "allow this account to trade the contract; turn off Read-Only API")
+    needed = float(preview.initMarginChange)
+    funds = next((float(row.value) for row in client.accountSummary() if row.tag == "AvailableFunds"), 0.0)
+    found = f"{needed:,.2f} USD for one unit, {funds:,.2f} available"
+    if needed > funds:
+        return Finding("margin", "fail", found, "deposit, or trade a smaller contract")
+    return Finding("margin", "ok", found)
+
+
+@contextmanager
+def _errors(client: Any) -> Iterator[list[tuple[int, str]]]:
+    heard: list[tuple[int, str]] = []
+
+    def note(about: int, code: int, text: str, *_: Any) -> None:
+        if about >= 0:  # notices about nothing in particular tell of data farms
+            heard.append((code, text))
+
+    client.errorEvent += note
+    try:
+        yield heard
+    finally:
+        client.errorEvent -= note
+
+
+def _wait(client: Any, until: Callable[[], bool]) -> None:
+    began = time.monotonic()
+    while not until() and time.monotonic() - began < QUOTE_WAIT_S:
+        client.sleep(0.05)

@@ -1,0 +1,78 @@
+"""`rl-intraday doctor`: is everything in place for trading, and if not, what is to be done."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from adapters.ibkr.connection import GatewayError, gateway
+from adapters.ibkr.preflight import Finding, Wanted, check_gateway
+from configs.live.schema import LiveConfig, load_live
+from run import doctor_checks as local
+from run.options import JsonOption, answer_json
+
+NOT_READY = 1
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+CALENDARS = {"FUT": "CME Globex Equity", "STK": "NYSE"}
+
+
+def command(
+    live: Annotated[str, typer.Argument(help="Live configuration: a preset's name or a YAML file.")] = "paper",
+    bundle: Annotated[Path | None, typer.Option(help="Bundle that is to trade.")] = None,
+    port: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where sessions are journaled.")] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Check gateway, account, contract, data, margin, clock, bundle, disk, stores and calendar.
+
+    Exit code 0 means that nothing failed; 1 that something did, and the table says what to do.
+    """
+    config = load_live(live)
+    findings = [*_broker(config, port or config.port), *_machine(config, bundle, folder)]
+    passed = all(finding.state != "fail" for finding in findings)
+    if as_json:
+        answer_json({"passed": passed, "checks": [asdict(finding) for finding in findings]})
+    else:
+        Console(highlight=False).print(_table(findings))
+    if not passed:
+        raise typer.Exit(NOT_READY)
+
+
+def _broker(config: LiveConfig, port: int) -> list[Finding]:
+    contract = config.contract
+    wanted = Wanted(contract.symbol, contract.kind, contract.exchange, contract.expiry, config.account())
+    try:
+        with gateway(config.host, port, (config.doctor_client_id,), config.request_timeout_s) as client:
+            return check_gateway(client, wanted)
+    except (GatewayError, OSError, TimeoutError) as error:
+        found = str(error) or "the gateway stopped answering"
+        fix = "start IB Gateway, log in, and allow socket clients (Configuration, API, Settings)"
+        return [Finding("gateway", "fail", found, fix)]
+
+
+def _machine(config: LiveConfig, bundle: Path | None, folder: Path) -> list[Finding]:
+    findings = [local.check_bundle(bundle)] if bundle is not None else []
+    telemetry = os.environ.get(config.telemetry_variable, "")
+    return [
+        *findings,
+        local.check_disk(folder),
+        *([local.check_telemetry(telemetry)] if telemetry else []),
+        local.check_redis(os.environ.get(config.redis_variable, "")),
+        local.check_calendar(CALENDARS[config.contract.kind]),
+    ]
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("check", "state", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        state = f"[{COLOURS[finding.state]}]{finding.state}[/]"
+        table.add_row(finding.check, state, escape(finding.found), escape(finding.fix))
+    return table

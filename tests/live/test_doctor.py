@@ -1,0 +1,126 @@
+"""The doctor against the simulated gateway: every check, well and ill."""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.ibkr.simulator.faults import FAULTS
+from adapters.ibkr.simulator.server import ThreadedServer
+from run.cli import main
+from run.doctor_checks import check_calendar, check_disk, check_redis, check_telemetry
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(ib_insync|eventkit)")
+
+
+@pytest.fixture
+def doctor(gateway: ThreadedServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``doctor()``: exit code and findings by check."""
+    for name in ("IB_ACCOUNT", "RL_INTRADAY_TELEMETRY_URL", "RL_INTRADAY_REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*options: str) -> tuple[int, dict[str, dict[str, str]]]:
+        code = main(["doctor", "paper", "--port", str(gateway.port), "--json", *options])
+        answer = json.loads(capsys.readouterr().out)
+        return code, {finding["check"]: finding for finding in answer["checks"]}
+
+    return run
+
+
+def test_a_sound_gateway_fails_on_its_simulated_clock_alone(doctor: Callable[..., Any]) -> None:
+    code, found = doctor()
+    states = {check: finding["state"] for check, finding in found.items() if check not in ("calendar", "contract")}
+    assert states == {
+        "gateway": "ok", "account": "ok", "clock": "fail", "open positions": "ok", "history": "ok",
+        "market data": "ok", "margin": "ok", "disk": "ok", "redis": "ok",
+    }  # fmt: skip
+    assert found["contract"]["found"].startswith("MESZ6, ")
+    assert found["margin"]["found"] == "2,400.00 USD for one unit, 100,000.00 available"
+    assert "DU1234567" not in json.dumps(found)
+    assert code == 1
+
+
+def test_a_clock_that_agrees_passes(doctor: Callable[..., Any], gateway: ThreadedServer) -> None:
+    gateway.call(lambda server: setattr(server.gateway, "now_ns", time.time_ns))
+    _, found = doctor()
+    assert found["clock"]["state"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "said"),
+    [
+        ("no_history", "history", "No market data permissions"),
+        ("no_quotes", "market data", "No market data during competing live session"),
+    ],
+)
+def test_what_the_gateway_refuses_is_a_finding(
+    fault: str, check: str, said: str, doctor: Callable[..., Any], gateway: ThreadedServer
+) -> None:
+    gateway.call(lambda server: FAULTS[fault](server, 1))
+    _, found = doctor()
+    assert said in found[check]["found"]
+    assert found[check]["state"] == "fail"
+    assert found[check]["fix"] != ""
+
+
+def test_margin_beyond_the_funds_fails(doctor: Callable[..., Any], gateway: ThreadedServer) -> None:
+    gateway.call(lambda server: setattr(server.gateway.broker.account, "cash_cents", 100_000))
+    _, found = doctor()
+    assert (found["margin"]["state"], found["margin"]["fix"]) == ("fail", "deposit, or trade a smaller contract")
+
+
+def test_an_open_trade_is_a_warning(node: Any, doctor: Callable[..., Any]) -> None:
+    _, found = doctor()
+    assert found["open positions"]["found"] == "1 positions, 2 working orders"
+    assert found["open positions"]["state"] == "warn"
+
+
+def test_another_account_fails(doctor: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IB_ACCOUNT", "U7654321")
+    code, found = doctor()
+    assert (code, found["account"]["state"]) == (1, "fail")
+    assert "U7654321" not in json.dumps(found)
+
+
+def test_no_gateway_still_checks_the_machine(doctor: Callable[..., Any], gateway: ThreadedServer) -> None:
+    gateway.shut()
+    _, found = doctor()
+    assert found["gateway"]["state"] == "fail"
+    assert {"disk", "redis", "calendar"} <= found.keys()
+
+
+def test_a_bundle_that_is_none_fails(doctor: Callable[..., Any], tmp_path: Path) -> None:
+    _, found = doctor("--bundle", str(tmp_path / "missing"))
+    assert found["bundle"]["state"] == "fail"
+
+
+def test_the_table_names_check_state_and_fix(gateway: ThreadedServer, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor", "paper", "--port", str(gateway.port)])
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("check", "what to do", "market data", "fail"))
+
+
+@pytest.mark.parametrize(
+    ("now", "state", "said"),
+    [
+        ("2026-01-05T15:00", "ok", "session of 2026-01-05, 7.0 h to its close"),
+        ("2026-01-03T15:00", "warn", "the session of 2026-01-05 opens in 32.0 h"),
+    ],
+)
+def test_the_calendar_knows_open_and_closed(now: str, state: str, said: str) -> None:
+    now_ns = int(datetime.fromisoformat(now).replace(tzinfo=UTC).timestamp()) * 10**9
+    finding = check_calendar("CME Globex Equity", now_ns)
+    assert (finding.state, said in finding.found) == (state, True)
+
+
+def test_stores_that_are_away_are_said(tmp_path: Path) -> None:
+    assert check_redis("redis://127.0.0.1:1/0").state == "fail"
+    finding = check_telemetry("postgresql://trader:secret@127.0.0.1:1/telemetry")
+    assert finding.state == "warn"
+    assert "secret" not in finding.found
+    assert check_telemetry(f"sqlite:///{tmp_path}/telemetry.db").state == "ok"
+    assert check_disk(tmp_path).check == "disk"
