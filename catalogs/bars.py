@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs.compiled import kernel
+from catalogs.compiled import allocating_kernel
 
 FIXED_SCALAR = 1e16  # NautilusTrader stores prices as integers of 1e-16 (high-precision build)
 
 
-@kernel
+@allocating_kernel
 def price_from_ticks(ticks, tick_raw):  # type: ignore[no-untyped-def]
     """Price of an integer number of ticks, bit for bit as ``nautilus_trader`` ``Price.as_double()`` gives it.
 

@@ -15,6 +15,9 @@ from numba import njit
 
 from catalogs.cache import cache_dir
 
+# Kernels own no memory, so numba's reference counts, which cost more than many a kernel, are left out: what a kernel
+# is to fill, its caller hands it.
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
 _PACKAGES = ("catalogs", "rl_strategies", "training")
 
 
@@ -36,7 +39,7 @@ def inlined(function: Callable[..., Any]) -> Any:
 
     For functions that take many arrays: handing a dozen of them on costs more than what such a function does.
     """
-    return njit(inline="always", error_model="numpy", nogil=True)(function)
+    return njit(inline="always", **OPTIONS)(function)
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -44,9 +47,18 @@ def kernel(function: Callable[..., Any]) -> Any:
 
     With ``NUMBA_DISABLE_JIT=1`` the plain Python function runs and gives the same bits.
     """
+    return _cached(function, OPTIONS)
+
+
+def allocating_kernel(function: Callable[..., Any]) -> Any:
+    """As `kernel`, for the few that return new arrays."""
+    return _cached(function, OPTIONS | {"_nrt": True})
+
+
+def _cached(function: Callable[..., Any], options: dict[str, Any]) -> Any:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(kernel_cache_dir())
     try:
-        return njit(cache=True, error_model="numpy", nogil=True)(function)
+        return njit(cache=True, **options)(function)
     finally:
         numba.config.CACHE_DIR = before

@@ -59,8 +59,8 @@ def unit_code(distance: Distance | None) -> int:
 
 
 @kernel
-def barrier_ticks(unit, value, direction, fill_ticks, tick_size, atr):  # type: ignore[no-untyped-def]
-    """Price of a barrier in ticks, at least one tick away from the fill and from zero; 0 where there is none.
+def barrier_ticks(unit, value, direction, fill_ticks, market_ticks, tick_size, atr):  # type: ignore[no-untyped-def]
+    """Price of a barrier in ticks, at least one tick beyond the fill, the market and zero; 0 where there is none.
 
     Parameters
     ----------
@@ -72,6 +72,8 @@ def barrier_ticks(unit, value, direction, fill_ticks, tick_size, atr):  # type: 
         1 above the fill, -1 below.
     fill_ticks : int
         Fill price of the entry in ticks.
+    market_ticks : int
+        Last price: a venue rejects a stop that lies in the market, as one tick from a slipped fill would.
     tick_size, atr : float
         In price units.
     """
@@ -83,4 +85,6 @@ def barrier_ticks(unit, value, direction, fill_ticks, tick_size, atr):  # type: 
         distance = value * atr / tick_size
     else:
         distance = value / 100.0 * fill_ticks
-    return max(1, fill_ticks + direction * max(1, math.floor(distance + 0.5)))
+    price = fill_ticks + direction * max(1, math.floor(distance + 0.5))
+    beyond = market_ticks + direction
+    return max(1, min(price, beyond) if direction < 0 else max(price, beyond))

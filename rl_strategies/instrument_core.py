@@ -132,11 +132,12 @@ class InstrumentCore:
 
     def lay_barrier(self, barrier: Literal["stop", "target"], entry_ticks: int) -> int:
         """Price in ticks of a barrier around an entry filled at ``entry_ticks``; 0 where none is configured."""
-        rules, side, atr = self._rules, self.side, self.leg.atr
+        rules, leg, tick = self._rules, self.leg, self._rules.tick_size
+        market = leg.close_ticks
         if barrier == "stop":
-            price = barrier_ticks(rules.stop_unit, rules.stop_value, -side, entry_ticks, rules.tick_size, atr)
-            self.leg.stop_ticks = price
-        else:
-            price = barrier_ticks(rules.target_unit, rules.target_value, side, entry_ticks, rules.tick_size, atr)
-            self.leg.target_ticks = price
-        return int(price)
+            unit, value, direction = rules.stop_unit, rules.stop_value, -self.side
+            leg.stop_ticks = barrier_ticks(unit, value, direction, entry_ticks, market, tick, leg.atr)
+            return int(leg.stop_ticks)
+        unit, value, direction = rules.target_unit, rules.target_value, self.side
+        leg.target_ticks = barrier_ticks(unit, value, direction, entry_ticks, market, tick, leg.atr)
+        return int(leg.target_ticks)

@@ -9,7 +9,7 @@ import numpy as np
 
 from catalogs.bars import price_from_ticks
 from catalogs.compiled import kernel
-from rl_strategies.money import realized_cents
+from rl_strategies.money import money_cents, realized_cents
 
 LEG = np.dtype(
     (
@@ -48,7 +48,7 @@ ACCOUNT_FIELDS = [
     ("peak_equity", np.float64),  # highest of this session
     ("halted", np.int64),  # reason that closed trading for the session, 0 none
     ("ruined", np.int64),
-    ("traded_usd", np.float64),  # absolute notional of the session's fills
+    ("traded_cents", np.int64),  # absolute notional of the session's fills
     ("trades", np.int64),  # the session's entries, all instruments
 ]
 ACCOUNT = np.dtype((np.record, ACCOUNT_FIELDS))
@@ -74,7 +74,7 @@ def book_fill(account, leg, rules, units, price_ticks, commission_cents):  # typ
     price = price_from_ticks(price_ticks, rules.tick_raw)
     realized = realized_cents(leg.units, leg.average_price, units, price, rules.multiplier)
     account.balance_cents += realized - commission_cents
-    account.traded_usd += abs(units) * price * rules.multiplier
+    account.traded_cents += money_cents(abs(units) * price * rules.multiplier)
     account.trades += 1 if leg.units == 0 else 0
     apply_fill(leg, units, price)
 
@@ -99,7 +99,7 @@ def begin_session(account, equity):  # type: ignore[no-untyped-def]
     account.session_equity = equity
     account.peak_equity = equity
     account.halted = 0
-    account.traded_usd = 0.0
+    account.traded_cents = 0
     account.trades = 0
 
 

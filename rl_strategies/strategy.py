@@ -83,7 +83,8 @@ class RLStrategy(Strategy):
         super().__init__(config)
         if config.bundle_path is not None:
             bundle = load_bundle(Path(config.bundle_path))
-            core, policy = core_of(bundle), bundle.policy()
+            core = core_of(bundle)
+            policy = bundle.policy()
         if core is None or policy is None:
             raise ValueError("RLStrategy needs a bundle_path, or a core and a policy")
         ids = tuple(str(bar_type.instrument_id) for bar_type in config.bar_types)

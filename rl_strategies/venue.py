@@ -27,28 +27,31 @@ from rl_strategies.slippage import slippage_stream
 
 
 class OrderCommissionConfig(FeeModelConfig, frozen=True):  # type: ignore[call-arg]
-    """Rate per unit and minimum per order, USD, as decimal text.
+    """Commission of every instrument of a venue.
 
     Attributes
     ----------
-    per_unit, minimum : str
+    rates : dict of str to (str, str)
+        Instrument to its rate per unit and minimum per order, USD, as decimal text.
     """
 
-    per_unit: str
-    minimum: str
+    rates: dict[str, tuple[str, str]]
 
 
 class OrderCommission(FeeModel):
     """`rl_strategies.commission` as the engine's fee model."""
 
     def __init__(self, config: OrderCommissionConfig) -> None:
-        self._rate_micros = to_micros(Decimal(config.per_unit))
-        self._minimum_cents = int(Decimal(config.minimum) * 100)
+        self._cents = {
+            InstrumentId.from_str(name): (to_micros(Decimal(rate)), int(Decimal(minimum) * 100))
+            for name, (rate, minimum) in config.rates.items()
+        }
 
     def get_commission(self, order: Any, fill_qty: Any, fill_px: Any, instrument: Any) -> Money:
         """Commission of one fill of ``order``."""
         before = int(order.filled_qty)
-        cents = fill_commission_cents(self._rate_micros, self._minimum_cents, before, int(fill_qty))
+        rate_micros, minimum_cents = self._cents[instrument.id]
+        cents = fill_commission_cents(rate_micros, minimum_cents, before, int(fill_qty))
         return Money(Decimal(int(cents)) / 100, instrument.quote_currency)
 
 
@@ -117,19 +120,19 @@ def venue_configs(instruments: Sequence[InstrumentSpec], execution: ExecutionCon
     InputError
         If slippage is a matter of chance and there are several venues: each would draw from a stream of its own.
     """
-    by_venue: dict[str, InstrumentSpec] = {}
+    by_venue: dict[str, list[InstrumentSpec]] = {}
     for instrument in instruments:
-        by_venue.setdefault(InstrumentId.from_str(instrument.instrument_id).venue.value, instrument)
+        by_venue.setdefault(InstrumentId.from_str(instrument.instrument_id).venue.value, []).append(instrument)
     if len(by_venue) > 1 and len(slippage_stream(execution)) > 1:
         raise InputError(
             f"slippage_probability must be 0 or 1 with several venues ({', '.join(by_venue)}), "
             f"was {execution.slippage_probability}"
         )
-    return [_venue(name, instrument, execution) for name, instrument in by_venue.items()]
+    return [_venue(name, traded, execution) for name, traded in by_venue.items()]
 
 
-def _venue(name: str, instrument: InstrumentSpec, execution: ExecutionConfig) -> BacktestVenueConfig:
-    # Instruments of one venue share their commission: futures of one exchange, shares of the consolidated tape.
+def _venue(name: str, traded: Sequence[InstrumentSpec], execution: ExecutionConfig) -> BacktestVenueConfig:
+    rates = {spec.instrument_id: (str(spec.commission_per_unit), str(spec.commission_minimum)) for spec in traded}
     return BacktestVenueConfig(
         name=name,
         oms_type="NETTING",
@@ -145,9 +148,6 @@ def _venue(name: str, instrument: InstrumentSpec, execution: ExecutionConfig) ->
         fee_model=ImportableFeeModelConfig(
             fee_model_path="rl_strategies.venue:OrderCommission",
             config_path="rl_strategies.venue:OrderCommissionConfig",
-            config={
-                "per_unit": str(instrument.commission_per_unit),
-                "minimum": str(instrument.commission_minimum),
-            },
+            config={"rates": rates},
         ),
     )

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rl_strategies.actions import ACTIONS
 from training.generator_state import generator_words, set_generator
-from training.lanes import Lanes
+from training.lanes import Lanes, named_refusals
 from training.market import TrainingMarket
 from training.reward import RewardConfig, Step, make_reward
 
@@ -41,8 +41,7 @@ class RewardMeter:
     def __init__(self, config: str | RewardConfig, accounts: Any, legs: Any, multiplier: NDArray[np.float64]) -> None:
         self._accounts, self._legs, self._multiplier = accounts, legs, multiplier
         self._reward = make_reward(config, len(accounts))
-        self._traded = np.zeros(len(accounts))
-        self._trades = np.zeros(len(accounts), np.int64)
+        self._totals = {name: accounts[name].copy() for name in ("traded_cents", "trades")}
         self.equity = np.zeros(len(accounts))
         self.summed: dict[str, NDArray[np.float64]] = {}
 
@@ -50,39 +49,38 @@ class RewardMeter:
         """The lanes where ``which`` is set have just begun an episode."""
         equity = self._accounts["equity"].copy()
         self.equity = np.where(which, equity, self.equity)
-        self._traded[which] = 0.0
-        self._trades[which] = 0
+        for total in self._totals.values():
+            total[which] = 0
         self._reward.begin(which, equity)
         for component in self.summed.values():
             component[which] = 0.0
 
     def measure(self) -> NDArray[np.float64]:
         """Rewards of the last step, float64[lanes]."""
-        accounts, legs = self._accounts, self._legs
-        equity, traded, trades = (accounts[name].copy() for name in ("equity", "traded_usd", "trades"))
-        components = self._reward.step(
-            Step(
-                self.equity,
-                equity,
-                traded - self._traded,
-                trades - self._trades,
-                (np.abs(legs["units"]) * legs["price"] * self._multiplier).sum(axis=1),
-                np.minimum(legs["since_open"], legs["to_close"]).min(axis=1),
-            )
-        )
-        self.equity, self._traded, self._trades = equity, traded, trades
-        total = np.zeros(len(equity))
-        for name, part in components.items():
-            self.summed[name] = self.summed.get(name, 0.0) + part
-            total += part
-        return total
+        equity = self._accounts["equity"].copy()
+        parts = self._reward.step(Step(self.equity, equity, self._change, self._legs, self._multiplier))
+        self.equity = equity
+        for name, part in parts.items():
+            known = self.summed.get(name)
+            if known is None:
+                self.summed[name] = part.copy()
+            else:
+                known += part
+        first, *others = parts.values()
+        return sum(others, start=first) if others else first
+
+    def _change(self, name: str) -> NDArray[np.float64]:
+        now = self._accounts[name].copy()
+        change = now - self._totals[name]
+        self._totals[name] = now
+        return change
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Everything that the next rewards depend on."""
         parts = {f"reward.{name}": value.copy() for name, value in self._reward.state.items()}
         sums = {f"summed.{name}": value.copy() for name, value in self.summed.items()}
-        own = {"traded": self._traded.copy(), "trades": self._trades.copy(), "equity": self.equity.copy()}
-        return parts | sums | own
+        totals = {f"total.{name}": value.copy() for name, value in self._totals.items()}
+        return parts | sums | totals | {"equity": self.equity.copy()}
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Go on from a `snapshot`."""
@@ -91,7 +89,7 @@ class RewardMeter:
         self.summed = {
             key.removeprefix("summed."): value.copy() for key, value in state.items() if key.startswith("summed.")
         }
-        self._traded, self._trades = state["traded"].copy(), state["trades"].copy()
+        self._totals = {name: state[f"total.{name}"].copy() for name in self._totals}
         self.equity = state["equity"].copy()
 
     def components_of(self, lane: int) -> dict[str, float]:
@@ -175,29 +173,40 @@ class SessionVecEnv(VecEnv):
         dones = lanes.over.copy()
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if dones.any():
-            for lane in np.flatnonzero(dones):
-                infos[lane] = self._episode_info(int(lane))
+            for lane, info in zip(np.flatnonzero(dones).tolist(), self._ended(dones), strict=True):
+                infos[lane] = info
             lanes.begin(self._draw(), dones)
             self._meter.begin(dones)
             self._summed[dones] = 0.0
             self._steps[dones] = 0
         return lanes.observations.copy(), rewards.astype(np.float32), dones, infos
 
-    def _episode_info(self, lane: int) -> dict[str, Any]:
+    def _ended(self, dones: NDArray[np.bool_]) -> list[dict[str, Any]]:
+        # Column by column: reading records lane by lane would cost more than the steps of an episode.
         book = self._lanes.book
-        return {
-            "terminal_observation": self._lanes.observations[lane].copy(),
-            "TimeLimit.truncated": False,
-            "episode": {
-                "r": float(self._summed[lane]),
-                "l": int(self._steps[lane]),
-                "pnl_usd": float(book.lanes["equity"][lane] - self.built.starting_usd),
-                "fills": int(book.legs["fill_count"][lane].sum()),
-                "session": str(self.built.session_dates[book.lanes["episode"][lane]]),
-            },
-            "reward_components": self._meter.components_of(lane),
-            "refusals": self._lanes.refusals_of(lane),
-        }
+        lanes = np.flatnonzero(dones).tolist()
+        state, last = book.lanes[dones], self._lanes.observations[dones]
+        pnl = (state["equity"] - self.built.starting_usd).tolist()
+        fills = book.legs["fill_count"][dones].sum(axis=1).tolist()
+        days = self.built.session_dates[state["episode"]].astype(str).tolist()
+        refused = state["refused"].tolist()
+        summed, steps = self._summed[dones].tolist(), self._steps[dones].tolist()
+        return [
+            {
+                "terminal_observation": last[place],
+                "TimeLimit.truncated": False,
+                "episode": {
+                    "r": summed[place],
+                    "l": steps[place],
+                    "pnl_usd": pnl[place],
+                    "fills": fills[place],
+                    "session": days[place],
+                },
+                "reward_components": self._meter.components_of(lane),
+                "refusals": named_refusals(refused[place]),
+            }
+            for place, lane in enumerate(lanes)
+        ]
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Everything that the next steps depend on, as arrays; `restore` goes on from it."""

@@ -115,8 +115,12 @@ class Lanes:
 
     def refusals_of(self, lane: int) -> dict[str, int]:
         """Refusals of a lane's current episode, by reason."""
-        counts = self.book.lanes["refused"][lane]
-        return {reason: int(count) for reason, count in zip(REASONS, counts, strict=True) if count}
+        return named_refusals(self.book.lanes["refused"][lane].tolist())
+
+
+def named_refusals(counts: Sequence[int]) -> dict[str, int]:
+    """Counts by reason, those above zero."""
+    return {reason: count for reason, count in zip(REASONS, counts, strict=True) if count}
 
 
 Decide = Callable[[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]], NDArray[np.int64]]

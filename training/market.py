@@ -197,8 +197,12 @@ def _bars(
     table = np.zeros(len(rows), BAR)
     for column in ("ts_ns", "open", "high", "low", "close", "volume"):
         table[column] = np.concatenate([getattr(bars, column) for bars in series])
-    sizes = [book_sizes(bars.volume, bars.open, bars.high, bars.low, bars.close, adaptive) for bars in series]
-    table["book_size"] = np.concatenate(sizes)
+    begin = 0
+    for bars in series:
+        sizes = np.empty(len(bars), np.int64)
+        book_sizes(bars.volume, bars.open, bars.high, bars.low, bars.close, adaptive, sizes)
+        table["book_size"][begin : begin + len(bars)] = sizes
+        begin += len(bars)
     table["atr"] = values[:, plan.index(ATR_FEATURE)]
     table["since_open"] = rows[:, plan.columns.index("minutes_since_open")]
     table["to_close"] = rows[:, plan.columns.index("minutes_to_close")]

@@ -6,8 +6,6 @@ fills one tick worse; a stop fills at its trigger, or at the open where the bar 
 own price, beyond the quoted size only when it is traded through; slippage is one adverse tick on every fill.
 """
 
-import numpy as np
-
 from catalogs.compiled import kernel
 from rl_strategies.barriers import barrier_ticks
 from rl_strategies.commission import fill_commission_cents
@@ -45,9 +43,8 @@ def high_comes_first(adaptive, open_, high, low):  # type: ignore[no-untyped-def
 
 
 @kernel
-def book_sizes(volume, open_, high, low, close, adaptive):  # type: ignore[no-untyped-def]
-    """Units quoted at each bar's close: those of the last tick that moved the price. Shape int64[n]."""
-    sizes = np.empty(len(close), np.int64)
+def book_sizes(volume, open_, high, low, close, adaptive, sizes):  # type: ignore[no-untyped-def]
+    """Write into ``sizes`` (int64[n]) the units quoted at each bar's close: those of the last tick that moved it."""
     size, last = 1, open_[0] - 1
     for i in range(len(close)):
         quarter, rest = tick_sizes(volume[i])
@@ -63,7 +60,6 @@ def book_sizes(volume, open_, high, low, close, adaptive):  # type: ignore[no-un
         if close[i] != last:
             size, last = rest, close[i]
         sizes[i] = size
-    return sizes
 
 
 @kernel
@@ -181,5 +177,5 @@ def open_position(lane, leg, rules, fills, slips, bar, ts_ns, units):  # type: i
     """Market order of signed ``units``; the barriers are laid from its fill price."""
     price = take_book(lane, leg, rules, fills, slips, ts_ns, units, bar.close, bar.book_size, MARKET, 0, ENTRY)
     side, atr, tick = side_of_units(units), bar.atr, rules.tick_size
-    leg.stop_ticks = barrier_ticks(rules.stop_unit, rules.stop_value, -side, price, tick, atr)
-    leg.target_ticks = barrier_ticks(rules.target_unit, rules.target_value, side, price, tick, atr)
+    leg.stop_ticks = barrier_ticks(rules.stop_unit, rules.stop_value, -side, price, bar.close, tick, atr)
+    leg.target_ticks = barrier_ticks(rules.target_unit, rules.target_value, side, price, bar.close, tick, atr)

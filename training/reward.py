@@ -5,7 +5,7 @@ use it and every contract test meets it.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -16,29 +16,47 @@ from catalogs.errors import InputError
 Floats = NDArray[np.float64]
 
 
-class Step(msgspec.Struct, frozen=True):
-    """What one step did; every array is of shape [lanes].
+class Step:
+    """What one step did to N accounts with K legs each; only what a reward asks for is computed.
 
-    Attributes
+    Parameters
     ----------
-    before, after : float64
+    before, after : float64[N]
         Equity, USD.
-    traded_usd : float64
-        Absolute notional of the step's fills.
-    entries : int64
-        Entries from flat.
-    gross_usd : float64
-        Absolute notional held at the step's end.
-    edge_minutes : float64
-        Minutes to the nearer end of the session.
+    changed : callable
+        Change of an account's running total, by its name, over the step.
+    legs : `rl_strategies.position.LEG`[N, K]
+    multiplier : float64[K]
     """
 
-    before: Floats
-    after: Floats
-    traded_usd: Floats
-    entries: NDArray[np.int64]
-    gross_usd: Floats
-    edge_minutes: Floats
+    __slots__ = ("_changed", "_legs", "_multiplier", "after", "before")
+
+    def __init__(
+        self, before: Floats, after: Floats, changed: Callable[[str], Floats], legs: Any, multiplier: Floats
+    ) -> None:
+        self.before, self.after = before, after
+        self._changed, self._legs, self._multiplier = changed, legs, multiplier
+
+    @property
+    def traded_usd(self) -> Floats:
+        """Absolute notional of the step's fills, float64[N]."""
+        return self._changed("traded_cents") / 100.0
+
+    @property
+    def trades(self) -> Floats:
+        """Entries from flat, int64[N]."""
+        return self._changed("trades")
+
+    @property
+    def gross_usd(self) -> Floats:
+        """Absolute notional held at the step's end, float64[N]."""
+        legs = self._legs
+        return (np.abs(legs["units"]) * legs["price"] * self._multiplier).sum(axis=1)
+
+    @property
+    def edge_minutes(self) -> Floats:
+        """Minutes to the nearer end of the session, float64[N]."""
+        return np.minimum(self._legs["since_open"], self._legs["to_close"]).min(axis=1)
 
 
 class RewardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,7 +228,7 @@ class Blend:
             "pnl": config.beta * bps,
             "turnover": -config.turnover_penalty * step.traded_usd / equity,
             "holding": -config.holding_penalty * step.gross_usd / equity,
-            "micro": -config.micro_penalty * widened * step.entries,
+            "micro": -config.micro_penalty * widened * step.trades,
             "risk": -config.risk_penalty * bps * bps,
             "drawdown": -config.drawdown_penalty * 1e4 * deepened / start,
         }
