@@ -117,7 +117,8 @@ def _compile_refusal(numba_says: str) -> str:
 
 
 def _kept(source: str, kernels: tuple[Kernel, ...]) -> Path:
-    hashes = sorted(f"{kernel.kind} {kernel.hash}" for kernel in kernels)
+    # Numba's cached code names the module that it came from: the same kernel in another file is another plan.
+    hashes = sorted(f"{kernel.kind} {kernel.function.__module__} {kernel.hash}" for kernel in kernels)
     identity = "\0".join([source, numba.__version__, np.__version__, *hashes])
     path = cache_dir() / "features" / f"plan_{hashlib.sha256(identity.encode()).hexdigest()[:32]}.py"
     if not path.exists():

@@ -168,9 +168,9 @@ def money_flow_index(s: State, high: float, low: float, close: float, volume: fl
     s[0], s[1] = 1.0, typical
     if first:
         return math.nan
-    money = typical * volume
-    ring_push(up_ring, n, money if typical > before else 0.0)
-    if not ring_push(down_ring, n, money if typical < before else 0.0):
+    money, same = typical * volume, 1e-12 * typical  # equal sums of prices differ in their last bit
+    ring_push(up_ring, n, money if typical - before > same else 0.0)
+    if not ring_push(down_ring, n, money if before - typical > same else 0.0):
         return math.nan
     up, down = ring_sum(up_ring, n), ring_sum(down_ring, n)
     return up / (up + down) if up + down > 0.0 else 0.5

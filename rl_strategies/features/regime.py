@@ -74,9 +74,9 @@ def volatility_regime(
 
 @feature(state=lambda p: ring_size(p["n"] + 1), warmup=lambda p: p["n"] + 1)
 def variance_ratio(s: State, close: float, n: int = 120, q: int = 5) -> float:
-    """Log of the variance ratio: above 0 returns follow each other, below 0 they turn back.
+    """Variance ratio less 1: above 0 returns follow each other, below 0 they turn back.
 
-    ``ln(variance of q-bar log returns / (q * variance of one-bar log returns))`` over the last ``n`` bars, overlapping;
+    ``variance of q-bar log returns / (q * variance of one-bar log returns) - 1`` over the last ``n`` bars, overlapping;
     0 without movement. ``q`` must be below ``n``. Warm-up n + 1 rows; NaN unless prices are positive. Lo and MacKinlay
     (1988).
     """
@@ -86,7 +86,7 @@ def variance_ratio(s: State, close: float, n: int = 120, q: int = 5) -> float:
     drift = (level - ring_back(s, n + 1, n)) / n
     single = ring_variation(s, n + 1, 1, drift) / n
     several = ring_variation(s, n + 1, q, q * drift) / (n + 1 - q) if q < n else 0.0
-    return math.log(several / (q * single)) if single > 1e-24 and several > 0.0 else 0.0
+    return several / (q * single) - 1.0 if single > 1e-24 else 0.0
 
 
 @feature(state=lambda p: ring_size(p["n"]), warmup=lambda p: p["n"] + 1)
