@@ -12,6 +12,7 @@ from catalogs.errors import InputError
 from training.engine_env import EngineEnv
 from training.env import SessionEnv, SessionVecEnv
 from training.market import TrainingMarket
+from training.vector_env import SessionVectorEnv
 
 
 @pytest.mark.parametrize("make", [SessionEnv, EngineEnv])
@@ -138,3 +139,27 @@ def test_a_snapshot_goes_on_exactly(spy_market: TrainingMarket) -> None:
         assert all(a == b for a, b in ended)
         ends += int(first[2].sum())
     assert ends >= 4, "new episodes must have been drawn"
+
+
+def test_gymnasium_vector_equals_single_environments(spy_market: TrainingMarket) -> None:
+    vector, random = SessionVectorEnv(spy_market, 2), np.random.default_rng(2)
+    seen, _ = vector.reset(options={"episodes": [1, 3]})
+    singles = [SessionEnv(spy_market) for _ in range(2)]
+    for lane, episode in enumerate((1, 3)):
+        np.testing.assert_array_equal(singles[lane].reset(options={"episode": episode})[0], seen[lane])
+    ended = np.zeros(2, bool)
+    while not ended.all():
+        actions = random.integers(0, 3, 2)
+        seen, rewards, over, truncated, infos = vector.step(actions)
+        assert not truncated.any()
+        for lane in np.flatnonzero(~ended):
+            observation, reward, terminated, _, _ = singles[lane].step(int(actions[lane]))
+            assert (reward, terminated) == (rewards[lane], over[lane])
+            last = infos["final_obs"][lane] if terminated else seen[lane]
+            np.testing.assert_array_equal(observation, last)
+        ended |= over
+
+
+def test_gymnasium_vector_repeats_by_seed(spy_market: TrainingMarket) -> None:
+    first, second = (SessionVectorEnv(spy_market, 4).reset(seed=11)[0] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
