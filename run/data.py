@@ -42,7 +42,7 @@ def list_(
         "context": _stems(catalog / "context", "*.parquet"),
         "rolls": _stems(catalog / "rolls", "*.json"),
         "downloads": sorted(path.name for path in (catalog / "downloads").glob("*")),
-        "features": sorted(path.name for path in (cache_dir() / "features").glob("*")),
+        "features": _stems(cache_dir() / "matrices", "*.npy"),
         "bundles": sorted(str(path.parent) for path in runs.glob("*/bundle/*/manifest.json")),
     }
     if as_json:

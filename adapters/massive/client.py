@@ -5,8 +5,9 @@ The vendor's own client retries without asking a limiter and waits through stall
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ ACTION_SCHEMA = pa.schema(
     [("date", pa.date32()), ("kind", pa.string()), ("ratio", pa.float64()), ("cash", pa.float64())]
 )
 
+_NEW_YORK = ZoneInfo("America/New_York")
 _PAGE = 50_000  # the most that the vendor gives at once
 
 
@@ -65,6 +67,14 @@ class MassiveClient:
         params = {"adjusted": str(adjusted).lower(), "sort": "asc", "limit": _PAGE}
         rows = [row for page in self._pages(path, params) for row in page]
         return _bar_table(rows, ticker)
+
+    def days(self, ticker: str, first: date, last: date) -> pa.Table:
+        """Daily values of an index or share: ``date, open, high, low, close``; raises as `bars`."""
+        path = f"v2/aggs/ticker/{ticker}/range/1/day/{first}/{last}"
+        pages = self._pages(path, {"adjusted": "false", "sort": "asc", "limit": _PAGE})
+        bars = _bar_table([row for page in pages for row in page], ticker)
+        stamps = [datetime.fromtimestamp(ts_ns // 10**9, _NEW_YORK).date() for ts_ns in bars["ts_ns"].to_pylist()]
+        return bars.drop_columns(["ts_ns", "volume"]).add_column(0, "date", pa.array(stamps, pa.date32()))
 
     def corporate_actions(self, ticker: str) -> pa.Table:
         """Splits and dividends of one ticker, by day of effect.
