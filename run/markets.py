@@ -16,6 +16,7 @@ from catalogs.instruments import InstrumentSpec, resolve
 from catalogs.sessions import SessionCalendar, has_extended_hours, session_calendar
 from configs import instruments_path
 from configs.schema import DateRange, Experiment
+from rl_strategies.features import FeaturePlan
 from rl_strategies.policy import BatchPolicy
 from training.lanes import walk
 from training.market import TrainingMarket, build_market, constant_features
@@ -59,8 +60,10 @@ def experiment_markets(experiment: Experiment, catalog: Path) -> ExperimentMarke
     return ExperimentMarkets(tuple(train), tuple(validate))
 
 
-def window_market(experiment: Experiment, name: str, catalog: Path, window: DateRange) -> TrainingMarket:
-    """Market of one ticker over a window, as the experiment trades it.
+def window_market(
+    experiment: Experiment, plan: FeaturePlan, name: str, catalog: Path, window: DateRange
+) -> TrainingMarket:
+    """Market of one ticker over a window, with a bundle's features and under its experiment's rules.
 
     Raises
     ------
@@ -68,7 +71,9 @@ def window_market(experiment: Experiment, name: str, catalog: Path, window: Date
         If the catalog has no tradable session in the window.
     """
     spec, bars = read_ticker(experiment, name, catalog, window.end)
-    return _market(experiment, spec, bars, window)
+    if not bars.volume_known and "volume" in set().union(*plan.needs.values()):
+        raise InputError(f"{name}: the policy needs the volume of {bars.bar_type}, which this catalog does not know")
+    return build_market(bars, spec, plan, experiment.trading, experiment.execution, start=window.start, end=window.end)
 
 
 def read_ticker(experiment: Experiment, name: str, catalog: Path, last: date) -> tuple[InstrumentSpec, BarSeries]:
