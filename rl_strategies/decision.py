@@ -15,10 +15,10 @@ from catalogs.sessions import session_calendar
 from rl_strategies.actions import side_of
 from rl_strategies.features import FeaturePlan
 from rl_strategies.instrument_core import InstrumentCore
-from rl_strategies.observation import account_outputs, position_outputs, write_account, write_position
+from rl_strategies.observation import MASK_OUTPUTS, account_outputs, position_outputs, write_account, write_position
 from rl_strategies.position import ACCOUNT, LEG, begin_session, book_fill
 from rl_strategies.risk.config import pack_limits
-from rl_strategies.risk.overlay import APPROVED, REASONS, review_all, update_halt
+from rl_strategies.risk.overlay import APPROVED, REASONS, review_all, update_halt, write_mask
 from rl_strategies.rules import ExecutionConfig, TradingConfig, pack_rules
 
 
@@ -146,7 +146,9 @@ class DecisionCore:
         for k, core in enumerate(self.instruments):
             out[at : at + observed] = core.values[:observed]
             at = write_position(out, at + observed, core.leg, self._rules[k], self._limits, is_portfolio)
-        write_account(out, at, self.legs, self._rules, self._limits, self.account)
+        at = write_account(out, at, self.legs, self._rules, self._limits, self.account)
+        if at < len(out):
+            write_mask(out, at, self.legs, self._rules, self._limits, self.account.halted)
         return out
 
     def review(self, actions: Sequence[int]) -> list[Review]:
@@ -169,7 +171,12 @@ def observation_names(
     count = len(instruments)
     block = (*plan.outputs[: plan.observed], *position_outputs(trading.barriers, trading.risk, count))
     account = account_outputs(trading.risk, count)
+    mask = MASK_OUTPUTS if trading.mask_actions else ()
     if count == 1:
-        return (*block, *account)
-    symbols = (spec.instrument_id.split(".")[0] for spec in instruments)
-    return (*(f"{symbol}.{name}" for symbol in symbols for name in block), *account)
+        return (*block, *account, *mask)
+    symbols = [spec.instrument_id.split(".")[0] for spec in instruments]
+    return (
+        *(f"{symbol}.{name}" for symbol in symbols for name in block),
+        *account,
+        *(f"{symbol}.{name}" for symbol in symbols for name in mask),
+    )

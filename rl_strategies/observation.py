@@ -1,5 +1,5 @@
 """What the policy sees: for each instrument the observed features of its last bar and the state of its position, then,
-for a portfolio, the account.
+for a portfolio, the account; last, where the experiment asks for it, which targets the overlay would grant.
 
 One kernel writes the position's part for the simulator and for the strategy; features are copied as they are. The
 normaliser is not here: it is part of the policy.
@@ -10,6 +10,7 @@ from rl_strategies.barriers import BarrierConfig
 from rl_strategies.position import side_of_units
 from rl_strategies.risk.config import RiskConfig
 
+MASK_OUTPUTS = ("mask_short", "mask_flat", "mask_long")
 ACCOUNT_OUTPUTS = ("session_return", "gross_exposure", "net_exposure")
 
 

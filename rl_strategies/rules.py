@@ -26,12 +26,16 @@ class TradingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     risk : RiskConfig
     risk_budget_usd : float
         USD that one average true range may move a position (`rl_strategies.sizing`); 0 for fixed units.
+    mask_actions : bool
+        Show the policy, in the last columns of the observation, which targets the risk overlay would grant; the
+        learner takes no other.
     """
 
     units: int = 1
     barriers: BarrierConfig = BarrierConfig()
     risk: RiskConfig = RiskConfig()
     risk_budget_usd: float = 0.0
+    mask_actions: bool = False
 
     def __post_init__(self) -> None:
         if self.units < 1:

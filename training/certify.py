@@ -206,6 +206,7 @@ def _trading(random: np.random.Generator) -> TradingConfig:
             ruin=limit(0.99, 0.9999, 0.1),
         ),
         risk_budget_usd=limit(1.0, 200.0),
+        mask_actions=bool(random.random() < 0.3),
     )
 
 

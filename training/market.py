@@ -15,6 +15,7 @@ from catalogs.sessions import SessionCalendar, session_calendar
 from rl_strategies.decision import observation_names
 from rl_strategies.features import FeaturePlan, input_rows
 from rl_strategies.instrument_core import ATR_FEATURE, NS_PER_MINUTE
+from rl_strategies.observation import MASK_OUTPUTS
 from rl_strategies.risk.config import pack_limits
 from rl_strategies.rules import ExecutionConfig, TradingConfig, pack_rules
 from rl_strategies.slippage import slippage_stream
@@ -79,6 +80,11 @@ class TrainingMarket:
     def observation_names(self) -> tuple[str, ...]:
         """Names of the observation's entries, in order."""
         return observation_names(self.instruments, self.plan, self.trading)
+
+    @property
+    def mask_columns(self) -> int:
+        """Last columns of the observation that are the action mask."""
+        return len(MASK_OUTPUTS) * len(self.instruments) if self.trading.mask_actions else 0
 
     @property
     def starting_usd(self) -> float:

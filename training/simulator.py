@@ -16,7 +16,15 @@ from catalogs.bars import price_from_ticks
 from catalogs.compiled import inlined, kernel
 from rl_strategies.observation import write_account, write_position
 from rl_strategies.position import begin_session, clear_leg, side_of_units, unrealized_usd
-from rl_strategies.risk.overlay import APPROVED, DAILY_DRAWDOWN, DAILY_LOSS, TIME_LIMIT, review_all, update_halt
+from rl_strategies.risk.overlay import (
+    APPROVED,
+    DAILY_DRAWDOWN,
+    DAILY_LOSS,
+    TIME_LIMIT,
+    review_all,
+    update_halt,
+    write_mask,
+)
 from training.matching import END, HALT, REVERSE, RUIN, SIGNAL, TIME, close_position, match_bar, open_position
 
 END_OF_TIME_NS = np.iinfo(np.int64).max
@@ -50,7 +58,9 @@ def observe(world, lane, legs, out):  # type: ignore[no-untyped-def]
         for j in range(width):
             out[at + j] = world.features[row, j]
         at = write_position(out, at + width, legs[k], world.rules[k], limits, len(legs) > 1)
-    write_account(out, at, legs, world.rules, limits, lane)
+    at = write_account(out, at, legs, world.rules, limits, lane)
+    if at < len(out):
+        write_mask(out, at, legs, world.rules, limits, lane.halted)
 
 
 @kernel

@@ -135,6 +135,20 @@ def review_all(legs, targets, rules, limits, account):  # type: ignore[no-untype
 
 
 @kernel
+def write_mask(out, start, legs, rules, limits, halted):  # type: ignore[no-untyped-def]
+    """Write which targets each leg by itself would be granted: 1 or 0 for short, flat and long, leg after leg.
+
+    At least one is always granted. Limits of the portfolio scale or refuse entries, they mask nothing.
+    """
+    at = start
+    for k in range(len(legs)):
+        for target in range(-1, 2):
+            review_one(legs[k], target, rules[k], limits, halted)
+            out[at] = 1.0 if legs[k].side == target else 0.0
+            at += 1
+
+
+@kernel
 def is_entry(leg):  # type: ignore[no-untyped-def]
     """Whether the answer opens a position."""
     return leg.side != 0 and leg.side != side_of_units(leg.units)

@@ -9,6 +9,9 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 from stable_baselines3.common.vec_env import VecNormalize
 
 from catalogs.errors import InputError
+from rl_strategies.risk.config import RiskConfig
+from rl_strategies.rules import TradingConfig
+from tests.training.conftest import market_of
 from training.engine_env import EngineEnv
 from training.env import SessionEnv, SessionVecEnv
 from training.market import TrainingMarket
@@ -163,3 +166,21 @@ def test_gymnasium_vector_equals_single_environments(spy_market: TrainingMarket)
 def test_gymnasium_vector_repeats_by_seed(spy_market: TrainingMarket) -> None:
     first, second = (SessionVectorEnv(spy_market, 4).reset(seed=11)[0] for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_actions_that_the_mask_grants_are_never_refused(spy: tuple) -> None:
+    risk = RiskConfig(max_entries_per_session=3, minimum_hold_bars=4, max_daily_loss=0.001, max_gross_exposure=0.0)
+    market = market_of(*spy, TradingConfig(100, risk=risk, mask_actions=True))
+    assert market.observation_names[-3:] == ("mask_short", "mask_flat", "mask_long")
+    env, random = SessionEnv(market), np.random.default_rng(4)
+    masked = 0
+    for episode in range(len(market)):
+        seen, _ = env.reset(options={"episode": episode})
+        over = False
+        while not over:
+            granted = np.flatnonzero(seen[-3:])
+            masked += 3 - len(granted)
+            seen, _, over, _, told = env.step(int(random.choice(granted)))
+        # A position that is closed for its age is closed whatever is wished.
+        assert set(told["refusals"]) <= {"time_limit"}
+    assert masked > 100
