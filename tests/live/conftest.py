@@ -59,6 +59,12 @@ NODE = """
 
 
 @pytest.fixture
+def mes() -> ContractTerms:
+    """The future that the tests trade."""
+    return MES
+
+
+@pytest.fixture
 def gateway() -> Iterator[ThreadedServer]:
     """Gateway whose market stands at 6000.00."""
     bars = [TapeBar(START_NS + 60 * SECOND_NS * i, 24000, 24004, 23996, 24000, 400) for i in range(20)]

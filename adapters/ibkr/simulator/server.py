@@ -141,6 +141,10 @@ class ThreadedServer:
         """Move the market."""
         return self.call(lambda server: server.step(count))
 
+    def replay(self, speed: float, quiet_s: float = 0.2) -> None:
+        """Step to the end of the bars; returns when they are over."""
+        asyncio.run_coroutine_threadsafe(self.server.replay(speed, quiet_s), self._loop).result()
+
     def shut(self) -> None:
         """Close the port and all connections."""
         asyncio.run_coroutine_threadsafe(self.server.shut(), self._loop).result(timeout=30)
