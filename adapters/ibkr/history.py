@@ -121,7 +121,7 @@ class IbkrHistory:
             contract.localSymbol,
             contract.exchange,
             Decimal(str(details.minTick)),
-            int(contract.multiplier or 1),
+            int(Decimal(contract.multiplier or "1")),
             contract.lastTradeDateOrContractMonth if is_future else "",
         )
 
@@ -155,7 +155,7 @@ class IbkrHistory:
         inside = table.filter(pa.array((stamps >= open_ns) & (stamps < close_ns)))
         if not len(inside):
             asked = f"minutes of {contract.local_symbol} until {end:%Y-%m-%d %H:%M} UTC"
-            raise SourceError(f"Interactive Brokers must have {asked}, {self._why()}")
+            raise SourceError(f"Interactive Brokers must have {asked}, {self._why(len(table))}")
         return inside
 
     def _request(self, contract: ResolvedContract, end: datetime) -> list[Any]:
@@ -174,11 +174,11 @@ class IbkrHistory:
     def _paced(self) -> bool:
         return any(_PACING in message.lower() for _, message in self._errors)
 
-    def _why(self) -> str:
+    def _why(self, bars: int) -> str:
         if self._errors:
             code, message = self._errors[0]
             return f"answered error {code}: {message}"
-        return f"gave none within {self._timeout_s:g} s"
+        return f"gave {bars} of other days" if bars else f"gave none within {self._timeout_s:g} s"
 
 
 def _table(bars: list[Any]) -> pa.Table:
