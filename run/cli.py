@@ -38,6 +38,7 @@ VERBS = {
     "backtest": Verb("run.backtest", "Replay a bundle through the Nautilus BacktestNode and report."),
     "flatten": Verb("run.flatten", "Cancel everything and close everything at the broker; works without the node."),
     "doctor": Verb("run.doctor", "Check gateway, account, contract, data, margin, clock, stores and calendar."),
+    "gateway": Verb("run.gateway", "A simulated IB Gateway over catalog bars, to trade against without an account."),
 }
 
 

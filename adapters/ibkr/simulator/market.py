@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from nautilus_trader.model.data import Bar
+import numpy as np
+from numpy.typing import NDArray
 
 from adapters.ibkr.simulator.contracts import ContractTerms
 from adapters.ibkr.simulator.matching import Quote, bar_path, offered_units
@@ -46,24 +47,47 @@ class TapeError(ValueError):
     """Bars that cannot be replayed; the message is one line."""
 
 
-def tape_of(bars: Sequence[Bar], terms: ContractTerms, bar_ns: int) -> list[TapeBar]:
-    """Bars of a Nautilus catalog, whose time is their close, as a tape of the simulated gateway.
+def tape_of(
+    close_ns: NDArray[np.int64],
+    open_ticks: NDArray[np.int64],
+    high_ticks: NDArray[np.int64],
+    low_ticks: NDArray[np.int64],
+    close_ticks: NDArray[np.int64],
+    volume: NDArray[np.int64],
+    bar_ns: int,
+) -> list[TapeBar]:
+    """Bars of a catalog, whose time is their close, as a tape of the simulated gateway.
+
+    Parameters
+    ----------
+    close_ns : int64[n]
+        Close times, UTC nanoseconds.
+    open_ticks, high_ticks, low_ticks, close_ticks : int64[n]
+    volume : int64[n]
+        Units.
+    bar_ns : int
+        Length of a bar.
 
     Raises
     ------
     TapeError
-        If times do not rise by at least a bar, or a price is no multiple of the tick.
+        If times do not rise by at least a bar, or a bar's high and low do not enclose its open and close.
+
+    Examples
+    --------
+    >>> column = np.array([120], np.int64)
+    >>> tape_of(column, column, column, column, column, column, 60)
+    [TapeBar(open_ns=60, open=120, high=120, low=120, close=120, volume=120)]
     """
-    tape: list[TapeBar] = []
-    for bar in bars:
-        prices = [terms.ticks(float(price)) for price in (bar.open, bar.high, bar.low, bar.close)]
-        if None in prices:
-            raise TapeError(f"prices of {terms.local_symbol} must be multiples of {terms.tick_size}, was {bar}")
-        if tape and bar.ts_event - bar_ns < tape[-1].open_ns + bar_ns:
-            raise TapeError(f"bars of {terms.local_symbol} must be {bar_ns // SECOND_NS} s apart or more, was {bar}")
-        open_, high, low, close = (price for price in prices if price is not None)
-        tape.append(TapeBar(bar.ts_event - bar_ns, open_, high, low, close, int(bar.volume)))
-    return tape
+    steps = np.diff(close_ns)
+    if (steps < bar_ns).any():
+        row = int(np.argmax(steps < bar_ns)) + 1
+        raise TapeError(f"bars must be {bar_ns // SECOND_NS} s apart or more, row {row} was {steps[row - 1]} ns after")
+    outside = (np.maximum(open_ticks, close_ticks) > high_ticks) | (np.minimum(open_ticks, close_ticks) < low_ticks)
+    if outside.any():
+        raise TapeError(f"high and low must enclose open and close, row {int(np.argmax(outside))} did not")
+    columns = (close_ns - bar_ns, open_ticks, high_ticks, low_ticks, close_ticks, volume)
+    return [TapeBar(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 class Market:
@@ -99,32 +123,37 @@ class Market:
         self._tapes = tapes
         self._opens = {con_id: [bar.open_ns for bar in tape] for con_id, tape in tapes.items()}
         steps = [step for con_id in tapes for step in self._steps(con_id)]
-        self._steps_left = sorted(step for step in steps if step.ts_ns >= start_ns and self._begins(step, start_ns))
-        if not self._steps_left:
+        self._schedule = sorted(step for step in steps if step.ts_ns >= start_ns and self._begins(step, start_ns))
+        if not self._schedule:
             raise TapeError(f"bars must reach beyond the start of the session, was {start_ns} ns")
-        self.now_ns = self._steps_left[0].ts_ns
+        self.now_ns = self._schedule[0].ts_ns
         self.steps_done = 0
         self._at: dict[int, Step] = {}
         self.opening_ticks = {con_id: self._ticks_before(con_id, start_ns) for con_id in tapes}
 
     @property
+    def steps(self) -> int:
+        """Steps of the whole session."""
+        return len(self._schedule)
+
+    @property
     def is_over(self) -> bool:
         """Whether the last bar has closed."""
-        return self.steps_done == len(self._steps_left)
+        return self.steps_done == len(self._schedule)
 
     @property
     def next_ns(self) -> int | None:
         """When the next step happens, None at the end."""
-        return None if self.is_over else self._steps_left[self.steps_done].ts_ns
+        return None if self.is_over else self._schedule[self.steps_done].ts_ns
 
     @property
     def phase(self) -> int:
         """Phase of the step taken last."""
-        return self._steps_left[self.steps_done - 1].phase if self.steps_done else CLOSE
+        return self._schedule[self.steps_done - 1].phase if self.steps_done else CLOSE
 
     def step(self) -> tuple[Step, Quote | None]:
         """Move to the next step; the price, None where nothing is traded (announcements)."""
-        step = self._steps_left[self.steps_done]
+        step = self._schedule[self.steps_done]
         self.steps_done += 1
         self.now_ns = step.ts_ns
         self._at[step.con_id] = step

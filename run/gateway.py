@@ -1,0 +1,167 @@
+"""`rl-intraday gateway`: a simulated IB Gateway that replays catalog bars, to trade against without an account."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from adapters.ibkr.simulator.contracts import ContractTerms
+from adapters.ibkr.simulator.faults import Fault, FaultError, FaultScript
+from adapters.ibkr.simulator.gateway import Gateway
+from adapters.ibkr.simulator.market import Market, TapeBar, TapeError, tape_of
+from adapters.ibkr.simulator.server import GatewayServer
+from catalogs.arrow import read_bars
+from catalogs.bar_types import bar_length_ns, bar_type_of
+from catalogs.bars import BarSeries
+from catalogs.errors import InputError
+from catalogs.instruments import InstrumentSpec, resolve
+from configs import instruments_path
+from run.day import DAY_NS, midnight_ns
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+
+ACCOUNT = "DU0000001"
+HISTORY_DAYS = 10
+EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
+CON_ID = 900_000_001
+# NautilusTrader wants every share to have one; nothing else looks at it.
+MADE_UP_ISIN = "US0000000002"
+
+
+def command(
+    instrument: Annotated[str, typer.Argument(help="What is traded, for example MESZ6 or SPY.")],
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First UTC day; ten days before are history.")],
+    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last UTC day; default: start.")] = None,
+    bar: Annotated[str, typer.Option(help="Bar length in the catalog.")] = "1-MINUTE",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 4002,
+    speed: Annotated[float, typer.Option(min=0.01, help="Simulated seconds per second.")] = 60.0,
+    cash: Annotated[float, typer.Option(min=1, help="Starting balance, USD.")] = 100_000.0,
+    faults: Annotated[Path | None, typer.Option(help="YAML list of {step, name, value}.")] = None,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a simulated IB Gateway over TCP; the bars begin when a client subscribes to them.
+
+    Any client of TWS connects: NautilusTrader, IB's own API, ib_insync. Orders fill by NautilusTrader's own rules for
+    bars. Ends with the bars and says what the account then holds.
+    """
+    spec = resolve(instrument, instruments_path(), start.date())
+    last = (end or start).date()
+    server = simulated_server(spec, catalog, bar, start.date(), last, cash, port)
+    if faults is not None:
+        server.after_step.append(load_faults(faults))
+    try:
+        asyncio.run(_serve(server, speed))
+    except OSError as error:
+        raise InputError(f"port must be free to listen on, {port} was not: {error}") from error
+    broker = server.gateway.broker
+    held = {holding.terms.local_symbol: holding.units for holding in broker.account.holdings.values()}
+    equity = broker.account.equity_cents(broker.marks) / 100
+    if as_json:
+        orders = len(broker.working())
+        answer_json({"positions": held, "working_orders": orders, "trades": len(broker.trades), "equity_usd": equity})
+    else:
+        progress.print(f"bars are over: {len(broker.trades)} executions, positions {held}, equity {equity:,.2f} USD")
+
+
+def simulated_server(
+    spec: InstrumentSpec, catalog: Path, bar: str, start: date, end: date, cash_usd: float, port: int = 0
+) -> GatewayServer:
+    """Simulated gateway over catalog bars of one instrument.
+
+    Parameters
+    ----------
+    spec : InstrumentSpec
+        A contract month or a share.
+    catalog : Path
+    bar : str
+        For example ``"1-MINUTE"``.
+    start, end : date
+        UTC days of the session, both included; up to ten days before are history.
+    cash_usd : float
+    port : int
+        0 takes a free one.
+
+    Raises
+    ------
+    InputError
+        If the instrument cannot be ordered or the catalog has no bars of these days.
+    """
+    if spec.kind == "future" and not spec.expiration_ns:
+        raise InputError(f"future must be a contract month to be traded, was {spec.instrument_id}")
+    first_ns, last_ns = midnight_ns(start), midnight_ns(end) + DAY_NS
+    bars = read_bars(catalog, bar_type_of(spec, bar), first_ns - HISTORY_DAYS * DAY_NS, last_ns)
+    terms, bar_ns = contract_terms(spec), bar_length_ns(bar)
+    try:
+        market = Market([terms], {terms.con_id: _tape(bars, bar_ns)}, bar_ns, start_ns=first_ns)
+    except TapeError as error:
+        raise InputError(f"{spec.instrument_id} from {start} to {end}: {error}") from error
+    gateway = Gateway([terms], market, ACCOUNT, round(cash_usd * 100))
+    return GatewayServer(gateway, port=port)
+
+
+def contract_terms(spec: InstrumentSpec) -> ContractTerms:
+    """Terms of an instrument as the simulated gateway trades it."""
+    symbol, _, venue = spec.instrument_id.partition(".")
+    exchange = EXCHANGES[venue]
+    terms = ContractTerms(
+        con_id=CON_ID,
+        symbol=symbol,
+        sec_type="STK",
+        exchange=exchange,
+        primary_exchange="ARCA",
+        local_symbol=symbol,
+        tick_size=spec.tick_size,
+        multiplier=spec.multiplier,
+        commission_per_unit=spec.commission_per_unit,
+        commission_minimum=spec.commission_minimum,
+        margin_initial=spec.margin_initial,
+        margin_maintenance=spec.margin_maintenance,
+        isin=MADE_UP_ISIN,
+        time_zone="US/Eastern",
+    )
+    if spec.kind == "equity":
+        return terms
+    last_day = datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC).strftime("%Y%m%d")
+    return replace(
+        terms, symbol=spec.underlying, sec_type="FUT", primary_exchange=exchange, last_trade_date=last_day, isin="",
+        time_zone="US/Central",
+    )  # fmt: skip
+
+
+def load_faults(path: Path) -> FaultScript:
+    """Fault script from a YAML list of ``{step, name, value}``.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, has another form, or names an unknown fault.
+    """
+    try:
+        return FaultScript(msgspec.yaml.decode(path.read_bytes(), type=list[Fault]))
+    except (OSError, msgspec.MsgspecError, FaultError) as error:
+        raise InputError(f"fault script {path}: {error}") from error
+
+
+def _tape(bars: BarSeries, bar_ns: int) -> list[TapeBar]:
+    return tape_of(bars.ts_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, bar_ns)
+
+
+async def _serve(server: GatewayServer, speed: float) -> None:
+    await server.listen()
+    gateway = server.gateway
+    contract = ", ".join(terms.local_symbol for terms in gateway.broker.contracts.values())
+    progress.print(f"simulated gateway on {server.host}:{server.port}, account {ACCOUNT}, {contract}; Ctrl-C ends it")
+    while not gateway.feeds():
+        await asyncio.sleep(0.1)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, TimeRemainingColumn(), console=progress, transient=True) as shown:
+        task = shown.add_task("steps of the market", total=gateway.market.steps)
+        server.after_step.append(lambda _: shown.advance(task))
+        await server.replay(speed)
+    await asyncio.sleep(1.0)  # what the last bar caused still reaches its client
+    await server.shut()

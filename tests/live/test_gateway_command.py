@@ -1,0 +1,131 @@
+"""The simulated gateway as a person starts it: catalog bars on a port until they are over."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ibapi.client import EClient
+from ibapi.contract import Contract
+from ibapi.order import Order
+from ibapi.wrapper import EWrapper
+
+from catalogs.arrow import write_bars
+from catalogs.instruments import resolve
+from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
+from configs import instruments_path
+from run.cli import main
+from run.gateway import contract_terms, simulated_server
+
+ROOT = Path(__file__).resolve().parents[2]
+DAY = date(2025, 7, 9)
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("catalog")
+    spec = resolve("MESU5", instruments_path(), DAY)
+    edge = PlantedEdge()
+    made = synthetic_sessions(spec, np.datetime64("2025-07-07"), np.datetime64(DAY), seed=1, edge=edge)
+    write_bars(folder, spec, made.bars, synthetic_provenance(spec, made.bars, edge, 1))
+    return folder
+
+
+class Buyer(EWrapper, EClient):
+    """Subscribes to bars and buys one contract when the first arrives."""
+
+    def __init__(self) -> None:
+        EClient.__init__(self, self)
+        self.contract = Contract()
+        self.contract.localSymbol, self.contract.secType = "MESU5", "FUT"
+        self.contract.exchange, self.contract.currency = "CME", "USD"
+        self.history: list[str] = []
+        self.live: list[str] = []
+
+    def nextValidId(self, orderId: int) -> None:
+        self.reqHistoricalData(1, self.contract, "", "1 D", "1 min", "TRADES", 0, 2, True, [])
+
+    def historicalData(self, reqId: int, bar: object) -> None:
+        self.history.append(bar.date)
+
+    def historicalDataUpdate(self, reqId: int, bar: object) -> None:
+        self.live.append(bar.date)
+        if len(self.live) == 1:
+            order = Order()
+            order.action, order.totalQuantity, order.orderType, order.tif = "BUY", Decimal(1), "MKT", "GTC"
+            self.placeOrder(1, self.contract, order)
+
+
+def test_a_client_trades_until_the_bars_are_over(catalog: Path, tmp_path: Path) -> None:
+    faults = tmp_path / "faults.yaml"
+    faults.write_text("- {step: 40, name: drop}\n")
+    words = ["gateway", "mesu5", "--start", "2025-07-09", "--catalog", str(catalog), "--port", "0", "--json"]
+    command = [sys.executable, "-m", "run.cli", *words, "--speed", "1000000", "--faults", str(faults)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen(command, env={**os.environ, "COLUMNS": "200"}, **pipes) as served:
+        assert served.stderr is not None
+        port = int(re.search(r"127\.0\.0\.1:(\d+)", served.stderr.readline()).group(1))
+        client = Buyer()
+        client.connect("127.0.0.1", port, 1)
+        reader = threading.Thread(target=client.run, daemon=True)
+        reader.start()
+        until = time.monotonic() + 20
+        while client.isConnected() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not client.isConnected()  # the fault at step 40
+        served.kill()
+    assert len(client.history) > 100
+    assert len(set(client.live)) == 8
+    assert min(client.live) > max(client.history)
+
+
+def test_terms_come_from_the_instrument_table() -> None:
+    terms = contract_terms(resolve("MESU5", instruments_path(), DAY))
+    assert (terms.symbol, terms.local_symbol, terms.exchange, terms.multiplier) == ("MES", "MESU5", "CME", 5)
+    assert (terms.last_trade_date, terms.margin_initial, terms.isin) == ("20250919", Decimal(2400), "")
+    share = contract_terms(resolve("SPY", instruments_path()))
+    assert (share.sec_type, share.exchange, share.commission_minimum) == ("STK", "SMART", Decimal("1.00"))
+
+
+def test_the_session_is_what_the_days_say(catalog: Path) -> None:
+    spec = resolve("MESU5", instruments_path(), DAY)
+    server = simulated_server(spec, catalog, "1-MINUTE", DAY, DAY, 50_000.0)
+    market = server.gateway.market
+    assert np.datetime64(market.now_ns, "ns").astype("datetime64[D]").astype(date) == DAY
+    server.step(10**9)
+    assert market.is_over
+    assert (
+        json.dumps(server.gateway.broker.account.summary(server.gateway.broker.marks)["NetLiquidation"]) == '"50000.00"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["MES", "--start", "2025-07-09"], "future must be a contract month to be traded, was MES.XCME"),
+        (["MESU5", "--start", "2025-08-20"], "MESU5.XCME"),
+        (["MESU5", "--start", "2025-07-09", "--faults", "none.yaml"], "fault script none.yaml"),
+    ],
+)
+def test_bad_input_is_one_line(words: list[str], said: str, catalog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gateway", *words, "--catalog", str(catalog), "--port", "0"]) == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert len(printed.strip().splitlines()) == 1
+
+
+def test_faults_are_checked_before_anything_is_served(
+    catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "faults.yaml"
+    script.write_text("- {step: 1, name: earthquake}\n")
+    words = ["gateway", "MESU5", "--start", "2025-07-09", "--catalog", str(catalog), "--faults", str(script)]
+    assert main(words) == 2
+    assert "fault must be one of drop, reset" in capsys.readouterr().err
