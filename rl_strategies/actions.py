@@ -3,16 +3,19 @@
 The action is the position that the policy wants to hold, not a trade: repeating it holds the position.
 """
 
+from catalogs.compiled import kernel
+
 SHORT, FLAT, LONG = 0, 1, 2
 ACTIONS = 3
 
 
-def side_of(action: int) -> int:
+@kernel
+def side_of_action(action):  # type: ignore[no-untyped-def]
     """Wanted side of an action: -1 short, 0 flat, 1 long.
 
     Examples
     --------
-    >>> [side_of(action) for action in (SHORT, FLAT, LONG)]
+    >>> [side_of_action(action) for action in (SHORT, FLAT, LONG)]
     [-1, 0, 1]
     """
     return action - 1

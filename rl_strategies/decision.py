@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from catalogs.instruments import InstrumentSpec
 from catalogs.sessions import session_calendar
-from rl_strategies.actions import side_of
+from rl_strategies.actions import side_of_action
 from rl_strategies.features import FeaturePlan
 from rl_strategies.instrument_core import InstrumentCore
 from rl_strategies.observation import MASK_OUTPUTS, account_outputs, position_outputs, write_account, write_position
@@ -154,7 +154,7 @@ class DecisionCore:
     def review(self, actions: Sequence[int]) -> list[Review]:
         """What the risk overlay makes of the actions, one per instrument."""
         for k, action in enumerate(actions):
-            self._targets[k] = side_of(action)
+            self._targets[k] = side_of_action(action)
         review_all(self.legs, self._targets, self._rules, self._limits, self.account)
         return [Review(int(leg.side), int(leg.order_units), REASONS[leg.reason]) for leg in self.legs]
 

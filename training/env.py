@@ -141,8 +141,6 @@ class SessionVecEnv(VecEnv):
         self._meter = reward_meter(reward, self._lanes)
         self._random = np.random.default_rng(seed)
         self._actions = np.ones(num_envs, np.int64)
-        self._summed = np.zeros(num_envs)
-        self._steps = np.zeros(num_envs, np.int64)
         super().__init__(num_envs, observation_space(built), action_space(built))
 
     def _draw(self) -> NDArray[np.int64]:
@@ -155,30 +153,24 @@ class SessionVecEnv(VecEnv):
             self._reset_seeds()
         self._lanes.begin(self._draw())
         self._meter.begin(np.ones(self.num_envs, bool))
-        self._summed[:] = 0.0
-        self._steps[:] = 0
         return self._lanes.observations.copy()
 
     def step_async(self, actions: NDArray[np.int64]) -> None:
         """Remember the actions of the next step."""
-        self._actions = np.asarray(actions, np.int64)
+        self._actions = actions
 
     def step_wait(self) -> Any:
         """Step every lane: observations, rewards float32[num_envs], dones, infos."""
         lanes = self._lanes
-        lanes.step(self._actions)
+        ended = lanes.step(self._actions)
         rewards = self._meter.measure()
-        self._summed += rewards
-        self._steps += 1
         dones = lanes.over.copy()
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        if dones.any():
+        if ended:
             for lane, info in zip(np.flatnonzero(dones).tolist(), self._ended(dones), strict=True):
                 infos[lane] = info
             lanes.begin(self._draw(), dones)
             self._meter.begin(dones)
-            self._summed[dones] = 0.0
-            self._steps[dones] = 0
         return lanes.observations.copy(), rewards.astype(np.float32), dones, infos
 
     def _ended(self, dones: NDArray[np.bool_]) -> list[dict[str, Any]]:
@@ -190,22 +182,23 @@ class SessionVecEnv(VecEnv):
         fills = book.legs["fill_count"][dones].sum(axis=1).tolist()
         days = self.built.session_dates[state["episode"]].astype(str).tolist()
         refused = state["refused"].tolist()
-        summed, steps = self._summed[dones].tolist(), self._steps[dones].tolist()
+        parts = [self._meter.components_of(lane) for lane in lanes]
+        steps = state["steps"].tolist()
         return [
             {
                 "terminal_observation": last[place],
                 "TimeLimit.truncated": False,
                 "episode": {
-                    "r": summed[place],
+                    "r": sum(parts[place].values()),
                     "l": steps[place],
                     "pnl_usd": pnl[place],
                     "fills": fills[place],
                     "session": days[place],
                 },
-                "reward_components": self._meter.components_of(lane),
+                "reward_components": parts[place],
                 "refusals": named_refusals(refused[place]),
             }
-            for place, lane in enumerate(lanes)
+            for place in range(len(lanes))
         ]
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
@@ -214,8 +207,6 @@ class SessionVecEnv(VecEnv):
             "lanes": self._lanes.book.lanes.copy(),
             "legs": self._lanes.book.legs.copy(),
             "observations": self._lanes.observations.copy(),
-            "return": self._summed.copy(),
-            "steps": self._steps.copy(),
             "generator": generator_words(self._random),
             **self._meter.snapshot(),
         }
@@ -225,8 +216,6 @@ class SessionVecEnv(VecEnv):
         self._lanes.book.lanes[:] = state["lanes"]
         self._lanes.book.legs[:] = state["legs"]
         self._lanes.observations[:] = state["observations"]
-        self._summed[:] = state["return"]
-        self._steps[:] = state["steps"]
         set_generator(self._random, state["generator"])
         self._meter.restore(state)
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_strategies.actions import side_of
 from rl_strategies.risk.overlay import REASONS
 from rl_strategies.telemetry import FILL_REASONS, ORDER_KINDS, Fill
 from training.market import TrainingMarket
@@ -72,17 +71,22 @@ class Lanes:
             self.observations,
         )
 
-    def step(self, actions: NDArray[np.int64], which: NDArray[np.bool_] | None = None) -> None:
+    def step(self, actions: NDArray[np.int64], which: NDArray[np.bool_] | None = None) -> int:
         """One decision in every lane (where ``which`` is set). An ended lane must be begun again before its next.
 
         Parameters
         ----------
         actions : int64[count] or int64[count, K]
         which : bool[count], optional
+
+        Returns
+        -------
+        int
+            How many lanes ended; `over` tells which.
         """
-        targets = side_of(actions).reshape(len(self.over), -1)  # type: ignore[arg-type, attr-defined]
+        sides = np.array(actions, np.int64).reshape(len(self.over), -1)  # a copy, which the kernel overwrites
         chosen = self._all if which is None else which
-        step_lanes(self.built.world, self.book, chosen, targets, self.observations, self.over)
+        return int(step_lanes(self.built.world, self.book, chosen, sides, self.observations, self.over))
 
     @property
     def equity(self) -> NDArray[np.float64]:

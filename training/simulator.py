@@ -14,6 +14,7 @@ import numpy as np
 
 from catalogs.bars import price_from_ticks
 from catalogs.compiled import inlined, kernel
+from rl_strategies.actions import side_of_action
 from rl_strategies.observation import write_account, write_position
 from rl_strategies.position import begin_session, clear_leg, side_of_units, unrealized_usd
 from rl_strategies.risk.overlay import (
@@ -146,6 +147,7 @@ def settle(world, lane, legs, fills):  # type: ignore[no-untyped-def]
 @inlined
 def step_lane(world, lane, legs, fills, targets, out):  # type: ignore[no-untyped-def]
     """One decision: act, let the next bars happen, mark, observe. Returns whether the episode is over."""
+    lane.steps += 1
     act(world, lane, legs, fills, targets)
     over = advance(world, lane, legs, fills)
     ruined = settle(world, lane, legs, fills)
@@ -159,6 +161,7 @@ def begin_lane(world, lane, legs, episode, balance_cents, draws, out):  # type: 
     lane.episode = episode
     lane.at = world.episodes[episode].first
     lane.draws = draws
+    lane.steps = 0
     lane.balance_cents = balance_cents
     lane.ruined = 0
     lane.refused[:] = 0
@@ -178,7 +181,17 @@ def begin_lanes(world, book, which, episodes, balance_cents, draws, out):  # typ
 
 
 @kernel
-def step_lanes(world, book, which, targets, out, over):  # type: ignore[no-untyped-def]
-    """`step_lane` where ``which`` is set; ``targets`` int64[lanes, K]; ``over`` (bool[lanes]) tells what ended."""
+def step_lanes(world, book, which, actions, out, over):  # type: ignore[no-untyped-def]
+    """`step_lane` where ``which`` is set; ``actions`` int64[lanes, K]. Returns how many lanes ended.
+
+    ``over`` (bool[lanes]) tells which. The actions are overwritten by the sides that they mean.
+    """
+    ended = 0
     for i in range(len(book.lanes)):
-        over[i] = which[i] and step_lane(world, book.lanes[i], book.legs[i], book.fills[i], targets[i], out[i])
+        over[i] = False
+        if which[i]:
+            for k in range(actions.shape[1]):
+                actions[i, k] = side_of_action(actions[i, k])
+            over[i] = step_lane(world, book.lanes[i], book.legs[i], book.fills[i], actions[i], out[i])
+            ended += over[i]
+    return ended

@@ -18,6 +18,7 @@ LANE = np.dtype(
             ("episode", np.int64),
             ("at", np.int64),  # place on the timeline whose closes are acted upon next
             ("draws", np.int64),  # place in the stream of slippage draws
+            ("steps", np.int64),  # of the episode
             ("refused", np.int64, (len(REASONS),)),
             # Last, lest numba takes a lane for an account with more fields.
             *ACCOUNT_FIELDS,
