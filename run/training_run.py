@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,12 +20,11 @@ from rl_strategies.bundle import load_bundle, write_bundle
 from rl_strategies.manifest import BundleFacts, installed_versions
 from run.markets import ExperimentMarkets, validator
 from run.options import progress
-from training.env import SessionVecEnv
+from training.environments import make_envs
 from training.export import export_onnx, golden_observations, golden_outputs
 from training.fit import FitResult, TrainingSummary, fit
 from training.market import TrainingMarket
 from training.progress import UpdateMetrics
-from training.ticker_env import TickerVecEnv
 
 ORIGIN = "origin.json"
 
@@ -68,7 +68,8 @@ class TrainedRun:
 def announce(experiment: Experiment, markets: ExperimentMarkets) -> None:
     """What is going to be learned from, in a few lines on stderr."""
     first = markets.train[0]
-    names = ", ".join(market.instrument.instrument_id for market in markets.train)
+    name, others = first.instrument.instrument_id, len(markets.train) - 1
+    names = f"{name} and {others} more" if others else name
     dates = first.session_dates
     sessions = sum(len(market) for market in markets.train)
     progress.print(
@@ -81,10 +82,11 @@ def announce(experiment: Experiment, markets: ExperimentMarkets) -> None:
         progress.print(f"  validated on {sum(map(len, markets.validate))} sessions {dates[0]} to {dates[-1]}")
     for name, reason in first.plan.left_out:
         progress.print(f"  left out: feature {name}: {reason}")
+    skipped = Counter[str]()
     for market in markets.train:
-        for reason, count in market.skipped.items():
-            if count:
-                progress.print(f"  left out: {count} sessions of {market.instrument.instrument_id}: {reason}")
+        skipped.update(market.skipped)
+    for reason, count in (+skipped).items():
+        progress.print(f"  left out: {count} sessions: {reason}")
 
 
 def make_run_dir(experiment: Experiment, markets: ExperimentMarkets, catalog: Path, runs: Path) -> Path:
@@ -113,12 +115,11 @@ def learn(
     resume: bool = False,
 ) -> TrainedRun:
     """Fit, then bundle what was best; after Ctrl-C nothing is bundled and the way to go on is printed."""
-    env = TickerVecEnv if len(markets.train) > 1 else SessionVecEnv
-    source: Any = markets.train if len(markets.train) > 1 else markets.train[0]
+    env = make_envs(experiment.learner, markets.train, reward=experiment.reward, seed=experiment.seed)
     try:
         result = fit(
             experiment.learner,
-            env(source, experiment.learner.n_envs, reward=experiment.reward, seed=experiment.seed),
+            env,
             run_dir,
             seed=experiment.seed,
             validate=validator(markets.validate),
@@ -128,6 +129,8 @@ def learn(
     except KeyboardInterrupt:
         progress.print(f"Stopped before the end: no bundle was made. Go on with: rl-intraday resume {run_dir}")
         raise
+    finally:
+        env.close()
     bundle = _bundle(experiment, markets.train, result, run_dir)
     sessions = sum(len(market) for market in markets.train)
     left_out = markets.train[0].plan.left_out

@@ -58,6 +58,8 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ----------
     algorithm : str
         One of `training.algorithms.ALGORITHMS`; what an algorithm does not have, it ignores.
+    environment : {"simulator", "engine"}
+        The compiled simulator, or a NautilusTrader engine per environment in a process of its own.
     total_timesteps : int
         Environment steps over all environments, rounded up to whole rollouts.
     n_envs, n_steps : int
@@ -110,6 +112,7 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """
 
     algorithm: str = "recurrent_ppo"
+    environment: Literal["simulator", "engine"] = "simulator"
     total_timesteps: int = 1_000_000
     n_envs: int = 16
     n_steps: int = 512

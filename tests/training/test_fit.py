@@ -113,6 +113,15 @@ def test_learns_what_only_memory_can_solve(tmp_path: Path) -> None:
     assert share_of_right_answers(policy, forgets=True) < 0.7
 
 
+def test_without_memory_it_cannot_be_learned(tmp_path: Path) -> None:
+    result = run(
+        tmp_path, seed=0, algorithm="ppo_mlp", total_timesteps=16_000, n_envs=16, n_steps=60, batch_size=480,
+        n_epochs=6, learning_rate=1e-2, final_learning_rate=1e-3, net_arch=(16,), ent_coef=0.01, gamma=0.9,
+    )  # fmt: skip
+    export_onnx(result.model, result.vecnormalize, tmp_path / "policy.onnx")
+    assert share_of_right_answers(OnnxPolicy(tmp_path / "policy.onnx"), forgets=False) < 0.7
+
+
 def test_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     first, second, other = (run(tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     assert torch.equal(weights(first), weights(second))
