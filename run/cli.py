@@ -27,7 +27,8 @@ class Verb(NamedTuple):
 
 VERBS = {
     "demo": Verb("run.demo", "The whole path on synthetic sessions: catalog, training, backtest, report."),
-    "data": Verb("run.data", "Market data: import files into the catalog, list it, check it.", is_group=True),
+    "data": Verb("run.data", "Market data: import files, fetch from vendors, list, check, export.", is_group=True),
+    "universe": Verb("run.universe", "Collect, train and backtest a universe of tickers, stage by stage."),
     "features": Verb("run.features", "The features that an experiment may use.", is_group=True),
     "train": Verb("run.train", "Train an experiment into a bundle."),
     "resume": Verb("run.resume", "Go on with a training run that was stopped or killed."),

@@ -2,6 +2,7 @@
 
 from datetime import date
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,12 +21,14 @@ class Universe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Days to collect, both included.
     train_until : date
         Last day that is trained on; the rest is tested.
-    vendor : str
-        ``massive`` or ``yahoo``.
+    vendor : {"massive", "yahoo", "none"}
+        Where bars come from; none for bars that the catalog holds already.
     bar : str
         Length of a bar.
     experiment : str
-        Experiment that every ticker is trained with.
+        Experiment that every ticker is trained with, on a policy of its own.
+    changes : dict of str to Any
+        Keys of the experiment to replace: ``{learner.total_timesteps: 200000}``.
     about : str
         Why these.
     """
@@ -35,9 +38,10 @@ class Universe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     first_day: date
     last_day: date
     train_until: date
-    vendor: str = "massive"
+    vendor: Literal["massive", "yahoo", "none"] = "massive"
     bar: str = "1-MINUTE"
     experiment: str = "spy_single"
+    changes: dict[str, Any] = {}
     about: str = ""
 
     def __post_init__(self) -> None:
@@ -63,6 +67,6 @@ def load_universe(name: str) -> Universe:
         known = ", ".join(sorted(each.stem for each in universes_path().glob("*.yaml")))
         raise InputError(f"universe must be a YAML file or one of {known}, was {name!r}")
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Universe)
+        return msgspec.yaml.decode(path.read_bytes(), type=Universe, strict=False)
     except msgspec.DecodeError as error:
         raise InputError(f"universe {path} is not valid: {' '.join(str(error).split())}") from error

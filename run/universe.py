@@ -1,0 +1,152 @@
+"""`rl-intraday universe`: collect, import, train and backtest a universe of tickers; every stage goes on where it was.
+
+What is done is written into ``<runs>/universe-<name>/progress.json`` after every ticker and stage. Bars are fetched and
+imported again at every start, which costs nothing for what is there already.
+"""
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from adapters.errors import SourceError
+from catalogs.cache import written_aside
+from catalogs.downloads import Chunk
+from catalogs.errors import InputError
+from run.data_fetch_massive import FREE_PLAN_PER_MINUTE, Order, fetch, massive_client
+from run.data_fetch_yahoo import fetch_symbol, yahoo_client
+from run.options import (
+    DEFAULT_CATALOG,
+    DEFAULT_RUNS,
+    CatalogOption,
+    JsonOption,
+    RunsOption,
+    answer_json,
+    progress,
+)  # fmt: skip
+from run.universe_file import Universe, load_universe
+
+
+class TickerProgress(msgspec.Struct):
+    """How far one ticker is: its bundle, its report, the result in USD; why it was left, if it was."""
+
+    bundle: str = ""
+    report: str = ""
+    net_pnl_usd: float | None = None
+    failure: str = ""
+
+
+class UniverseProgress(msgspec.Struct):
+    """How far a universe is; ``universe_hash`` is that of the file it began with."""
+
+    universe_hash: str
+    tickers: dict[str, TickerProgress] = {}
+
+
+def command(
+    universe: Annotated[str, typer.Argument(help="A YAML file, or the name of a universe in configs/universes.")],
+    cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests to Massive in a minute.")] = (
+        FREE_PLAN_PER_MINUTE
+    ),
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Requests at the same time.")] = 4,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    runs: RunsOption = DEFAULT_RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Collect, import, train and backtest every ticker of a universe.
+
+    Stop it at any time; the same call goes on with what is missing. A ticker that cannot be trained (too few bars, say)
+    is told and left; the others go on.
+
+    Example: rl-intraday universe low_price --cpm 300
+    """
+    chosen = load_universe(universe)
+    folder = runs / f"universe-{chosen.name}"
+    state = _begin(chosen, folder)
+    _collect(chosen, catalog, cpm, concurrency)
+    for number, ticker in enumerate(chosen.tickers, 1):
+        progress.print(f"[bold]{number}/{len(chosen.tickers)} {ticker}[/]")
+        _advance(chosen, ticker, state, folder, catalog)
+    if as_json:
+        answer_json({"folder": str(folder), **msgspec.to_builtins(state)})
+    else:
+        _show(chosen, state)
+
+
+def _begin(universe: Universe, folder: Path) -> UniverseProgress:
+    identity = hashlib.sha256(msgspec.json.encode(universe)).hexdigest()
+    path = folder / "progress.json"
+    if not path.is_file():
+        return UniverseProgress(identity)
+    state = msgspec.json.decode(path.read_bytes(), type=UniverseProgress)
+    if state.universe_hash != identity:
+        raise InputError(f"universe {universe.name} must be as when {path} began, was changed: use another --runs")
+    return state
+
+
+def _save(state: UniverseProgress, folder: Path) -> None:
+    with written_aside(folder / "progress.json") as aside:
+        aside.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=2))
+
+
+def _collect(universe: Universe, catalog: Path, cpm: float, concurrency: int) -> None:
+    if universe.vendor == "massive":
+        order = Order(tuple(universe.tickers), universe.first_day, universe.last_day, universe.bar)
+        fetch(massive_client(cpm), order, catalog, concurrency)
+    elif universe.vendor == "yahoo":
+        client = yahoo_client()
+        for ticker in universe.tickers:
+            fetch_symbol(client, ticker, Chunk(universe.first_day, universe.last_day), catalog)
+
+
+def _advance(universe: Universe, ticker: str, state: UniverseProgress, folder: Path, catalog: Path) -> None:
+    done = state.tickers.setdefault(ticker, TickerProgress())
+    try:
+        if not Path(done.bundle, "manifest.json").is_file():
+            done.bundle = str(_train(universe, ticker, folder, catalog))
+            _save(state, folder)
+        if not Path(done.report).is_file():
+            _test(universe, ticker, done, folder, catalog)
+        done.failure = ""
+    except (InputError, SourceError) as error:  # this ticker is left with its reason, the others go on
+        done.failure = str(error)
+        progress.print(f"{ticker} left: {error}", markup=False)
+    _save(state, folder)
+
+
+def _train(universe: Universe, ticker: str, folder: Path, catalog: Path) -> Path:
+    # Imported here, as below: torch takes seconds, which nobody should wait for to read of a wrong key.
+    from configs.schema import load_experiment
+    from run.train import train_experiment
+
+    window = {"start": universe.first_day.isoformat(), "end": universe.train_until.isoformat()}
+    fixed: dict[str, Any] = {
+        "name": f"{universe.name}-{ticker}", "instrument": ticker, "bar": universe.bar, "train": window,
+        "validate": None, "test": None,
+    }  # fmt: skip
+    experiment = load_experiment(universe.experiment, {**universe.changes, **fixed})
+    return train_experiment(experiment, catalog, folder).bundle
+
+
+def _test(universe: Universe, ticker: str, done: TickerProgress, folder: Path, catalog: Path) -> None:
+    from rl_strategies.bundle import load_bundle
+    from run.backtest import backtest_bundle
+
+    first = universe.train_until + timedelta(days=1)
+    out = folder / "backtests" / ticker
+    result = backtest_bundle(load_bundle(Path(done.bundle)), catalog, first, universe.last_day, out)
+    done.report = str(result.files["report.html"])
+    done.net_pnl_usd = float(result.record.equity_usd[-1] - result.record.starting_balance_usd)
+
+
+def _show(universe: Universe, state: UniverseProgress) -> None:
+    table = Table("ticker", "net PnL, USD", "report")
+    for ticker in universe.tickers:
+        done = state.tickers[ticker]
+        earned = "" if done.net_pnl_usd is None else f"{done.net_pnl_usd:,.2f}"
+        table.add_row(ticker, earned, done.failure or done.report)
+    progress.print(table)
