@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from adapters.ibkr.simulator.server import ThreadedServer
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import sys
+import time
 from run.cli import main
 code = main(sys.argv[1:])
 assert "nautilus_trader" not in sys.modules, "the flatten must not need NautilusTrader"
@@ -111,10 +113,40 @@ def test_no_gateway_is_one_line() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    done = flatten(port)
+    done = flatten(port, "--timeout", "1")
     assert done.returncode == 2
     assert f"error: gateway must answer on 127.0.0.1:{port}, was:" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_it_waits_for_a_gateway_that_restarts(
+    node: Any, gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]
+) -> None:
+    gateway.shut()
+    command = [sys.executable, "-c", PROGRAM, "flatten", "paper", "--port", str(gateway.port), "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert "trying again" in running.stderr.readline()
+        gateway.listen()
+        out, err = running.communicate(timeout=30)
+    assert running.returncode == 0, err
+    assert (json.loads(out)["is_flat"], truth()) == (True, (0, 0))
+
+
+def test_a_silent_gateway_is_given_up_in_time(node: Any, gateway: ThreadedServer, tmp_path: Path) -> None:
+    patience = tmp_path / "impatient.yaml"
+    patience.write_text(
+        f"host: 127.0.0.1\nport: {gateway.port}\nrequest_timeout_s: 1.0\n"
+        "contract: {symbol: SPY, kind: STK, exchange: SMART}\n"
+    )
+    gateway.call(lambda server: server.after_connect.append(lambda connection: connection.silence(True)))
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "flatten", str(patience), "--timeout", "3"],
+        cwd=ROOT, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, time.monotonic() - began < 12) == (2, True)
+    assert "was: no answer within 1 s" in done.stderr
 
 
 def test_an_account_that_the_gateway_does_not_have_is_refused(gateway: ThreadedServer) -> None:

@@ -57,6 +57,8 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._server.connections.append(self)
+        for act in self._server.after_connect:
+            act(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

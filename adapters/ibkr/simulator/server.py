@@ -36,6 +36,8 @@ class GatewayServer:
         Grows with everything that clients send, which shows when they have fallen quiet.
     after_step : list of callable
         Called with the server after every step; fault scripts are such callables.
+    after_connect : list of callable
+        Called with every new connection.
     chores : list of asyncio.Task
         What faults do in the background.
     """
@@ -50,6 +52,7 @@ class GatewayServer:
         self.connections: list[Connection] = []
         self.requests_seen = 0
         self.after_step: list[Callable[[GatewayServer], None]] = []
+        self.after_connect: list[Callable[[Connection], None]] = []
         self.chores: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
 
