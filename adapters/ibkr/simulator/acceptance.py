@@ -23,6 +23,7 @@ class Refusal(NamedTuple):
 UNKNOWN_CONTRACT = Refusal(200, "No security definition has been found for the request")
 DUPLICATE_ID = Refusal(103, "Duplicate order id")
 FILLED_ALREADY = Refusal(104, "Cannot modify a filled order.")
+TIMES_IN_FORCE = ("", "GTC", "DAY")
 REJECTED = 201
 NOT_CANCELLABLE = Refusal(161, "Cancel attempted when order is not in a cancellable state.")
 CANCELLED = Refusal(202, "Order Canceled - reason:")
@@ -41,6 +42,8 @@ def refusal_of(order: Order, terms: ContractTerms) -> Refusal | None:
         return Refusal(387, "Unsupported order type for this exchange and security type.")
     if order.action not in ("BUY", "SELL"):
         return Refusal(321, f"Error validating request: action must be BUY or SELL, was {order.action!r}")
+    if order.tif not in TIMES_IN_FORCE:
+        return Refusal(321, f"Error validating request: time in force must be GTC or DAY, was {order.tif!r}")
     size = order.totalQuantity
     if not _is_whole(size) or float(size) <= 0:
         return Refusal(434, f"The order size must be a whole number above zero, was {size!r}")

@@ -174,6 +174,11 @@ def test_malformed_orders_are_refused_with_the_codes_of_tws(
     assert broker.orders == {}
 
 
+def test_a_time_in_force_that_is_not_simulated_is_refused(broker: Broker, place: Callable[..., None]) -> None:
+    place(1, "BUY", 1, tif="IOC")
+    assert (errors(broker), broker.orders) == ([(1, 321)], {})
+
+
 def test_margin_beyond_the_equity_is_rejected_and_the_order_inactive(
     gateway_of: Callable[..., Gateway], ib: SimpleNamespace
 ) -> None:

@@ -1,0 +1,29 @@
+"""What docs/live.md shows is what the program takes."""
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from adapters.ibkr.simulator.faults import FAULTS, Fault, FaultScript
+from configs.live.schema import LiveConfig, load_live
+from run.cli import VERBS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "live.md").read_text(encoding="utf-8")
+
+
+def test_every_fault_is_documented_and_no_other() -> None:
+    table = PAGE.split("| name | what happens |")[1].split("\n\n")[0]
+    named = {name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert named == set(FAULTS)
+
+
+def test_the_examples_can_be_read() -> None:
+    script, config = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert len(FaultScript(msgspec.yaml.decode(script, type=list[Fault])).faults) == 4
+    assert msgspec.yaml.decode(config, type=LiveConfig) == load_live("paper")
+
+
+def test_the_commands_exist() -> None:
+    assert set(re.findall(r"^rl-intraday (\w+)", PAGE, re.MULTILINE)) <= VERBS.keys()
