@@ -10,7 +10,14 @@ import yaml
 
 from catalogs.errors import InputError
 from configs import experiments_path
-from rl_strategies.features import FeaturePlan, FeatureSpec, build_plan, default_plan
+from rl_strategies.features import (
+    FeaturePlan,
+    FeatureSpec,
+    build_plan,
+    feature_set,
+    load_entry_points,
+    load_feature_file,
+)
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from training.learner import LearnerConfig
 from training.reward import RewardConfig
@@ -49,7 +56,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         (0..0.5) of the training's trading days, which it then does not learn from.
     test : DateRange or None
         Trading days for the final judgement, outside both.
-    features : "default" or list of FeatureSpec
+    features : str or list of FeatureSpec
+        Names of sets joined by ``+`` (``default``, ``full``, ``default+ict``), or the features one by one.
+    feature_files : list of str
+        Python files of the user's own features, relative to the working directory.
     trading : TradingConfig
     execution : ExecutionConfig
     reward : str or RewardConfig
@@ -67,6 +77,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     test: DateRange | None = None
     bar: str = "1-MINUTE"
     features: str | list[FeatureSpec] = "default"
+    feature_files: list[str] = []
     trading: TradingConfig = TradingConfig()
     execution: ExecutionConfig = ExecutionConfig()
     reward: str | RewardConfig = "pnl"
@@ -74,8 +85,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if isinstance(self.features, str) and self.features != "default":
-            raise ValueError(f"features must be 'default' or a list of features, was {self.features!r}")
+        if isinstance(self.features, str):
+            feature_set(self.features)
         if not self.name or any(letter in self.name for letter in "/\\ "):
             raise ValueError(f"name must be one word without slashes, was {self.name!r}")
         if isinstance(self.reward, str):
@@ -109,10 +120,11 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         Raises
         ------
         InputError
-            If a feature is asked for by name that the data cannot give.
+            If the wiring is wrong, or the data cannot give a required feature; the others are left out.
         """
-        if isinstance(self.features, str):
-            return default_plan(volume_known=volume_known, extended_hours=extended_hours)
+        for file in self.feature_files:
+            load_feature_file(Path(file))
+        load_entry_points()
         return build_plan(self.features, volume_known=volume_known, extended_hours=extended_hours)
 
     def to_yaml(self) -> str:

@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from catalogs.bars import price_from_ticks
 from catalogs.instruments import InstrumentSpec
-from catalogs.sessions import SessionCalendar, SessionClock
+from catalogs.sessions import SESSION_COLUMNS, SessionCalendar
 from rl_strategies.barriers import barrier_ticks
-from rl_strategies.features import FeaturePlan
+from rl_strategies.features import COLUMNS, FeaturePlan, LiveRows
 from rl_strategies.position import clear_leg, side_of_units, unrealized_usd
 
 NS_PER_MINUTE = 60_000_000_000
 ATR_FEATURE = "atr_14"
+SESSION_PLACE = slice(COLUMNS.index(SESSION_COLUMNS[0]), len(COLUMNS))
 
 
 class InstrumentCore:
@@ -57,14 +58,13 @@ class InstrumentCore:
         self._rules = rules
         self._flatten_ns = flatten_minutes * NS_PER_MINUTE
         self._atr_index = plan.index(ATR_FEATURE)
-        self._row = np.empty(len(plan.columns))
         self._features = plan.live()
         self.reset()
 
     def reset(self) -> None:
         """Return to the state before the first bar."""
         self._features.reset()
-        self._clock = SessionClock(self.calendar)
+        self._rows = LiveRows(self.calendar, self.plan.columns)
         clear_leg(self.leg)
         self.bars_seen = 0
         self.last_ns = 0
@@ -94,19 +94,15 @@ class InstrumentCore:
         ValueError
             If the bar lies outside every session of the calendar.
         """
-        columns = self._clock.push(ts_ns)
+        tick_raw, leg = self._rules.tick_raw, self.leg
+        prices = [price_from_ticks(ticks, tick_raw) for ticks in (open_, high, low, close)]
+        row = self._rows.push(ts_ns, prices, volume if self.volume_known else np.nan)
+        columns = row[SESSION_PLACE]
         if np.isnan(columns[0]):
             raise ValueError(f"{self.instrument.instrument_id}: a bar must lie in a session, was {ts_ns} ns")
-        row, tick_raw, leg = self._row, self._rules.tick_raw, self.leg
-        row[0] = price_from_ticks(open_, tick_raw)
-        row[1] = price_from_ticks(high, tick_raw)
-        row[2] = price_from_ticks(low, tick_raw)
-        row[3] = price_from_ticks(close, tick_raw)
-        row[4] = volume if self.volume_known else np.nan
-        row[5:] = columns
         self.values = self._features.push(row)
         leg.close_ticks = close
-        leg.price = row[3]
+        leg.price = prices[3]
         leg.atr = self.values[self._atr_index]
         leg.volume = volume
         leg.since_open = columns[1]

@@ -80,7 +80,7 @@ class EngineEnv(gym.Env):
         self.action_space = action_space(built)
         self._instruments = [to_nautilus(instrument) for instrument in built.instruments]
         self._rows = [
-            input_rows(bars, session_calendar(spec.calendar))
+            input_rows(bars, session_calendar(spec.calendar), built.plan.columns)
             for spec, bars in zip(built.instruments, built.series, strict=True)
         ]
         self._bridge = _Bridge()

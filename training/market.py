@@ -151,7 +151,7 @@ def build_portfolio_market(
     instruments = tuple(instrument for instrument, _ in held)
     series = tuple(bars for _, bars in held)
     rules = pack_rules(instruments, trading, execution)
-    rows = np.concatenate([input_rows(bars, session_calendar(spec.calendar)) for spec, bars in held])
+    rows = np.concatenate([input_rows(bars, session_calendar(spec.calendar), plan.columns) for spec, bars in held])
     cuts = np.cumsum([len(bars) for bars in series])[:-1]
     values = np.concatenate([plan.batch(part) for part in np.split(rows, cuts)])
     timeline = build_timeline([bars.ts_ns for bars in series])
