@@ -68,7 +68,7 @@ class ContractTerms:
     def ticks(self, price: float) -> int | None:
         """Whole number of ticks of a price, None where it lies between two."""
         count = Decimal(str(price)) / self.tick_size
-        return int(count) if count == count.to_integral_value() else None
+        return int(count) if count.is_finite() and count == count.to_integral_value() else None
 
     def value_cents(self, ticks: int, units: int) -> int:
         """Cents that ``units`` are worth at ``ticks``, multiplier included."""

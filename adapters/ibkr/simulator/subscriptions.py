@@ -1,9 +1,9 @@
 """Requests for market data: historical bars, five-second bars, quotes, single trades."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from google.protobuf.message import Message
 from ibapi.protobuf.HistoricalData_pb2 import HistoricalData
@@ -46,7 +46,10 @@ def historical_data(gateway: "Gateway", session: Session, request: Any) -> list[
     if not size_ns or not duration_ns or size_ns % gateway.market.bar_ns:
         rule = f"bars must be a multiple of {gateway.market.bar_ns // SECOND_NS} s, was {request.barSizeSetting!r}"
         return [gateway.error(request.reqId, Refusal(321, f"Error validating request: {rule}"))]
-    end_ns = _end_ns(request.endDateTime) or gateway.market.now_ns
+    end_ns = _end_ns(request.endDateTime) if request.endDateTime else gateway.market.now_ns
+    if end_ns is None:
+        rule = f"end must be of the form 20260105 14:30:00 UTC, was {request.endDateTime!r}"
+        return [gateway.error(request.reqId, Refusal(321, f"Error validating request: {rule}"))]
     bars = gateway.market.history(terms.con_id, end_ns, duration_ns, size_ns, request.useRTH)
     if not bars and not request.keepUpToDate:
         return [gateway.error(request.reqId, Refusal(162, f"{NO_HISTORY}HMDS query returned no data"))]
@@ -121,11 +124,12 @@ def _span_ns(text: str, units: dict[str, int]) -> int:
     return int(count) * units.get(unit, 0) if count.isdigit() else 0
 
 
-def _end_ns(text: str) -> int:
-    if not text:
-        return 0
-    head, _, zone = text.replace("-", " ", 1).rpartition(" ") if text.count(" ") > 1 else (text, "", "UTC")
-    stamp = datetime.strptime(head.replace("-", " "), "%Y%m%d %H:%M:%S").replace(tzinfo=UTC)
-    if zone not in ("UTC", "GMT"):
-        stamp = stamp.replace(tzinfo=ZoneInfo(zone))
+def _end_ns(text: str) -> int | None:
+    # "20260105 14:30:00 US/Central", "20260105-14:30:00" and "20260105 14:30:00" (both UTC)
+    day, _, rest = text.replace("-", " ", 1).partition(" ")
+    time_of_day, _, zone = rest.partition(" ")
+    try:
+        stamp = datetime.strptime(f"{day} {time_of_day}", "%Y%m%d %H:%M:%S").replace(tzinfo=ZoneInfo(zone or "UTC"))
+    except (ValueError, ZoneInfoNotFoundError):
+        return None
     return int(stamp.timestamp()) * SECOND_NS
