@@ -22,11 +22,11 @@ class RateSchedule:
     Examples
     --------
     >>> rate = RateSchedule(3e-4, 1e-4)
-    >>> rate(0.5)  # halfway
-    0.0002
+    >>> f"{rate(0.5):.1e}"  # halfway
+    '2.0e-04'
     >>> rate.scale(0.5)
-    >>> rate(0.5)
-    0.0001
+    >>> f"{rate(0.5):.1e}"
+    '1.0e-04'
     """
 
     LOWEST, HIGHEST = 1e-7, 1e-1

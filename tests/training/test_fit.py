@@ -176,6 +176,7 @@ def test_interrupt_leaves_a_checkpoint_and_is_passed_on(tmp_path: Path) -> None:
         return reward
 
     env = monitored(*[RememberEnv] * 3, partial(TamperedEnv, press_control_c))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born ignoring it
     with pytest.raises(KeyboardInterrupt):
         fit(SMALL, env, tmp_path, seed=1, progress=quiet)
     # The 50th step of an environment is in the second rollout: one whole rollout of 128 steps was learned from.
