@@ -69,9 +69,9 @@ def _talib(bars: pd.DataFrame) -> dict[str, Floats | pd.Series]:
 def _rolling(bars: pd.DataFrame) -> dict[str, Floats | pd.Series]:
     close, volume, span = bars["close"], bars["volume"], bars["high"] - bars["low"]
     log_close = pd.Series(np.log(close))
-    change = log_close.diff()
+    change = pd.Series(log_close.diff())
     place = ((close - bars["low"]) - (bars["high"] - close)) / span.where(span > 0)
-    effort, direction = np.log1p(volume), np.sign(close - bars["open"])
+    effort, direction = pd.Series(np.log1p(volume)), pd.Series(np.sign(close - bars["open"]))
     impact = (change.abs() * 1e10 / (close * volume).where(volume > 0)).fillna(0.0)
     impact[:1] = np.nan
     columns = {f"return_{n}": log_close.diff(n) for n in (1, 5, 15, 30, 60)}

@@ -9,18 +9,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from catalogs.arrow import read_bars, stored_bar_types
+from catalogs.arrow import read_bars
 from catalogs.bar_types import bar_type_of
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec, resolve
+from catalogs.instruments import resolve
 from catalogs.sessions import SessionCalendar, has_extended_hours, session_calendar
 from configs import instruments_path
 from rl_strategies.features import (
     DataAtHand,
     FeaturePlan,
     JoinedPlan,
-    StreamRows,
     cached_matrix,
     input_rows,
     joined_plan_for,
@@ -28,12 +27,13 @@ from rl_strategies.features import (
 )
 from rl_strategies.features.coverage import FamilyCoverage, family_coverage
 from rl_strategies.features.loop import Floats
-from rl_strategies.features.sets import SMT_CROSS, SMT_PRIMARY, SMT_STREAMS
+from rl_strategies.features.sets import SMT_CROSS, SMT_PRIMARY, SMT_STREAMS, VIX_CROSS, vix_streams
 from run.features_check import FilesOption
+from run.features_context import FoundStream, find_streams
 from run.features_plan import load_own_features, named_specs
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
 
-Streams = dict[str, tuple[BarSeries, InstrumentSpec]]
+DAILY_VIX = vix_streams(lag_s=0, max_age_s=5 * 86_400)  # over a long weekend
 
 
 def build(
@@ -41,6 +41,7 @@ def build(
     features: Annotated[str, typer.Option(help="Sets of features (default+ict, full), or an experiment.")] = "default",
     bar: Annotated[str, typer.Option(help="Length of a bar.")] = "1-MINUTE",
     smt: Annotated[bool, typer.Option("--smt", help="Compare with SPY and QQQ, where the catalog has them.")] = False,
+    vix: Annotated[bool, typer.Option("--vix", help="Add daily implied volatility, where the catalog has it.")] = False,
     file: FilesOption = None,
     out: Annotated[Path | None, typer.Option(help="Also write the matrix there, as .npz with names and times.")] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
@@ -51,7 +52,7 @@ def build(
     \b
     Examples:
       rl-intraday features build SPY
-      rl-intraday features build MESZ6 --features full --smt --json
+      rl-intraday features build MESZ6 --features full --smt --vix --json
     """
     load_own_features(file or [])
     spec = resolve(instrument, instruments_path())
@@ -59,11 +60,13 @@ def build(
     specs = (*named_specs(features), *(SMT_PRIMARY if smt else ()))
     data = DataAtHand(bars.volume_known, has_extended_hours(spec.calendar))
     plan: FeaturePlan | JoinedPlan = plan_for(specs, data)
-    streams = _streams(catalog, bar) if smt else {}
-    if smt and isinstance(plan, FeaturePlan):
-        plan = joined_plan_for(plan, SMT_STREAMS, SMT_CROSS, streams.keys())
+    streams = (*(SMT_STREAMS if smt else ()), *(DAILY_VIX if vix else ()))
+    found = find_streams(catalog, streams, bar)
+    if streams and isinstance(plan, FeaturePlan):
+        cross = (*(SMT_CROSS if smt else ()), *(VIX_CROSS if vix else ()))
+        plan = joined_plan_for(plan, streams, cross, found.keys())
     with progress.status("computing features"):
-        values = _matrix(plan, bars, calendar, streams)
+        values = _matrix(plan, bars, calendar, found)
     session = calendar.locate(bars.ts_ns)
     coverage = family_coverage(plan, values, session, calendar.session_date)
     if out is not None:
@@ -74,33 +77,16 @@ def build(
         _print(plan, bars, coverage)
 
 
-def _streams(catalog: Path, bar: str) -> Streams:
-    stored, found = stored_bar_types(catalog), {}
-    for stream in SMT_STREAMS:
-        spec = resolve(stream.name, instruments_path())
-        if bar_type_of(spec, bar) in stored:
-            found[stream.name] = (read_bars(catalog, bar_type_of(spec, bar)), spec)
-    return found
-
-
-def _matrix(plan: FeaturePlan | JoinedPlan, bars: BarSeries, calendar: SessionCalendar, streams: Streams) -> Floats:
+def _matrix(
+    plan: FeaturePlan | JoinedPlan, bars: BarSeries, calendar: SessionCalendar, found: dict[str, FoundStream]
+) -> Floats:
     span = (int(bars.ts_ns[0]), int(bars.ts_ns[-1]))
     hashes = [bars.hash, calendar.hash_between(*span)]
     rows = input_rows(bars, calendar, plan.columns)
     if isinstance(plan, FeaturePlan):
         return cached_matrix(plan, hashes, lambda: plan.batch(rows))
-    context = {
-        stream.name: StreamRows(
-            streams[stream.name][0].ts_ns,
-            input_rows(
-                streams[stream.name][0],
-                session_calendar(streams[stream.name][1].calendar),
-                plan.stream_plans[stream.name].columns,
-            ),
-        )
-        for stream in plan.streams
-    }
-    hashes += [streams[stream.name][0].hash for stream in plan.streams]
+    hashes += [found[stream.name].hash for stream in plan.streams]
+    context = {name: stream.rows for name, stream in found.items()}
     return cached_matrix(plan, hashes, lambda: plan.batch(rows, bars.ts_ns, context))
 
 
