@@ -122,6 +122,7 @@ def learn(
             env,
             run_dir,
             seed=experiment.seed,
+            mask_columns=markets.train[0].mask_columns,
             validate=validator(markets.validate),
             progress=listener,
             resume=resume,

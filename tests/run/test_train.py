@@ -1,5 +1,6 @@
 """From an experiment to a bundle and back: held-out windows, resuming, several tickers, equal seeds."""
 
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 from catalogs.errors import InputError
 from rl_strategies.bundle import load_bundle
 from run.cli import main
+from run.evaluation import SampledPolicy
 from run.markets import experiment_markets
 from run.resume import resume_run
 from run.train import train_experiment
 from tests.run.conftest import experiment
+from training.lanes import walk
 from training.progress import UpdateMetrics
 
 LATER = {"start": "2024-11-27", "end": "2024-12-03"}
@@ -148,3 +151,20 @@ def test_wrong_windows_and_tickers_are_refused(changes: dict[str, Any], line: st
 
 def test_dates_stay_dates() -> None:
     assert experiment(validate={"start": "2024-11-27", "end": "2024-12-03"}).validate.start == date(2024, 11, 27)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_masked_policy_never_asks_for_what_the_overlay_refuses(
+    synthetic_catalog: Path, tmp_path: Path, masked: bool
+) -> None:
+    trading = {"risk": {"max_entries_per_session": 2}, "mask_actions": masked}
+    settings = experiment(trading=trading, validate=0.3)
+    trained = train_experiment(settings, synthetic_catalog, tmp_path, listener=quiet)
+    refused: Counter[str] = Counter()
+    (market,) = experiment_markets(settings, synthetic_catalog).train
+    policies = [load_bundle(trained.bundle).policy().batch(len(market)) for _ in range(2)]
+    for policy in (policies[0], SampledPolicy(policies[1], seed=1)):
+        lanes = walk(market, lambda seen, begun, at, policy=policy: policy.act_batch(seen, begun), range(len(market)))  # type: ignore[misc]
+        for lane in range(len(market)):
+            refused.update(lanes.refusals_of(lane))
+    assert (refused["entry_limit"] == 0) is masked
