@@ -1,30 +1,26 @@
 """``rl-intraday data fetch databento``: priced and confirmed first, fetched in chunks, resumable."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.progress import track
 
 from adapters.databento import kind_of, open_dbn
-from adapters.databento.history import ContractSpan, DatabentoHistory, HistoryRequest, continuous_root
+from adapters.databento.batch import DatabentoBatch
+from adapters.databento.history import ContractSpan, DatabentoHistory, HistoryRequest, connect
+from adapters.databento.patience import Patience
 from catalogs.downloads import day_chunks, download_path, week_chunks
 from catalogs.errors import InputError
-from catalogs.instruments import resolve
-from catalogs.rolls import WARMUP_SESSIONS, FrontMonth, Method, RollTable, write_rolls
-from catalogs.sessions import session_calendar
-from configs import instruments_path
+from catalogs.rolls import write_rolls
 from run.data_dbn import import_file
 from run.data_output import tell
+from run.databento_contracts import contracts_meant
+from run.databento_jobs import BatchJobs
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
 from run.vendors import address, secret
-
-# Calendar days that surely hold the sessions with which a contract's features warm up before its roll.
-WARMUP_DAYS = timedelta(days=WARMUP_SESSIONS * 7 // 5 + 7)
 
 
 @dataclass(frozen=True)
@@ -47,6 +43,7 @@ def fetch_command(
     max_cost: Annotated[
         float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Refuse to pay more than this.")
     ] = None,
+    batch: Annotated[bool, typer.Option("--batch", help="Let the vendor prepare files: for long ranges.")] = False,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,12 +63,22 @@ def fetch_command(
     if end.date() >= datetime.now(UTC).date():
         raise InputError(f"--end must be a finished UTC day, was {end.date()}")
     gateway = address("databento", "") or None
-    vendor = DatabentoHistory(secret("DATABENTO_API_KEY", "Databento"), gateway, say=tell)
+    client, patience = connect(secret("DATABENTO_API_KEY", "Databento"), gateway), Patience(say=tell)
+    vendor = DatabentoHistory(client, patience)
     named = [name.strip() for name in symbols.split(",") if name.strip()]
-    spans, tables = _contracts(vendor, dataset, named, start.date(), end.date())
-    pieces = _pieces(catalog, dataset, schema, spans)
-    cost = _agree(vendor, pieces, yes=yes, max_cost=max_cost, as_json=as_json)
-    imports = _fetch(vendor, pieces, catalog)
+    spans, tables = contracts_meant(vendor, dataset, named, start.date(), end.date())
+    if batch:
+        jobs = BatchJobs(catalog)
+        requests = [HistoryRequest(dataset, schema, (span.symbol,), span.first, span.last) for span in spans]
+        missing = jobs.not_ordered(requests)
+        cost = _agree(vendor, missing, len(requests), yes=yes, max_cost=max_cost, as_json=as_json)
+        files = jobs.files(DatabentoBatch(client, patience), requests)
+    else:
+        pieces = _pieces(catalog, dataset, schema, spans)
+        missing = [piece.request for piece in pieces if not piece.path.exists()]
+        cost = _agree(vendor, missing, len(pieces), yes=yes, max_cost=max_cost, as_json=as_json)
+        files = _download(vendor, pieces)
+    imports = _import(files, spans, catalog)
     for table in tables:
         write_rolls(catalog, table)
     if as_json:
@@ -80,36 +87,6 @@ def fetch_command(
     for record in imports:
         what = record.get("bar_type") or f"{record['kind']} of {record['instrument_id']}"
         typer.echo(f"{record['outcome']}: {record['rows']:,} {what}")
-
-
-def _contracts(
-    vendor: DatabentoHistory, dataset: str, symbols: Sequence[str], first: date, last: date
-) -> tuple[list[ContractSpan], list[RollTable]]:
-    spans, tables = [], []
-    for symbol in symbols:
-        root = continuous_root(symbol)
-        if root is None:
-            resolve(symbol, instruments_path(), last)
-            spans.append(ContractSpan(symbol, first, last))
-            continue
-        meant = vendor.contracts(dataset, symbol, first, last)
-        tell(f"{symbol} means " + ", ".join(f"{span.symbol} {span.first} to {span.last}" for span in meant))
-        tables.append(_roll_table(root, symbol, meant))
-        spans += [ContractSpan(span.symbol, span.first - WARMUP_DAYS, span.last) for span in meant]
-    return spans, tables
-
-
-def _roll_table(root: str, symbol: str, spans: list[ContractSpan]) -> RollTable:
-    specs = [resolve(span.symbol, instruments_path(), span.last) for span in spans]
-    calendar = session_calendar(specs[0].calendar)
-    begins = [int(np.searchsorted(calendar.session_date, np.datetime64(span.first))) for span in spans]
-    days = calendar.session_date.tolist()
-    months = tuple(
-        FrontMonth(spec.instrument_id, days[begin], days[following - 1] if following else None)
-        for spec, begin, following in zip(specs, begins, [*begins[1:], 0], strict=True)
-    )
-    method: Method = "calendar" if ".c." in symbol else "volume"
-    return RollTable(root, calendar.name, method, 1, months)
 
 
 def _pieces(catalog: Path, dataset: str, schema: str, spans: list[ContractSpan]) -> list[Piece]:
@@ -123,10 +100,17 @@ def _pieces(catalog: Path, dataset: str, schema: str, spans: list[ContractSpan])
     return pieces
 
 
-def _agree(vendor: DatabentoHistory, pieces: list[Piece], *, yes: bool, max_cost: float | None, as_json: bool) -> float:
-    missing = [piece for piece in pieces if not piece.path.exists()]
-    cost = sum(vendor.cost_usd(piece.request) for piece in missing)
-    tell(f"{len(missing)} of {len(pieces)} chunks to fetch, for {cost:.2f} USD")
+def _agree(
+    vendor: DatabentoHistory,
+    missing: list[HistoryRequest],
+    asked: int,
+    *,
+    yes: bool,
+    max_cost: float | None,
+    as_json: bool,
+) -> float:
+    cost = sum(vendor.cost_usd(request) for request in missing)
+    tell(f"{len(missing)} of {asked} requests to make, for {cost:.2f} USD")
     if max_cost is not None and cost > max_cost:
         raise InputError(f"the price must be at most {max_cost:.2f} USD (--max-cost), was {cost:.2f}; nothing fetched")
     if missing and not yes:
@@ -137,17 +121,20 @@ def _agree(vendor: DatabentoHistory, pieces: list[Piece], *, yes: bool, max_cost
     return cost
 
 
-def _fetch(vendor: DatabentoHistory, pieces: list[Piece], catalog: Path) -> list[dict[str, Any]]:
+def _download(vendor: DatabentoHistory, pieces: list[Piece]) -> list[Path]:
     missing = [piece for piece in pieces if not piece.path.exists()]
     for piece in track(missing, "fetching", console=progress, transient=True, disable=not progress.is_terminal):
         vendor.download(piece.request, piece.path)
+    return [piece.path for piece in pieces]
+
+
+def _import(files: list[Path], spans: list[ContractSpan], catalog: Path) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
-    for piece in pieces:
-        with open_dbn(piece.path) as file:
-            if not any(len(block) for block in file.store.to_ndarray(count=1)):
-                continue  # nothing traded in this chunk
-            records += import_file(file, None, catalog)
+    for path in files:
+        with open_dbn(path) as file:
+            if any(len(block) for block in file.store.to_ndarray(count=1)):  # something traded
+                records += import_file(file, None, catalog)
     if not records:
-        asked = pieces[0].request
-        raise InputError(f"{asked.symbols[0]} must have records from {asked.first} on, Databento has none: right days?")
+        first = spans[0]
+        raise InputError(f"{first.symbol} must have records from {first.first} on, Databento has none: right days?")
     return records

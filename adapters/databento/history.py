@@ -1,35 +1,22 @@
 """The historical service of Databento: what a request costs, which contracts a continuous symbol means, the files.
 
-The ``databento`` package does not retry; here a rate limit, a server error or a broken download is tried again, as
-Retry-After asks or with growing pauses. A file is kept only when it is whole.
+A file is kept only when it is whole.
 """
 
 import re
-import time
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import databento
-import requests
-from databento.common.error import BentoClientError, BentoError, BentoHttpError
 from databento_dbn import DBNError
 
 from adapters.databento.files import CutOffError, open_dbn
+from adapters.databento.patience import Patience
 from adapters.errors import SourceError
 
 _CONTINUOUS = re.compile(r"([A-Z0-9]+)\.[vc]\.\d+")
-_PASSING = (408, 429)
-_REFUSALS = {
-    401: "the key is wrong or missing",
-    402: "the account cannot pay for it",
-    403: "the key is not entitled to this data",
-    404: "there is no such thing",
-    422: "the request is not valid",
-}
 
 
 @dataclass(frozen=True)
@@ -68,30 +55,13 @@ class DatabentoHistory:
 
     Parameters
     ----------
-    key : str
-    gateway : str, optional
-        Address; the vendor's by default.
-    attempts : int
-        Tries in all.
-    pause_s : float
-        First pause; doubled with every try, a minute at most.
-    sleep, say : callable
-        Pauses; receives one line for each pause and each notice of the vendor.
+    client : databento.Historical
+        See `connect`.
+    patience : Patience
     """
 
-    def __init__(
-        self,
-        key: str,
-        gateway: str | None = None,
-        *,
-        attempts: int = 6,
-        pause_s: float = 1.0,
-        sleep: Callable[[float], None] = time.sleep,
-        say: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        options = {} if gateway is None else {"gateway": gateway}
-        self._client = databento.Historical(key, **options)
-        self._attempts, self._pause_s, self._sleep, self._say = attempts, pause_s, sleep, say
+    def __init__(self, client: databento.Historical, patience: Patience) -> None:
+        self._client, self._patience = client, patience
 
     def cost_usd(self, request: HistoryRequest) -> float:
         """Price of a request in USD.
@@ -101,7 +71,7 @@ class DatabentoHistory:
         SourceError
             If the vendor refuses or keeps failing.
         """
-        return float(self._patiently("price", lambda: self._client.metadata.get_cost(**request.arguments())))
+        return float(self._patience.call("price", lambda: self._client.metadata.get_cost(**request.arguments())))
 
     def contracts(self, dataset: str, symbol: str, first: date, last: date) -> list[ContractSpan]:
         """Contracts that a continuous symbol such as ``MES.v.0`` means, in the order of time.
@@ -144,7 +114,7 @@ class DatabentoHistory:
                 pass
 
         try:
-            self._patiently(target.name, fetch)
+            self._patience.call(target.name, fetch)
             aside.replace(target)
         finally:
             aside.unlink(missing_ok=True)
@@ -152,7 +122,7 @@ class DatabentoHistory:
     def _resolve(
         self, dataset: str, symbol: str, stype_in: str, stype_out: str, first: date, last: date
     ) -> list[ContractSpan]:
-        told = self._patiently(
+        told = self._patience.call(
             symbol,
             lambda: self._client.symbology.resolve(
                 dataset, [symbol], stype_in, stype_out, first.isoformat(), (last + timedelta(days=1)).isoformat()
@@ -169,31 +139,10 @@ class DatabentoHistory:
             if part["s"]
         ]
 
-    def _patiently(self, what: str, call: Callable[[], Any]) -> Any:
-        for attempt in range(1, self._attempts + 1):
-            try:
-                with warnings.catch_warnings(record=True) as notices:
-                    warnings.simplefilter("always")
-                    answer = call()
-                for notice in notices:
-                    self._say(f"Databento says: {notice.message}")
-                return answer
-            except BentoClientError as error:
-                if error.http_status not in _PASSING:
-                    raise SourceError(_refusal(error)) from None
-                failure: Exception = error
-            except (BentoError, CutOffError, requests.RequestException) as error:
-                failure = error
-            reason = _reason(failure)
-            if attempt == self._attempts:
-                raise SourceError(
-                    f"Databento must answer for {what}, failed {attempt} times, last with: {reason}; what was fetched "
-                    "so far is kept, try again later"
-                ) from failure
-            pause = _pause_s(failure, min(60.0, self._pause_s * 2 ** (attempt - 1)))
-            self._say(f"Databento: {reason}; next try in {pause:g} s")
-            self._sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+
+def connect(key: str, gateway: str | None = None) -> databento.Historical:
+    """Client of the historical service; ``gateway`` is an address instead of the vendor's."""
+    return databento.Historical(key) if gateway is None else databento.Historical(key, gateway)
 
 
 def continuous_root(symbol: str) -> str | None:
@@ -206,23 +155,3 @@ def continuous_root(symbol: str) -> str | None:
     """
     match = _CONTINUOUS.fullmatch(symbol)
     return match[1] if match else None
-
-
-def _refusal(error: BentoHttpError) -> str:
-    reason = _REFUSALS.get(error.http_status, "it gave no known reason")
-    said = " ".join(str(error.message or "").split())
-    return f"Databento refused with status {error.http_status}: {reason}{f' ({said})' if said else ''}"
-
-
-def _reason(failure: Exception) -> str:
-    if isinstance(failure, BentoHttpError):
-        return f"status {failure.http_status}"
-    if isinstance(failure, requests.Timeout):
-        return "silence"
-    return "the download broke off" if isinstance(failure, (BentoError, CutOffError)) else "the connection broke off"
-
-
-def _pause_s(failure: Exception, default: float) -> float:
-    headers = getattr(failure, "headers", None) or {}
-    asked = headers.get("Retry-After", "")
-    return float(asked) if asked.isdigit() else default

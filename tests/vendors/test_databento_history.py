@@ -1,6 +1,7 @@
 """Databento's historical service over TLS: priced first, chunked, resumable, patient; continuous means contracts."""
 
 import base64
+import hashlib
 import ssl
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import zstandard
 
-from adapters.databento.history import DatabentoHistory, HistoryRequest
+from adapters.databento.batch import DatabentoBatch
+from adapters.databento.history import DatabentoHistory, HistoryRequest, connect
+from adapters.databento.patience import Patience
 from adapters.errors import SourceError
 from catalogs.arrow import read_bars, stored_bar_types
 from catalogs.rolls import read_rolls
@@ -51,6 +54,21 @@ class Databento:
 
     def __init__(self) -> None:
         self.faults: list[object] = []
+        self.ordered: list[dict] = []
+        self.sent: list[str] = []
+        self.looks, self.url, self.checksum = 0, "", ""
+
+    def _content(self, job_id: str) -> bytes:
+        form = self.ordered[int(job_id.removeprefix("GLBX-")) - 1]
+        first, end = (date.fromisoformat(form[name][:10]) for name in ("start", "end"))
+        return dbn_bytes(form["symbols"], first, date.fromordinal(end.toordinal() - 1))
+
+    def _files(self, job_id: str) -> list[dict]:
+        content = self._content(job_id)
+        checksum = self.checksum or f"sha256:{hashlib.sha256(content).hexdigest()}"
+        urls = {"https": f"{self.url}/v0/files/{job_id}"}
+        named = [("glbx.ohlcv-1m.dbn.zst", len(content), checksum), ("manifest.json", 2, "sha256:00")]
+        return [{"filename": name, "size": size, "hash": digest, "urls": urls} for name, size, digest in named]
 
     def __call__(self, request: SimpleNamespace) -> object:
         if request.headers["Authorization"] != "Basic " + base64.b64encode(b"db-sesame:").decode():
@@ -61,6 +79,18 @@ class Databento:
                 return {"body": b"0.25"}
             case "symbology.resolve":
                 return {"result": {form["symbols"]: self._resolved(form)}, "partial": [], "not_found": []}
+            case "batch.submit_job":
+                self.ordered.append(form)
+                return {"id": f"GLBX-{len(self.ordered)}", "state": "received"}
+            case "batch.list_jobs":
+                self.looks += 1
+                state = "done" if self.looks > 1 else "processing"
+                return [{"id": f"GLBX-{number + 1}", "state": state} for number in range(len(self.ordered))]
+            case "batch.list_files":
+                return self._files(form["job_id"])
+            case path if path.startswith("files/"):
+                self.sent.append(path)
+                return self._content(path.split("/")[1])
             case "timeseries.get_range":
                 return self.faults.pop(0) if self.faults else self._bars(form)
         return {"status": 404, "body": {"detail": request.path}}
@@ -89,7 +119,7 @@ def vendor(serve: Serve, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -
     server = serve(respond, tls)
     monkeypatch.setenv("RL_INTRADAY_DATABENTO_URL", server.url)
     monkeypatch.setenv("DATABENTO_API_KEY", "db-sesame")
-    server.faults = respond.faults
+    server.faults, server.vendor, respond.url = respond.faults, respond, server.url
     return server
 
 
@@ -180,7 +210,7 @@ def test_what_passes_is_tried_again_and_only_a_whole_file_is_kept(
     slept: list[float] = []
     said: list[str] = []
     target = tmp_path / "deep" / "esu5.dbn.zst"
-    history = DatabentoHistory("db-sesame", vendor.url, sleep=slept.append, say=said.append)
+    history = DatabentoHistory(connect("db-sesame", vendor.url), Patience(sleep=slept.append, say=said.append))
     history.download(REQUEST, target)
     assert slept == [pause]
     assert said[0].endswith(f"next try in {pause:g} s")
@@ -190,7 +220,7 @@ def test_what_passes_is_tried_again_and_only_a_whole_file_is_kept(
 
 def test_a_lasting_fault_leaves_nothing_and_says_so(vendor: SimpleNamespace, tmp_path: Path) -> None:
     vendor.faults += [{"body": WHOLE, "cut": 80}] * 3
-    history = DatabentoHistory("db-sesame", vendor.url, attempts=3, sleep=lambda _: None)
+    history = DatabentoHistory(connect("db-sesame", vendor.url), Patience(attempts=3, sleep=lambda _: None))
     with pytest.raises(SourceError, match=r"failed 3 times, last with: the (download|connection) broke off"):
         history.download(REQUEST, tmp_path / "esu5.dbn.zst")
     assert list(tmp_path.glob("*.dbn*")) == []
@@ -200,5 +230,35 @@ def test_a_notice_of_the_vendor_is_passed_on(vendor: SimpleNamespace, tmp_path: 
     notice = {"X-Warning": '["Warning: the day 2025-07-01 is degraded"]'}
     vendor.faults.append({"body": WHOLE, "headers": notice})
     said: list[str] = []
-    DatabentoHistory("db-sesame", vendor.url, say=said.append).download(REQUEST, tmp_path / "esu5.dbn.zst")
+    DatabentoHistory(connect("db-sesame", vendor.url), Patience(say=said.append)).download(
+        REQUEST, tmp_path / "esu5.dbn.zst"
+    )
     assert said == ["Databento says: the day 2025-07-01 is degraded"]
+
+
+def test_a_batch_job_is_ordered_once_and_its_files_imported(
+    vendor: SimpleNamespace, tmp_path: Path, answer: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DatabentoBatch.__init__, "__defaults__", (0.0,))
+    words = ("data", "fetch", "databento", "--symbols", "ESU5", *SUMMER, "--yes", "--batch", "--catalog", tmp_path)
+    told = answer(*words)
+    assert (told["cost_usd"], told["imports"][0]["rows"]) == (0.25, 24 * 20)
+    assert vendor.vendor.looks == 2
+    assert (vendor.vendor.ordered[0]["split_duration"], vendor.vendor.ordered[0]["end"][:10]) == ("month", "2025-07-04")
+    again = answer(*words)
+    assert (again["cost_usd"], again["imports"][0]["outcome"]) == (0, "already imported")
+    assert (len(vendor.vendor.ordered), vendor.vendor.sent) == (1, ["files/GLBX-1"])
+
+
+def test_a_batch_file_of_another_checksum_is_refused(vendor: SimpleNamespace, tmp_path: Path) -> None:
+    vendor.vendor.checksum = "sha256:beef"
+    batch = DatabentoBatch(connect("db-sesame", vendor.url), Patience(attempts=2, sleep=lambda _: None))
+    job = batch.submit(REQUEST)
+    with pytest.raises(SourceError, match="failed 2 times, last with: the download broke off"):
+        batch.fetch(job, tmp_path)
+
+
+def test_a_job_that_is_gone_is_told(vendor: SimpleNamespace) -> None:
+    batch = DatabentoBatch(connect("db-sesame", vendor.url), Patience())
+    with pytest.raises(SourceError, match="GLBX-9 must be waiting or done, was unknown: order it again"):
+        batch.wait("GLBX-9")
