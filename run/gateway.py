@@ -39,6 +39,7 @@ def command(
     bar: Annotated[str, typer.Option(help="Bar length in the catalog.")] = "1-MINUTE",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 4002,
     speed: Annotated[float, typer.Option(min=0.01, help="Simulated seconds per second.")] = 60.0,
+    slippage_ticks: Annotated[int, typer.Option(min=0, max=1, help="As `execution:` of the experiment has it.")] = 1,
     cash: Annotated[float, typer.Option(min=1, help="Starting balance, USD.")] = 100_000.0,
     faults: Annotated[Path | None, typer.Option(help="YAML list of {step, name, value}.")] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
@@ -51,7 +52,7 @@ def command(
     """
     spec = resolve(instrument, instruments_path(), start.date())
     last = (end or start).date()
-    server = simulated_server(spec, catalog, bar, start.date(), last, cash, port)
+    server = simulated_server(spec, catalog, bar, (start.date(), last), cash, slippage_ticks, port)
     if faults is not None:
         server.after_step.append(load_faults(faults))
     try:
@@ -69,7 +70,13 @@ def command(
 
 
 def simulated_server(
-    spec: InstrumentSpec, catalog: Path, bar: str, start: date, end: date, cash_usd: float, port: int = 0
+    spec: InstrumentSpec,
+    catalog: Path,
+    bar: str,
+    days: tuple[date, date],
+    cash_usd: float,
+    slippage_ticks: int = 1,
+    port: int = 0,
 ) -> GatewayServer:
     """Simulated gateway over catalog bars of one instrument.
 
@@ -80,9 +87,11 @@ def simulated_server(
     catalog : Path
     bar : str
         For example ``"1-MINUTE"``.
-    start, end : date
-        UTC days of the session, both included; up to ten days before are history.
+    days : tuple of date
+        First and last UTC day of the session; up to ten days before are history.
     cash_usd : float
+    slippage_ticks : {0, 1}
+        Ticks by which every fill is worse.
     port : int
         0 takes a free one.
 
@@ -93,14 +102,14 @@ def simulated_server(
     """
     if spec.kind == "future" and not spec.expiration_ns:
         raise InputError(f"future must be a contract month to be traded, was {spec.instrument_id}")
-    first_ns, last_ns = midnight_ns(start), midnight_ns(end) + DAY_NS
+    first_ns, last_ns = midnight_ns(days[0]), midnight_ns(days[1]) + DAY_NS
     bars = read_bars(catalog, bar_type_of(spec, bar), first_ns - HISTORY_DAYS * DAY_NS, last_ns)
     terms, bar_ns = contract_terms(spec), bar_length_ns(bar)
     try:
         market = Market([terms], {terms.con_id: _tape(bars, bar_ns)}, bar_ns, start_ns=first_ns)
     except TapeError as error:
-        raise InputError(f"{spec.instrument_id} from {start} to {end}: {error}") from error
-    gateway = Gateway([terms], market, ACCOUNT, round(cash_usd * 100))
+        raise InputError(f"{spec.instrument_id} from {days[0]} to {days[1]}: {error}") from error
+    gateway = Gateway([terms], market, ACCOUNT, round(cash_usd * 100), slippage_ticks)
     return GatewayServer(gateway, port=port)
 
 

@@ -96,7 +96,7 @@ def test_terms_come_from_the_instrument_table() -> None:
 
 def test_the_session_is_what_the_days_say(catalog: Path) -> None:
     spec = resolve("MESU5", instruments_path(), DAY)
-    server = simulated_server(spec, catalog, "1-MINUTE", DAY, DAY, 50_000.0)
+    server = simulated_server(spec, catalog, "1-MINUTE", (DAY, DAY), 50_000.0)
     market = server.gateway.market
     assert np.datetime64(market.now_ns, "ns").astype("datetime64[D]").astype(date) == DAY
     server.step(10**9)

@@ -54,6 +54,8 @@ class Broker:
     contracts : sequence of ContractTerms
     now_ns : callable
         Simulated time, UTC nanoseconds.
+    slippage_ticks : int
+        Every fill is so many ticks worse than the market, limits included, as NautilusTrader's fill model does it.
 
     Attributes
     ----------
@@ -73,8 +75,11 @@ class Broker:
         Fault: the next order is refused with this.
     """
 
-    def __init__(self, account: Account, contracts: Sequence[ContractTerms], now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, account: Account, contracts: Sequence[ContractTerms], now_ns: Callable[[], int], slippage_ticks: int = 0
+    ) -> None:
         self.account = account
+        self.slippage_ticks = slippage_ticks
         self.contracts = {terms.con_id: terms for terms in contracts}
         self.orders: dict[tuple[int, int], WorkingOrder] = {}
         self.trades: list[Trade] = []
@@ -236,7 +241,7 @@ class Broker:
         wanted = groups.active_units(order, self.orders)
         if self.largest_fill is not None:
             wanted = min(wanted, self.largest_fill)
-        for execution in fills(order, quote, wanted, arriving):
+        for execution in fills(order, quote, wanted, arriving, self.slippage_ticks):
             self._fill(order, execution)
 
     def _fill(self, order: WorkingOrder, execution: Execution) -> None:

@@ -41,6 +41,8 @@ class Gateway:
         Account number; paper accounts begin with ``DU``.
     cash_cents : int
         Starting balance.
+    slippage_ticks : int
+        As `Broker` takes it.
 
     Attributes
     ----------
@@ -63,9 +65,16 @@ class Gateway:
         Executions that no client has been told of yet.
     """
 
-    def __init__(self, contracts: Sequence[ContractTerms], market: Market, account: str, cash_cents: int) -> None:
+    def __init__(
+        self,
+        contracts: Sequence[ContractTerms],
+        market: Market,
+        account: str,
+        cash_cents: int,
+        slippage_ticks: int = 0,
+    ) -> None:
         self.market = market
-        self.broker = Broker(Account(account, cash_cents), contracts, self.now_ns)
+        self.broker = Broker(Account(account, cash_cents), contracts, self.now_ns, slippage_ticks)
         for con_id, ticks in market.opening_ticks.items():
             self.broker.quotes[con_id] = Quote(ticks, 1_000_000, opens=False)
         self.sessions: list[Session] = []

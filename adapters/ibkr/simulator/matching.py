@@ -55,7 +55,7 @@ def offered_units(volume: int) -> tuple[int, int]:
     return quarter, max(1, volume - 3 * quarter)
 
 
-def fills(order: WorkingOrder, quote: Quote, wanted: int, arriving: bool) -> list[Execution]:
+def fills(order: WorkingOrder, quote: Quote, wanted: int, arriving: bool, slippage_ticks: int) -> list[Execution]:
     """Executions of up to ``wanted`` units of an order at a quote; marks a stop that is reached as triggered.
 
     Parameters
@@ -66,6 +66,8 @@ def fills(order: WorkingOrder, quote: Quote, wanted: int, arriving: bool) -> lis
         Units that may fill now; less than what remains while a parent is partly filled.
     arriving : bool
         True for an order that just arrived: a marketable limit then takes the market's price.
+    slippage_ticks : int
+        Ticks by which fills are worse; only what a limit gets beyond the offer comes without, as in the engine.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def fills(order: WorkingOrder, quote: Quote, wanted: int, arriving: bool) -> lis
     """
     if wanted <= 0:
         return []
-    taken_at = quote.ticks
+    taken_at, slip = quote.ticks, order.side * slippage_ticks
     if order.is_stop:
         if not _reached(order, quote.ticks):
             return []
@@ -81,15 +83,15 @@ def fills(order: WorkingOrder, quote: Quote, wanted: int, arriving: bool) -> lis
         # Between two ticks of a bar the price moves continuously, so the stop itself was traded; an open jumps.
         taken_at = quote.ticks if quote.opens or arriving else _stop(order)
     if order.limit_ticks is None:
-        return _take(order.side, taken_at, quote.units, wanted)
+        return _take(order.side, taken_at + slip, quote.units, wanted)
     beyond = (order.limit_ticks - taken_at) * order.side
     if beyond < 0:
         return []
     offered = min(wanted, quote.units)
     if arriving or order.stop_ticks is not None:
-        return [Execution(offered, taken_at)]
+        return [Execution(offered, taken_at + slip)]
     rest = wanted - offered if beyond else 0
-    return [Execution(offered, order.limit_ticks)] + ([Execution(rest, order.limit_ticks)] if rest else [])
+    return [Execution(offered, order.limit_ticks + slip)] + ([Execution(rest, order.limit_ticks)] if rest else [])
 
 
 def _stop(order: WorkingOrder) -> int:

@@ -151,9 +151,9 @@ def order(action: str, units: int, kind: str = "MKT", price: float | None = None
 def gateway_of() -> Callable[..., Gateway]:
     """``gateway_of(bars, history=3)``: gateway whose session begins after the first ``history`` bars of MES."""
 
-    def build(bars: list[TapeBar], history: int = 3, cash_cents: int = CASH_CENTS) -> Gateway:
+    def build(bars: list[TapeBar], history: int = 3, cash_cents: int = CASH_CENTS, slippage_ticks: int = 0) -> Gateway:
         market = Market([MES, SPY], {MES.con_id: bars}, start_ns=bars[history].open_ns)
-        return Gateway([MES, SPY], market, ACCOUNT, cash_cents)
+        return Gateway([MES, SPY], market, ACCOUNT, cash_cents, slippage_ticks)
 
     return build
 

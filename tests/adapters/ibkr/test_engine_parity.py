@@ -9,6 +9,7 @@ import pytest
 from ibapi.protobuf.Order_pb2 import Order
 from ibapi.protobuf.PlaceOrderRequest_pb2 import PlaceOrderRequest
 from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
+from nautilus_trader.backtest.models import FillModel
 from nautilus_trader.config import LoggingConfig
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.data import Bar, BarType
@@ -120,11 +121,11 @@ def random_wishes(rng: np.random.Generator, count: int) -> list[list[Wish]]:
     return wishes
 
 
-def engine_fills(bars: list[TapeBar], wishes: list[list[Wish]]) -> tuple[list[Filled], list[Wish]]:
+def engine_fills(bars: list[TapeBar], wishes: list[list[Wish]], slippage: int) -> tuple[list[Filled], list[Wish]]:
     engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True)))
     engine.add_venue(
         Venue("XCME"), OmsType.NETTING, AccountType.MARGIN, [Money(10_000_000, USD)], base_currency=USD,
-        bar_adaptive_high_low_ordering=True,
+        bar_adaptive_high_low_ordering=True, fill_model=FillModel(prob_slippage=float(slippage)),
     )  # fmt: skip
     engine.add_instrument(to_nautilus(SPEC))
     engine.add_data(
@@ -172,15 +173,16 @@ def send(gateway: Gateway, ib: SimpleNamespace, wishes: list[Wish]) -> None:
         gateway.broker.place(1, request)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("slippage", [0, 1])
+@pytest.mark.parametrize("seed", range(8))
 def test_random_orders_fill_as_in_the_engine(
-    seed: int, gateway_of: Callable[..., Gateway], ib: SimpleNamespace
+    seed: int, slippage: int, gateway_of: Callable[..., Gateway], ib: SimpleNamespace
 ) -> None:
     rng = np.random.default_rng(seed)
     bars, wishes = random_bars(rng, 300), random_wishes(rng, 300)
-    gateway = gateway_of(bars, history=0, cash_cents=10**12)
+    gateway = gateway_of(bars, history=0, cash_cents=10**12, slippage_ticks=slippage)
     gateway.broker.quotes[ib.MES.con_id] = Quote(0, 1, opens=False)  # so that the first open is a tick
-    expected, refused = engine_fills(bars, wishes)
+    expected, refused = engine_fills(bars, wishes, slippage)
     assert len(expected) > 150
     assert len(refused) <= 3
     assert {kind for kind, *_ in refused} <= {"STP"}
