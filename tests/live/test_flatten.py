@@ -6,12 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ibapi.client import EClient
+from ibapi.contract import Contract
+from ibapi.order import Order
+from ibapi.wrapper import EWrapper
 
 from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.server import ThreadedServer
@@ -79,6 +85,52 @@ def test_a_slow_fill_is_not_closed_twice(
     assert json.loads(out)["closed"] == {"MESZ6": -3.0}
     assert [trade.units for trade in gateway.gateway.broker.trades] == [3, -1, -1, -1]
     assert truth() == (0, 0)
+
+
+class Stubborn(EWrapper, EClient):
+    """A strategy that opens a trade again, twice, whenever somebody cancels its stop."""
+
+    def __init__(self) -> None:
+        EClient.__init__(self, self)
+        self.entries = 0
+        self.contract = Contract()
+        self.contract.localSymbol, self.contract.secType = "MESZ6", "FUT"
+        self.contract.exchange, self.contract.currency = "CME", "USD"
+
+    def nextValidId(self, orderId: int) -> None:
+        self.enter()
+
+    def orderStatus(self, orderId: int, status: str, *rest: Any) -> None:
+        if status == "Cancelled" and self.entries < 3:
+            self.enter()
+
+    def enter(self) -> None:
+        self.entries += 1
+        for number, (action, kind) in enumerate((("BUY", "MKT"), ("SELL", "STP"))):
+            order = Order()
+            order.action, order.orderType, order.totalQuantity, order.tif = action, kind, Decimal(2), "GTC"
+            order.auxPrice = 5990.0
+            self.placeOrder(2 * self.entries + number, self.contract, order)
+
+
+def test_a_strategy_that_trades_on_is_flattened_again(
+    gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]
+) -> None:
+    strategy = Stubborn()
+    strategy.connect("127.0.0.1", gateway.port, 1)
+    reader = threading.Thread(target=strategy.run, daemon=True)
+    reader.start()
+    until = time.monotonic() + 10
+    while truth() != (2, 1):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    done = flatten(gateway.port)
+    assert done.returncode == 0, done.stderr
+    assert (strategy.entries, truth()) == (3, (0, 0))
+    assert sum(trade.units for trade in gateway.gateway.broker.trades) == 0
+    assert json.loads(done.stdout)["closed"] == {"MESZ6": -6.0}
+    strategy.disconnect()
+    reader.join(5)
 
 
 def test_what_cannot_be_closed_is_said_with_exit_code_3(
