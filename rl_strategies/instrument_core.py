@@ -126,14 +126,15 @@ class InstrumentCore:
             self.leg.stop_ticks = 0
             self.leg.target_ticks = 0
 
-    def lay_barrier(self, barrier: Literal["stop", "target"], entry_ticks: int) -> int:
-        """Price in ticks of a barrier around an entry filled at ``entry_ticks``; 0 where none is configured."""
+    def lay_barrier(self, barrier: Literal["stop", "target"], entry_ticks: int, market_ticks: int) -> int:
+        """Price in ticks of a barrier around an entry filled at ``entry_ticks`` while the market stood at
+        ``market_ticks``; 0 where none is configured.
+        """
         rules, leg, tick = self._rules, self.leg, self._rules.tick_size
-        market = leg.close_ticks
         if barrier == "stop":
             unit, value, direction = rules.stop_unit, rules.stop_value, -self.side
-            leg.stop_ticks = barrier_ticks(unit, value, direction, entry_ticks, market, tick, leg.atr)
+            leg.stop_ticks = barrier_ticks(unit, value, direction, entry_ticks, market_ticks, tick, leg.atr)
             return int(leg.stop_ticks)
         unit, value, direction = rules.target_unit, rules.target_value, self.side
-        leg.target_ticks = barrier_ticks(unit, value, direction, entry_ticks, market, tick, leg.atr)
+        leg.target_ticks = barrier_ticks(unit, value, direction, entry_ticks, market_ticks, tick, leg.atr)
         return int(leg.target_ticks)

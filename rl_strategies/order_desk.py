@@ -6,7 +6,7 @@ Barriers are laid on the entry's fill, from the fill price. What the venue says 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nautilus_trader.model.data import Bar
+from nautilus_trader.model.data import Bar, TradeTick
 from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType
 from nautilus_trader.model.events import OrderFilled
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
@@ -59,6 +59,8 @@ class OrderDesk:
         self._reasons: dict[ClientOrderId, FillReason] = {}
         self._entry_id: ClientOrderId | None = None
         self._stop_id: ClientOrderId | None = None
+        self._waiting: Review | None = None
+        self._market_ticks = 0
 
     def open(self, instrument_id: InstrumentId) -> None:
         """Look the instrument up before the first order."""
@@ -79,8 +81,23 @@ class OrderDesk:
             int(bar.volume),
         )
 
+    def wait(self, answer: Review) -> None:
+        """Keep a change of side for the next opening trade, in place of what waited before."""
+        self._waiting = answer if answer.side != self._core.side else None
+
+    def on_open(self, tick: TradeTick) -> None:
+        """Send what waited."""
+        answer, self._waiting = self._waiting, None
+        if answer is not None:
+            self._market_ticks = tick.price.raw // self._tick_raw
+            self._change_side(answer)
+
     def pursue(self, answer: Review) -> None:
-        """Send the orders that lead from the held side to the answer's."""
+        """Send the orders that lead from the held side to the answer's, on the close just seen."""
+        self._market_ticks = int(self._core.leg.close_ticks)
+        self._change_side(answer)
+
+    def _change_side(self, answer: Review) -> None:
         side = self._core.side
         if answer.side == side:
             return
@@ -102,6 +119,7 @@ class OrderDesk:
         """Take everything from the venue and close what is held."""
         self._strategy.cancel_all_orders(self._instrument_id)
         self._entry_id = None
+        self._waiting = None
         units = int(self._core.leg.units)
         if units != 0:
             order = self._strategy.order_factory.market(
@@ -155,8 +173,8 @@ class OrderDesk:
         factory = self._strategy.order_factory
         exit_side = _order_side(-self._core.side)
         quantity = Quantity.from_int(abs(int(self._core.leg.units)))
-        stop = self._core.lay_barrier("stop", entry_ticks)
-        target = self._core.lay_barrier("target", entry_ticks)
+        stop = self._core.lay_barrier("stop", entry_ticks, self._market_ticks)
+        target = self._core.lay_barrier("target", entry_ticks, self._market_ticks)
         if stop:
             order = factory.stop_market(self._instrument_id, exit_side, quantity, self._price(stop), reduce_only=True)
             self._stop_id = order.client_order_id

@@ -36,6 +36,11 @@ LEG = np.dtype(
             ("side", np.int64),  # to hold
             ("order_units", np.int64),  # of an entry, not signed
             ("reason", np.int64),  # index into `rl_strategies.risk.overlay.REASONS`
+            # What waits for the next open.
+            ("waiting", np.int64),  # 1 while an approved change of side waits
+            ("waiting_side", np.int64),
+            ("waiting_units", np.int64),
+            ("waiting_reason", np.int64),
             ("fill_count", np.int64),  # executions in this episode
         ],
     )
@@ -89,6 +94,7 @@ def clear_leg(leg):  # type: ignore[no-untyped-def]
     leg.stop_ticks = 0
     leg.target_ticks = 0
     leg.target_filled = 0
+    leg.waiting = 0
     leg.fill_count = 0
 
 

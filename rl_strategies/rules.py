@@ -55,6 +55,9 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Share of the fills that slip.
     slippage_seed : int
         Of the stream of draws, where slippage is a matter of chance.
+    fill : {"same_close", "next_open"}
+        What an approved target trades at: the close that was decided on, or the open of the instrument's next bar. An
+        order whose instrument has no next bar at the next decision, or before its closing time, is dropped.
     high_low_order : {"adaptive", "high_first"}
         Which end of a bar is visited first: the one nearer to the open (a tie visits the low), or always the high.
     starting_balance_usd : Decimal
@@ -63,6 +66,7 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slippage_ticks: Literal[0, 1] = 1
     slippage_probability: float = 1.0
     slippage_seed: int = 0
+    fill: Literal["same_close", "next_open"] = "same_close"
     high_low_order: Literal["adaptive", "high_first"] = "adaptive"
     starting_balance_usd: Decimal = Decimal(100_000)
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 from nautilus_trader.config import StrategyConfig
-from nautilus_trader.model.data import Bar, BarType
+from nautilus_trader.model.data import Bar, BarType, TradeTick
 from nautilus_trader.model.events import OrderDenied, OrderFilled, OrderRejected
 from nautilus_trader.trading.strategy import Strategy
 from numpy.typing import NDArray
@@ -49,6 +49,9 @@ class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: igno
         Sessions whose first bar closes earlier only warm the features up.
     grace_ns : int
         With several instruments: how long a decision waits for bars that have not arrived.
+    wait_for_open : bool
+        Send approved targets on the instrument's next trade: a replay with ``fill: next_open`` hands in one opening
+        trade per bar. Never set when trading live.
     record_observations : bool
         Keep every observation and action in memory, for comparisons.
     """
@@ -58,6 +61,7 @@ class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: igno
     volume_known: bool = True
     trade_from_ns: int = 0
     grace_ns: int = 1
+    wait_for_open: bool = False
     record_observations: bool = False
 
 
@@ -122,6 +126,8 @@ class RLStrategy(Strategy):
         for desk, bar_type in zip(self._desks, self.config.bar_types, strict=True):
             desk.open(bar_type.instrument_id)
             self.subscribe_bars(bar_type)
+            if self.config.wait_for_open:
+                self.subscribe_trade_ticks(bar_type.instrument_id)
 
     def on_bar(self, bar: Bar) -> None:
         """Take in a bar; decide once all bars of its time are there."""
@@ -138,6 +144,10 @@ class RLStrategy(Strategy):
         elif ts_ns != self._decision_ns:
             self._decision_ns = ts_ns
             self._alert(f"decide-{ts_ns}", ts_ns + self.config.grace_ns, lambda event: self._decide(ts_ns))
+
+    def on_trade_tick(self, tick: TradeTick) -> None:
+        """An opening trade: send what waited for it."""
+        self._desks[self._index[tick.instrument_id]].on_open(tick)
 
     def on_stop(self) -> None:
         """Leave the market: nothing rests and nothing is held after the strategy stopped."""
@@ -178,7 +188,10 @@ class RLStrategy(Strategy):
         for desk, answer in zip(self._desks, core.review(actions), strict=True):
             if answer.is_refusal:
                 self.count(answer.reason)
-            desk.pursue(answer)
+            if self.config.wait_for_open:
+                desk.wait(answer)
+            else:
+                desk.pursue(answer)
 
     def _end_in_ruin(self) -> None:
         self._session_is_traded = False

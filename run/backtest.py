@@ -251,14 +251,16 @@ def _costs(experiment: Experiment, market: TrainingMarket) -> CostAssumptions:
     instrument = market.instrument
     per = "contract" if instrument.kind == "future" else "share"
     minimum = f", at least {instrument.commission_minimum} USD an order" if instrument.commission_minimum else ""
+    price = (
+        "close of the bar that was decided on"
+        if experiment.execution.fill == "same_close"
+        else "open of the bar after the one that was decided on"
+    )
     order = "nearer end first" if experiment.execution.high_low_order == "adaptive" else "high first"
     return CostAssumptions(
         commission=f"{instrument.commission_per_unit} USD per {per} and side{minimum}",
         slippage_ticks=float(experiment.execution.slippage_ticks),
-        fill_rule=(
-            "market orders at the close of the bar that was decided on; barriers inside the bar along open, "
-            f"high and low ({order}), close"
-        ),
+        fill_rule=(f"market orders at the {price}; barriers inside the bar along open, high and low ({order}), close"),
         unknown_volume=""
         if market.bars.volume_known
         else "the source has no volume; the catalog's stand-in is filled against",

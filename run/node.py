@@ -12,10 +12,14 @@ from nautilus_trader.backtest.config import (
 from nautilus_trader.backtest.node import BacktestNode
 from nautilus_trader.config import ImportableStrategyConfig, LoggingConfig, RiskEngineConfig
 from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.data import TradeTick
 from nautilus_trader.model.identifiers import InstrumentId
 from numpy.typing import NDArray
 
+from catalogs.arrow import read_bars
+from catalogs.instruments import to_nautilus
 from rl_strategies.bundle import Bundle
+from rl_strategies.opening import opening_lead_ns, opening_trades
 from rl_strategies.strategy import RLStrategy, core_of
 from rl_strategies.telemetry import Fill
 from rl_strategies.venue import venue_configs
@@ -82,6 +86,8 @@ def run_node(bundle: Bundle, catalog: Path, window: Window, *, volume_known: boo
         engine = node.get_engine(config.id)
         # One pandas concat per closed position doubles the cost of a run; the figures come from the fills.
         engine.portfolio.analyzer.record_trade = lambda *args, **kwargs: None
+        if core_of(bundle).execution.fill == "next_open":
+            engine.add_data(_opening_trades(bundle, catalog, window))
         node.run()
         strategy: RLStrategy = engine.trader.strategies()[0]
         venue = InstrumentId.from_str(bundle.instrument.instrument_id).venue
@@ -99,6 +105,13 @@ def run_node(bundle: Bundle, catalog: Path, window: Window, *, volume_known: boo
         node.dispose()
 
 
+def _opening_trades(bundle: Bundle, catalog: Path, window: Window) -> list[TradeTick]:
+    core = core_of(bundle)
+    bars = read_bars(catalog, bundle.bar_type, window.warm_from_ns, window.last_bar_ns)
+    lead_ns = opening_lead_ns([bars], core.trading, core.execution)
+    return opening_trades(bars, to_nautilus(bundle.instrument), lead_ns)
+
+
 def _run_config(bundle: Bundle, catalog: Path, window: Window, volume_known: bool) -> BacktestRunConfig:
     strategy = ImportableStrategyConfig(
         strategy_path="rl_strategies.strategy:RLStrategy",
@@ -108,6 +121,7 @@ def _run_config(bundle: Bundle, catalog: Path, window: Window, volume_known: boo
             "bundle_path": str(bundle.path.resolve()),
             "volume_known": volume_known,
             "trade_from_ns": window.trade_from_ns,
+            "wait_for_open": core_of(bundle).execution.fill == "next_open",
             "record_observations": True,
         },
     )

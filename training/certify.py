@@ -222,6 +222,7 @@ def _execution(random: np.random.Generator, *, several_venues: bool) -> Executio
         slippage_ticks=int(random.integers(2)),  # type: ignore[arg-type]
         slippage_probability=float(random.uniform(0.1, 0.9)) if by_chance else 1.0,
         slippage_seed=int(random.integers(1000)),
+        fill="next_open" if random.random() < 0.3 else "same_close",
         high_low_order="adaptive" if random.random() < 0.5 else "high_first",
         starting_balance_usd=Decimal(int(random.choice([1_000, 25_000, 100_000]))),
     )

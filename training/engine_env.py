@@ -13,6 +13,7 @@ from greenlet import getcurrent, greenlet
 from nautilus_trader.backtest.config import FeeModelFactory
 from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.config import CacheConfig, LoggingConfig, RiskEngineConfig
+from nautilus_trader.core.data import Data
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.enums import AccountType, OmsType
@@ -25,6 +26,7 @@ from catalogs.instruments import to_nautilus
 from catalogs.sessions import session_calendar
 from rl_strategies.decision import DecisionCore
 from rl_strategies.features import input_rows
+from rl_strategies.opening import opening_trades
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from rl_strategies.venue import stream_fill_model, venue_configs
 from training.env import RewardMeter, action_space, chosen_episode, observation_space
@@ -122,6 +124,7 @@ class EngineEnv(gym.Env):
         config = RLStrategyConfig(
             bar_types=tuple(BarType.from_str(bars.bar_type) for bars in built.series),
             volume_known=all(bars.volume_known for bars in built.series),
+            wait_for_open=built.execution.fill == "next_open",
         )
         self._strategy = RLStrategy(config, core=self._core, policy=self._bridge)
         engine.add_strategy(self._strategy)
@@ -179,7 +182,8 @@ class EngineEnv(gym.Env):
         place = self.built.world.episodes[episode]
         time_ns = self.built.world.time_ns
         start_ns, stop_ns = time_ns[place["first"]], time_ns[max(place["last"], place["closing"])]
-        bars: list[Bar] = []
+        data: list[Data] = []
+        lead_ns = int(self.built.world.settings["open_lead_ns"][0])
         for k, series in enumerate(self.built.series):
             begin, stop = np.searchsorted(series.ts_ns, [start_ns, stop_ns + 1])
             moved = np.flatnonzero(series.high[:begin] > series.low[:begin])
@@ -187,9 +191,11 @@ class EngineEnv(gym.Env):
             state = np.zeros(self.built.plan.state_size)
             self.built.plan.batch(self._rows[k][:warm], state)
             self._core.instruments[k].resume(state, warm)
-            bars += bar_objects(series.slice(warm, int(stop)), self._instruments[k])
+            fed = series.slice(warm, int(stop))
+            data += bar_objects(fed, self._instruments[k])
+            data += opening_trades(fed, self._instruments[k], lead_ns) if lead_ns else []
         self._strategy.trade_from_ns = int(start_ns)
-        self._engine.add_data(bars)
+        self._engine.add_data(data)
 
     def _run_until(self, end_ns: int) -> None:
         with suppress(_Abort):

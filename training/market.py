@@ -16,6 +16,7 @@ from rl_strategies.decision import observation_names
 from rl_strategies.features import FeaturePlan, input_rows
 from rl_strategies.instrument_core import ATR_FEATURE, NS_PER_MINUTE
 from rl_strategies.observation import MASK_OUTPUTS
+from rl_strategies.opening import opening_lead_ns
 from rl_strategies.risk.config import pack_limits
 from rl_strategies.rules import ExecutionConfig, TradingConfig, pack_rules
 from rl_strategies.slippage import slippage_stream
@@ -160,9 +161,11 @@ def build_portfolio_market(
         raise InputError(_nothing_left(held, start, end, chosen.skipped))
     settings = np.zeros(1, SETTINGS)
     settings["starting_cents"] = execution.starting_cents
+    settings["at_open"] = execution.fill == "next_open"
+    settings["open_lead_ns"] = opening_lead_ns(series, trading, execution)
     settings["delay_ns"] = PORTFOLIO_DELAY_NS if len(held) > 1 else 0
     world = World(
-        _bars(series, plan, rows, values, int(rules["adaptive"][0])),
+        _bars(series, plan, rows, values, int(rules["adaptive"][0]), execution.fill == "next_open"),
         np.ascontiguousarray(values[:, : plan.observed], np.float32),
         *timeline,
         chosen.episodes,
@@ -199,6 +202,7 @@ def _bars(
     rows: NDArray[np.float64],
     values: NDArray[np.float64],
     adaptive: int,
+    at_open: bool,
 ) -> NDArray[np.void]:
     table = np.zeros(len(rows), BAR)
     for column in ("ts_ns", "open", "high", "low", "close", "volume"):
@@ -206,7 +210,7 @@ def _bars(
     begin = 0
     for bars in series:
         sizes = np.empty(len(bars), np.int64)
-        book_sizes(bars.volume, bars.open, bars.high, bars.low, bars.close, adaptive, sizes)
+        book_sizes(bars.volume, bars.open, bars.high, bars.low, bars.close, adaptive, at_open, sizes)
         table["book_size"][begin : begin + len(bars)] = sizes
         begin += len(bars)
     table["atr"] = values[:, plan.index(ATR_FEATURE)]

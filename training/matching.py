@@ -43,12 +43,15 @@ def high_comes_first(adaptive, open_, high, low):  # type: ignore[no-untyped-def
 
 
 @kernel
-def book_sizes(volume, open_, high, low, close, adaptive, sizes):  # type: ignore[no-untyped-def]
-    """Write into ``sizes`` (int64[n]) the units quoted at each bar's close: those of the last tick that moved it."""
+def book_sizes(volume, open_, high, low, close, adaptive, at_open, sizes):  # type: ignore[no-untyped-def]
+    """Write into ``sizes`` (int64[n]) the units quoted at each bar's close: those of the last tick that moved it.
+
+    ``at_open`` tells that every bar's opening trade quotes anew, whether it moved the price or not.
+    """
     size, last = 1, open_[0] - 1
     for i in range(len(close)):
         quarter, rest = tick_sizes(volume[i])
-        if open_[i] != last:
+        if at_open or open_[i] != last:
             size, last = quarter, open_[i]
         high_first = high_comes_first(adaptive, open_[i], high[i], low[i])
         for visit in range(2):
@@ -165,17 +168,40 @@ def match_bar(lane, leg, rules, fills, slips, bar, last):  # type: ignore[no-unt
 
 
 @kernel
-def close_position(lane, leg, rules, fills, slips, bar, ts_ns, reason):  # type: ignore[no-untyped-def]
-    """Market order out of the position against the book after ``bar``; barriers go first."""
+def close_position(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, reason):  # type: ignore[no-untyped-def]
+    """Market order out of the position against ``size`` units quoted at the price; barriers go first."""
     clear_barriers(leg)
     if leg.units != 0:
-        take_book(lane, leg, rules, fills, slips, ts_ns, -leg.units, bar.close, bar.book_size, MARKET, 0, reason)
+        take_book(lane, leg, rules, fills, slips, ts_ns, -leg.units, price_ticks, size, MARKET, 0, reason)
 
 
 @kernel
-def open_position(lane, leg, rules, fills, slips, bar, ts_ns, units):  # type: ignore[no-untyped-def]
-    """Market order of signed ``units``; the barriers are laid from its fill price."""
-    price = take_book(lane, leg, rules, fills, slips, ts_ns, units, bar.close, bar.book_size, MARKET, 0, ENTRY)
-    side, atr, tick = side_of_units(units), bar.atr, rules.tick_size
-    leg.stop_ticks = barrier_ticks(rules.stop_unit, rules.stop_value, -side, price, bar.close, tick, atr)
-    leg.target_ticks = barrier_ticks(rules.target_unit, rules.target_value, side, price, bar.close, tick, atr)
+def open_position(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, units):  # type: ignore[no-untyped-def]
+    """Market order of signed ``units``; the barriers are laid from its fill price at the leg's present volatility."""
+    price = take_book(lane, leg, rules, fills, slips, ts_ns, units, price_ticks, size, MARKET, 0, ENTRY)
+    side, atr, tick = side_of_units(units), leg.atr, rules.tick_size
+    leg.stop_ticks = barrier_ticks(rules.stop_unit, rules.stop_value, -side, price, price_ticks, tick, atr)
+    leg.target_ticks = barrier_ticks(rules.target_unit, rules.target_value, side, price, price_ticks, tick, atr)
+
+
+@kernel
+def change_side(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, side, units, reason):  # type: ignore[no-untyped-def]
+    """Leave the held side for ``reason`` and enter ``side``, if they differ."""
+    held = side_of_units(leg.units)
+    if side == held:
+        return
+    if held != 0:
+        close_position(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, reason)
+    if side != 0:
+        open_position(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, side * units)
+
+
+@kernel
+def trade_at_open(lane, leg, rules, fills, slips, bar, ts_ns):  # type: ignore[no-untyped-def]
+    """The bar's opening trade: it meets resting barriers first, then what waited for it."""
+    quarter, _ = tick_sizes(bar.volume)
+    match_tick(lane, leg, rules, fills, slips, ts_ns, bar.open, quarter, True)
+    if leg.waiting != 0:
+        leg.waiting = 0
+        side, units, reason = leg.waiting_side, leg.waiting_units, leg.waiting_reason
+        change_side(lane, leg, rules, fills, slips, bar.open, quarter, ts_ns, side, units, reason)

@@ -26,7 +26,18 @@ from rl_strategies.risk.overlay import (
     update_halt,
     write_mask,
 )
-from training.matching import END, HALT, REVERSE, RUIN, SIGNAL, TIME, close_position, match_bar, open_position
+from training.matching import (
+    END,
+    HALT,
+    REVERSE,
+    RUIN,
+    SIGNAL,
+    TIME,
+    change_side,
+    close_position,
+    match_bar,
+    trade_at_open,
+)
 
 END_OF_TIME_NS = np.iinfo(np.int64).max
 
@@ -76,20 +87,39 @@ def exit_reason(leg):  # type: ignore[no-untyped-def]
 
 @inlined
 def act(world, lane, legs, fills, targets):  # type: ignore[no-untyped-def]
-    """Review the targets (int64[K]) and execute what was approved against the present books."""
+    """Review the targets (int64[K]); execute what was approved against the present books, or have it wait."""
     review_all(legs, targets, world.rules, world.limits[0], lane)
     ts_ns = world.time_ns[lane.at] + world.settings[0].delay_ns
     for k in range(len(legs)):
-        leg, rules = legs[k], world.rules[k]
+        leg = legs[k]
         lane.refused[leg.reason] += leg.reason != APPROVED
-        held = side_of_units(leg.units)
-        if leg.side != held:
+        side, units, why = leg.side, leg.order_units, exit_reason(leg)
+        if world.settings[0].at_open == 0:
             bar = world.bars[world.seen[lane.at, k]]
-            side, units = leg.side, leg.order_units
-            if held != 0:
-                close_position(lane, leg, rules, fills[k], world.slips, bar, ts_ns, exit_reason(leg))
-            if side != 0:
-                open_position(lane, leg, rules, fills[k], world.slips, bar, ts_ns, side * units)
+            change_side(
+                lane,
+                leg,
+                world.rules[k],
+                fills[k],
+                world.slips,
+                bar.close,
+                bar.book_size,
+                ts_ns,
+                side,
+                units,
+                why,
+            )
+        else:
+            leg.waiting = side != side_of_units(leg.units)
+            leg.waiting_side, leg.waiting_units, leg.waiting_reason = side, units, why
+
+
+@inlined
+def close_at_last(world, lane, leg, k, fills, ts_ns, reason):  # type: ignore[no-untyped-def]
+    """Close a leg against the book after its last bar; nothing waits any more."""
+    bar = world.bars[world.seen[lane.at, k]]
+    leg.waiting = 0
+    close_position(lane, leg, world.rules[k], fills, world.slips, bar.close, bar.book_size, ts_ns, reason)
 
 
 @inlined
@@ -97,19 +127,27 @@ def close_before(world, lane, legs, fills, until_ns):  # type: ignore[no-untyped
     """Close what must be flat before ``until_ns``, at the last book there was."""
     for k in range(len(legs)):
         flat_ns = world.flat_ns[lane.episode, k]
-        if legs[k].units != 0 and flat_ns < until_ns:
-            bar = world.bars[world.seen[lane.at, k]]
-            close_position(lane, legs[k], world.rules[k], fills[k], world.slips, bar, flat_ns, END)
+        if flat_ns < until_ns and (legs[k].units != 0 or legs[k].waiting != 0):
+            close_at_last(world, lane, legs[k], k, fills[k], flat_ns, END)
 
 
 @inlined
 def happen(world, lane, legs, fills, at):  # type: ignore[no-untyped-def]
     """Let the bars of time ``at`` happen, then close what must be flat at that very time."""
+    at_open = world.settings[0].at_open != 0
+    for k in range(len(legs)):
+        row, leg = world.row[at, k], legs[k]
+        if at_open and row >= 0 and (leg.units != 0 or leg.waiting != 0):
+            bar = world.bars[row]
+            open_ns = bar.ts_ns - world.settings[0].open_lead_ns
+            trade_at_open(lane, leg, world.rules[k], fills[k], world.slips, bar, open_ns)
+        leg.waiting = 0
     for k in range(len(legs)):
         row, leg = world.row[at, k], legs[k]
         if row >= 0 and leg.units != 0:
-            last = world.bars[row - 1].close
-            match_bar(lane, leg, world.rules[k], fills[k], world.slips, world.bars[row], last)
+            bar = world.bars[row]
+            last = bar.open if at_open else world.bars[row - 1].close
+            match_bar(lane, leg, world.rules[k], fills[k], world.slips, bar, last)
             if leg.units != 0:
                 leg.age_bars += 1
     lane.at = at
@@ -138,8 +176,7 @@ def settle(world, lane, legs, fills):  # type: ignore[no-untyped-def]
     lane.ruined = 1
     ts_ns = world.time_ns[lane.at] + world.settings[0].delay_ns
     for k in range(len(legs)):
-        bar = world.bars[world.seen[lane.at, k]]
-        close_position(lane, legs[k], world.rules[k], fills[k], world.slips, bar, ts_ns, RUIN)
+        close_at_last(world, lane, legs[k], k, fills[k], ts_ns, RUIN)
     look(world, lane, legs)
     return True
 

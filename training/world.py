@@ -76,6 +76,8 @@ SETTINGS = np.dtype(
         [
             ("starting_cents", np.int64),
             ("delay_ns", np.int64),  # from the bars' close to the decision: the strategy's grace, 0 for one instrument
+            ("at_open", np.int64),  # 1 where approved targets wait for the next open
+            ("open_lead_ns", np.int64),  # from a bar's opening trade to its close
         ],
     )
 )

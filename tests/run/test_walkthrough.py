@@ -130,6 +130,18 @@ def test_window_without_sessions_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_next_open_is_the_same_in_node_and_simulator(
+    spy: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dates = ("--start", "2024-04-01", "--end", "2024-04-30")
+    words = ("--catalog", home / "store", *TINY, "--set", "execution.fill=next_open", "--runs", tmp_path / "runs")
+    trained = answer(capsys, "train", "spy_single", *dates, *words)
+    days = ("--start", "2024-05-06", "--end", "2024-05-10")
+    told = answer(capsys, "backtest", trained["bundle"], "--catalog", home / "store", *days)
+    assert told["simulator_agrees"] is True
+    assert told["fills"] > 10
+
+
 def test_futures_without_volume(tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = shared_data / "es_1min_202507_202509_novol.parquet"
     store = ("--catalog", tmp_path / "store")

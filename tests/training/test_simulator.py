@@ -86,6 +86,18 @@ def test_stop_gapped_through_fills_at_the_open(spy: tuple) -> None:
     ]
 
 
+def test_next_open_by_hand(spy: tuple) -> None:
+    # Decided at 500.00, the next bar opens at 501.00: bought a tick above that, sold at 502.00 less a tick.
+    instrument, _ = spy
+    market = flat_tape(spy, {4: 100, 6: 100})
+    at_open = ExecutionConfig(slippage_ticks=1, fill="next_open")
+    fills, equity = fills_of(market_of(instrument, market.bars, ONE_LOT, at_open), {3: LONG, 4: LONG})
+    assert [(fill.price_ticks, fill.reason) for fill in fills] == [(50_101, "entry"), (50_199, "signal")]
+    opened = int(market.bars.ts_ns[int(market.world.episodes["first"][0]) + 3])
+    assert fills[0].ts_ns == opened + 1_000_000  # a moment after the decision's bar closed and the next opened
+    assert equity == 100_000.0 + 98.0 - 2.0
+
+
 @pytest.mark.parametrize(("limit", "entries"), [(1, 1), (3, 3)])
 def test_entries_are_limited(spy: tuple, limit: int, entries: int) -> None:
     instrument, bars = spy

@@ -1,6 +1,7 @@
 """The promise of the simulator: the same fills, refusals, observations, rewards and balances as the real engine."""
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from nautilus_trader.model.data import BarType
 
 from catalogs.arrow import write_bars
 from catalogs.bars import BarSeries
+from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec, resolve
 from catalogs.sessions import session_calendar
 from catalogs.synthetic import PlantedEdge, synthetic_provenance
@@ -36,6 +38,10 @@ from training.parity import walk_both
 TICKS = Distance(3, "ticks")
 DEFAULT = default_plan(volume_known=True, extended_hours=True)
 CASES = {
+    "next open": (
+        TradingConfig(100, BarrierConfig(TICKS, Distance(1.5, "atr"), 12), RiskConfig(0, 5)),
+        ExecutionConfig(fill="next_open"),
+    ),
     "no barriers": (TradingConfig(100, BarrierConfig(None, None, 0), RiskConfig(0, 5)), ExecutionConfig(0)),
     "atr barriers, time limit": (TradingConfig(100, BarrierConfig(time_limit_bars=7)), ExecutionConfig(1)),
     "tight ticks, both inside most bars, fixed order": (
@@ -133,6 +139,22 @@ def test_every_limit_at_once_over_two_venues() -> None:
     trading = TradingConfig(50, BarrierConfig(Distance(2, "atr"), Distance(3, "atr"), 20), risk, risk_budget_usd=40.0)
     market = build_portfolio_market(held, DEFAULT, trading, ExecutionConfig())
     assert assert_equal_walk(market, 2, seed=5, switch=0.05) > 15
+
+
+def test_portfolio_at_the_next_open_with_missing_bars() -> None:
+    held = [synthetic_bars(name, "2025-01-06", "2025-01-14", seed=place) for place, name in enumerate(("SPY", "QQQ"))]
+    held = [(instrument, with_holes(bars, place, 0.2)) for place, (instrument, bars) in enumerate(held)]
+    trading = TradingConfig(10, BarrierConfig(Distance(1, "atr"), Distance(1, "atr"), 20), RiskConfig(0, 1))
+    plan = default_plan(volume_known=True, extended_hours=False)
+    market = build_portfolio_market(held, plan, trading, ExecutionConfig(0, fill="next_open"))
+    assert assert_equal_walk(market, 2, seed=3, switch=0.3) > 200
+
+
+def test_next_open_needs_whole_bars(spy: tuple) -> None:
+    instrument, bars = spy
+    five = replace(bars, bar_type=bars.bar_type.replace("-1-MINUTE-", "-5-MINUTE-"))
+    with pytest.raises(InputError, match="to be whole bars, was 7 with bars of 5 minutes"):
+        market_of(instrument, five, TradingConfig(risk=RiskConfig(0, 7)), ExecutionConfig(fill="next_open"))
 
 
 def test_ruin_ends_the_episode_in_both(spy: tuple) -> None:
