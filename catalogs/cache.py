@@ -1,5 +1,6 @@
 """Where derived data is kept between runs, and how it is put there whole."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -8,7 +9,12 @@ from pathlib import Path
 
 import platformdirs
 
+from catalogs.errors import InputError
+
 CACHE_VARIABLE = "RL_INTRADAY_CACHE"
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_ALLOWED = (errno.EACCES, errno.EROFS, errno.EPERM)
 
 
 def cache_dir() -> Path:
@@ -26,10 +32,30 @@ def cache_dir() -> Path:
 
 
 @contextmanager
+def told_if_unwritable(folder: Path) -> Iterator[None]:
+    """Turn a full disk or a folder that may not be written into one line for the user.
+
+    Raises
+    ------
+    InputError
+        In place of the operating system's error.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise InputError(f"the disk of {folder} must have room, was full: nothing of this write is kept") from error
+        if error.errno in _NOT_ALLOWED:
+            raise InputError(f"{folder} must be writable, was not: {error.strerror}") from error
+        raise
+
+
+@contextmanager
 def written_aside(target: Path) -> Iterator[Path]:
     """Path to write instead of ``target``; renamed onto it when the block ends well, removed when it raises.
 
-    Readers therefore see the old file or the new one, never half of one, also with several writers.
+    Readers therefore see the old file or the new one, never half of one, also with several writers. Raises
+    `catalogs.errors.InputError` where the disk is full or the folder may not be written.
 
     Examples
     --------
@@ -40,12 +66,13 @@ def written_aside(target: Path) -> Iterator[Path]:
     >>> target.read_text()
     '42'
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix)
-    os.close(handle)
-    aside = Path(name)
-    try:
-        yield aside
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
+    with told_if_unwritable(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix)
+        os.close(handle)
+        aside = Path(name)
+        try:
+            yield aside
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)

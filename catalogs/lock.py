@@ -1,6 +1,5 @@
 """One writer at a time: who changes a catalog holds its lock and works in a folder aside."""
 
-import errno
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,13 +8,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from catalogs.cache import told_if_unwritable
 from catalogs.errors import InputError
 
 LOCK_FILE = ".lock"
 WAIT_S = 300.0
 
 _STAGING = ".import-"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -35,11 +34,23 @@ def writing(catalog: Path, wait_s: float = WAIT_S) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the catalog is no folder, another process keeps writing for longer than ``wait_s``, or the disk is full.
+        If the catalog is no folder, another process keeps writing for longer than ``wait_s``, the disk is full, or the
+        folder may not be written.
     """
     if catalog.exists() and not catalog.is_dir():
         raise InputError(f"catalog must be a folder, was the file {catalog}")
-    catalog.mkdir(parents=True, exist_ok=True)
+    with told_if_unwritable(catalog):
+        catalog.mkdir(parents=True, exist_ok=True)
+        with _locked(catalog, wait_s):
+            for left in catalog.glob(f"{_STAGING}*"):
+                shutil.rmtree(left)
+            # Inside the catalog, so that it is the same file system and renaming is one step.
+            with tempfile.TemporaryDirectory(dir=catalog, prefix=_STAGING) as staging:
+                yield Path(staging)
+
+
+@contextmanager
+def _locked(catalog: Path, wait_s: float) -> Iterator[None]:
     lock = FileLock(catalog / LOCK_FILE)
     try:
         lock.acquire(timeout=wait_s)
@@ -48,16 +59,6 @@ def writing(catalog: Path, wait_s: float = WAIT_S) -> Iterator[Path]:
             f"catalog {catalog} must be free to write, was locked by another process for {wait_s:g} s; try again later"
         ) from None
     try:
-        for left in catalog.glob(f"{_STAGING}*"):
-            shutil.rmtree(left)
-        # Inside the catalog, so that it is the same file system and renaming is one step.
-        with tempfile.TemporaryDirectory(dir=catalog, prefix=_STAGING) as staging:
-            yield Path(staging)
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        raise InputError(
-            f"the disk of catalog {catalog} must have room, was full ({error.strerror}); nothing of this write is kept"
-        ) from error
+        yield
     finally:
         lock.release()

@@ -2,11 +2,19 @@
 
 import typer
 
-from run import data_fetch_databento, data_fetch_ibkr, data_fetch_massive, data_fetch_vix, data_fetch_yahoo
+from run import (
+    data_fetch_databento,
+    data_fetch_ibkr,
+    data_fetch_massive,
+    data_fetch_reference,
+    data_fetch_vix,
+    data_fetch_yahoo,
+)
 
 app = typer.Typer(no_args_is_help=True)
 app.command("databento")(data_fetch_databento.fetch_command)
 app.command("ibkr")(data_fetch_ibkr.fetch_command)
 app.command("massive")(data_fetch_massive.fetch_command)
+app.command("massive-reference")(data_fetch_reference.fetch_command)
 app.command("vix")(data_fetch_vix.fetch_command)
 app.command("yahoo")(data_fetch_yahoo.fetch_command)

@@ -100,7 +100,6 @@ class DatabentoHistory:
         SourceError
             If the vendor refuses or keeps failing.
         """
-        target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(f".{target.name}.part")
 
         def fetch() -> None:
@@ -109,7 +108,7 @@ class DatabentoHistory:
                 content = self._client.timeseries.get_range(**request.arguments()).raw
             except DBNError as error:
                 raise CutOffError(f"the answer must be DBN, was not: {error}") from error
-            aside.write_bytes(content)
+            _write(aside, content)
             with open_dbn(aside):  # reads every byte
                 pass
 
@@ -138,6 +137,14 @@ class DatabentoHistory:
             for part in parts
             if part["s"]
         ]
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise SourceError(f"{path.parent} must take the download, did not: {error.strerror}") from error
 
 
 def connect(key: str, gateway: str | None = None) -> databento.Historical:

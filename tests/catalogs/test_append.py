@@ -136,6 +136,7 @@ def test_a_catalog_kept_busy_is_told(catalog: Path) -> None:
     assert (catalog / LOCK_FILE).exists()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, the kernel's own full disk")
 def test_a_full_disk_is_told_and_leaves_the_old_state(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = session()
     store(catalog, raw.take(np.arange(100)))
@@ -144,8 +145,6 @@ def test_a_full_disk_is_told_and_leaves_the_old_state(catalog: Path, monkeypatch
         with open("/dev/full", "wb", buffering=0) as device:  # the kernel's own "no space left on device"
             device.write(b"x")
 
-    if not os.path.exists("/dev/full"):
-        pytest.skip("needs /dev/full")
     monkeypatch.setattr(arrow.pq, "write_table", full)
     with pytest.raises(InputError, match="must have room, was full"):
         store(catalog, raw)

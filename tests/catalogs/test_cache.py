@@ -1,10 +1,12 @@
 """The cache folder, and files that are whole or absent."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from catalogs.cache import cache_dir, written_aside
+from catalogs.errors import InputError
 
 
 def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +30,24 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     with written_aside(target) as aside:
         aside.write_text("new")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["new"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, the kernel's own full disk")
+def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path: Path) -> None:
+    target = tmp_path / "kept.txt"
+    target.write_text("old")
+    with pytest.raises(InputError, match="must have room, was full"), written_aside(target):
+        Path("/dev/full").write_bytes(b"x" * 100_000)
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_a_folder_that_is_no_place_to_write_is_told(tmp_path: Path) -> None:
+    refused = PermissionError(errno.EACCES, "Permission denied")
+    with pytest.raises(InputError, match="must be writable, was not: Permission"), written_aside(tmp_path / "a.txt"):
+        raise refused
+
+
+def test_other_failures_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no such medium"), written_aside(tmp_path / "a.txt"):
+        raise OSError("no such medium")

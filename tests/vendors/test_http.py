@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from adapters.errors import SourceError
@@ -115,5 +116,5 @@ def test_several_threads_use_the_whole_rate_and_no_more(serve: Serve, slept: lis
     for thread in threads:
         thread.join()
     times = sorted(request.time for request in server.requests)
-    rate = 60 * 60 / (times[60] - times[0])
+    rate = 60 / np.polyfit(np.arange(61), times[:61], 1)[0]  # the slope: one late thread on a busy machine is no matter
     assert 0.97 * 1_200 <= rate <= 1.02 * 1_200
