@@ -85,7 +85,7 @@ def print_rest(rest: dict[str, list[str]]) -> None:
     console = _console()
     for what, names in rest.items():
         if names:
-            console.print(f"{what}: {_listed(names)}")
+            console.print(f"{what}: " + (f"{len(names)} cached matrices" if what == "features" else _listed(names)))
 
 
 def print_comparison(bar_type: str, comparison: SourceComparison) -> None:
