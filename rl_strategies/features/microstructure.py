@@ -9,13 +9,13 @@ import math
 from rl_strategies.features.kernel import Params, feature
 from rl_strategies.features.primitives import (
     State,
+    exact_push,
+    exact_size,
     log_ratio,
     ring_mean,
     ring_push,
     ring_size,
-    ring_std,
     ring_succession,
-    ring_sum,
     total_push,
     total_size,
 )
@@ -115,7 +115,7 @@ def roll_spread(s: State, close: float, n: int = 60) -> float:
     return 2.0 * math.sqrt(-covariance) * TEN_THOUSAND if covariance < 0.0 else 0.0
 
 
-@feature(state=lambda p: 1 + ring_size(p["n"]), warmup=_window_and_one)
+@feature(state=lambda p: 1 + exact_size(p["n"]), warmup=_window_and_one)
 def amihud(s: State, close: float, volume: float, n: int = 60) -> float:
     """Amihud illiquidity: log of the price impact of a million traded.
 
@@ -127,12 +127,13 @@ def amihud(s: State, close: float, volume: float, n: int = 60) -> float:
     if math.isnan(change):
         return math.nan
     impact = abs(change) * TEN_THOUSAND / (close * volume / MILLION) if volume > 0.0 else 0.0
-    return math.log1p(ring_mean(s[1:], n)) if ring_push(s[1:], n, impact) else math.nan
+    total = exact_push(s[1:], n, impact)
+    return math.log1p(total / n) if s[1] >= n else math.nan
 
 
 @feature(
     outputs=("share", "imbalance", "toxicity"),
-    state=lambda p: 1 + ring_size(p["deviation"]) + 2 * ring_size(p["n"]) + total_size(p["n"]),
+    state=lambda p: 1 + exact_size(p["deviation"]) + 2 * exact_size(p["n"]) + total_size(p["n"]),
     warmup=lambda p: p["deviation"] + p["n"],
 )
 def order_flow(s: State, close: float, volume: float, n: int = 30, deviation: int = 60) -> tuple[float, float, float]:
@@ -143,20 +144,21 @@ def order_flow(s: State, close: float, volume: float, n: int = 30, deviation: in
     (as VPIN does, in time bars). 0 without volume or movement. Warm-up deviation + n rows. Easley, López de Prado and
     O'Hara (2012).
     """
-    changes = s[1 : 2 * deviation + 3]
-    signed = s[2 * deviation + 3 : 2 * deviation + 2 * n + 5]
-    unsigned = s[2 * deviation + 2 * n + 5 : 2 * deviation + 4 * n + 7]
-    volumes = s[2 * deviation + 4 * n + 7 :]
+    first, second = deviation + 5, deviation + n + 9
+    changes, signed, unsigned, volumes = s[1:first], s[first:second], s[second : second + n + 4], s[second + n + 4 :]
     before, s[0] = s[0], close
-    if before == 0.0 or not ring_push(changes, deviation, close - before):
+    if before == 0.0:
         return math.nan, math.nan, math.nan
-    spread = ring_std(changes, deviation, 0.0)
+    squares = exact_push(changes, deviation, (close - before) * (close - before))
+    if changes[0] < deviation:
+        return math.nan, math.nan, math.nan
+    spread = math.sqrt(squares / deviation)
     share = math.erf((close - before) / spread / SQRT_2) if spread > 1e-9 * abs(close) else 0.0
-    ring_push(signed, n, share * volume)
-    ring_push(unsigned, n, abs(share) * volume)
+    net = exact_push(signed, n, share * volume)
+    gross = exact_push(unsigned, n, abs(share) * volume)
     total = total_push(volumes, n, volume)
     if volumes[0] < n:
         return share, math.nan, math.nan
     if total <= 0.0:
         return share, 0.0, 0.0
-    return share, ring_sum(signed, n) / total, ring_sum(unsigned, n) / total
+    return share, net / total, gross / total

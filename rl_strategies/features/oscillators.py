@@ -12,6 +12,8 @@ from rl_strategies.features.kernel import Params, feature
 from rl_strategies.features.primitives import (
     State,
     ema_push,
+    exact_push,
+    exact_size,
     memory_rows,
     newest_sum,
     ring_back,
@@ -26,6 +28,8 @@ from rl_strategies.features.primitives import (
     ring_sum,
     safe_ratio,
     sign,
+    total_push,
+    total_size,
     true_range,
     wilder_push,
 )
@@ -257,20 +261,19 @@ def balance_of_power(s: State, open: float, high: float, low: float, close: floa
     return (close - open) / (high - low) if high > low else 0.0
 
 
-@feature(state=lambda p: 2 * ring_size(p["n"]), warmup=_window)
+@feature(state=lambda p: exact_size(p["n"]) + total_size(p["n"]), warmup=_window)
 def chaikin_money_flow(s: State, high: float, low: float, close: float, volume: float, n: int = 20) -> float:
     """Chaikin money flow, -1 to 1.
 
     Volume weighted by the close's place in the bar, ``((close - low) - (high - close)) / (high - low)``, over the
     volume of ``n`` bars; 0 without volume. Warm-up n rows.
     """
-    flow, volumes = s[: 2 * n + 2], s[2 * n + 2 :]
+    flows, volumes = s[: n + 4], s[n + 4 :]
     place = ((close - low) - (high - close)) / (high - low) if high > low else 0.0
-    ring_push(flow, n, place * volume)
-    if not ring_push(volumes, n, volume):
+    flow, total = exact_push(flows, n, place * volume), total_push(volumes, n, volume)
+    if volumes[0] < n:
         return math.nan
-    total = ring_sum(volumes, n)
-    return ring_sum(flow, n) / total if total > 0.0 else 0.0
+    return flow / total if total > 0.0 else 0.0
 
 
 @feature(state=3, anchored=True)

@@ -267,6 +267,37 @@ def total_push(s: State, n: int, x: float) -> float:
     return s[2]
 
 
+def exact_size(n: int) -> int:
+    """State cells that an exact total of the last ``n`` numbers takes: count, position, two parts, values."""
+    return n + 4
+
+
+@register_jitable
+def exact_push(s: State, n: int, x: float) -> float:
+    """Total of the last ``n`` numbers, ``s`` being ``exact_size(n)`` cells, without adding them all again.
+
+    The sum is held in two parts whose error-free additions (Knuth's two-sum) lose nothing as long as the window's
+    numbers span less than some 50 binary digits beyond their own 53, as prices, returns and their squares do. So it
+    depends on the window alone, as a sum done again would.
+    """
+    position = int(s[1])
+    old = s[4 + position]
+    s[4 + position] = x
+    s[1] = position + 1 if position + 1 < n else 0
+    if s[0] < n:
+        s[0] += 1.0
+    one = s[2] + x
+    part = one - s[2]
+    low = s[3] + ((s[2] - (one - part)) + (x - part))
+    two = one - old
+    part = two - one
+    low += (one - (two - part)) + (-old - part)
+    s[2] = two + low
+    part = s[2] - two
+    s[3] = (two - (s[2] - part)) + (low - part)
+    return s[2]
+
+
 @register_jitable
 def sign(x: float) -> float:
     """-1, 0 or 1."""

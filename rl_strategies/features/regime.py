@@ -8,6 +8,8 @@ import math
 from rl_strategies.features.kernel import feature
 from rl_strategies.features.primitives import (
     State,
+    exact_push,
+    exact_size,
     log_ratio,
     ring_back,
     ring_mean,
@@ -17,14 +19,13 @@ from rl_strategies.features.primitives import (
     ring_size,
     ring_std,
     ring_succession,
-    ring_sum,
     ring_variation,
 )
 
 
 @feature(
     outputs=("efficiency", "state"),
-    state=lambda p: 1 + 2 * ring_size(p["n"]),
+    state=lambda p: 1 + exact_size(p["n"]) + ring_size(p["n"]),
     warmup=lambda p: p["n"] + 1,
 )
 def trend_regime(s: State, close: float, n: int = 60, threshold: float = 0.3) -> tuple[float, float]:
@@ -34,12 +35,14 @@ def trend_regime(s: State, close: float, n: int = 60, threshold: float = 0.3) ->
     ``threshold``, else 0. Warm-up n + 1 rows. Kaufman, Smarter Trading (1995).
     """
     before, s[0] = s[0], close
-    changes, closes = s[1 : 2 * n + 3], s[2 * n + 3 :]
+    changes, closes = s[1 : n + 5], s[n + 5 :]
     old = ring_oldest(closes)
     ring_push(closes, n, close)
-    if before == 0.0 or not ring_push(changes, n, abs(close - before)):
+    if before == 0.0:
         return math.nan, math.nan
-    path = ring_sum(changes, n)
+    path = exact_push(changes, n, abs(close - before))
+    if changes[0] < n:
+        return math.nan, math.nan
     efficiency = (close - old) / path if path > 0.0 else 0.0
     if abs(efficiency) < threshold:
         return efficiency, 0.0
@@ -48,7 +51,7 @@ def trend_regime(s: State, close: float, n: int = 60, threshold: float = 0.3) ->
 
 @feature(
     outputs=("ratio", "state"),
-    state=lambda p: 1 + ring_size(p["fast"]) + ring_size(p["slow"]),
+    state=lambda p: 1 + exact_size(p["fast"]) + exact_size(p["slow"]),
     warmup=lambda p: max(p["fast"], p["slow"]) + 1,
 )
 def volatility_regime(
@@ -56,19 +59,19 @@ def volatility_regime(
 ) -> tuple[float, float]:
     """Recent against longer volatility as a log ratio, and the state that it means.
 
-    ``ln(standard deviation of the last fast log returns / that of the last slow ones)``; 0 without movement in either.
+    ``ln(root mean square of the last fast log returns / that of the last slow ones)``; 0 without movement in either.
     The state is 1 (wild) above ``threshold``, -1 (calm) below minus it, else 0. Warm-up slow + 1 rows.
     """
     change = log_ratio(close, s[0])
     s[0] = close
     if math.isnan(change):
         return math.nan, math.nan
-    recent, longer = s[1 : 2 * fast + 3], s[2 * fast + 3 :]
-    is_recent, is_longer = ring_push(recent, fast, change), ring_push(longer, slow, change)
-    if not (is_recent and is_longer):
+    recent, longer = s[1 : fast + 5], s[fast + 5 :]
+    one = exact_push(recent, fast, change * change) / fast
+    other = exact_push(longer, slow, change * change) / slow
+    if recent[0] < fast or longer[0] < slow:
         return math.nan, math.nan
-    one, other = ring_std(recent, fast, 0.0), ring_std(longer, slow, 0.0)
-    ratio = math.log(one / other) if one > 0.0 and other > 0.0 else 0.0
+    ratio = 0.5 * math.log(one / other) if one > 0.0 and other > 0.0 else 0.0
     return ratio, (1.0 if ratio > threshold else 0.0) - (1.0 if ratio < -threshold else 0.0)
 
 

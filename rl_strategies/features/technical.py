@@ -12,6 +12,8 @@ from rl_strategies.features.kernel import Params, feature
 from rl_strategies.features.primitives import (
     State,
     ema_push,
+    exact_push,
+    exact_size,
     log_ratio,
     memory_rows,
     ring_mean,
@@ -35,6 +37,10 @@ def _window(p: Params) -> int:
 
 def _window_ring(p: Params) -> int:
     return ring_size(p["n"])
+
+
+def _exact(p: Params) -> int:
+    return exact_size(p["n"])
 
 
 def _ema_warmup(p: Params) -> int:
@@ -61,13 +67,14 @@ def log_return(s: State, close: float, n: int = 1) -> float:
     return log_ratio(close, before)
 
 
-@feature(state=_window_ring, warmup=_window)
+@feature(state=_exact, warmup=_window)
 def sma(s: State, close: float, n: int = 20) -> float:
     """Simple moving average, in the input's units.
 
     Mean of the last ``n`` values; warm-up n rows. TA-Lib ``SMA``.
     """
-    return ring_mean(s, n) if ring_push(s, n, close) else math.nan
+    total = exact_push(s, n, close)
+    return total / n if s[0] >= n else math.nan
 
 
 @feature(state=2, warmup=_ema_warmup)
@@ -89,13 +96,14 @@ def standard_deviation(s: State, close: float, n: int = 20) -> float:
     return ring_std(s, n, ring_mean(s, n)) if ring_push(s, n, close) else math.nan
 
 
-@feature(state=_window_ring, warmup=_window)
+@feature(state=_exact, warmup=_window)
 def sma_distance(s: State, close: float, n: int = 20) -> float:
     """Distance of the price from its simple moving average.
 
     ``close / SMA(n) - 1``, unitless; warm-up n rows.
     """
-    return safe_ratio(close, ring_mean(s, n)) - 1.0 if ring_push(s, n, close) else math.nan
+    total = exact_push(s, n, close)
+    return safe_ratio(close, total / n) - 1.0 if s[0] >= n else math.nan
 
 
 @feature(state=2, warmup=_ema_warmup)
