@@ -1,6 +1,7 @@
 """``rl-intraday data fetch vix``: one daily series of VIX, VIX9D and VIX3M from whichever source answers."""
 
 import os
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -40,7 +41,8 @@ class Step(msgspec.Struct, frozen=True):
 def fetch_command(
     sources: Annotated[str, typer.Option("--sources", help="Order in which sources are asked.")] = ORDER,
     files: Annotated[
-        list[Path] | None, typer.Option("--file", metavar="CSV", help="Asked first: VIX_History.csv, VIX9D….csv.")
+        list[Path] | None,
+        typer.Option("--file", metavar="FILE", help="Asked first: VIX_History.csv, VIX9D….dbn.zst."),
     ] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
@@ -130,6 +132,6 @@ def _from_massive(last: date) -> Source:
 
 def _file_of(index: str, files: list[Path]) -> Path:
     for path in files:
-        if path.stem.upper().replace("-", "_").split("_")[0] == index:
+        if re.split(r"[._-]", path.name.upper())[0] == index:
             return path
     raise SourceError(f"--file must name {index}_….csv for {index}, was {', '.join(path.name for path in files)}")

@@ -1,11 +1,13 @@
 """Where daily volatility indices come from: CBOE, FRED, Yahoo, a file."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from adapters.databento import bar_tables, open_dbn
+from adapters.databento.files import SUFFIXES as DBN_SUFFIXES
 from adapters.errors import SourceError
 from adapters.http import HttpSource
 from adapters.vix.daily import DAILY_SCHEMA, parse_daily_csv
@@ -48,8 +50,29 @@ def from_yahoo(client: YahooClient, index: str, last: date) -> pa.Table:
 
 
 def from_file(path: Path) -> pa.Table:
-    """Daily values from a CSV file in one of the layouts of `adapters.vix.parse_daily_csv`."""
+    """Daily values from a CSV file in a layout of `parse_daily_csv`, or a DBN file of daily bars of one symbol.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be read, or is neither.
+    """
+    if path.name.endswith(DBN_SUFFIXES):
+        return _from_dbn(path)
     try:
         return parse_daily_csv(path.read_text(encoding="utf-8-sig"), path.name)
-    except OSError as error:
-        raise SourceError(f"file must be readable, was {path}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"file must be readable text, was {path}: {' '.join(str(error).split())}") from error
+
+
+def _from_dbn(path: Path) -> pa.Table:
+    with open_dbn(path) as file:
+        if file.schema != "ohlcv-1d":
+            raise SourceError(f"{path.name} must hold daily bars (ohlcv-1d), was {file.schema}")
+        tables = bar_tables(file)
+    if len(tables) != 1:
+        raise SourceError(f"{path.name} must hold one symbol, was {', '.join(tables) or 'none'}")
+    [bars] = tables.values()
+    days = [datetime.fromtimestamp(ts_ns // 10**9, UTC).date() for ts_ns in bars["ts_ns"].to_pylist()]
+    prices = [bars[name] for name in ("open", "high", "low", "close")]
+    return pa.Table.from_arrays([pa.array(days, pa.date32()), *prices], schema=DAILY_SCHEMA)

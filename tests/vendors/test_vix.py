@@ -5,12 +5,13 @@ from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
+import databento_dbn as dbn
 import numpy as np
 import pandas as pd
 import pytest
 
 from adapters.errors import SourceError
-from adapters.vix import parse_daily_csv
+from adapters.vix import from_file, parse_daily_csv
 from catalogs.context import read_context
 from catalogs.errors import InputError
 
@@ -129,6 +130,37 @@ def test_files_are_asked_first(vendors: dict, tmp_path: Path, answer: Callable[.
     assert (told["steps"][0]["source"], told["steps"][0]["outcome"]) == ("file", "taken")
     assert len(read_context(tmp_path, "VIX").close) == len(pd.read_csv(path))
     assert read_context(tmp_path, "VIX9D").close.tolist() == [14.1, 13.9]
+
+
+def dbn_days(symbol: str, closes: list[float], schema: dbn.Schema = dbn.Schema.OHLCV_1D) -> bytes:
+    """Daily bars from 1 July 2025 on, as Databento stamps them: midnight UTC."""
+    interval = SimpleNamespace(start_date=date(2025, 1, 1), end_date=date(2026, 1, 1), symbol="3")
+    metadata = dbn.Metadata(
+        dataset="OPRA.PILLAR", schema=schema, symbols=[symbol], start=0, stype_in=dbn.SType.RAW_SYMBOL,
+        stype_out=dbn.SType.INSTRUMENT_ID, mappings=[SimpleNamespace(raw_symbol=symbol, intervals=[interval])],
+    )  # fmt: skip
+    midnight = int(np.datetime64("2025-07-01", "ns").astype(int))
+    prices = [int(close * 1e9) for close in closes]
+    return metadata.encode() + b"".join(
+        bytes(dbn.OHLCVMsg(35, 1, 3, midnight + 86_400 * 10**9 * day, price, price, price, price, 0))
+        for day, price in enumerate(prices)
+    )
+
+
+def test_daily_bars_of_a_databento_file(vendors: dict, tmp_path: Path, answer: Callable[..., dict]) -> None:
+    path = tmp_path / "VIX.ohlcv-1d.dbn"
+    path.write_bytes(dbn_days("VIX", [16.75, 16.5, 16.25]))
+    answer("data", "fetch", "vix", "--file", path, "--sources", "cboe", "--catalog", tmp_path)
+    vix = read_context(tmp_path, "VIX")
+    assert vix.close.tolist() == [16.75, 16.5, 16.25]
+    assert str(np.datetime64(int(vix.ts_ns[0]), "ns"))[:16] == "2025-07-01T20:15"
+
+
+def test_minutes_are_no_daily_values(tmp_path: Path) -> None:
+    path = tmp_path / "VIX.dbn"
+    path.write_bytes(dbn_days("VIX", [16.75], dbn.Schema.OHLCV_1M))
+    with pytest.raises(SourceError, match=r"must hold daily bars \(ohlcv-1d\), was ohlcv-1m"):
+        from_file(path)
 
 
 def test_a_later_fetch_without_an_index_keeps_it(vendors: dict, tmp_path: Path, answer: Callable[..., dict]) -> None:
