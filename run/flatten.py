@@ -35,9 +35,7 @@ def command(
     if as_json:
         answer_json({**asdict(result), "is_flat": result.is_flat})
     elif result.is_flat:
-        progress.print(
-            f"[bold green]flat[/] in {result.seconds:.1f} s: account {result.account}, no order, no position"
-        )
+        progress.print(f"[bold green]flat[/] in {result.seconds:.1f} s: no order, no position")
     else:
         left = ", ".join(f"{units:+g} {name}" for name, units in result.positions_left.items()) or "no position"
         progress.print(f"[bold red]NOT FLAT[/] after {result.seconds:.0f} s: {left}, {result.orders_left} orders")

@@ -20,7 +20,6 @@ class Flattened:
 
     Attributes
     ----------
-    account : str
     orders_cancelled : int
         Working orders found at the start.
     closed : dict of str to float
@@ -30,7 +29,6 @@ class Flattened:
     seconds : float
     """
 
-    account: str
     orders_cancelled: int
     positions_left: dict[str, float]
     orders_left: int
@@ -83,7 +81,7 @@ def flatten(
         client.sleep(POLL_S)
     left = {_name(held.contract): held.position for held in _positions(client, account)}
     seconds = time.monotonic() - began
-    return Flattened(account, found, left, len(_working(client)), seconds, closed)
+    return Flattened(found, left, len(_working(client)), seconds, closed)
 
 
 def _working(client: Any) -> list[Any]:

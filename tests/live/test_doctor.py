@@ -44,6 +44,16 @@ def test_a_sound_gateway_fails_on_its_simulated_clock_alone(doctor: Callable[...
     assert code == 1
 
 
+@pytest.mark.parametrize(("drift_s", "state"), [(3, "warn"), (-60, "fail")])
+def test_a_clock_that_drifts_is_said(
+    drift_s: int, state: str, doctor: Callable[..., Any], gateway: ThreadedServer
+) -> None:
+    gateway.call(lambda server: setattr(server.gateway, "now_ns", lambda: time.time_ns() + drift_s * 10**9))
+    _, found = doctor()
+    assert found["clock"]["state"] == state
+    assert "synchronise this machine's clock" in found["clock"]["fix"]
+
+
 def test_a_clock_that_agrees_passes(doctor: Callable[..., Any], gateway: ThreadedServer) -> None:
     gateway.call(lambda server: setattr(server.gateway, "now_ns", time.time_ns))
     _, found = doctor()

@@ -21,6 +21,7 @@ from ibapi.wrapper import EWrapper
 
 from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.server import ThreadedServer
+from run.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -57,6 +58,31 @@ def test_it_flattens_whatever_the_node_does(
     assert (answer["is_flat"], answer["orders_cancelled"], answer["closed"]) == (True, 2, {"MESZ6": -3.0})
     assert truth() == (0, 0)
     assert [trade.units for trade in gateway.gateway.broker.trades] == [3, -3]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:(ib_insync|eventkit)")
+def test_a_person_reads_what_was_done(
+    node: Any, gateway: ThreadedServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IB_ACCOUNT", raising=False)
+    assert main(["flatten", "paper", "--port", str(gateway.port)]) == 0
+    said = capsys.readouterr().err
+    assert "cancelling 2 working orders" in said
+    assert "closing +3 MESZ6 at the market" in said
+    assert "no order, no position" in said
+    assert "DU1234567" not in said
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:(ib_insync|eventkit)")
+def test_a_person_reads_what_is_left(
+    node: Any, gateway: ThreadedServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IB_ACCOUNT", raising=False)
+    gateway.call(lambda server: FAULTS["halt"](server, 1))
+    assert main(["flatten", "paper", "--port", str(gateway.port), "--timeout", "2"]) == 3
+    said = capsys.readouterr().err
+    assert "NOT FLAT after" in said
+    assert "+3 MESZ6, 1 orders" in said
 
 
 def test_flat_already_sends_nothing(gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]) -> None:
