@@ -97,7 +97,7 @@ def build_plan(specs: Sequence[FeatureSpec] | str, *, volume_known: bool, extend
     --------
     >>> plan = build_plan("full", volume_known=True, extended_hours=True)
     >>> len(plan.outputs), plan.observed
-    (99, 98)
+    (94, 93)
     """
     chosen = feature_set(specs) if isinstance(specs, str) else specs
     return plan_for(chosen, DataAtHand(volume_known, extended_hours))

@@ -87,8 +87,8 @@ VPA = (
 REGIME = (
     FeatureSpec("trend_regime", "trend"),
     FeatureSpec("volatility_regime", "volatility_regime"),
-    FeatureSpec("variance_ratio", "variance_ratio"),
-    FeatureSpec("volatility_rank", "volatility_rank"),
+    FeatureSpec("variance_ratio", "variance_ratio", {"n": 60}),
+    FeatureSpec("volatility_rank", "volatility_rank", {"n": 60}),
     FeatureSpec("return_autocorrelation", "autocorrelation"),
 )
 
