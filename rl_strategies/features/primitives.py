@@ -1,9 +1,9 @@
 """The building blocks of feature kernels: ring buffers, exponential averages, guarded ratios.
 
 Each works on a slice of the kernel's own float64 state and is plain Python that numba compiles within one.
-A zeroed state is the state before the first value, so resetting is zeroing. Window sums are summed again at
-every row in an order that the values' age alone fixes: nothing drifts, and a fresh start gives the same bits
-once the window is full. Only totals of whole numbers run, for those are exact.
+A zeroed state is the state before the first value, so resetting is zeroing. Window sums are either exact (of whole
+numbers, or in two parts) or summed again at every row in an order that the values' age alone fixes: nothing
+drifts, and a fresh start gives the same bits once the window is full.
 """
 
 import math
