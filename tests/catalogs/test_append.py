@@ -73,6 +73,14 @@ def test_bars_in_a_stored_hole_are_refused(catalog: Path) -> None:
         store(catalog, raw)
 
 
+def test_bars_in_a_stored_hole_are_refused_also_where_no_price_moves(catalog: Path) -> None:
+    raw = session()
+    flat = RawBars(raw.ts_ns, *[np.full(390, 100.0)] * 4, raw.volume)
+    store(catalog, flat.take(np.r_[0:100, 110:390]))
+    with pytest.raises(InputError, match="was 10 that fall where the stored ones have a hole"):
+        store(catalog, flat)
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.tuples(st.integers(0, 119), st.integers(1, 60)), min_size=1, max_size=5))
 def test_any_order_of_overlapping_imports_ends_in_the_same_bars(

@@ -56,6 +56,20 @@ def test_the_history_of_every_part_is_kept(daily: Path) -> None:
     assert check(daily, BAR_TYPE).changed_hours == 0
 
 
+def test_an_import_stored_in_two_parts_is_counted_once(
+    spy: InstrumentSpec, minutes: Callable[..., RawBars], catalog: Path
+) -> None:
+    raw = minutes(DAYS[0], 390)
+    middle, whole = (SourceFile(name, "00", 390) for name in ("middle.csv", "whole.csv"))
+    import_bars(catalog, spy, "1-MINUTE", [pa.table(vars(raw.take(np.arange(100, 200))))], [middle], stamp="close")
+    import_bars(catalog, spy, "1-MINUTE", [pa.table(vars(raw))], [whole], stamp="close")
+    consolidate(catalog, BAR_TYPE)
+    [data] = bar_files(catalog, BAR_TYPE)
+    record = read_provenance(catalog, data)
+    assert record is not None
+    assert (record.rows, record.quality.rows_read) == (390, 100 + 390)
+
+
 def test_unknown_volume_joins_no_known_one(daily: Path, spy: InstrumentSpec, minutes: Callable[..., RawBars]) -> None:
     raw = minutes("2025-03-13T13:31", 390, volume=np.nan)
     import_bars(daily, spy, "1-MINUTE", [pa.table(vars(raw))], [], stamp="close")

@@ -153,7 +153,7 @@ def test_real_rolls_follow_the_volume(real: tuple) -> None:
 
 
 def test_the_real_continuous_view_changes_contract_at_the_rolls(real: tuple) -> None:
-    root, catalog, specs, series, _ = real
+    root, catalog, specs, series, frame = real
     table = build_rolls(specs, series, "volume")
     plain = continuous_bars(catalog, table, "5-MINUTE")
     assert (np.diff(plain.ts_ns) > 0).all()
@@ -165,4 +165,12 @@ def test_the_real_continuous_view_changes_contract_at_the_rolls(real: tuple) -> 
     # Contracts further out cost more in these years, so unadjusted rolls jump up and the adjusted past is higher.
     assert (adjusted.close[: moved[0]] > plain.close[: moved[0]]).all()
     assert adjusted.close[-1] == plain.close[-1]
+    # The last gap, by pandas alone: both contracts' closes at the last bar that both have before the roll.
+    last = table.months[-1]
+    _, first_ns, _ = table.episode_span(last)
+    names = [month.instrument_id.partition(".")[0] for month in table.months[-2:]]
+    closes = frame[frame["ts_event"].dt.as_unit("ns").astype("int64") < first_ns]
+    closes = closes[closes["symbol"].isin(names)].pivot(index="ts_event", columns="symbol", values="close").dropna()
+    gap = closes[names[1]].iloc[-1] - closes[names[0]].iloc[-1]
+    assert (adjusted.close - plain.close)[moved[-1]] / 4 == gap
     assert plain.bar_type == f"{root}.XCME-5-MINUTE-LAST-EXTERNAL"

@@ -70,6 +70,11 @@ def test_equal_sources_agree(wandering: BarSeries) -> None:
     assert (same.differing_closes, same.shift_bars) == (0, 0)
 
 
+def test_a_series_that_never_moves_has_no_late_clock(wandering: BarSeries) -> None:
+    still = replace(wandering, close=np.full(390, 10_000))
+    assert compare_sources(still, still, "other", MINUTE_NS).shift_bars == 0
+
+
 @pytest.mark.parametrize("late", [-2, -1, 1, 3])
 def test_a_late_clock_is_found(wandering: BarSeries, late: int) -> None:
     shifted = replace(wandering, ts_ns=wandering.ts_ns + late * MINUTE_NS)

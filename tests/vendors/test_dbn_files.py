@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import databento
 import numpy as np
@@ -12,7 +13,7 @@ from nautilus_trader.model.data import QuoteTick, TradeTick
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
-from adapters.databento import kind_of, open_dbn
+from adapters.databento import kind_of, open_dbn, tick_tables
 from adapters.errors import SourceError
 from catalogs.arrow import read_bars
 from catalogs.errors import InputError
@@ -129,3 +130,14 @@ def test_a_damaged_byte_is_refused(vendor_bytes: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.dbn.zst").write_bytes(content)
     with pytest.raises(SourceError, match=r"must be|must hold"), open_dbn(tmp_path / "bad.dbn.zst"):
         pass
+
+
+def test_a_quote_with_an_empty_side_is_left_out() -> None:
+    undefined = np.iinfo(np.int64).max
+    fields = ("ts_recv", "instrument_id", "bid_px_00", "ask_px_00", "bid_sz_00", "ask_sz_00")
+    sides = [(5, 6), (undefined, 6), (5, undefined)]
+    rows = np.array([(10**18 + i, 7, *both, 1, 1) for i, both in enumerate(sides)], [(name, "i8") for name in fields])
+    day = {"start_date": "2001-01-01", "end_date": "2030-01-01", "symbol": "7"}
+    store = SimpleNamespace(mappings={"ESU4": [day]}, to_ndarray=lambda count: [rows])
+    [(symbol, quotes)] = tick_tables(SimpleNamespace(schema="mbp-1", path=Path("es.dbn"), store=store))
+    assert (symbol, quotes["bid_price"].to_pylist(), quotes["ts_ns"].to_pylist()) == ("ESU4", [5], [10**18])

@@ -101,6 +101,15 @@ def test_another_host_gets_no_key(serve: Serve, slept: list[float]) -> None:
     assert other.requests == []
 
 
+def test_a_pause_asked_for_holds_everybody_back() -> None:
+    now = [0.0]
+    limiter = Limiter(60, clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    limiter.wait()
+    limiter.pause(30)
+    limiter.wait()
+    assert now[0] == 30.0
+
+
 def test_several_threads_use_the_whole_rate_and_no_more(serve: Serve, slept: list[float]) -> None:
     """At 1,200 a minute, the 61 requests of four threads take three seconds, at least 97 % of what is allowed."""
     server = serve(lambda _: GOOD)
