@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from catalogs.instruments import InstrumentSpec
 from catalogs.sessions import session_calendar
-from rl_strategies.actions import side_of_action
+from rl_strategies import decision_kernels as kernels
+from rl_strategies.actions import FLAT
 from rl_strategies.features import FeaturePlan
 from rl_strategies.instrument_core import InstrumentCore
-from rl_strategies.observation import MASK_OUTPUTS, account_outputs, position_outputs, write_account, write_position
-from rl_strategies.position import ACCOUNT, LEG, begin_session, book_fill
+from rl_strategies.observation import MASK_OUTPUTS, account_outputs, position_outputs
+from rl_strategies.position import ACCOUNT, LEG
 from rl_strategies.risk.config import pack_limits
-from rl_strategies.risk.overlay import APPROVED, REASONS, review_all, update_halt, write_mask
+from rl_strategies.risk.overlay import APPROVED, REASONS
 from rl_strategies.rules import ExecutionConfig, TradingConfig, pack_rules
 
 
@@ -71,7 +72,7 @@ class DecisionCore:
         self.accounts: Any = np.zeros(1, ACCOUNT)
         self.account = self.accounts[0]
         self._rules = pack_rules(instruments, trading, execution)
-        self._limits = pack_limits(risk)[0]
+        self._limits = pack_limits(risk)
         self.legs: Any = np.zeros(count, LEG)
         self._targets = np.zeros(count, np.int64)
         self.instruments = tuple(
@@ -79,13 +80,22 @@ class DecisionCore:
                 spec,
                 session_calendar(spec.calendar),
                 plan,
-                self._rules[k],
-                self.legs[k],
+                self.legs,
+                self._rules,
+                k,
                 risk.flatten_before_close_minutes,
             )
             for k, spec in enumerate(instruments)
         )
         self.observation_names = observation_names(instruments, plan, trading)
+        block = plan.observed + len(position_outputs(trading.barriers, risk, count))
+        self._feature_places = [k * block for k in range(count)]
+        self._last_ns = np.zeros(count, np.int64)
+        # Columns, because reading a record field by field is slow.
+        self._ruined = self.accounts["ruined"]
+        self._answer_side, self._answer_units, self._answer_reason = (
+            self.legs[name] for name in ("side", "order_units", "reason")
+        )
         self._observation = np.zeros(len(self.observation_names), np.float32)
         self.reset()
 
@@ -95,17 +105,15 @@ class DecisionCore:
             core.reset()
         self.account.balance_cents = self.execution.starting_cents
         self.account.ruined = 0
-        begin_session(self.account, self.execution.starting_cents / 100.0)
+        kernels.start_session(self.accounts, self.legs, self._rules)
         self.session_date = np.datetime64("NaT", "D")
-        self._hours = [(0, 0)] * len(self.instruments)
+        self._hours_ns = np.zeros((len(self.instruments), 2), np.int64)
 
     def begin_session(self, day: np.datetime64) -> None:
         """Count entries, losses and hours from here: called with the first bar of a trading day."""
         self.session_date = day
-        self._hours = [core.session_hours(day) for core in self.instruments]
-        for core in self.instruments:
-            core.leg.entries = 0
-        begin_session(self.account, self.mark())
+        self._hours_ns = np.array([core.session_hours(day) for core in self.instruments], np.int64)
+        kernels.start_session(self.accounts, self.legs, self._rules)
 
     def is_warm_at(self, ts_ns: int) -> bool:
         """Whether the features of every instrument were warm before the bars that closed at ``ts_ns``."""
@@ -114,54 +122,56 @@ class DecisionCore:
 
     def flat_ns(self, k: int) -> int:
         """When instrument ``k`` must be flat in this session, UTC nanoseconds; 0 where it has none."""
-        return self._hours[k][1]
+        return int(self._hours_ns[k, 1])
 
-    def is_open_at(self, k: int, ts_ns: int) -> bool:
-        """Whether instrument ``k`` may be decided upon at ``ts_ns``."""
-        open_ns, flat_ns = self._hours[k]
-        return open_ns < ts_ns < flat_ns
+    @property
+    def last_flat_ns(self) -> int:
+        """When the last instrument must be flat in this session, UTC nanoseconds."""
+        return int(self._hours_ns[:, 1].max())
+
+    @property
+    def is_ruined(self) -> bool:
+        """Whether trading has ended for good."""
+        return bool(self._ruined[0])
 
     def mark(self) -> float:
         """Cash and open positions at their last closes, USD."""
-        equity = self.account.balance_cents / 100.0
-        for core in self.instruments:
-            equity += core.unrealized_usd
-        return float(equity)
+        return float(kernels.mark(self.accounts, self.legs, self._rules))
 
     def look(self, ts_ns: int) -> None:
         """Bring quotes, equity and halts to the decision at ``ts_ns``."""
         for k, core in enumerate(self.instruments):
-            core.leg.is_missing = core.last_ns != ts_ns
-            core.leg.is_open = self.is_open_at(k, ts_ns)
-        account = self.account
-        account.equity = self.mark()
-        update_halt(account, self._limits)
-        ruined = account.equity <= self._limits.ruin * (self.execution.starting_cents / 100.0)
-        account.ruined = int(account.ruined or ruined)
+            self._last_ns[k] = core.last_ns
+        kernels.look(
+            self.accounts,
+            self.legs,
+            self._rules,
+            self._limits,
+            ts_ns,
+            self._last_ns,
+            self._hours_ns,
+            self.execution.starting_cents / 100.0,
+        )
 
     def observe(self) -> NDArray[np.float32]:
         """Observation of the last `look`; float32[n], a view that the next call overwrites."""
-        out, observed, at = self._observation, self.plan.observed, 0
-        is_portfolio = len(self.instruments) > 1
-        for k, core in enumerate(self.instruments):
-            out[at : at + observed] = core.values[:observed]
-            at = write_position(out, at + observed, core.leg, self._rules[k], self._limits, is_portfolio)
-        at = write_account(out, at, self.legs, self._rules, self._limits, self.account)
-        if at < len(out):
-            write_mask(out, at, self.legs, self._rules, self._limits, self.account.halted)
+        out, observed = self._observation, self.plan.observed
+        for place, core in zip(self._feature_places, self.instruments, strict=True):
+            out[place : place + observed] = core.values[:observed]
+        kernels.write_state(out, observed, self.accounts, self.legs, self._rules, self._limits)
         return out
 
     def review(self, actions: Sequence[int]) -> list[Review]:
         """What the risk overlay makes of the actions, one per instrument."""
         for k, action in enumerate(actions):
-            self._targets[k] = side_of_action(action)
-        review_all(self.legs, self._targets, self._rules, self._limits, self.account)
-        return [Review(int(leg.side), int(leg.order_units), REASONS[leg.reason]) for leg in self.legs]
+            self._targets[k] = action - FLAT
+        kernels.review(self.accounts, self.legs, self._targets, self._rules, self._limits)
+        answers = zip(self._answer_side, self._answer_units, self._answer_reason, strict=True)
+        return [Review(int(side), int(units), REASONS[reason]) for side, units, reason in answers]
 
     def on_fill(self, k: int, units: int, price_ticks: int, commission_cents: int) -> None:
         """Take in an execution of signed ``units`` of instrument ``k``."""
-        book_fill(self.account, self.legs[k], self._rules[k], units, price_ticks, commission_cents)
-        self.instruments[k].after_fill()
+        kernels.take_fill(self.accounts, self.legs, k, self._rules, units, price_ticks, commission_cents)
 
 
 def observation_names(

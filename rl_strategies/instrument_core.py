@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from catalogs.bars import price_from_ticks
 from catalogs.instruments import InstrumentSpec
 from catalogs.sessions import SESSION_COLUMNS, SessionCalendar
-from rl_strategies.barriers import barrier_ticks
+from rl_strategies.decision_kernels import clear, lay_stop, lay_target, quote_bar
 from rl_strategies.features import COLUMNS, FeaturePlan, LiveRows
-from rl_strategies.position import clear_leg, side_of_units, unrealized_usd
 
 NS_PER_MINUTE = 60_000_000_000
 ATR_FEATURE = "atr_14"
@@ -27,8 +26,9 @@ class InstrumentCore:
         The instrument's own.
     plan : FeaturePlan
         Must compute ``atr_14``.
-    rules : record of `rl_strategies.rules.RULES`
-    leg : record of `rl_strategies.position.LEG`
+    legs, rules : `rl_strategies.position.LEG`[K], `rl_strategies.rules.RULES`[K]
+    k : int
+        Place of the instrument in both.
     flatten_minutes : int
 
     Attributes
@@ -46,16 +46,18 @@ class InstrumentCore:
         instrument: InstrumentSpec,
         calendar: SessionCalendar,
         plan: FeaturePlan,
+        legs: Any,
         rules: Any,
-        leg: Any,
+        k: int,
         flatten_minutes: int,
     ) -> None:
         self.instrument = instrument
         self.calendar = calendar
         self.plan = plan
-        self.leg = leg
         self.volume_known = True
-        self._rules = rules
+        self._legs, self._rules, self._k = legs, rules, k
+        self._units = legs["units"]
+        self._tick_raw = float(rules["tick_raw"][k])
         self._flatten_ns = flatten_minutes * NS_PER_MINUTE
         self._atr_index = plan.index(ATR_FEATURE)
         self._features = plan.live()
@@ -65,7 +67,7 @@ class InstrumentCore:
         """Return to the state before the first bar."""
         self._features.reset()
         self._rows = LiveRows(self.calendar, self.plan.columns)
-        clear_leg(self.leg)
+        clear(self._legs, self._k)
         self.bars_seen = 0
         self.last_ns = 0
         self.values: NDArray[np.float64] = np.full(len(self.plan.outputs), np.nan)
@@ -77,14 +79,25 @@ class InstrumentCore:
         self.bars_seen = bars_seen
 
     @property
-    def side(self) -> int:
-        """Held side, -1, 0 or 1."""
-        return int(side_of_units(self.leg.units))
+    def leg(self) -> Any:
+        """The instrument's record of `rl_strategies.position.LEG`; slow to read field by field."""
+        return self._legs[self._k]
 
     @property
-    def unrealized_usd(self) -> float:
-        """Open position marked at the last close."""
-        return float(unrealized_usd(self.leg, self.leg.price, self._rules.multiplier))
+    def units(self) -> int:
+        """Signed units held."""
+        return int(self._units[self._k])
+
+    @property
+    def side(self) -> int:
+        """Held side, -1, 0 or 1."""
+        units = self.units
+        return (units > 0) - (units < 0)
+
+    @property
+    def close_ticks(self) -> int:
+        """Last close, in ticks."""
+        return int(self._legs["close_ticks"][self._k])
 
     def on_bar(self, ts_ns: int, open_: int, high: int, low: int, close: int, volume: int) -> np.datetime64:
         """Take in a closed bar: prices in ticks, time its close. Returns the trading day that it belongs to.
@@ -94,23 +107,17 @@ class InstrumentCore:
         ValueError
             If the bar lies outside every session of the calendar.
         """
-        tick_raw, leg = self._rules.tick_raw, self.leg
+        tick_raw = self._tick_raw
         prices = [price_from_ticks(ticks, tick_raw) for ticks in (open_, high, low, close)]
         row = self._rows.push(ts_ns, prices, volume if self.volume_known else np.nan)
         columns = row[SESSION_PLACE]
         if np.isnan(columns[0]):
             raise ValueError(f"{self.instrument.instrument_id}: a bar must lie in a session, was {ts_ns} ns")
         self.values = self._features.push(row)
-        leg.close_ticks = close
-        leg.price = prices[3]
-        leg.atr = self.values[self._atr_index]
-        leg.volume = volume
-        leg.since_open = columns[1]
-        leg.to_close = columns[2]
+        atr = self.values[self._atr_index]
+        quote_bar(self._legs, self._k, self._rules, close, atr, volume, columns[1], columns[2])
         self.bars_seen += 1
         self.last_ns = ts_ns
-        if leg.units != 0:
-            leg.age_bars += 1
         return self.calendar.session_date[int(columns[0])]
 
     def session_hours(self, day: np.datetime64) -> tuple[int, int]:
@@ -120,21 +127,9 @@ class InstrumentCore:
             return 0, 0
         return int(self.calendar.open_ns[index]), int(self.calendar.close_ns[index]) - self._flatten_ns
 
-    def after_fill(self) -> None:
-        """No barrier outlives its position."""
-        if self.leg.units == 0:
-            self.leg.stop_ticks = 0
-            self.leg.target_ticks = 0
-
     def lay_barrier(self, barrier: Literal["stop", "target"], entry_ticks: int, market_ticks: int) -> int:
         """Price in ticks of a barrier around an entry filled at ``entry_ticks`` while the market stood at
         ``market_ticks``; 0 where none is configured.
         """
-        rules, leg, tick = self._rules, self.leg, self._rules.tick_size
-        if barrier == "stop":
-            unit, value, direction = rules.stop_unit, rules.stop_value, -self.side
-            leg.stop_ticks = barrier_ticks(unit, value, direction, entry_ticks, market_ticks, tick, leg.atr)
-            return int(leg.stop_ticks)
-        unit, value, direction = rules.target_unit, rules.target_value, self.side
-        leg.target_ticks = barrier_ticks(unit, value, direction, entry_ticks, market_ticks, tick, leg.atr)
-        return int(leg.target_ticks)
+        lay = lay_stop if barrier == "stop" else lay_target
+        return int(lay(self._legs, self._k, self._rules, entry_ticks, market_ticks))

@@ -94,7 +94,7 @@ class OrderDesk:
 
     def pursue(self, answer: Review) -> None:
         """Send the orders that lead from the held side to the answer's, on the close just seen."""
-        self._market_ticks = int(self._core.leg.close_ticks)
+        self._market_ticks = self._core.close_ticks
         self._change_side(answer)
 
     def _change_side(self, answer: Review) -> None:
@@ -120,7 +120,7 @@ class OrderDesk:
         self._strategy.cancel_all_orders(self._instrument_id)
         self._entry_id = None
         self._waiting = None
-        units = int(self._core.leg.units)
+        units = self._core.units
         if units != 0:
             order = self._strategy.order_factory.market(
                 self._instrument_id,
@@ -156,7 +156,7 @@ class OrderDesk:
         if event.client_order_id == self._entry_id and order.is_closed:
             self._entry_id = None
             self._lay_barriers(price_ticks)
-        elif self._core.leg.units == 0 and self._strategy.cache.orders_open_count(None, self._instrument_id):
+        elif self._core.units == 0 and self._strategy.cache.orders_open_count(None, self._instrument_id):
             self._strategy.cancel_all_orders(self._instrument_id)
 
     def on_refused(self, client_order_id: ClientOrderId, reason: str) -> None:
@@ -172,7 +172,7 @@ class OrderDesk:
     def _lay_barriers(self, entry_ticks: int) -> None:
         factory = self._strategy.order_factory
         exit_side = _order_side(-self._core.side)
-        quantity = Quantity.from_int(abs(int(self._core.leg.units)))
+        quantity = Quantity.from_int(abs(self._core.units))
         stop = self._core.lay_barrier("stop", entry_ticks, self._market_ticks)
         target = self._core.lay_barrier("target", entry_ticks, self._market_ticks)
         if stop:

@@ -131,7 +131,7 @@ class RLStrategy(Strategy):
 
     def on_bar(self, bar: Bar) -> None:
         """Take in a bar; decide once all bars of its time are there."""
-        if self.core.account.ruined:
+        if self.core.is_ruined:
             return
         ts_ns = bar.ts_event
         day = self._desks[self._index[bar.bar_type.instrument_id]].take_bar(bar)
@@ -170,13 +170,13 @@ class RLStrategy(Strategy):
 
     def _decide(self, ts_ns: int) -> None:
         core = self.core
-        if not any(core.is_open_at(k, ts_ns) for k in range(len(self._desks))):
+        if ts_ns >= core.last_flat_ns:
             return
         if any(desk.is_in_flight() for desk in self._desks):
             self.count("order_in_flight")
             return
         core.look(ts_ns)
-        if core.account.ruined:
+        if core.is_ruined:
             self._end_in_ruin()
             return
         observation = core.observe()

@@ -92,8 +92,8 @@ def run_node(bundle: Bundle, catalog: Path, window: Window, *, volume_known: boo
         strategy: RLStrategy = engine.trader.strategies()[0]
         venue = InstrumentId.from_str(bundle.instrument.instrument_id).venue
         balance = engine.portfolio.account(venue).balance_total(USD).as_decimal()
-        if strategy.core.instruments[0].leg.units != 0:
-            raise RuntimeError(f"the backtest must end flat, held {strategy.core.instruments[0].leg.units} units")
+        if strategy.core.instruments[0].units != 0:
+            raise RuntimeError(f"the backtest must end flat, held {strategy.core.instruments[0].units} units")
         return NodeRun(
             tuple(strategy.fills[0]),
             dict(strategy.refusals),

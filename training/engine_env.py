@@ -166,8 +166,8 @@ class EngineEnv(gym.Env):
             info |= {
                 "fills": [list(fills) for fills in self._strategy.fills],
                 "refusals": dict(self._strategy.refusals),
-                "ruined": bool(self._core.account.ruined),
-                "balance_cents": int(self._core.account.balance_cents),
+                "ruined": self._core.is_ruined,
+                "balance_cents": int(self._core.accounts["balance_cents"][0]),
                 "draws": self._fill_model.draws,
             }
         return observation, reward, over, False, info

@@ -1,0 +1,113 @@
+"""The decision core's kernels as Python calls them: with arrays of records, never with a record.
+
+Handing numba a record from Python costs about 9 µs, an array of records 0.2 µs (both measured); a field read through a
+record in Python costs 6 µs, through a column of the array 0.05 µs.
+"""
+
+from catalogs.bars import price_from_ticks
+from catalogs.compiled import kernel
+from rl_strategies.barriers import barrier_ticks
+from rl_strategies.observation import write_account, write_position
+from rl_strategies.position import begin_session, book_fill, clear_leg, side_of_units, unrealized_usd
+from rl_strategies.risk.overlay import review_all, update_halt, write_mask
+
+
+@kernel
+def quote_bar(legs, k, rules, close_ticks, atr, volume, since_open, to_close):  # type: ignore[no-untyped-def]
+    """Leg ``k`` has seen a bar close: its quote, and one more bar of age for what is held."""
+    leg = legs[k]
+    leg.close_ticks = close_ticks
+    leg.price = price_from_ticks(close_ticks, rules[k].tick_raw)
+    leg.atr = atr
+    leg.volume = volume
+    leg.since_open = since_open
+    leg.to_close = to_close
+    if leg.units != 0:
+        leg.age_bars += 1
+
+
+@kernel
+def mark(accounts, legs, rules):  # type: ignore[no-untyped-def]
+    """Cash and open positions at their last closes, USD."""
+    equity = accounts[0].balance_cents / 100.0
+    for k in range(len(legs)):
+        equity += unrealized_usd(legs[k], legs[k].price, rules[k].multiplier)
+    return equity
+
+
+@kernel
+def look(accounts, legs, rules, limits, now_ns, last_ns, hours_ns, starting_usd):  # type: ignore[no-untyped-def]
+    """Bring legs, equity, halts and ruin to the decision at ``now_ns``.
+
+    ``last_ns`` int64[K] are the closes of the last bars, ``hours_ns`` int64[K, 2] opening and closing times.
+    """
+    for k in range(len(legs)):
+        legs[k].is_missing = last_ns[k] != now_ns
+        legs[k].is_open = hours_ns[k, 0] < now_ns and now_ns < hours_ns[k, 1]
+    account = accounts[0]
+    account.equity = mark(accounts, legs, rules)
+    update_halt(account, limits[0])
+    if account.equity <= limits[0].ruin * starting_usd:
+        account.ruined = 1
+
+
+@kernel
+def write_state(out, observed, accounts, legs, rules, limits):  # type: ignore[no-untyped-def]
+    """Write everything of the observation but the features, for which it leaves ``observed`` places per leg."""
+    at = 0
+    for k in range(len(legs)):
+        at = write_position(out, at + observed, legs[k], rules[k], limits[0], len(legs) > 1)
+    at = write_account(out, at, legs, rules, limits[0], accounts[0])
+    if at < len(out):
+        write_mask(out, at, legs, rules, limits[0], accounts[0].halted)
+
+
+@kernel
+def review(accounts, legs, targets, rules, limits):  # type: ignore[no-untyped-def]
+    """`rl_strategies.risk.overlay.review_all`."""
+    review_all(legs, targets, rules, limits[0], accounts[0])
+
+
+@kernel
+def take_fill(accounts, legs, k, rules, units, price_ticks, commission_cents):  # type: ignore[no-untyped-def]
+    """Take an execution of leg ``k`` in; no barrier outlives its position."""
+    book_fill(accounts[0], legs[k], rules[k], units, price_ticks, commission_cents)
+    if legs[k].units == 0:
+        legs[k].stop_ticks = 0
+        legs[k].target_ticks = 0
+
+
+@kernel
+def lay_stop(legs, k, rules, entry_ticks, market_ticks):  # type: ignore[no-untyped-def]
+    """Stop loss of leg ``k`` around its entry, in ticks; 0 where none is configured."""
+    leg, rule = legs[k], rules[k]
+    side = side_of_units(leg.units)
+    leg.stop_ticks = barrier_ticks(
+        rule.stop_unit, rule.stop_value, -side, entry_ticks, market_ticks, rule.tick_size, leg.atr
+    )
+    return leg.stop_ticks
+
+
+@kernel
+def lay_target(legs, k, rules, entry_ticks, market_ticks):  # type: ignore[no-untyped-def]
+    """Take profit of leg ``k`` around its entry, in ticks; 0 where none is configured."""
+    leg, rule = legs[k], rules[k]
+    side = side_of_units(leg.units)
+    leg.target_ticks = barrier_ticks(
+        rule.target_unit, rule.target_value, side, entry_ticks, market_ticks, rule.tick_size, leg.atr
+    )
+    return leg.target_ticks
+
+
+@kernel
+def clear(legs, k):  # type: ignore[no-untyped-def]
+    """Leg ``k`` as before its first fill."""
+    clear_leg(legs[k])
+
+
+@kernel
+def start_session(accounts, legs, rules):  # type: ignore[no-untyped-def]
+    """A new trading day: entries, losses and peaks are counted from here."""
+    for k in range(len(legs)):
+        legs[k].entries = 0
+    begin_session(accounts[0], mark(accounts, legs, rules))
