@@ -44,6 +44,9 @@ class TradingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"trading.risk_budget_usd must not be negative, was {self.risk_budget_usd}")
 
 
+HIGH_LOW_ORDERS = ("adaptive", "high_first")
+
+
 class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the simulated market charges, the same in the simulator and in the NautilusTrader engine.
 
@@ -67,7 +70,7 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slippage_probability: float = 1.0
     slippage_seed: int = 0
     fill: Literal["same_close", "next_open"] = "same_close"
-    high_low_order: Literal["adaptive", "high_first"] = "adaptive"
+    high_low_order: str = "adaptive"
     starting_balance_usd: Decimal = Decimal(100_000)
 
     @property
@@ -76,6 +79,11 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return int(self.starting_balance_usd * 100)
 
     def __post_init__(self) -> None:
+        if self.high_low_order not in HIGH_LOW_ORDERS:
+            raise ValueError(
+                f"high_low_order must be one of {', '.join(HIGH_LOW_ORDERS)}, was {self.high_low_order!r}: the engine orders "
+                "a venue's bars, not a position's, so that the simulator could not be held equal to any other rule"
+            )
         if not 0.0 <= self.slippage_probability <= 1.0:
             raise ValueError(f"slippage_probability must be in [0, 1], was {self.slippage_probability}")
         cents = self.starting_balance_usd * 100

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rl_strategies.barriers import BarrierConfig, Distance, barrier_ticks, unit_code
 from rl_strategies.commission import fill_commission_cents, order_commission_cents, to_micros
 from rl_strategies.money import money_cents, realized_cents
+from rl_strategies.rules import ExecutionConfig
 from rl_strategies.sizing import entry_units
 
 
@@ -103,3 +104,8 @@ def test_units_never_risk_more_than_the_budget(atr: float, budget: float, most: 
 
 def test_without_budget_units_are_fixed() -> None:
     assert entry_units(7, 0.0, np.nan, 5.0, 0.25) == 7
+
+
+def test_an_order_inside_the_bar_that_the_engine_cannot_keep_is_refused() -> None:
+    with pytest.raises(ValueError, match="high_low_order must be one of adaptive, high_first, was 'worst'"):
+        ExecutionConfig(high_low_order="worst")
