@@ -81,8 +81,8 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.high_low_order not in HIGH_LOW_ORDERS:
             raise ValueError(
-                f"high_low_order must be one of {', '.join(HIGH_LOW_ORDERS)}, was {self.high_low_order!r}: the engine orders "
-                "a venue's bars, not a position's, so that the simulator could not be held equal to any other rule"
+                f"high_low_order must be one of {', '.join(HIGH_LOW_ORDERS)}, was {self.high_low_order!r}: the engine "
+                "orders a venue's bars, not a position's, so the simulator could not be held equal to any other rule"
             )
         if not 0.0 <= self.slippage_probability <= 1.0:
             raise ValueError(f"slippage_probability must be in [0, 1], was {self.slippage_probability}")
