@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
 FIND_PYTHON = for p in python3.12 python3.13 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 14))' 2>/dev/null && { echo "$$p"; break; }; done
 
@@ -47,6 +48,10 @@ imports: $(STAMP)
 
 check: lint types imports test ## lint, types, imports and every test: what CI runs
 
-bench: $(STAMP) ## the benchmarks, one JSON object each
+$(BENCH_STAMP): $(STAMP)
+	@echo "Installing the peers that the benchmarks measure beside this project ..."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]' && touch $@
+
+bench: $(BENCH_STAMP) ## the benchmarks, one JSON object each
 	@echo "Running the benchmarks ..."
 	@$(BIN)/python -m benchmarks all --json
