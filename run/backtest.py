@@ -21,6 +21,7 @@ from rl_strategies.manifest import installed_versions
 from rl_strategies.metrics import Metrics, compute_metrics
 from rl_strategies.telemetry import Fill, RunRecord
 from rl_strategies.trades import build_trades
+from run.front_month import front_days
 from run.markets import last_close_ns
 from run.node import NodeRun, Window, run_node
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
@@ -145,6 +146,7 @@ def held_out_market(bundle: Bundle, experiment: Experiment, catalog: Path, start
     bars = read_bars(catalog, bundle.bar_type, end_ns=end_ns)
     if not bars.volume_known and "volume" in set().union(*bundle.plan.needs.values()):
         raise InputError(f"bundle {bundle.id} needs the volume of {bundle.bar_type}, which this catalog does not know")
+    start, end = front_days(bundle.instrument, catalog, start, end)
     return build_market(
         bars, bundle.instrument, bundle.plan, experiment.trading, experiment.execution, start=start, end=end
     )

@@ -18,6 +18,7 @@ from configs import instruments_path
 from configs.schema import DateRange, Experiment
 from rl_strategies.features import FeaturePlan
 from rl_strategies.policy import BatchPolicy
+from run.front_month import front_days
 from training.lanes import walk
 from training.market import TrainingMarket, build_market, constant_features
 from training.validation import Validate
@@ -73,7 +74,8 @@ def window_market(
     spec, bars = read_ticker(experiment, name, catalog, window.end)
     if not bars.volume_known and "volume" in set().union(*plan.needs.values()):
         raise InputError(f"{name}: the policy needs the volume of {bars.bar_type}, which this catalog does not know")
-    return build_market(bars, spec, plan, experiment.trading, experiment.execution, start=window.start, end=window.end)
+    start, end = front_days(spec, catalog, window.start, window.end)
+    return build_market(bars, spec, plan, experiment.trading, experiment.execution, start=start, end=end)
 
 
 def read_ticker(experiment: Experiment, name: str, catalog: Path, last: date) -> tuple[InstrumentSpec, BarSeries]:
@@ -111,6 +113,9 @@ def _split(experiment: Experiment, name: str, catalog: Path) -> tuple[TrainingMa
     window, kept_out = experiment.train, experiment.validate
     last = max(window.end, kept_out.end) if isinstance(kept_out, DateRange) else window.end
     spec, bars = read_ticker(experiment, name, catalog, last)
+    window = DateRange(*front_days(spec, catalog, window.start, window.end))
+    if isinstance(kept_out, DateRange):
+        kept_out = DateRange(*front_days(spec, catalog, kept_out.start, kept_out.end))
     if kept_out is None:
         return _market(experiment, spec, bars, window), None
     if isinstance(kept_out, DateRange):
