@@ -2,16 +2,16 @@
 
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
+
+from training.lane_vec_env import LaneVecEnv
 
 _BANK = 4096
 
 
-class NoiseVecEnv(VecEnv):
+class NoiseVecEnv(LaneVecEnv):
     """Noise observations; episodes of one length, their first starts spread over the lanes.
 
     Parameters
@@ -19,8 +19,6 @@ class NoiseVecEnv(VecEnv):
     num_envs, columns, episode_length : int
     seed : int
     """
-
-    render_mode = None
 
     def __init__(self, num_envs: int, columns: int, episode_length: int, seed: int) -> None:
         super().__init__(num_envs, spaces.Box(-np.inf, np.inf, (columns,), np.float32), spaces.Discrete(3))
@@ -54,22 +52,3 @@ class NoiseVecEnv(VecEnv):
             infos[i] = {"terminal_observation": observations[i], "TimeLimit.truncated": False}
         self._age[dones] = 0
         return observations, rewards, dones, infos
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The attribute, once per lane."""
-        return [getattr(self, attr_name) for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Lanes share everything."""
-        raise AttributeError(attr_name)
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Lanes have no methods."""
-        raise AttributeError(method_name)
-
-    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
-        """Never."""
-        return [False for _ in self._get_indices(indices)]

@@ -1,8 +1,12 @@
 """Fixtures that every test may use."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from run.cli import main
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 
@@ -13,3 +17,17 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("needs the real market data in ../shared/data, which this checkout does not have")
     return SHARED_DATA.resolve()
+
+
+@pytest.fixture
+def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict]:
+    """``answer("data", "list", …)``: the one object that a command prints with --json."""
+
+    def call(*words: object) -> dict:
+        capsys.readouterr()
+        code = main([*map(str, words), "--json"])
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        return json.loads(out)
+
+    return call

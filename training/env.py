@@ -10,10 +10,10 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
 
 from rl_strategies.actions import ACTIONS
 from training.generator_state import generator_words, set_generator
+from training.lane_vec_env import LaneVecEnv
 from training.lanes import Lanes, named_refusals
 from training.market import TrainingMarket
 from training.reward import RewardConfig, Step, make_reward
@@ -113,7 +113,7 @@ def observation_space(built: TrainingMarket) -> spaces.Box:
     return spaces.Box(-np.inf, np.inf, (len(built.observation_names),), np.float32)
 
 
-class SessionVecEnv(VecEnv):
+class SessionVecEnv(LaneVecEnv):
     """The simulator as a stable-baselines3 ``VecEnv``: episodes drawn at random, a new one begun when one ends.
 
     Parameters
@@ -130,8 +130,6 @@ class SessionVecEnv(VecEnv):
     ``infos[i]`` of an ended episode holds ``terminal_observation``, ``TimeLimit.truncated`` (always False) and
     ``episode`` (``r`` summed reward, ``l`` steps, ``pnl_usd``, ``fills``, ``session``).
     """
-
-    render_mode = None
 
     def __init__(
         self, built: TrainingMarket, num_envs: int, *, reward: str | RewardConfig = "pnl", seed: int = 0
@@ -218,25 +216,6 @@ class SessionVecEnv(VecEnv):
         self._lanes.observations[:] = state["observations"]
         set_generator(self._random, state["generator"])
         self._meter.restore(state)
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The attribute, once per lane."""
-        return [getattr(self, attr_name) for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Lanes share everything: setting an attribute of one is refused."""
-        raise AttributeError(f"lanes have no attributes of their own, cannot set {attr_name!r}")
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Lanes have no methods of their own."""
-        raise AttributeError(f"lanes have no methods of their own, cannot call {method_name!r}")
-
-    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
-        """Lanes are never wrapped one by one."""
-        return [False for _ in self._get_indices(indices)]
 
 
 class SessionEnv(gym.Env):

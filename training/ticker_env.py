@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
 
 from catalogs.errors import InputError
 from training.env import SessionVecEnv
+from training.lane_vec_env import LaneVecEnv
 from training.market import TrainingMarket
 
 
-class TickerVecEnv(VecEnv):
+class TickerVecEnv(LaneVecEnv):
     """Every ticker has its share of the lanes; each lane draws sessions of its own ticker.
 
     Parameters
@@ -31,8 +30,6 @@ class TickerVecEnv(VecEnv):
     InputError
         If there are fewer lanes than markets, or their observations differ.
     """
-
-    render_mode = None
 
     def __init__(self, markets: Sequence[TrainingMarket], num_envs: int, *, reward: Any = "pnl", seed: int = 0) -> None:
         if num_envs < len(markets):
@@ -81,22 +78,3 @@ class TickerVecEnv(VecEnv):
         for k, part in enumerate(self.parts):
             prefix = f"{k}/"
             part.restore({n.removeprefix(prefix): value for n, value in state.items() if n.startswith(prefix)})
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The attribute, once per lane."""
-        return [getattr(self, attr_name) for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Lanes share everything: setting an attribute of one is refused."""
-        raise AttributeError(f"lanes have no attributes of their own, cannot set {attr_name!r}")
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Lanes have no methods of their own."""
-        raise AttributeError(f"lanes have no methods of their own, cannot call {method_name!r}")
-
-    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
-        """Lanes are never wrapped one by one."""
-        return [False for _ in self._get_indices(indices)]

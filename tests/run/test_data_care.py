@@ -1,6 +1,5 @@
 """``rl-intraday data consolidate``, ``export`` and ``check --against`` from the command line."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,20 +11,6 @@ from run.cli import main
 
 SPY_MINUTES = "SPY.EQUS-1-MINUTE-LAST-EXTERNAL"
 Answer = Callable[..., dict]
-
-
-@pytest.fixture
-def answer(capsys: pytest.CaptureFixture[str]) -> Answer:
-    """``answer("data", "list", …)``: the one object that a command prints with --json."""
-
-    def call(*words: object) -> dict:
-        capsys.readouterr()
-        code = main([*map(str, words), "--json"])
-        out, err = capsys.readouterr()
-        assert code == 0, err
-        return json.loads(out)
-
-    return call
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -28,15 +29,6 @@ SMALL = {"learner.n_steps": 64, "learner.n_envs": 4, "learner.batch_size": 128, 
 TINY = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
 
 
-def answer(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict:
-    """Run a command with --json; the one object it prints."""
-    capsys.readouterr()
-    code = main([*(str(word) for word in words), "--json"])
-    out, err = capsys.readouterr()
-    assert code == 0, err
-    return json.loads(out)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of one walk-through."""
@@ -54,9 +46,9 @@ def spy(home: Path, shared_data: Path) -> Path:
     return next((home / "runs").glob("*/bundle/spy_single-*"))
 
 
-def test_backtest_writes_every_artifact(spy: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_backtest_writes_every_artifact(spy: Path, home: Path, answer: Callable[..., dict]) -> None:
     words = ("--catalog", home / "store", "--start", "2024-05-06", "--end", "2024-05-17")
-    told = answer(capsys, "backtest", spy, *words)
+    told = answer("backtest", spy, *words)
     assert told["simulator_agrees"] is True
     folder = spy.parent.parent / "backtest"
     assert {path.name for path in folder.iterdir()} >= ARTIFACTS
@@ -131,27 +123,27 @@ def test_window_without_sessions_is_refused(
 
 
 def test_next_open_is_the_same_in_node_and_simulator(
-    spy: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spy: Path, home: Path, tmp_path: Path, answer: Callable[..., dict]
 ) -> None:
     dates = ("--start", "2024-04-01", "--end", "2024-04-30")
     words = ("--catalog", home / "store", *TINY, "--set", "execution.fill=next_open", "--runs", tmp_path / "runs")
-    trained = answer(capsys, "train", "spy_single", *dates, *words)
+    trained = answer("train", "spy_single", *dates, *words)
     days = ("--start", "2024-05-06", "--end", "2024-05-10")
-    told = answer(capsys, "backtest", trained["bundle"], "--catalog", home / "store", *days)
+    told = answer("backtest", trained["bundle"], "--catalog", home / "store", *days)
     assert told["simulator_agrees"] is True
     assert told["fills"] > 10
 
 
-def test_futures_without_volume(tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_futures_without_volume(tmp_path: Path, shared_data: Path, answer: Callable[..., dict]) -> None:
     source = shared_data / "es_1min_202507_202509_novol.parquet"
     store = ("--catalog", tmp_path / "store")
-    told = answer(capsys, "data", "import", source, "--instrument", "ESU5", *MINUTE_BARS, *store)
+    told = answer("data", "import", source, "--instrument", "ESU5", *MINUTE_BARS, *store)
     assert told["volume_known"] is False
     dates = ("--start", "2025-07-30", "--end", "2025-08-08")
-    trained = answer(capsys, "train", "es_single", *store, *dates, *TINY, "--runs", tmp_path / "runs")
+    trained = answer("train", "es_single", *store, *dates, *TINY, "--runs", tmp_path / "runs")
     assert "vwap_distance" in trained["left_out_features"]
     words = ("backtest", trained["bundle"], *store, "--start", "2025-09-02", "--end", "2025-09-04")
-    result = answer(capsys, *words)
+    result = answer(*words)
     assert result["simulator_agrees"] is True
     features = load_bundle(Path(trained["bundle"])).plan.outputs
     assert not [name for name in features if "vwap" in name]

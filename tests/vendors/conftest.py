@@ -115,20 +115,6 @@ def vendor_bytes(shared_data: Path) -> Path:
 
 
 @pytest.fixture
-def answer(capsys: pytest.CaptureFixture[str]) -> Answer:
-    """``answer("data", "list", …)``: the one object that a command prints with --json."""
-
-    def call(*words: object) -> dict:
-        capsys.readouterr()
-        code = main([*map(str, words), "--json"])
-        out, err = capsys.readouterr()
-        assert code == 0, err
-        return json.loads(out)
-
-    return call
-
-
-@pytest.fixture
 def refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """``refusal("data", "import", …)``: the one error line of a command that must exit with code 2."""
 
