@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
 from catalogs.sessions import session_calendar
 from rl_strategies import decision_kernels as kernels
@@ -106,13 +107,71 @@ class DecisionCore:
         self.account.balance_cents = self.execution.starting_cents
         self.account.ruined = 0
         kernels.start_session(self.accounts, self.legs, self._rules)
-        self.session_date = np.datetime64("NaT", "D")
-        self._hours_ns = np.zeros((len(self.instruments), 2), np.int64)
+        self._set_session(np.datetime64("NaT", "D"))
+
+    def _set_session(self, day: np.datetime64) -> None:
+        self.session_date = day
+        self._hours_ns = np.array([core.session_hours(day) for core in self.instruments], np.int64)
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Copies of all state: features, positions, account, session.
+
+        Returns
+        -------
+        dict of str to array
+            Plain dtypes, so that ``numpy.savez(file, **core.snapshot())`` needs no pickle. Beside the state stand the
+            instruments and the plan that it belongs to.
+
+        Examples
+        --------
+        Written and read back without pickle::
+
+            np.savez("state.npz", **core.snapshot())
+            with np.load("state.npz", allow_pickle=False) as kept:
+                core.restore(dict(kept))
+        """
+        state: dict[str, NDArray[Any]] = {
+            "instruments": np.array([core.instrument.instrument_id for core in self.instruments]),
+            "plan": np.array(self.plan.hash),
+            "session_date": np.array(self.session_date),
+        }
+        state |= {name: column.copy() for name, column in self._columns().items()}
+        for k, core in enumerate(self.instruments):
+            state |= {f"{k}.{name}": value for name, value in core.snapshot().items()}
+        return state
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from a `snapshot`: whatever follows is bit for bit what would have followed then.
+
+        Raises
+        ------
+        InputError
+            If the state is of other instruments or of another plan, or not such a snapshot at all; nothing has
+            changed then.
+        """
+        self._check_state(state)
+        for k, core in enumerate(self.instruments):
+            core.restore({n.removeprefix(f"{k}."): value for n, value in state.items() if n.startswith(f"{k}.")})
+        for name, column in self._columns().items():
+            column[:] = state[name]
+        self._set_session(np.datetime64(state["session_date"].item(), "D"))
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        records = {"account": self.accounts, "legs": self.legs}
+        return {f"{name}.{field}": table[field] for name, table in records.items() for field in table.dtype.names}
+
+    def _check_state(self, state: dict[str, NDArray[Any]]) -> None:
+        own = self.snapshot()
+        if state.keys() != own.keys():
+            different = sorted(state.keys() ^ own.keys())
+            raise InputError(f"a decision core's state must hold {len(own)} named arrays, differed in {different[:5]}")
+        for name in ("instruments", "plan"):
+            if state[name].tolist() != own[name].tolist():
+                raise InputError(f"state: {name} must be {own[name].tolist()}, was {state[name].tolist()}")
 
     def begin_session(self, day: np.datetime64) -> None:
         """Count entries, losses and hours from here: called with the first bar of a trading day."""
-        self.session_date = day
-        self._hours_ns = np.array([core.session_hours(day) for core in self.instruments], np.int64)
+        self._set_session(day)
         kernels.start_session(self.accounts, self.legs, self._rules)
 
     def is_warm_at(self, ts_ns: int) -> bool:

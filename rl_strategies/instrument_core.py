@@ -78,6 +78,22 @@ class InstrumentCore:
         self._features.restore(feature_state)
         self.bars_seen = bars_seen
 
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Copies of everything but the leg, which belongs to the decision core: arrays that `numpy.savez` takes."""
+        return {
+            "features": self._features.snapshot(),
+            "bars_seen": np.array(self.bars_seen),
+            "last_ns": np.array(self.last_ns),
+            "values": self.values.copy(),
+        }
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from a `snapshot` of the same plan."""
+        self._features.restore(state["features"])
+        self.bars_seen = int(state["bars_seen"])
+        self.last_ns = int(state["last_ns"])
+        self.values = state["values"].copy()
+
     @property
     def leg(self) -> Any:
         """The instrument's record of `rl_strategies.position.LEG`; slow to read field by field."""
