@@ -105,11 +105,24 @@ class OrderDesk:
             wish: FillReason = "reverse" if answer.side != 0 else "signal"
             self.close_position(_EXIT_REASONS.get(answer.reason, wish))
         if answer.side != 0:
-            order = self._strategy.order_factory.market(
-                self._instrument_id, _order_side(answer.side), Quantity.from_int(answer.units)
-            )
-            self._entry_id = order.client_order_id
-            self._submit(order, "entry")
+            self._enter(answer)
+
+    def _enter(self, answer: Review) -> None:
+        order = self._market_order(answer.side, answer.units)
+        self._entry_id = order.client_order_id
+        self._submit(order, "entry")
+
+    def _market_order(self, side: int, units: int, group: str = "", reduce_only: bool = False) -> Any:
+        return self._strategy.order_factory.market(
+            self._instrument_id,
+            _order_side(side),
+            Quantity.from_int(units),
+            reduce_only=reduce_only,
+            tags=self._tags(group),
+        )
+
+    def _tags(self, group: str) -> list[str] | None:
+        """What a venue wants to be told beside the order; the simulated one nothing."""
 
     def end_session(self, event: Any) -> None:
         """The closing alert."""
@@ -122,13 +135,7 @@ class OrderDesk:
         self._waiting = None
         units = self._core.units
         if units != 0:
-            order = self._strategy.order_factory.market(
-                self._instrument_id,
-                _order_side(-self._core.side),
-                Quantity.from_int(abs(units)),
-                reduce_only=True,
-            )
-            self._submit(order, reason)
+            self._submit(self._market_order(-self._core.side, abs(units), reduce_only=True), reason)
 
     def is_in_flight(self) -> bool:
         """Whether the venue owes an answer: an order not acknowledged, or a market order without its fill.
@@ -155,7 +162,7 @@ class OrderDesk:
         self.fills.append(Fill(event.ts_event, units, price_ticks, commission_cents, kind, trigger, reason))
         if event.client_order_id == self._entry_id and order.is_closed:
             self._entry_id = None
-            self._lay_barriers(price_ticks)
+            self._lay_barriers(price_ticks, abs(self._core.units))
         elif self._core.units == 0 and self._strategy.cache.orders_open_count(None, self._instrument_id):
             self._strategy.cancel_all_orders(self._instrument_id)
 
@@ -169,18 +176,22 @@ class OrderDesk:
         self._reasons[order.client_order_id] = reason
         self._strategy.submit_order(order)
 
-    def _lay_barriers(self, entry_ticks: int) -> None:
+    def _lay_barriers(self, entry_ticks: int, units: int, group: str = "") -> None:
         factory = self._strategy.order_factory
         exit_side = _order_side(-self._core.side)
-        quantity = Quantity.from_int(abs(self._core.units))
+        quantity, tags = Quantity.from_int(units), self._tags(group)
         stop = self._core.lay_barrier("stop", entry_ticks, self._market_ticks)
         target = self._core.lay_barrier("target", entry_ticks, self._market_ticks)
         if stop:
-            order = factory.stop_market(self._instrument_id, exit_side, quantity, self._price(stop), reduce_only=True)
+            order = factory.stop_market(
+                self._instrument_id, exit_side, quantity, self._price(stop), reduce_only=True, tags=tags
+            )
             self._stop_id = order.client_order_id
             self._submit(order, "stop_loss")
         if target:
-            order = factory.limit(self._instrument_id, exit_side, quantity, self._price(target), reduce_only=True)
+            order = factory.limit(
+                self._instrument_id, exit_side, quantity, self._price(target), reduce_only=True, tags=tags
+            )
             self._submit(order, "take_profit")
 
     def _price(self, ticks: int) -> Price:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from catalogs.errors import InputError
 from rl_strategies.bundle import Bundle, load_bundle
-from rl_strategies.decision import DecisionCore
+from rl_strategies.decision import DecisionCore, Review
+from rl_strategies.instrument_core import InstrumentCore
 from rl_strategies.order_desk import OrderDesk
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from rl_strategies.telemetry import Fill
@@ -101,8 +102,11 @@ class RLStrategy(Strategy):
         self.policy = policy
         self.trade_from_ns = config.trade_from_ns
         self._index = {bar_type.instrument_id: k for k, bar_type in enumerate(config.bar_types)}
-        self._desks = [OrderDesk(self, k, instrument) for k, instrument in enumerate(core.instruments)]
+        self._desks = [self._open_desk(k, instrument) for k, instrument in enumerate(core.instruments)]
         self.on_reset()
+
+    def _open_desk(self, k: int, instrument: InstrumentCore) -> OrderDesk:
+        return OrderDesk(self, k, instrument)
 
     def on_reset(self) -> None:
         """Forget everything that happened, keep bundle and configuration."""
@@ -133,12 +137,17 @@ class RLStrategy(Strategy):
         """Take in a bar; decide once all bars of its time are there."""
         if self.core.is_ruined:
             return
+        self._take_in(bar)
+        if self._session_is_traded:
+            self._consider(bar.ts_event)
+
+    def _take_in(self, bar: Bar) -> None:
         ts_ns = bar.ts_event
         day = self._desks[self._index[bar.bar_type.instrument_id]].take_bar(bar)
         if day != self.core.session_date:
             self._begin_session(day, ts_ns)
-        if not self._session_is_traded:
-            return
+
+    def _consider(self, ts_ns: int) -> None:
         if len(self._desks) == 1:
             self._decide(ts_ns)
         elif ts_ns != self._decision_ns:
@@ -182,10 +191,19 @@ class RLStrategy(Strategy):
         observation = core.observe()
         chosen = self.policy.act(observation)
         actions = [chosen] if isinstance(chosen, int) else [int(action) for action in chosen]
+        answers = core.review(actions)
+        self._remember(ts_ns, observation, actions, answers)
+        self._carry_out(answers)
+
+    def _remember(
+        self, ts_ns: int, observation: NDArray[np.float32], actions: list[int], answers: list[Review]
+    ) -> None:
         if self.config.record_observations:
             self.observations.append(observation.copy())
             self.actions.append(actions)
-        for desk, answer in zip(self._desks, core.review(actions), strict=True):
+
+    def _carry_out(self, answers: list[Review]) -> None:
+        for desk, answer in zip(self._desks, answers, strict=True):
             if answer.is_refusal:
                 self.count(answer.reason)
             if self.config.wait_for_open:
