@@ -29,21 +29,41 @@ class Golden:
     tolerance: float
 
     def difference(self, policy: OnnxPolicy) -> float:
-        """Largest absolute difference between a policy's log-probabilities and these.
+        """Largest absolute difference between a policy's log-probabilities and these, in lanes and one by one.
+
+        The two are computed by different programs (`rl_strategies.policy.OnnxPolicy`); the policy's memory is empty
+        afterwards.
 
         Raises
         ------
         InputError
             If the policy takes observations of another size.
         """
+        answered = _log_softmax(np.stack([self._in_lanes(policy), self._one_by_one(policy)]))
+        expected = self.log_probs.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # what both say is impossible is no difference
+            return float(np.where(answered == expected, 0.0, np.abs(answered - expected)).max())
+
+    def _in_lanes(self, policy: OnnxPolicy) -> NDArray[np.float32]:
         lanes = policy.batch(self.observations.shape[1])
         found = np.empty_like(self.log_probs)
         for step, (observations, start) in enumerate(zip(self.observations, self.episode_start, strict=True)):
             lanes.act_batch(observations, start)
             found[step] = lanes.logits
-        expected, answered = self.log_probs.astype(np.float64), _log_softmax(found)
-        with np.errstate(invalid="ignore"):  # what both say is impossible is no difference
-            return float(np.where(answered == expected, 0.0, np.abs(answered - expected)).max())
+        return found
+
+    def _one_by_one(self, policy: OnnxPolicy) -> NDArray[np.float32]:
+        found = np.empty_like(self.log_probs)
+        steps, lanes = self.episode_start.shape
+        for lane in range(lanes):
+            policy.reset()
+            for step in range(steps):
+                if self.episode_start[step, lane]:
+                    policy.reset()
+                policy.act(self.observations[step, lane])
+                found[step, lane] = policy.logits
+        policy.reset()
+        return found
 
     def to_npz(self) -> bytes:
         """As the content of an ``.npz`` file; equal data give equal bytes."""

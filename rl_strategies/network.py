@@ -16,6 +16,7 @@ from catalogs.errors import InputError
 INPUTS: Final = ("obs", "h", "c", "episode_start")
 OUTPUTS: Final = ("logits", "h_next", "c_next")
 METADATA_KEY: Final = "rl_intraday.network"
+ACTIVATIONS: Final = ("Identity", "Tanh", "Relu")
 
 _UNREADABLE = (
     ort_errors.Fail,
@@ -40,6 +41,10 @@ class NetworkShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Of the actor's LSTM; 0 layers for a network without memory, whose only input is ``obs``.
     n_instruments : int
         Decided on at once.
+    activations : tuple of str, optional
+        After each dense layer, of `ACTIVATIONS`. Given where the graph is normalisation, LSTM layers, dense layers and
+        mask, with its weights under the names that `rl_strategies.compiled_network` reads; such a network can also run
+        compiled.
     """
 
     n_observations: int
@@ -47,6 +52,7 @@ class NetworkShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lstm_layers: int
     lstm_hidden_size: int
     n_instruments: int = 1
+    activations: tuple[str, ...] | None = None
 
 
 class RecurrentNetwork:
@@ -110,11 +116,7 @@ class RecurrentNetwork:
         """
         if observations.shape != self._observations.shape:
             raise InputError(f"observations: must have shape {self._observations.shape}, was {observations.shape}")
-        if not np.isfinite(observations).all():
-            # A NaN would stay in the memory for good, and argmax reads NaN logits as action 0.
-            lane, column = np.argwhere(~np.isfinite(observations))[0]
-            value = observations[lane, column]
-            raise InputError(f"observations: must be finite, was {value} in lane {lane}, column {column}")
+        check_finite(observations)
         self._observations[:] = observations
         self._episode_start[:] = episode_start
         self._session.run_with_iobinding(self._bindings[self._read])
@@ -130,6 +132,22 @@ class RecurrentNetwork:
         for name in outputs_of(self.shape):
             binding.bind_output(name, "cpu", 0, np.float32, outputs[name].shape, outputs[name].ctypes.data)
         return binding
+
+
+def check_finite(observations: NDArray[np.float32]) -> None:
+    """Refuse float32[n_lanes, n] that holds a value which is not finite.
+
+    A NaN would stay in the memory for good, and argmax reads NaN logits as action 0.
+
+    Raises
+    ------
+    InputError
+        Naming the first such value.
+    """
+    if not np.isfinite(observations).all():
+        lane, column = np.argwhere(~np.isfinite(observations))[0]
+        value = observations[lane, column]
+        raise InputError(f"observations: must be finite, was {value} in lane {lane}, column {column}")
 
 
 def inputs_of(shape: NetworkShape) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from catalogs.errors import InputError
 from rl_strategies.actions import ACTIONS, FLAT
+from rl_strategies.compiled_network import CompiledNetwork
 from rl_strategies.network import NetworkShape, RecurrentNetwork
 
 
@@ -59,6 +60,9 @@ class Policy(Protocol):
 class OnnxPolicy:
     """The trained policy: the likeliest action of an exported recurrent network.
 
+    One session runs compiled where the network allows (`rl_strategies.compiled_network`), many at once run on
+    onnxruntime; their logits agree up to float32 rounding.
+
     Parameters
     ----------
     source : Path or bytes
@@ -81,8 +85,9 @@ class OnnxPolicy:
                 raise InputError(f"policy {source}: must be an existing file, was not found")
             source = source.read_bytes()
         self._content = source
-        self._network = RecurrentNetwork(source, n_lanes=1)
-        self.shape: NetworkShape = self._network.shape
+        reference = RecurrentNetwork(source, n_lanes=1)
+        self.shape: NetworkShape = reference.shape
+        self._network = reference if self.shape.activations is None else CompiledNetwork(source, self.shape)
 
     @property
     def logits(self) -> NDArray[np.float32]:
@@ -123,7 +128,7 @@ class OnnxPolicy:
 
 
 class OnnxBatchPolicy:
-    """`OnnxPolicy` for many sessions at once; its logits agree with it up to float32 rounding.
+    """`OnnxPolicy` for many sessions at once, on onnxruntime.
 
     Parameters
     ----------

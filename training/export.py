@@ -23,13 +23,13 @@ from catalogs.cache import written_aside
 from catalogs.errors import InputError
 from rl_strategies.actions import ACTIONS, FLAT
 from rl_strategies.golden import Golden
-from rl_strategies.network import METADATA_KEY, NetworkShape, inputs_of, outputs_of
+from rl_strategies.network import ACTIVATIONS, METADATA_KEY, NetworkShape, inputs_of, outputs_of
 from training.masking import IMPOSSIBLE
 from training.normalize import MaskedVecNormalize
 
 OPSET = 20
 IR_VERSION = 10
-ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "Tanh", nn.ReLU: "Relu"}
+OPERATORS: dict[type[nn.Module], str] = {nn.Identity: "Identity", nn.Tanh: "Tanh", nn.ReLU: "Relu"}
 
 
 def export_onnx(model: OnPolicyAlgorithm, vecnormalize: VecNormalize, path: Path) -> None:
@@ -52,14 +52,15 @@ def export_onnx(model: OnPolicyAlgorithm, vecnormalize: VecNormalize, path: Path
     """
     policy: Any = model.policy
     lstm: nn.LSTM | None = getattr(policy, "lstm_actor", None)
-    shape = _shape(model, lstm)
+    head = _dense_layers([*policy.mlp_extractor.policy_net, policy.action_net])
+    shape = _shape(model, lstm, tuple(activation for _, activation in head))
     graph = _Graph()
     _normalise(graph, vecnormalize, shape.n_observations - policy.mask_columns)
     if lstm is None:
         graph.add("Identity", ["normalised"], "hidden_0")
     else:
         _lstm(graph, lstm)
-    _head(graph, [*policy.mlp_extractor.policy_net, policy.action_net])
+    _head(graph, head)
     _mask(graph, shape.n_observations - policy.mask_columns, policy.mask_columns)
     content = graph.model(shape)
     onnx.checker.check_model(content, full_check=True)
@@ -67,7 +68,7 @@ def export_onnx(model: OnPolicyAlgorithm, vecnormalize: VecNormalize, path: Path
         onnx.save(content, aside)
 
 
-def _shape(model: OnPolicyAlgorithm, lstm: nn.LSTM | None) -> NetworkShape:
+def _shape(model: OnPolicyAlgorithm, lstm: nn.LSTM | None, activations: tuple[str, ...]) -> NetworkShape:
     space: Any = model.action_space
     sizes = {int(space.n)} if isinstance(space, spaces.Discrete) else {int(size) for size in space.nvec}
     if len(sizes) > 1:
@@ -79,6 +80,7 @@ def _shape(model: OnPolicyAlgorithm, lstm: nn.LSTM | None) -> NetworkShape:
         lstm_layers=lstm.num_layers if lstm else 0,
         lstm_hidden_size=lstm.hidden_size if lstm else 0,
         n_instruments=1 if isinstance(space, spaces.Discrete) else len(space.nvec),
+        activations=activations,
     )
 
 
@@ -238,17 +240,26 @@ def _gates_as_onnx(weight: torch.Tensor) -> NDArray[np.float32]:
     return np.concatenate([i, o, f, g])
 
 
-def _head(graph: _Graph, modules: list[nn.Module]) -> None:
-    for k, module in enumerate(modules):
-        output = "preferences" if k == len(modules) - 1 else f"hidden_{k + 1}"
+def _dense_layers(modules: list[nn.Module]) -> list[tuple[nn.Linear, str]]:
+    # Each dense layer with the operator that follows it.
+    layers: list[tuple[nn.Linear, str]] = []
+    for module in modules:
         if isinstance(module, nn.Linear):
-            weight = graph.constant(f"weight_{k}", module.weight.detach().cpu().numpy(), np.float32)
-            bias = graph.constant(f"head_bias_{k}", module.bias.detach().cpu().numpy(), np.float32)
-            graph.add("Gemm", [f"hidden_{k}", weight, bias], output, transB=1)
-        elif type(module) in ACTIVATIONS:
-            graph.add(ACTIVATIONS[type(module)], [f"hidden_{k}"], output)
+            layers.append((module, ACTIVATIONS[0]))
+        elif type(module) in OPERATORS:
+            layers[-1] = (layers[-1][0], OPERATORS[type(module)])
         else:
             raise InputError(f"network layer: must be Linear, Tanh or ReLU, was {type(module).__name__}")
+    return layers
+
+
+def _head(graph: _Graph, layers: list[tuple[nn.Linear, str]]) -> None:
+    for k, (linear, activation) in enumerate(layers):
+        weight = graph.constant(f"weight_{k}", linear.weight.detach().cpu().numpy(), np.float32)
+        bias = graph.constant(f"head_bias_{k}", linear.bias.detach().cpu().numpy(), np.float32)
+        graph.add("Gemm", [f"hidden_{k}", weight, bias], f"dense_{k}", transB=1)
+        output = "preferences" if k == len(layers) - 1 else f"hidden_{k + 1}"
+        graph.add(activation, [f"dense_{k}"], output)
 
 
 def _mask(graph: _Graph, columns: int, mask_columns: int) -> None:

@@ -136,6 +136,20 @@ def test_a_changed_weight_shows_in_the_golden_outputs(part: str, tmp_path: Path)
     assert golden.difference(OnnxPolicy(tmp_path / "policy.onnx")) > golden.tolerance
 
 
+def test_golden_outputs_hold_the_compiled_network_and_the_graph_each_to_account(tmp_path: Path) -> None:
+    model = make_model()
+    golden = golden_outputs(model, normaliser(model), golden_observations(normaliser(model)))
+    export_onnx(model, normaliser(model), tmp_path / "policy.onnx")
+    says_relu = onnx.load(tmp_path / "policy.onnx")  # but its graph has tanh: the compiled network goes wrong
+    says_relu.metadata_props[0].value = says_relu.metadata_props[0].value.replace("Tanh", "Relu")
+    does_relu = onnx.load(tmp_path / "policy.onnx")  # but says tanh: onnxruntime goes wrong
+    for node in does_relu.graph.node:
+        node.op_type = node.op_type.replace("Tanh", "Relu")
+    assert golden.difference(OnnxPolicy(tmp_path / "policy.onnx")) <= golden.tolerance
+    for changed in (says_relu, does_relu):
+        assert golden.difference(OnnxPolicy(changed.SerializeToString())) > golden.tolerance
+
+
 def test_changed_statistics_show_in_the_golden_outputs(tmp_path: Path) -> None:
     model = make_model()
     vecnormalize = normaliser(model)
@@ -152,7 +166,7 @@ def test_export_is_repeatable_and_describes_itself(tmp_path: Path) -> None:
     content = (tmp_path / "a.onnx").read_bytes()
     assert content == (tmp_path / "b.onnx").read_bytes()
     assert str(tmp_path).encode() not in content
-    assert OnnxPolicy(content).shape == NetworkShape(7, 3, 2, 24)
+    assert OnnxPolicy(content).shape == NetworkShape(7, 3, 2, 24, activations=("Tanh", "Identity"))
     graph = onnx.load_from_string(content).graph
     assert [i.name for i in graph.input] == ["obs", "h", "c", "episode_start"]
     assert [o.name for o in graph.output] == ["logits", "h_next", "c_next"]
