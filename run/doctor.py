@@ -1,7 +1,7 @@
 """`rl-intraday doctor`: is everything in place for trading, and if not, what is to be done."""
 
-import os
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +13,11 @@ from rich.table import Table
 
 from adapters.ibkr.connection import GatewayError, gateway
 from adapters.ibkr.preflight import Finding, Wanted, check_gateway
+from catalogs.errors import InputError
+from configs.live.contract import BrokerContract
 from configs.live.schema import LiveConfig, load_live
 from run import doctor_checks as local
+from run.live_contract import contract_on
 from run.options import JsonOption, answer_json
 
 NOT_READY = 1
@@ -34,7 +37,13 @@ def command(
     Exit code 0 means that nothing failed; 1 that something did, and the table says what to do.
     """
     config = load_live(live)
-    findings = [*_broker(config, port or config.port), *_machine(config, bundle, folder)]
+    try:
+        contract = contract_on(config, datetime.now(UTC).date())
+    except InputError as error:
+        findings = [Finding("contract", "fail", str(error), "name the contract in the configuration instead")]
+    else:
+        findings = [*_broker(config, contract, port or config.port), local.check_calendar(CALENDARS[contract.kind])]
+    findings += _machine(config, bundle, folder)
     passed = all(finding.state != "fail" for finding in findings)
     if as_json:
         answer_json({"passed": passed, "checks": [asdict(finding) for finding in findings]})
@@ -44,8 +53,7 @@ def command(
         raise typer.Exit(NOT_READY)
 
 
-def _broker(config: LiveConfig, port: int) -> list[Finding]:
-    contract = config.contract
+def _broker(config: LiveConfig, contract: BrokerContract, port: int) -> list[Finding]:
     wanted = Wanted(contract.symbol, contract.kind, contract.exchange, contract.expiry, config.account())
     try:
         with gateway(config.host, port, (config.doctor_client_id,), config.request_timeout_s) as client:
@@ -58,13 +66,12 @@ def _broker(config: LiveConfig, port: int) -> list[Finding]:
 
 def _machine(config: LiveConfig, bundle: Path | None, folder: Path) -> list[Finding]:
     findings = [local.check_bundle(bundle)] if bundle is not None else []
-    telemetry = os.environ.get(config.telemetry_variable, "")
+    telemetry = config.telemetry_url()
     return [
         *findings,
         local.check_disk(folder),
         *([local.check_telemetry(telemetry)] if telemetry else []),
-        local.check_redis(os.environ.get(config.redis_variable, "")),
-        local.check_calendar(CALENDARS[config.contract.kind]),
+        local.check_redis(config.redis),
     ]
 
 

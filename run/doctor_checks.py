@@ -4,7 +4,6 @@ import shutil
 import socket
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,12 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from adapters.ibkr.preflight import Finding
 from catalogs.errors import InputError
 from catalogs.sessions import session_calendar
+from configs.live.supervision import RedisConfig
 from rl_strategies.bundle import load_bundle
 from run.telemetry_store import hidden_password, open_store
 
 GIGABYTE = 1e9
 DISK_WARN_GB, DISK_FAIL_GB = 5.0, 1.0
-REDIS_PORT = 6379
 NS = 1_000_000_000
 
 
@@ -54,20 +53,29 @@ def check_telemetry(url: str) -> Finding:
     return Finding("telemetry", "ok", shown)
 
 
-def check_redis(url: str) -> Finding:
-    """Whether Redis answers a PING."""
-    if not url:
+def check_redis(redis: RedisConfig | None) -> Finding:
+    """Whether Redis answers a PING, and takes the password where one is set."""
+    if redis is None:
         return Finding("redis", "ok", "not configured; node state is rebuilt from broker and journal")
-    parts = urlsplit(url)
+    password, where = redis.password(), f"{redis.host}:{redis.port}"
+    login = _redis_command("AUTH", *filter(None, [redis.username()]), password) if password else b""
     try:
-        with socket.create_connection((parts.hostname or "localhost", parts.port or REDIS_PORT), timeout=3) as link:
-            link.sendall(b"PING\r\n")
-            answer = link.recv(64)
+        with socket.create_connection((redis.host, redis.port), timeout=3) as link:
+            link.sendall(login + _redis_command("PING"))
+            answer = link.recv(256)
     except OSError as error:
-        return Finding("redis", "fail", f"{parts.hostname}: {error}", "start Redis or unset its variable")
-    if answer.startswith((b"+PONG", b"-NOAUTH")):
-        return Finding("redis", "ok", f"{parts.hostname} answers")
-    return Finding("redis", "fail", f"{parts.hostname} answers {answer[:20]!r}", "check that the address is Redis'")
+        return Finding("redis", "fail", f"{where}: {error}", "start Redis, or leave `redis` out of the configuration")
+    if answer.startswith(b"-"):
+        said = answer.split(b"\r\n")[0].decode(errors="replace")
+        return Finding("redis", "fail", f"{where}: {said}", "set the variables of `redis` to a user that may log in")
+    if answer.startswith((b"+PONG", b"+OK")):
+        return Finding("redis", "ok", f"{where} answers")
+    return Finding("redis", "fail", f"{where} answers {answer[:20]!r}", "check that the address is Redis'")
+
+
+def _redis_command(*words: str) -> bytes:
+    parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in words]
+    return f"*{len(words)}\r\n{''.join(parts)}".encode()
 
 
 def check_calendar(name: str, now_ns: int | None = None) -> Finding:

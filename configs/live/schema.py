@@ -1,87 +1,104 @@
-"""Live configuration: where the gateway is, under which numbers this house talks to it, what is traded.
+"""Live configuration: where the gateway is, what is traded, and the bounds within which a session may trade.
 
-Account numbers and database addresses are secrets of a kind: a file names the environment variable, never the value.
+Account numbers, passwords and database addresses are secrets of a kind: a file names the environment variable, never
+the value.
 """
 
-import os
+from decimal import Decimal
 from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from catalogs.errors import InputError
+from configs.live.contract import BrokerContract, FrontMonthContract
+from configs.live.secrets import read_secret
+from configs.live.supervision import HealthConfig, OrderLimits, RedisConfig
+from rl_strategies.risk.monitor_config import MonitorConfig
 
 PRESETS = Path(__file__).parent
 
 
-class BrokerContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is traded, as the broker names it.
-
-    Attributes
-    ----------
-    symbol : str
-        ``"MES"`` or ``"SPY"``.
-    kind : {"FUT", "STK"}
-    exchange : str
-        ``"CME"``, ``"SMART"``.
-    expiry : str
-        ``"YYYYMM"`` or ``"YYYYMMDD"`` of a future, empty for shares.
-    """
-
-    symbol: str
-    kind: str
-    exchange: str
-    expiry: str = ""
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("FUT", "STK"):
-            raise InputError(f"kind of the contract must be FUT or STK, was {self.kind!r}")
-        if (self.kind == "FUT") != bool(self.expiry):
-            raise InputError(f"expiry must be given for a future and only there, was {self.expiry!r} for {self.kind}")
-
-
 class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One way to reach the broker.
+    """One way to trade at the broker.
 
     Attributes
     ----------
     host : str
     port : int
         4002 and 7497 are paper, 4001 and 7496 live, by the gateway's defaults.
-    contract : BrokerContract
+    contract : BrokerContract or None
+    front_month : FrontMonthContract or None
+        Exactly one of both says what is traded; `run.live_contract.contract_on` gives the contract of a day.
     account_variable : str
-        Environment variable that holds the account number.
+        Environment variable that holds the account number; with ``_FILE`` behind its name, the file that does.
     trading_client_id, doctor_client_id : int
         Different for every process that talks to the gateway at the same time.
     flatten_client_ids : tuple of int
         Tried in order, so that an emergency is not stopped by a number in use.
     request_timeout_s : float
-    telemetry_variable : str
-        Environment variable with the telemetry store's address; unset means SQLite beside the session.
-    redis_variable : str
-        Environment variable with the address of Redis; unset means no Redis.
+    session_folder : str
+        Journal, risk state, checkpoints and log of the session, which a restart continues.
+    capital_usd : Decimal or None
+        Capital that the strategy may think it has; None is the starting balance of the bundle's experiment.
+    on_sigterm : {"flatten", "hold"}
+        Whether an ordered end closes positions, or leaves them to their barriers at the broker.
+    monitor : MonitorConfig
+    orders : OrderLimits
+    health : HealthConfig or None
+        None serves no health endpoint.
+    telemetry_url_variable : str
+        Environment variable with the telemetry store's address; unset means SQLite in the session's folder.
+    redis : RedisConfig or None
     """
 
     host: str
     port: int
-    contract: BrokerContract
+    contract: BrokerContract | None = None
+    front_month: FrontMonthContract | None = None
     account_variable: str = "IB_ACCOUNT"
     trading_client_id: int = 1
     doctor_client_id: int = 81
     flatten_client_ids: tuple[int, ...] = (91, 92, 93)
     request_timeout_s: float = 10.0
-    telemetry_variable: str = "RL_INTRADAY_TELEMETRY_URL"
-    redis_variable: str = "RL_INTRADAY_REDIS_URL"
+    session_folder: str = "sessions/paper"
+    capital_usd: Decimal | None = None
+    on_sigterm: Literal["flatten", "hold"] = "flatten"
+    monitor: MonitorConfig = MonitorConfig()
+    orders: OrderLimits = OrderLimits()
+    health: HealthConfig | None = HealthConfig()
+    telemetry_url_variable: str = "RL_INTRADAY_TELEMETRY_URL"
+    redis: RedisConfig | None = None
 
     def __post_init__(self) -> None:
+        if (self.contract is None) == (self.front_month is None):
+            raise InputError(
+                f"exactly one of contract and front_month must be given, was {'both' if self.contract else 'neither'}"
+            )
         ids = (self.trading_client_id, self.doctor_client_id, *self.flatten_client_ids)
         if len(set(ids)) != len(ids) or not self.flatten_client_ids:
             raise InputError(f"client ids must all differ, with one for the flatten at least, were {ids}")
         if not 0 < self.port < 65536:
             raise InputError(f"port must be between 1 and 65535, was {self.port}")
+        if not self.session_folder:
+            raise InputError("session_folder must name a folder, was empty")
+        if self.capital_usd is not None and not _is_amount(self.capital_usd):
+            raise InputError(f"capital_usd must be above zero and in whole cents, was {self.capital_usd}")
 
     def account(self) -> str:
-        """Account number from the environment, empty where it is not set."""
-        return os.environ.get(self.account_variable, "")
+        """Account number, empty where it is not set."""
+        return read_secret(self.account_variable)
+
+    def telemetry_url(self) -> str:
+        """Address of the telemetry store, empty where it is not set."""
+        return read_secret(self.telemetry_url_variable)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Values that no log may show: account number and passwords, as far as they are set."""
+        password = urlsplit(self.telemetry_url()).password or ""
+        found = (self.account(), password, self.redis.password() if self.redis else "")
+        return tuple(secret for secret in found if secret)
 
 
 def load_live(name: str) -> LiveConfig:
@@ -112,3 +129,7 @@ def load_live(name: str) -> LiveConfig:
         return msgspec.yaml.decode(path.read_bytes(), type=LiveConfig)
     except (msgspec.MsgspecError, InputError) as error:
         raise InputError(f"live configuration {path}: {error}") from error
+
+
+def _is_amount(usd: Decimal) -> bool:
+    return usd.is_finite() and usd > 0 and usd * 100 == (usd * 100).to_integral_value()

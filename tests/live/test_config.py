@@ -1,28 +1,100 @@
-"""Live configurations: presets, and what is refused."""
+"""Live configurations: presets, secrets, and what is refused."""
 
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from catalogs.errors import InputError
-from configs.live.schema import load_live
+from catalogs.rolls import FrontMonth, RollTable, write_rolls
+from configs.live.contract import BrokerContract
+from configs.live.schema import LiveConfig, load_live
+from configs.live.secrets import read_secret
+from run.live_contract import contract_on
 
 GOOD = "host: 127.0.0.1\nport: 4002\ncontract: {symbol: SPY, kind: STK, exchange: SMART}\n"
+ROLLING = "host: 127.0.0.1\nport: 4002\nfront_month: {root: MES, catalog: CATALOG, table_root: ES}\n"
 
 
-def test_paper_and_live_differ_in_their_port_alone() -> None:
+def load(text: str, folder: Path) -> LiveConfig:
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return load_live(str(path))
+
+
+def test_paper_and_live_differ_in_port_and_folder_alone() -> None:
     paper, live = load_live("paper"), load_live("live")
     assert (paper.port, live.port) == (4002, 4001)
-    assert (paper.host, paper.contract) == (live.host, live.contract)
+    assert (paper.session_folder, live.session_folder) == ("sessions/paper", "sessions/live")
+    assert msgspec.structs.replace(live, port=paper.port, session_folder=paper.session_folder) == paper
+
+
+def test_every_section_can_be_written(tmp_path: Path) -> None:
+    sections = """
+capital_usd: 25000.50
+on_sigterm: hold
+session_folder: sessions/mes
+monitor: {daily_loss: {reduce_only: 0.01, flatten: 0.02}, drawdown: {}, recover_after_s: 60}
+orders: {max_per_minute: 20, max_notional_usd: 120000}
+health: null
+redis: {host: cache, password_variable: MY_REDIS}
+telemetry_url_variable: MY_STORE
+"""
+    config = load(GOOD + sections, tmp_path)
+    assert (config.capital_usd, config.on_sigterm, config.health) == (Decimal("25000.50"), "hold", None)
+    assert config.monitor.daily_loss.level_of(0.015) == "reduce_only"
+    assert not config.monitor.drawdown.is_on
+    assert (config.orders.max_per_minute, config.orders.max_notional_usd) == (20, 120_000)
+    assert config.redis is not None
+    assert (config.redis.host, config.redis.port) == ("cache", 6379)
 
 
 def test_the_account_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text(GOOD + "account_variable: MY_ACCOUNT\n")
+    config = load(GOOD + "account_variable: MY_ACCOUNT\n", tmp_path)
     monkeypatch.delenv("MY_ACCOUNT", raising=False)
-    assert load_live(str(path)).account() == ""
+    assert config.account() == ""
     monkeypatch.setenv("MY_ACCOUNT", "DU7")
-    assert load_live(str(path)).account() == "DU7"
+    assert config.account() == "DU7"
+
+
+def test_a_secret_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "account").write_text("DU8\n")
+    monkeypatch.delenv("IB_ACCOUNT", raising=False)
+    monkeypatch.setenv("IB_ACCOUNT_FILE", str(tmp_path / "account"))
+    assert read_secret("IB_ACCOUNT") == "DU8"
+
+
+@pytest.mark.parametrize(
+    ("content", "value", "said"),
+    [
+        ("", "", "must hold a value, .* was empty"),
+        (None, "", "must be readable, .* was not: No such file or directory"),
+        ("DU8", "DU9", "only one of IB_ACCOUNT and IB_ACCOUNT_FILE must be set, both were"),
+    ],
+)
+def test_a_secret_that_cannot_be_had_is_refused_without_being_shown(
+    content: str | None, value: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if content is not None:
+        (tmp_path / "account").write_text(content)
+    monkeypatch.setenv("IB_ACCOUNT", value)
+    monkeypatch.setenv("IB_ACCOUNT_FILE", str(tmp_path / "account"))
+    with pytest.raises(InputError, match=said) as refused:
+        read_secret("IB_ACCOUNT")
+    assert "DU" not in str(refused.value)
+
+
+def test_secrets_are_known_for_hiding_and_never_part_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load(GOOD + "redis: {}\n", tmp_path)
+    monkeypatch.setenv("IB_ACCOUNT", "DU7654321")
+    monkeypatch.setenv("RL_INTRADAY_TELEMETRY_URL", "postgresql://trader:store-pass@db/telemetry")
+    monkeypatch.setenv("REDIS_PASSWORD", "cache-pass")
+    assert config.secrets() == ("DU7654321", "store-pass", "cache-pass")
+    assert not any(secret in repr(config) for secret in config.secrets())
 
 
 @pytest.mark.parametrize(
@@ -32,17 +104,35 @@ def test_the_account_comes_from_the_environment(tmp_path: Path, monkeypatch: pyt
         (GOOD.replace("4002", "99999"), "port must be between 1 and 65535, was 99999"),
         (GOOD.replace("STK", "OPT"), "kind of the contract must be FUT or STK, was 'OPT'"),
         (GOOD.replace("STK", "FUT"), "expiry must be given for a future and only there, was '' for FUT"),
+        (
+            GOOD.replace("SMART}", "SMART, expiry: DEC6}").replace("STK", "FUT"),
+            "must be YYYYMM or YYYYMMDD, was 'DEC6'",
+        ),
         (GOOD + "doctor_client_id: 1\n", "client ids must all differ"),
         (GOOD + "flatten_client_ids: []\n", "with one for the flatten at least"),
+        (GOOD + "front_month: {root: MES}\n", "exactly one of contract and front_month must be given, was both"),
+        ("host: 127.0.0.1\nport: 1\n", "exactly one of contract and front_month must be given, was neither"),
+        (GOOD + "capital_usd: 0\n", "capital_usd must be above zero and in whole cents, was 0"),
+        (GOOD + "capital_usd: 10.005\n", "capital_usd must be above zero and in whole cents, was 10.005"),
+        (GOOD + "capital_usd: .nan\n", "capital_usd"),
+        (GOOD + "on_sigterm: panic\n", "on_sigterm"),
+        (GOOD + "session_folder: ''\n", "session_folder must name a folder, was empty"),
+        (GOOD + "health: {host: 0.0.0.0}\n", "health.host must be a loopback address such as 127.0.0.1, was '0.0.0.0'"),
+        (GOOD + "health: {host: localhost}\n", "was 'localhost'"),
+        (GOOD + "health: {port: -1}\n", "health.port must be between 0 and 65535, was -1"),
+        (GOOD + "health: {max_tick_age_s: 0}\n", "health.max_tick_age_s must be above zero, was 0"),
+        (GOOD + "redis: {port: 0}\n", "redis.port must be between 1 and 65535, was 0"),
+        (GOOD + "orders: {max_per_minute: 0}\n", "orders.max_per_minute must be at least 1, was 0"),
+        (GOOD + "orders: {max_notional_usd: -1}\n", "orders.max_notional_usd must not be negative, was -1"),
+        (GOOD + "monitor: {daily_los: {}}\n", "daily_los"),
+        (GOOD + "monitor: {daily_loss: {flatten: 2, halted: 1}}\n", "must ascend from reduce_only to halted"),
         ("host: [", "mine.yaml"),
         ("", "mine.yaml"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(text: str, said: str, tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text(text)
     with pytest.raises(InputError) as refused:
-        load_live(str(path))
+        load(text, tmp_path)
     assert said in str(refused.value)
     assert "mine.yaml" in str(refused.value)
 
@@ -50,3 +140,37 @@ def test_what_is_wrong_is_named_in_one_line(text: str, said: str, tmp_path: Path
 def test_an_unknown_preset_names_the_known() -> None:
     with pytest.raises(InputError, match="must be one of live, paper or a YAML file, was 'demo'"):
         load_live("demo")
+
+
+@pytest.fixture
+def rolling(tmp_path: Path) -> LiveConfig:
+    """Trades MES by the roll table of ES: ESU6 until 2026-09-15, then ESZ6, whose end is not known."""
+    months = (
+        FrontMonth("ESU6.XCME", date(2026, 6, 16), date(2026, 9, 15)),
+        FrontMonth("ESZ6.XCME", date(2026, 9, 16), None),
+    )
+    write_rolls(tmp_path, RollTable("ES", "CME Globex Equity", "calendar", 4, months))
+    return load(ROLLING.replace("CATALOG", str(tmp_path)), tmp_path)
+
+
+@pytest.mark.parametrize(("day", "expiry"), [(date(2026, 9, 15), "202609"), (date(2026, 9, 16), "202612")])
+def test_the_front_month_is_that_of_the_roll_table(day: date, expiry: str, rolling: LiveConfig) -> None:
+    assert contract_on(rolling, day) == BrokerContract("MES", "FUT", "CME", expiry)
+
+
+def test_a_roll_table_that_is_too_old_to_know_is_refused(rolling: LiveConfig) -> None:
+    # Expiry is Friday 2026-12-18; four sessions before it, on Monday the 14th, the next month takes over.
+    assert contract_on(rolling, date(2026, 12, 11)).expiry == "202612"
+    with pytest.raises(InputError, match=r"must know the contract after ESZ6\.XCME on 2026-12-14, did not"):
+        contract_on(rolling, date(2026, 12, 14))
+
+
+def test_a_named_contract_is_traded_on_any_day() -> None:
+    paper = load_live("paper")
+    assert contract_on(paper, date(2030, 1, 1)) == paper.contract
+
+
+def test_without_a_roll_table_there_is_no_front_month(tmp_path: Path) -> None:
+    config = load(ROLLING.replace("CATALOG", str(tmp_path)), tmp_path)
+    with pytest.raises(InputError, match="must hold a roll table of ES"):
+        contract_on(config, date(2026, 9, 15))

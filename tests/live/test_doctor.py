@@ -1,6 +1,8 @@
 """The doctor against the simulated gateway: every check, well and ill."""
 
 import json
+import socketserver
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,6 +13,7 @@ import pytest
 
 from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.server import ThreadedServer
+from configs.live.supervision import RedisConfig
 from run.cli import main
 from run.doctor_checks import check_calendar, check_disk, check_redis, check_telemetry
 
@@ -20,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(ib_insync|e
 @pytest.fixture
 def doctor(gateway: ThreadedServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """``doctor()``: exit code and findings by check."""
-    for name in ("IB_ACCOUNT", "RL_INTRADAY_TELEMETRY_URL", "RL_INTRADAY_REDIS_URL"):
+    for name in ("IB_ACCOUNT", "RL_INTRADAY_TELEMETRY_URL"):
         monkeypatch.delenv(name, raising=False)
 
     def run(*options: str) -> tuple[int, dict[str, dict[str, str]]]:
@@ -128,9 +131,37 @@ def test_the_calendar_knows_open_and_closed(now: str, state: str, said: str) -> 
 
 
 def test_stores_that_are_away_are_said(tmp_path: Path) -> None:
-    assert check_redis("redis://127.0.0.1:1/0").state == "fail"
+    assert check_redis(RedisConfig(port=1)).state == "fail"
     finding = check_telemetry("postgresql://trader:secret@127.0.0.1:1/telemetry")
     assert finding.state == "warn"
     assert "secret" not in finding.found
     assert check_telemetry(f"sqlite:///{tmp_path}/telemetry.db").state == "ok"
     assert check_disk(tmp_path).check == "disk"
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "said"),
+    [
+        (b"+OK\r\n+PONG\r\n", "ok", "answers"),
+        (b"-WRONGPASS invalid username-password pair\r\n-NOAUTH\r\n", "fail", "WRONGPASS"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "fail", "HTTP"),
+    ],
+)
+def test_redis_is_asked_with_its_password(
+    answer: bytes, state: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_PASSWORD", "cache pass")
+    heard: list[bytes] = []
+
+    class Answer(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            heard.append(self.request.recv(256))
+            self.request.sendall(answer)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.handle_request).start()
+        finding = check_redis(RedisConfig(port=server.server_address[1]))
+    assert heard == [b"*2\r\n$4\r\nAUTH\r\n$10\r\ncache pass\r\n*1\r\n$4\r\nPING\r\n"]
+    assert finding.state == state
+    assert said in finding.found
+    assert "cache pass" not in finding.found

@@ -1,0 +1,53 @@
+"""What is traded, as the broker names it: one contract, or the front month of a future by the catalog's roll table."""
+
+import msgspec
+
+from catalogs.errors import InputError
+
+
+class BrokerContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is traded, as the broker names it.
+
+    Attributes
+    ----------
+    symbol : str
+        ``"MES"`` or ``"SPY"``.
+    kind : {"FUT", "STK"}
+    exchange : str
+        ``"CME"``, ``"SMART"``.
+    expiry : str
+        ``"YYYYMM"`` or ``"YYYYMMDD"`` of a future, empty for shares.
+    """
+
+    symbol: str
+    kind: str
+    exchange: str
+    expiry: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("FUT", "STK"):
+            raise InputError(f"kind of the contract must be FUT or STK, was {self.kind!r}")
+        if (self.kind == "FUT") != bool(self.expiry):
+            raise InputError(f"expiry must be given for a future and only there, was {self.expiry!r} for {self.kind}")
+        if self.expiry and not (self.expiry.isdigit() and len(self.expiry) in (6, 8)):
+            raise InputError(f"expiry must be YYYYMM or YYYYMMDD, was {self.expiry!r}")
+
+
+class FrontMonthContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The month of a future that the roll table has in front on the day of the session.
+
+    Attributes
+    ----------
+    root : str
+        What is traded, for example ``"MES"``.
+    exchange : str
+    catalog : str
+        Folder of the catalog that holds the roll table.
+    table_root : str
+        Root of the table where it is another's: ``"ES"`` for ``"MES"``, which rolls with it. Empty for its own.
+    """
+
+    root: str
+    exchange: str = "CME"
+    catalog: str = "catalogs/store"
+    table_root: str = ""

@@ -1,0 +1,44 @@
+"""Secrets come from the environment or from files that it names; configurations hold the names of variables alone."""
+
+import os
+from pathlib import Path
+
+from catalogs.errors import InputError
+
+FILE_SUFFIX = "_FILE"
+
+
+def read_secret(variable: str) -> str:
+    """Value of an environment variable, or of the file that ``<variable>_FILE`` names.
+
+    Files are how systemd (``LoadCredential=``) and container engines hand secrets over without showing them in the
+    list of processes.
+
+    Parameters
+    ----------
+    variable : str
+        For example ``"IB_ACCOUNT"``, which lets ``IB_ACCOUNT_FILE`` name a file.
+
+    Returns
+    -------
+    str
+        Without surrounding blanks; empty where neither is set.
+
+    Raises
+    ------
+    InputError
+        If both are set, or the file cannot be read or is empty. The value is never part of the message.
+    """
+    value, path = os.environ.get(variable, ""), os.environ.get(variable + FILE_SUFFIX, "")
+    if value and path:
+        raise InputError(f"only one of {variable} and {variable}{FILE_SUFFIX} must be set, both were")
+    if not path:
+        return value.strip()
+    try:
+        content = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise InputError(f"file of {variable}{FILE_SUFFIX} must be readable, {path} was not: {reason}") from error
+    if not content:
+        raise InputError(f"file of {variable}{FILE_SUFFIX} must hold a value, {path} was empty")
+    return content

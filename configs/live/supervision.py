@@ -1,0 +1,99 @@
+"""How a live session is watched and bounded from outside the strategy: order flow, health, node state."""
+
+import ipaddress
+import math
+
+import msgspec
+
+from configs.live.secrets import read_secret
+
+
+class OrderLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of the trading node's own risk engine, which denies what is beyond them.
+
+    Attributes
+    ----------
+    max_per_minute : int
+        Orders sent, barriers and closing orders among them.
+    max_notional_usd : int
+        Of one order, 0 for none. It holds for closing orders too: leave room for the price to move, or a position
+        could not be closed.
+    """
+
+    max_per_minute: int = 60
+    max_notional_usd: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_per_minute < 1:
+            raise ValueError(f"orders.max_per_minute must be at least 1, was {self.max_per_minute}")
+        if self.max_notional_usd < 0:
+            raise ValueError(f"orders.max_notional_usd must not be negative, was {self.max_notional_usd}")
+
+
+class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The health endpoint of a session.
+
+    Attributes
+    ----------
+    host : str
+        A loopback address.
+    port : int
+    max_tick_age_s : float
+        Seconds without a sign of the trading loop after which it counts as hanging.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8479
+    max_tick_age_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        require_loopback(self.host)
+        if not 0 <= self.port < 65536:
+            raise ValueError(f"health.port must be between 0 and 65535, was {self.port}")
+        if not (self.max_tick_age_s > 0 and math.isfinite(self.max_tick_age_s)):
+            raise ValueError(f"health.max_tick_age_s must be above zero, was {self.max_tick_age_s}")
+
+
+def require_loopback(host: str) -> None:
+    """Refuse an address that others than this machine could reach.
+
+    Raises
+    ------
+    ValueError
+        If the host is not a loopback address in numbers; a name may mean anything tomorrow.
+    """
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ValueError(f"health.host must be a loopback address such as 127.0.0.1, was {host!r}")
+
+
+class RedisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Redis that keeps the trading node's orders and positions.
+
+    Attributes
+    ----------
+    host : str
+    port : int
+    username_variable, password_variable : str
+        Environment variables, or with ``_FILE`` behind their name the files, that hold them.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 6379
+    username_variable: str = "REDIS_USERNAME"
+    password_variable: str = "REDIS_PASSWORD"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 65536:
+            raise ValueError(f"redis.port must be between 1 and 65535, was {self.port}")
+
+    def username(self) -> str:
+        """User of the database, empty for the default one."""
+        return read_secret(self.username_variable)
+
+    def password(self) -> str:
+        """Password, empty where there is none."""
+        return read_secret(self.password_variable)
