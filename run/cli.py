@@ -39,6 +39,7 @@ VERBS = {
     "backtest": Verb("run.backtest", "Replay a bundle through the Nautilus BacktestNode and report."),
     "flatten": Verb("run.flatten", "Cancel everything and close everything at the broker; works without the node."),
     "doctor": Verb("run.doctor", "Check gateway, account, contract, data, margin, clock, stores and calendar."),
+    "unhalt": Verb("run.unhalt", "Let a halted session trade again; a person says why."),
     "gateway": Verb("run.gateway", "A simulated IB Gateway over catalog bars, to trade against without an account."),
 }
 
