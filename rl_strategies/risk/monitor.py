@@ -22,8 +22,8 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     ts_ns : int
         UTC nanoseconds.
-    session : date
-        Current trading day.
+    session : date or None
+        Current trading day; None goes on with the one before.
     equity_usd : float or None
     gross_exposure_usd : float or None
         Sum of the absolute notionals.
@@ -40,7 +40,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     ts_ns: int
-    session: date
+    session: date | None
     equity_usd: float | None
     gross_exposure_usd: float | None
     is_flat: bool | None
@@ -138,9 +138,13 @@ class RiskMonitor:
             )
         return changes
 
+    def halt(self, reason: str) -> list[Transition]:
+        """Halt for a reason that no reading shows; empty where it is halted already."""
+        return [] if self.level == "halted" else [self._change("halted", reason)]
+
     def _take_equity(self, vitals: Vitals) -> None:
         state, equity = self.state, _known(vitals.equity_usd, may_be_negative=True)
-        if state.session != vitals.session:
+        if vitals.session is not None and state.session != vitals.session:
             state = msgspec.structs.replace(
                 state, session=vitals.session, session_start_usd=None, session_high_usd=None
             )

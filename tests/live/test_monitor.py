@@ -108,6 +108,7 @@ def test_losses_count_from_the_session_s_first_equity_also_after_a_restart() -> 
     levels_after(before, 0)
     levels_after(before, 1, equity_usd=98_500.0)
     after = RiskMonitor(MonitorConfig(**{**OFF, **limits}), before.state)
+    assert levels_after(after, 1, session=None) == []  # the first bar has not come yet
     assert levels_after(after, 2, equity_usd=98_001.0) == []
     assert levels_after(after, 3, equity_usd=98_000.0) == ["flatten"]
 
@@ -174,6 +175,13 @@ def test_what_stays_unknown_leads_where_the_limit_leads() -> None:
     assert levels_after(monitor, 601, equity_usd=None) == ["flatten"]
 
 
+def test_it_halts_for_what_no_reading_shows() -> None:
+    monitor = monitor_of()
+    assert [change.to_level for change in monitor.halt("the broker holds another position")] == ["halted"]
+    assert monitor.halt("again") == []
+    assert monitor.state.reason == "the broker holds another position"
+
+
 def test_nothing_left_to_carry_a_position_is_beyond_every_leverage() -> None:
     monitor = monitor_of(leverage=Limit(flatten=10.0))
     assert levels_after(monitor, 0, equity_usd=0.0, gross_exposure_usd=0.0) == []
@@ -220,7 +228,7 @@ def vitals_of_any_kind(draw: st.DrawFn) -> Vitals:
     numbers = {name: draw(st.one_of(st.floats(0, 1e6), UNKNOWN)) for name in READINGS}
     return Vitals(
         ts_ns=draw(st.integers(0, 10_000)) * S,
-        session=draw(st.sampled_from([MONDAY, TUESDAY])),
+        session=draw(st.sampled_from([MONDAY, TUESDAY, None])),
         is_flat=draw(st.sampled_from([True, False, None])),
         rejects=draw(st.one_of(st.integers(0, 20), st.none())),
         **numbers,
