@@ -1,7 +1,8 @@
-"""The folder of a live session: what lies where, and that one process at a time writes it."""
+"""The home of a bundle's live sessions: a journal for every day, one risk state, one process at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -9,33 +10,46 @@ from filelock import FileLock, Timeout
 from catalogs.errors import InputError
 from rl_strategies.risk.state_file import RiskStateFile
 
+RISK_FILE, JOURNAL_FOLDER, LOCK_FILE = "risk.json", "journal", "lock"
 
-class SessionFolder:
-    """Where a live session keeps itself.
+
+class SessionHome:
+    """Where the live sessions of one bundle under one configuration lie.
 
     Parameters
     ----------
     path : Path
-        Made when it is first held.
 
     Attributes
     ----------
     path : Path
-    journal : Path
-        Folder of the `rl_strategies.journal`.
     risk : RiskStateFile
-    log : Path
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.journal = path / "journal"
-        self.risk = RiskStateFile(path / "risk.json")
-        self.log = path / "session.log"
+        self.risk = RiskStateFile(path / RISK_FILE)
+
+    def journal(self, day: date) -> Path:
+        """Folder of a day's journal."""
+        return self.path / day.isoformat() / JOURNAL_FOLDER
+
+    def last_journal(self) -> Path:
+        """Folder of the newest journal.
+
+        Raises
+        ------
+        InputError
+            If no session has begun here.
+        """
+        journals = sorted(self.path.glob(f"????-??-??/{JOURNAL_FOLDER}"))
+        if not journals:
+            raise InputError(f"sessions of {self.path} must have a journal, none was found")
+        return journals[-1]
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep every other process from writing the session.
+        """Keep every other process from writing here.
 
         The lock is the operating system's: it ends with the process, however that ends.
 
@@ -45,12 +59,27 @@ class SessionFolder:
             If another process holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / "lock")
+        lock = FileLock(self.path / LOCK_FILE)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise InputError(f"session {self.path} must be used by one process at a time, another runs") from error
+            raise InputError(f"sessions of {self.path} must be used by one process at a time, another runs") from error
         try:
             yield
         finally:
             lock.release()
+
+
+def find_home(folder: Path) -> SessionHome:
+    """Home that a person means, by its own folder or by that of one of its days.
+
+    Raises
+    ------
+    InputError
+        If there is no risk state in either.
+    """
+    for path in (folder, folder.resolve().parent):
+        home = SessionHome(path)
+        if home.risk.path.exists():
+            return home
+    raise InputError(f"session folder must hold a risk state, {folder / RISK_FILE} is missing")

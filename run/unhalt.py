@@ -13,11 +13,11 @@ from rl_strategies.journal import Journal
 from rl_strategies.risk.monitor import Transition
 from rl_strategies.risk.state_file import RiskState
 from run.options import JsonOption, answer_json, progress
-from run.session_folder import SessionFolder
+from run.session_home import SessionHome, find_home
 
 
 def command(
-    session: Annotated[Path, typer.Argument(help="Folder of the session.")],
+    session: Annotated[Path, typer.Argument(help="Folder of the session, or of one of its days.")],
     reason: Annotated[str, typer.Option(help="Why it may trade again; goes into the journal.")],
     from_here: Annotated[
         bool, typer.Option("--from-here", help="Count losses and drawdowns from the next equity, not from before.")
@@ -32,20 +32,18 @@ def command(
     """
     if not reason.strip():
         raise InputError("--reason must say why the session may trade again, was empty")
-    folder = SessionFolder(session)
-    if not folder.risk.path.exists():
-        raise InputError(f"session folder must hold a risk state, {folder.risk.path} is missing")
-    with folder.held():
-        state = folder.risk.read()
+    home = find_home(session)
+    with home.held():
+        state = home.risk.read()
         if state.level in ("normal", "reduce_only"):
             progress.print(f"level is {state.level}: there is nothing to un-halt")
         else:
             _show(state)
             if not yes:
                 typer.confirm("Let this session trade again?", abort=True, err=True)
-            _unhalt(folder, state, reason.strip(), from_here)
+            _unhalt(home, state, reason.strip(), from_here)
     if as_json:
-        answer_json(msgspec.to_builtins({"before": state, "after": folder.risk.read()}))
+        answer_json(msgspec.to_builtins({"before": state, "after": home.risk.read()}))
 
 
 def _show(state: RiskState) -> None:
@@ -59,12 +57,12 @@ def _show(state: RiskState) -> None:
         progress.print("positions may still be open: see to them first (rl-intraday flatten)")
 
 
-def _unhalt(folder: SessionFolder, state: RiskState, reason: str, from_here: bool) -> None:
+def _unhalt(home: SessionHome, state: RiskState, reason: str, from_here: bool) -> None:
     change = Transition(time.time_ns(), state.level, "normal", f"a person: {reason}")
     # Into the journal first: where that fails, the session stays halted.
-    journal = Journal(folder.journal)
+    journal = Journal(home.last_journal())
     journal.append("state", change.ts_ns, text=change.to_json())
     journal.close()
     kept = RiskState() if from_here else state
-    folder.risk.write(msgspec.structs.replace(kept, level="normal", since_ns=change.ts_ns, reason=change.reason))
+    home.risk.write(msgspec.structs.replace(kept, level="normal", since_ns=change.ts_ns, reason=change.reason))
     progress.print("level is normal: the session trades again when it is started")

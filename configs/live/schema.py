@@ -39,7 +39,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Tried in order, so that an emergency is not stopped by a number in use.
     request_timeout_s : float
     session_folder : str
-        Journal, risk state, checkpoints and log of the session, which a restart continues.
+        Receives a folder for every bundle: its risk state, and for every trading day the journal, checkpoint and log.
     capital_usd : Decimal or None
         Capital that the strategy may think it has; None is the starting balance of the bundle's experiment.
     on_sigterm : {"flatten", "hold"}

@@ -11,7 +11,7 @@ import pytest
 from rl_strategies.journal import Journal, read_journal
 from rl_strategies.risk.state_file import RiskState
 from run.cli import BAD_INPUT, INTERRUPTED, main
-from run.session_folder import SessionFolder
+from run.session_home import SessionHome
 
 HALTED = RiskState(
     "halted", 1_767_623_400_000_000_000, "daily_loss must stay below 0.02, was 0.021", date(2026, 1, 5),
@@ -20,82 +20,93 @@ HALTED = RiskState(
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> SessionFolder:
-    """A halted session with a journal of one row."""
-    session = SessionFolder(tmp_path / "session")
+def home(tmp_path: Path) -> SessionHome:
+    """A halted session with two days, a row in the journal of each."""
+    session = SessionHome(tmp_path / "session")
     session.risk.path.parent.mkdir()
     session.risk.write(HALTED)
-    journal = Journal(session.journal)
-    journal.append("bar", 1, "MESZ6.XCME", [1, 2, 3, 4, 5])
-    journal.close()
+    for day in (date(2026, 1, 2), date(2026, 1, 5)):
+        journal = Journal(session.journal(day))
+        journal.append("bar", 1, "MESZ6.XCME", [1, 2, 3, 4, 5])
+        journal.close()
     return session
 
 
-def unhalt(folder: SessionFolder, *options: str) -> int:
-    return main(["unhalt", str(folder.path), "--reason", "checked the fills", *options])
+def unhalt(home: SessionHome, *options: str) -> int:
+    return main(["unhalt", str(home.path), "--reason", "checked the fills", *options])
 
 
-def test_it_shows_what_halted_and_goes_into_the_journal(
-    folder: SessionFolder, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert unhalt(folder, "--yes") == 0
+def test_it_shows_what_halted_and_goes_into_the_journal(home: SessionHome, capsys: pytest.CaptureFixture[str]) -> None:
+    assert unhalt(home, "--yes") == 0
     said = capsys.readouterr().err
     assert "halted, since 2026-01-05 14:30:00 UTC" in said
     assert "daily_loss must stay below 0.02, was 0.021" in said
-    after = folder.risk.read()
+    after = home.risk.read()
     assert (after.level, after.reason) == ("normal", "a person: checked the fills")
     assert (after.session, after.session_start_usd, after.high_usd) == (date(2026, 1, 5), 100_000.0, 104_000.0)
-    rows = read_journal(folder.journal).rows.to_pylist()
+    rows = read_journal(home.last_journal()).rows.to_pylist()
     assert [row["kind"] for row in rows] == ["bar", "state"]
     assert json.loads(rows[1]["text"]) == {
         "what": "risk", "from": "halted", "to": "normal", "reason": "a person: checked the fills",
     }  # fmt: skip
     assert rows[1]["ts_ns"] == after.since_ns
+    assert read_journal(home.journal(date(2026, 1, 2))).rows.num_rows == 1
 
 
-def test_losses_may_count_anew(folder: SessionFolder) -> None:
-    assert unhalt(folder, "--yes", "--from-here") == 0
-    after = folder.risk.read()
+def test_the_folder_of_a_day_means_its_session(home: SessionHome) -> None:
+    assert main(["unhalt", str(home.path / "2026-01-05"), "--reason", "looked", "--yes"]) == 0
+    assert home.risk.read().reason == "a person: looked"
+
+
+def test_what_never_ran_has_no_journal_to_say_it_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    SessionHome(tmp_path).risk.write(HALTED)
+    assert main(["unhalt", str(tmp_path), "--reason", "looked", "--yes"]) == BAD_INPUT
+    assert "must have a journal, none was found" in capsys.readouterr().err
+
+
+def test_losses_may_count_anew(home: SessionHome) -> None:
+    assert unhalt(home, "--yes", "--from-here") == 0
+    after = home.risk.read()
     assert (after.level, after.session, after.session_start_usd, after.high_usd) == ("normal", None, None, None)
 
 
 @pytest.mark.parametrize(
     ("answer", "code", "level"), [("n\n", INTERRUPTED, "halted"), ("y\n", 0, "normal"), ("", INTERRUPTED, "halted")]
 )
-def test_it_asks(answer: str, code: int, level: str, folder: SessionFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_asks(answer: str, code: int, level: str, home: SessionHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
-    assert unhalt(folder) == code
-    assert folder.risk.read().level == level
+    assert unhalt(home) == code
+    assert home.risk.read().level == level
 
 
 def test_a_damaged_state_is_shown_as_halted_and_can_be_mended(
-    folder: SessionFolder, capsys: pytest.CaptureFixture[str]
+    home: SessionHome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder.risk.path.write_text("{")
-    assert unhalt(folder, "--yes") == 0
+    home.risk.path.write_text("{")
+    assert unhalt(home, "--yes") == 0
     assert "must be readable, was not" in capsys.readouterr().err
-    assert folder.risk.read().level == "normal"
+    assert home.risk.read().level == "normal"
 
 
-def test_a_running_session_is_left_alone(folder: SessionFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    with folder.held():
-        assert unhalt(folder, "--yes") == BAD_INPUT
+def test_a_running_session_is_left_alone(home: SessionHome, capsys: pytest.CaptureFixture[str]) -> None:
+    with home.held():
+        assert unhalt(home, "--yes") == BAD_INPUT
     assert "must be used by one process at a time, another runs" in capsys.readouterr().err
-    assert folder.risk.read() == HALTED
+    assert home.risk.read() == HALTED
 
 
-def test_a_damaged_journal_leaves_it_halted(folder: SessionFolder) -> None:
-    (folder.journal / "000001.parquet").write_bytes(b"no parquet")
-    assert unhalt(folder, "--yes") == BAD_INPUT
-    assert folder.risk.read() == HALTED
+def test_a_damaged_journal_leaves_it_halted(home: SessionHome) -> None:
+    (home.last_journal() / "000001.parquet").write_bytes(b"no parquet")
+    assert unhalt(home, "--yes") == BAD_INPUT
+    assert home.risk.read() == HALTED
 
 
-def test_what_is_not_halted_is_left_as_it_is(folder: SessionFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    folder.risk.write(RiskState("reduce_only", reason="late data"))
-    assert unhalt(folder, "--yes", "--json") == 0
+def test_what_is_not_halted_is_left_as_it_is(home: SessionHome, capsys: pytest.CaptureFixture[str]) -> None:
+    home.risk.write(RiskState("reduce_only", reason="late data"))
+    assert unhalt(home, "--yes", "--json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["before"] == answer["after"]
-    assert read_journal(folder.journal).rows.num_rows == 1
+    assert read_journal(home.last_journal()).rows.num_rows == 1
 
 
 @pytest.mark.parametrize(
@@ -107,9 +118,9 @@ def test_what_is_not_halted_is_left_as_it_is(folder: SessionFolder, capsys: pyte
     ],
 )
 def test_bad_input_is_one_line(
-    words: list[str], said: str, folder: SessionFolder, capsys: pytest.CaptureFixture[str]
+    words: list[str], said: str, home: SessionHome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [word.replace("SESSION", str(folder.path)).replace("NOWHERE", "/nowhere") for word in words]
+    words = [word.replace("SESSION", str(home.path)).replace("NOWHERE", "/nowhere") for word in words]
     assert main(["unhalt", *words]) == BAD_INPUT
     assert said in capsys.readouterr().err
-    assert folder.risk.read() == HALTED
+    assert home.risk.read() == HALTED
