@@ -167,69 +167,52 @@ def session_columns(calendar: SessionCalendar, ts_ns: NDArray[np.int64]) -> NDAr
     [1.0, 209.0, 571.0, 3.0, 1.0]
     """
     rows = np.empty((len(ts_ns), len(SESSION_COLUMNS)))
-    _fill_rows(ts_ns, *_kernel_arrays(calendar), np.full(1, -1, np.int64), rows)
+    _fill_rows(ts_ns, session_arrays(calendar), np.full(1, -1, np.int64), rows)
     return rows
 
 
-class SessionClock:
-    """`session_columns` for one bar at a time: the same machine code, about a microsecond a call.
-
-    Parameters
-    ----------
-    calendar : SessionCalendar
-    """
-
-    def __init__(self, calendar: SessionCalendar) -> None:
-        self._arrays = _kernel_arrays(calendar)
-        self._ts_ns = np.zeros(1, np.int64)
-        self._cursor = np.full(1, -1, np.int64)
-        self._rows = np.empty((1, len(SESSION_COLUMNS)))
-        self._row = self._rows[0]
-
-    def push(self, ts_ns: int) -> NDArray[np.float64]:
-        """Columns of the bar that closed at ``ts_ns``.
-
-        Returns
-        -------
-        float64[6]
-            A view that the next call overwrites.
-        """
-        self._ts_ns[0] = ts_ns
-        _fill_rows(self._ts_ns, *self._arrays, self._cursor, self._rows)
-        return self._row
-
-
-def _kernel_arrays(calendar: SessionCalendar) -> tuple[NDArray[np.int64], ...]:
+def session_arrays(calendar: SessionCalendar) -> NDArray[np.int64]:
+    """The calendar as `session_row` reads it, int64[6, s]."""
     days = calendar.session_date.astype(np.int64)
     weekday = (days + 3) % 7  # 1970-01-01 was a Thursday
-    return (
-        calendar.open_ns,
-        calendar.close_ns,
-        calendar.rth_open_ns,
-        calendar.rth_close_ns,
-        calendar.utc_offset_ns,
-        weekday,
+    return np.stack(
+        [
+            calendar.open_ns,
+            calendar.close_ns,
+            calendar.rth_open_ns,
+            calendar.rth_close_ns,
+            calendar.utc_offset_ns,
+            weekday,
+        ]
     )
 
 
 @kernel
-def _fill_rows(  # type: ignore[no-untyped-def]
-    ts_ns, open_ns, close_ns, rth_open_ns, rth_close_ns, utc_offset_ns, weekday, cursor, rows
-):
+def session_row(ts_ns, sessions, cursor, row):  # type: ignore[no-untyped-def]
+    """One row of `session_columns` into ``row``, float64[6]; ``cursor``, int64[1], is where the last one was found.
+
+    A cursor begins at -1; ``sessions`` are `session_arrays`.
+    """
+    open_ns, close_ns = sessions[0], sessions[1]
     k = cursor[0]
-    for i in range(ts_ns.shape[0]):
-        t = ts_ns[i]
-        while k + 1 < open_ns.shape[0] and open_ns[k + 1] < t:
-            k += 1
-        while k >= 0 and open_ns[k] >= t:
-            k -= 1
-        if k < 0 or t > close_ns[k]:
-            rows[i, :] = np.nan
-            continue
-        rows[i, 0] = k
-        rows[i, 1] = (t - open_ns[k]) / _MINUTE_NS
-        rows[i, 2] = (close_ns[k] - t) / _MINUTE_NS
-        rows[i, 3] = ((t + utc_offset_ns[k]) % _DAY_NS) / _MINUTE_NS
-        rows[i, 4] = weekday[k]
-        rows[i, 5] = 1.0 if rth_open_ns[k] < t <= rth_close_ns[k] else 0.0
+    while k + 1 < open_ns.shape[0] and open_ns[k + 1] < ts_ns:
+        k += 1
+    while k >= 0 and open_ns[k] >= ts_ns:
+        k -= 1
     cursor[0] = k
+    if k < 0 or ts_ns > close_ns[k]:
+        for j in range(row.shape[0]):
+            row[j] = np.nan
+        return
+    row[0] = k
+    row[1] = (ts_ns - open_ns[k]) / _MINUTE_NS
+    row[2] = (close_ns[k] - ts_ns) / _MINUTE_NS
+    row[3] = ((ts_ns + sessions[4, k]) % _DAY_NS) / _MINUTE_NS
+    row[4] = sessions[5, k]
+    row[5] = 1.0 if sessions[2, k] < ts_ns <= sessions[3, k] else 0.0
+
+
+@kernel
+def _fill_rows(ts_ns, sessions, cursor, rows):  # type: ignore[no-untyped-def]
+    for i in range(ts_ns.shape[0]):
+        session_row(ts_ns[i], sessions, cursor, rows[i])

@@ -92,11 +92,10 @@ class DecisionCore:
         block = plan.observed + len(position_outputs(trading.barriers, risk, count))
         self._feature_places = [k * block for k in range(count)]
         self._last_ns = np.zeros(count, np.int64)
-        # Columns, because reading a record field by field is slow.
+        self._starting_usd = execution.starting_cents / 100.0
+        # A column and a table of plain numbers, because reading a record field by field is slow.
         self._ruined = self.accounts["ruined"]
-        self._answer_side, self._answer_units, self._answer_reason = (
-            self.legs[name] for name in ("side", "order_units", "reason")
-        )
+        self._answers = np.zeros((count, 3), np.int64)
         self._observation = np.zeros(len(self.observation_names), np.float32)
         self.reset()
 
@@ -112,6 +111,7 @@ class DecisionCore:
     def _set_session(self, day: np.datetime64) -> None:
         self.session_date = day
         self._hours_ns = np.array([core.session_hours(day) for core in self.instruments], np.int64)
+        self._last_flat_ns = int(self._hours_ns[:, 1].max())
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Copies of all state: features, positions, account, session.
@@ -186,7 +186,7 @@ class DecisionCore:
     @property
     def last_flat_ns(self) -> int:
         """When the last instrument must be flat in this session, UTC nanoseconds."""
-        return int(self._hours_ns[:, 1].max())
+        return self._last_flat_ns
 
     @property
     def is_ruined(self) -> bool:
@@ -209,7 +209,7 @@ class DecisionCore:
             ts_ns,
             self._last_ns,
             self._hours_ns,
-            self.execution.starting_cents / 100.0,
+            self._starting_usd,
         )
 
     def observe(self) -> NDArray[np.float32]:
@@ -224,9 +224,8 @@ class DecisionCore:
         """What the risk overlay makes of the actions, one per instrument."""
         for k, action in enumerate(actions):
             self._targets[k] = action - FLAT
-        kernels.review(self.accounts, self.legs, self._targets, self._rules, self._limits)
-        answers = zip(self._answer_side, self._answer_units, self._answer_reason, strict=True)
-        return [Review(int(side), int(units), REASONS[reason]) for side, units, reason in answers]
+        kernels.review(self.accounts, self.legs, self._targets, self._rules, self._limits, self._answers)
+        return [Review(side, units, REASONS[reason]) for side, units, reason in self._answers.tolist()]
 
     def on_fill(self, k: int, units: int, price_ticks: int, commission_cents: int) -> None:
         """Take in an execution of signed ``units`` of instrument ``k``."""

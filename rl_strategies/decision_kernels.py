@@ -13,15 +13,18 @@ from rl_strategies.risk.overlay import review_all, update_halt, write_mask
 
 
 @kernel
-def quote_bar(legs, k, rules, close_ticks, atr, volume, since_open, to_close):  # type: ignore[no-untyped-def]
-    """Leg ``k`` has seen a bar close: its quote, and one more bar of age for what is held."""
+def quote_bar(legs, k, rules, close_ticks, volume, values, atr, session):  # type: ignore[no-untyped-def]
+    """Leg ``k`` has seen a bar close: its quote, and one more bar of age for what is held.
+
+    ``atr`` is a place in ``values``, the features; ``session`` are `catalogs.sessions.SESSION_COLUMNS`.
+    """
     leg = legs[k]
     leg.close_ticks = close_ticks
     leg.price = price_from_ticks(close_ticks, rules[k].tick_raw)
-    leg.atr = atr
+    leg.atr = values[atr]
     leg.volume = volume
-    leg.since_open = since_open
-    leg.to_close = to_close
+    leg.since_open = session[1]
+    leg.to_close = session[2]
     if leg.units != 0:
         leg.age_bars += 1
 
@@ -63,9 +66,13 @@ def write_state(out, observed, accounts, legs, rules, limits):  # type: ignore[n
 
 
 @kernel
-def review(accounts, legs, targets, rules, limits):  # type: ignore[no-untyped-def]
-    """`rl_strategies.risk.overlay.review_all`."""
+def review(accounts, legs, targets, rules, limits, answers):  # type: ignore[no-untyped-def]
+    """`rl_strategies.risk.overlay.review_all`; ``answers``, int64[K, 3], are side, units and reason of each leg."""
     review_all(legs, targets, rules, limits[0], accounts[0])
+    for k in range(len(legs)):
+        answers[k, 0] = legs[k].side
+        answers[k, 1] = legs[k].order_units
+        answers[k, 2] = legs[k].reason
 
 
 @kernel

@@ -1,19 +1,18 @@
 """One instrument inside the decision core: its bars and fills in, its features, quote and position out."""
 
+from math import isnan, nan
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs.bars import price_from_ticks
 from catalogs.instruments import InstrumentSpec
-from catalogs.sessions import SESSION_COLUMNS, SessionCalendar
+from catalogs.sessions import SessionCalendar
 from rl_strategies.decision_kernels import clear, lay_stop, lay_target, quote_bar
-from rl_strategies.features import COLUMNS, FeaturePlan, LiveRows
+from rl_strategies.features import FeaturePlan, LiveRows
 
 NS_PER_MINUTE = 60_000_000_000
 ATR_FEATURE = "atr_14"
-SESSION_PLACE = slice(COLUMNS.index(SESSION_COLUMNS[0]), len(COLUMNS))
 
 
 class InstrumentCore:
@@ -66,7 +65,7 @@ class InstrumentCore:
     def reset(self) -> None:
         """Return to the state before the first bar."""
         self._features.reset()
-        self._rows = LiveRows(self.calendar, self.plan.columns)
+        self._rows = LiveRows(self.calendar, self.plan.columns, tick_raw=self._tick_raw)
         clear(self._legs, self._k)
         self.bars_seen = 0
         self.last_ns = 0
@@ -123,18 +122,15 @@ class InstrumentCore:
         ValueError
             If the bar lies outside every session of the calendar.
         """
-        tick_raw = self._tick_raw
-        prices = [price_from_ticks(ticks, tick_raw) for ticks in (open_, high, low, close)]
-        row = self._rows.push(ts_ns, prices, volume if self.volume_known else np.nan)
-        columns = row[SESSION_PLACE]
-        if np.isnan(columns[0]):
+        row = self._rows.push(ts_ns, open_, high, low, close, volume if self.volume_known else nan)
+        session = self._rows.session
+        if isnan(session[0]):
             raise ValueError(f"{self.instrument.instrument_id}: a bar must lie in a session, was {ts_ns} ns")
         self.values = self._features.push(row)
-        atr = self.values[self._atr_index]
-        quote_bar(self._legs, self._k, self._rules, close, atr, volume, columns[1], columns[2])
+        quote_bar(self._legs, self._k, self._rules, close, volume, self.values, self._atr_index, session)
         self.bars_seen += 1
         self.last_ns = ts_ns
-        return self.calendar.session_date[int(columns[0])]
+        return self.calendar.session_date[int(session[0])]
 
     def session_hours(self, day: np.datetime64) -> tuple[int, int]:
         """Open of the day's session and when it must be flat, UTC nanoseconds; (0, 0) where there is none."""

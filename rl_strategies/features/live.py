@@ -19,6 +19,7 @@ class LiveFeatures:
         self._state = np.zeros(state_size)
         self._row = np.empty((1, columns))
         self._out = np.empty((1, outputs))
+        self._only_row, self._only_out = self._row[0], self._out[0]
 
     def push(self, row: Floats | Sequence[float]) -> Floats:
         """Take the next row and compute every output.
@@ -33,9 +34,9 @@ class LiveFeatures:
         float64[m]
             A view that the next push overwrites: copy what has to last.
         """
-        self._row[0] = row
+        self._only_row[:] = row
         self._loop(self._row, self._state, self._out)
-        return self._out[0]
+        return self._only_out
 
     def snapshot(self) -> Floats:
         """Copy of the state, float64[state_size], to go on from later with `restore`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs.bars import BarSeries, price_from_ticks
+from catalogs.bars import BarSeries
 from catalogs.sessions import SessionCalendar
 from rl_strategies.features.joined import JoinedPlan
 from rl_strategies.features.loop import Floats
@@ -58,13 +58,13 @@ class Recording:
         if self.builder is not None:
             yield from self.builder(self.bars)
             return
-        maker, bars = LiveRows(self.calendar, plan.columns), self.bars
+        bars = self.bars
+        maker = LiveRows(self.calendar, plan.columns, tick_raw=bars.tick_raw)
         for i in range(len(bars)):
-            ticks = (bars.open[i], bars.high[i], bars.low[i], bars.close[i])
-            prices = [price_from_ticks(int(tick), bars.tick_raw) for tick in ticks]
+            open_, high, low, close = (int(column[i]) for column in (bars.open, bars.high, bars.low, bars.close))
             volume = float(bars.volume[i]) if bars.volume_known else np.nan
             quotes = None if self.quotes is None else [getattr(self.quotes, name)[i] for name in QUOTE_COLUMNS]
-            yield maker.push(int(bars.ts_ns[i]), prices, volume, quotes)
+            yield maker.push(int(bars.ts_ns[i]), open_, high, low, close, volume, quotes)
 
     def live(self, plan: Plan, *, restart_at: int = -1) -> Floats:
         """The plan's outputs bar by bar, context first; from ``restart_at`` on by another plan from its snapshot."""

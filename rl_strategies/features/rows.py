@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries, price_from_ticks
+from catalogs.compiled import kernel
 from catalogs.errors import InputError
-from catalogs.sessions import SESSION_COLUMNS, SessionCalendar, SessionClock, session_columns
+from catalogs.sessions import SESSION_COLUMNS, SessionCalendar, session_arrays, session_columns, session_row
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
 COLUMNS = (*PRICE_COLUMNS, *SESSION_COLUMNS)
@@ -132,8 +133,15 @@ class LiveRows:
     calendar : SessionCalendar
     columns : sequence of str
         A plan's ``columns``.
+    tick_raw : float
+        Tick size in units of 1e-16.
     instrument : int
         Number of the instrument in the experiment, from 1.
+
+    Attributes
+    ----------
+    session : float64[6]
+        `catalogs.sessions.SESSION_COLUMNS` of the last bar; a view that the next push overwrites.
 
     Raises
     ------
@@ -141,18 +149,27 @@ class LiveRows:
         When a column is none of `ALL_COLUMNS`.
     """
 
-    def __init__(self, calendar: SessionCalendar, columns: Sequence[str] = COLUMNS, *, instrument: int = 1) -> None:
+    def __init__(
+        self, calendar: SessionCalendar, columns: Sequence[str] = COLUMNS, *, tick_raw: float, instrument: int = 1
+    ) -> None:
         _check_columns(columns)
-        self._clock = SessionClock(calendar)
-        self._days = calendar_columns(calendar) if not set(CALENDAR_COLUMNS).isdisjoint(columns) else None
+        self._tick_raw = float(tick_raw)
+        self._sessions, self._cursor = session_arrays(calendar), np.full(1, -1, np.int64)
+        self._days = calendar_columns(calendar)
         self._places = np.array([ALL_COLUMNS.index(name) for name in columns])
         self._all = np.full(len(ALL_COLUMNS), np.nan)
         self._all[-1] = instrument
+        self.session = self._all[5:11]
+        self._row = np.empty(len(columns))
+        self._sees_quotes = not set(QUOTE_COLUMNS).isdisjoint(columns)
 
     def push(
         self,
         ts_ns: int,
-        prices: Sequence[float] | NDArray[np.float64],
+        open_: int,
+        high: int,
+        low: int,
+        close: int,
         volume: float,
         quotes: Sequence[float] | None = None,
     ) -> NDArray[np.float64]:
@@ -162,8 +179,8 @@ class LiveRows:
         ----------
         ts_ns : int
             Close time, UTC nanoseconds.
-        prices : sequence of 4 floats
-            Open, high, low, close in USD.
+        open_, high, low, close : int
+            In ticks.
         volume : float
             Units; NaN where it is not known.
         quotes : sequence of 4 floats, optional
@@ -172,15 +189,31 @@ class LiveRows:
         Returns
         -------
         float64[len(columns)]
+            A view that the next push overwrites.
         """
-        row = self._all
-        row[:4] = prices
-        row[4] = volume
-        row[5:11] = session = self._clock.push(ts_ns)
-        if self._days is not None:
-            row[11:14] = np.nan if np.isnan(session[_SESSION]) else self._days[int(session[_SESSION])]
-        row[14:18] = np.nan if quotes is None else quotes
-        return row[self._places]
+        if self._sees_quotes:
+            self._all[14:18] = np.nan if quotes is None else quotes
+        _fill_row(
+            ts_ns, open_, high, low, close, float(volume), self._tick_raw, self._sessions, self._cursor, self._days,
+            self._places, self._all, self._row,
+        )  # fmt: skip
+        return self._row
+
+
+@kernel
+def _fill_row(  # type: ignore[no-untyped-def]
+    ts_ns, open_, high, low, close, volume, tick_raw, sessions, cursor, days, places, everything, row
+):
+    everything[0] = price_from_ticks(open_, tick_raw)
+    everything[1] = price_from_ticks(high, tick_raw)
+    everything[2] = price_from_ticks(low, tick_raw)
+    everything[3] = price_from_ticks(close, tick_raw)
+    everything[4] = volume
+    session_row(ts_ns, sessions, cursor, everything[5:11])
+    for j in range(days.shape[1]):
+        everything[11 + j] = np.nan if np.isnan(everything[5]) else days[int(everything[5]), j]
+    for j in range(row.shape[0]):
+        row[j] = everything[places[j]]
 
 
 def _at_sessions(calendar: SessionCalendar, session: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogs.errors import InputError
-from catalogs.sessions import SESSION_COLUMNS, SessionClock, has_extended_hours, session_calendar, session_columns
+from catalogs.sessions import (
+    SESSION_COLUMNS,
+    has_extended_hours,
+    session_arrays,
+    session_calendar,
+    session_columns,
+    session_row,
+)
 
 NYSE = "NYSE"
 GLOBEX = "CME Globex Equity"
@@ -150,11 +157,12 @@ edges = [
 
 
 @given(st.lists(st.sampled_from(edges), min_size=1, max_size=40))
-def test_the_clock_gives_the_bits_of_the_batch_in_any_order(times: list[int]) -> None:
+def test_row_by_row_gives_the_bits_of_the_batch_in_any_order(times: list[int]) -> None:
     calendar = session_calendar(GLOBEX)
     batch = session_columns(calendar, np.array(times))
-    clock = SessionClock(calendar)
-    live = np.array([clock.push(ts_ns).copy() for ts_ns in times])
+    sessions, cursor, live = session_arrays(calendar), np.full(1, -1), np.empty_like(batch)
+    for ts_ns, row in zip(times, live, strict=True):
+        session_row(ts_ns, sessions, cursor, row)
     assert live.tobytes() == batch.tobytes()
     located = calendar.locate(np.array(times))
     assert np.array_equal(np.where(np.isnan(batch[:, 0]), -1, batch[:, 0]), located)
