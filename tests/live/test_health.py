@@ -1,0 +1,126 @@
+"""The health endpoint over real sockets, and what systemd hears."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from msgspec.structs import force_setattr, replace
+
+from catalogs.errors import InputError
+from configs.live.supervision import HealthConfig
+from run.health import STARTING, Health, HealthServer
+from run.systemd import notify
+
+WELL = Health(
+    state="trading", connected=True, data_age_s=1.5, last_decision_ns=7, position={"MESZ6.XCME": -2},
+    risk_state="normal",
+)  # fmt: skip
+
+
+@pytest.fixture
+def server() -> Iterator[HealthServer]:
+    """A server on a free port."""
+    made = HealthServer(HealthConfig(port=0, max_tick_age_s=30.0))
+    yield made
+    made.close()
+
+
+def get(server: HealthServer, path: str) -> tuple[int, dict[str, Any]]:
+    try:
+        with urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as refused:
+        with refused:
+            return refused.code, json.load(refused)
+
+
+def test_a_well_session_is_200_with_everything_in_it(server: HealthServer) -> None:
+    server.tick(WELL)
+    assert get(server, "/health?probe=1") == (200, {
+        "state": "trading", "connected": True, "data_age_s": 1.5, "last_decision_ns": 7,
+        "position": {"MESZ6.XCME": -2}, "risk_state": "normal", "problems": [],
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "ill", [{"connected": False}, {"risk_state": "reduce_only"}, {"risk_state": "halted"}, {"problems": ("disk full",)}]
+)
+def test_an_ill_session_is_503_but_lives(ill: dict[str, Any], server: HealthServer) -> None:
+    server.tick(replace(WELL, **ill))
+    status, content = get(server, "/health")
+    assert status == 503
+    (name, value), = ill.items()  # fmt: skip
+    assert content[name] == (list(value) if isinstance(value, tuple) else value)
+    assert get(server, "/live")[0] == 200
+
+
+def test_before_the_first_tick_it_is_starting(server: HealthServer) -> None:
+    status, content = get(server, "/health")
+    assert (status, content["state"]) == (503, "starting")
+
+
+def test_a_loop_that_hangs_is_seen() -> None:
+    server = HealthServer(HealthConfig(port=0, max_tick_age_s=0.05))
+    server.tick(WELL)
+    time.sleep(0.1)
+    (live, alive), (health, content) = get(server, "/live"), get(server, "/health")
+    server.close()
+    assert (live, alive["live"], health) == (503, False, 503)
+    assert content["problems"] == ["the trading loop has not ticked for 0 s"]
+
+
+def test_other_paths_are_404(server: HealthServer) -> None:
+    assert get(server, "/")[0] == 404
+
+
+def test_a_client_that_says_nothing_stops_neither_the_loop_nor_others(server: HealthServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)):
+        began = time.monotonic()
+        server.tick(WELL)
+        assert get(server, "/live")[0] == 200
+        assert time.monotonic() - began < 2
+
+
+def test_an_address_that_others_reach_is_refused_also_past_the_configuration() -> None:
+    config = HealthConfig(port=0)
+    force_setattr(config, "host", "0.0.0.0")
+    with pytest.raises(InputError, match="must be a loopback address such as"):
+        HealthServer(config)
+
+
+def test_a_port_in_use_is_one_line(server: HealthServer) -> None:
+    with pytest.raises(InputError, match=f"health port must be free to listen on, {server.port} was not"):
+        HealthServer(HealthConfig(port=server.port))
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_systemd_hears_every_state(abstract: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"@rl-intraday-{tmp_path.name}-{time.monotonic_ns()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + name[1:] if abstract else name)
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        assert [notify("READY=1"), notify("WATCHDOG=1"), notify("STOPPING=1")] == [True] * 3
+        assert [manager.recv(64) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+def test_without_systemd_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert notify("READY=1") is False
+
+
+def test_a_manager_that_is_away_is_logged_and_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
+    assert notify("WATCHDOG=1") is False
+    assert "could not be told WATCHDOG=1" in caplog.text
+
+
+def test_starting_is_not_fine() -> None:
+    assert not STARTING.is_fine
