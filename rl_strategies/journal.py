@@ -148,6 +148,11 @@ class Journal:
         self._waiting.append((self._seq, ts_ns, kind, instrument_id, [float(value) for value in values], text))
         self._seq += 1
 
+    @property
+    def next_seq(self) -> int:
+        """Number of rows appended since the journal began."""
+        return self._seq
+
     def flush(self) -> None:
         """Bring every appended row to disk."""
         if not self._waiting:

@@ -19,7 +19,7 @@ from rl_strategies.telemetry import Fill, FillReason, OrderKind
 if TYPE_CHECKING:
     from rl_strategies.strategy import RLStrategy
 
-_KINDS: dict[Any, OrderKind] = {
+KINDS: dict[Any, OrderKind] = {
     OrderType.MARKET: "market",
     OrderType.STOP_MARKET: "stop",
     OrderType.LIMIT: "limit",
@@ -157,7 +157,7 @@ class OrderDesk:
         self._strategy.core.on_fill(self._k, units, price_ticks, commission_cents)
         order = self._strategy.cache.order(event.client_order_id)
         reason = self._reasons.get(event.client_order_id, "signal")
-        kind = _KINDS[event.order_type]
+        kind = KINDS[event.order_type]
         trigger = self._trigger_ticks(order)
         self.fills.append(Fill(event.ts_event, units, price_ticks, commission_cents, kind, trigger, reason))
         if event.client_order_id == self._entry_id and order.is_closed:
@@ -172,7 +172,7 @@ class OrderDesk:
         if client_order_id == self._stop_id:
             self.close_position("protection_lost")
 
-    def _submit(self, order: Any, reason: FillReason) -> None:
+    def _submit(self, order: Any, reason: FillReason, group: str = "") -> None:
         self._reasons[order.client_order_id] = reason
         self._strategy.submit_order(order)
 
@@ -187,12 +187,12 @@ class OrderDesk:
                 self._instrument_id, exit_side, quantity, self._price(stop), reduce_only=True, tags=tags
             )
             self._stop_id = order.client_order_id
-            self._submit(order, "stop_loss")
+            self._submit(order, "stop_loss", group)
         if target:
             order = factory.limit(
                 self._instrument_id, exit_side, quantity, self._price(target), reduce_only=True, tags=tags
             )
-            self._submit(order, "take_profit")
+            self._submit(order, "take_profit", group)
 
     def _price(self, ticks: int) -> Price:
         return Price.from_raw(ticks * self._tick_raw, self._instrument.price_precision)

@@ -5,6 +5,7 @@ who answers ``policy.act``.
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from nautilus_trader.trading.strategy import Strategy
 from numpy.typing import NDArray
 
 from catalogs.errors import InputError
+from catalogs.instruments import InstrumentSpec
 from rl_strategies.bundle import Bundle, load_bundle
 from rl_strategies.decision import DecisionCore, Review
 from rl_strategies.instrument_core import InstrumentCore
@@ -238,7 +240,21 @@ class _TradedAs(msgspec.Struct, frozen=True):
     execution: ExecutionConfig
 
 
-def core_of(bundle: Bundle) -> DecisionCore:
-    """Decision core that a bundle fixes."""
+def core_of(
+    bundle: Bundle, instrument: InstrumentSpec | None = None, starting_balance_usd: Decimal | None = None
+) -> DecisionCore:
+    """Decision core that a bundle fixes.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    instrument : InstrumentSpec, optional
+        Another contract month of the bundle's future, when it trades live.
+    starting_balance_usd : Decimal, optional
+        Capital instead of the experiment's.
+    """
     rules = msgspec.yaml.decode(bundle.experiment_yaml, type=_TradedAs)
-    return DecisionCore([bundle.instrument], bundle.plan, rules.trading, rules.execution)
+    execution = rules.execution
+    if starting_balance_usd is not None:
+        execution = msgspec.structs.replace(execution, starting_balance_usd=starting_balance_usd)
+    return DecisionCore([instrument or bundle.instrument], bundle.plan, rules.trading, execution)

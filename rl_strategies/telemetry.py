@@ -24,6 +24,7 @@ FillReason = Literal[
     "protection_lost",
     "risk_halt",
     "ruin",
+    "external",
 ]
 ORDER_KINDS: tuple[OrderKind, ...] = get_args(OrderKind)
 FILL_REASONS: tuple[FillReason, ...] = get_args(FillReason)
@@ -50,7 +51,7 @@ class Fill:
     reason : str
         Why the order was sent. ``signal`` closes to flat at the policy's wish, ``reverse`` closes the old side of
         a flip (the new side is an ``entry``), ``protection_lost`` closes after a rejected stop,
-        ``risk_halt`` at a daily limit, ``ruin`` for good.
+        ``risk_halt`` at a daily limit, ``ruin`` for good, ``external`` by an order that the session did not send.
     """
 
     ts_ns: int

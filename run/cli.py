@@ -37,9 +37,11 @@ VERBS = {
     "certify": Verb("run.certify", "Prove the simulator equal to the NautilusTrader engine, fill by fill."),
     "evaluate": Verb("run.evaluate", "Walk a bundle through unseen windows and tickers in the simulator."),
     "backtest": Verb("run.backtest", "Replay a bundle through the Nautilus BacktestNode and report."),
+    "paper": Verb("run.paper", "Trade a bundle on a paper account, or on a simulated gateway without one."),
     "flatten": Verb("run.flatten", "Cancel everything and close everything at the broker; works without the node."),
     "doctor": Verb("run.doctor", "Check gateway, account, contract, data, margin, clock, stores and calendar."),
     "unhalt": Verb("run.unhalt", "Let a halted session trade again; a person says why."),
+    "calibrate": Verb("run.calibrate", "Measure slippage, latency and costs from live journals, for training."),
     "gateway": Verb("run.gateway", "A simulated IB Gateway over catalog bars, to trade against without an account."),
 }
 

@@ -2,11 +2,12 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import numpy as np
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -25,7 +26,7 @@ from run.day import DAY_NS, midnight_ns
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
 
 ACCOUNT = "DU0000001"
-HISTORY_DAYS = 10
+HISTORY_DAYS = 40
 EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
 CON_ID = 900_000_001
 # NautilusTrader wants every share to have one; nothing else looks at it.
@@ -34,7 +35,7 @@ MADE_UP_ISIN = "US0000000002"
 
 def command(
     instrument: Annotated[str, typer.Argument(help="What is traded, for example MESZ6 or SPY.")],
-    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First UTC day; ten days before are history.")],
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First UTC day; forty days before are history.")],
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last UTC day; default: start.")] = None,
     bar: Annotated[str, typer.Option(help="Bar length in the catalog.")] = "1-MINUTE",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 4002,
@@ -51,8 +52,8 @@ def command(
     bars. Ends with the bars and says what the account then holds.
     """
     spec = resolve(instrument, instruments_path(), start.date())
-    last = (end or start).date()
-    server = simulated_server(spec, catalog, bar, (start.date(), last), cash, slippage_ticks, port)
+    window_ns = midnight_ns(start.date()), midnight_ns((end or start).date()) + DAY_NS
+    server = simulated_server(spec, catalog, bar, window_ns, cash, slippage_ticks, port)
     if faults is not None:
         server.after_step.append(load_faults(faults))
     try:
@@ -73,7 +74,7 @@ def simulated_server(
     spec: InstrumentSpec,
     catalog: Path,
     bar: str,
-    days: tuple[date, date],
+    window_ns: tuple[int, int],
     cash_usd: float,
     slippage_ticks: int = 1,
     port: int = 0,
@@ -87,8 +88,9 @@ def simulated_server(
     catalog : Path
     bar : str
         For example ``"1-MINUTE"``.
-    days : tuple of date
-        First and last UTC day of the session; up to ten days before are history.
+    window_ns : tuple of int
+        Opening time of the first bar and closing time of the last, UTC nanoseconds; up to forty days before are
+        history.
     cash_usd : float
     slippage_ticks : {0, 1}
         Ticks by which every fill is worse.
@@ -102,13 +104,14 @@ def simulated_server(
     """
     if spec.kind == "future" and not spec.expiration_ns:
         raise InputError(f"future must be a contract month to be traded, was {spec.instrument_id}")
-    first_ns, last_ns = midnight_ns(days[0]), midnight_ns(days[1]) + DAY_NS
+    first_ns, last_ns = window_ns
     bars = read_bars(catalog, bar_type_of(spec, bar), first_ns - HISTORY_DAYS * DAY_NS, last_ns)
     terms, bar_ns = contract_terms(spec), bar_length_ns(bar)
     try:
         market = Market([terms], {terms.con_id: _tape(bars, bar_ns)}, bar_ns, start_ns=first_ns)
     except TapeError as error:
-        raise InputError(f"{spec.instrument_id} from {days[0]} to {days[1]}: {error}") from error
+        first, last = (np.datetime64(ns, "ns").astype("datetime64[m]") for ns in window_ns)
+        raise InputError(f"{spec.instrument_id} from {first} to {last}: {error}") from error
     gateway = Gateway([terms], market, ACCOUNT, round(cash_usd * 100), slippage_ticks)
     return GatewayServer(gateway, port=port)
 

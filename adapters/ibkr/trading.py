@@ -7,6 +7,7 @@ held, what rests, what was executed. Where no answer comes the answer is None: u
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -137,11 +138,40 @@ class BrokerLink:
         self._instrument_id = instrument_id
         self._client: Any = None
         self._execution: Any = None
+        self._wire_ns: dict[str, int] = {}
+        self._drift_s: float | None = None
 
     def attach(self, execution_client: Any) -> None:
         """Take the node's execution client; called by the node's factory."""
         self._execution = execution_client
-        self._client = execution_client._client
+        self._client = client = execution_client._client
+        place = client.place_order
+
+        def place_and_note(order: Any) -> None:
+            order_ref = order.orderRef
+            place(order)
+            self._wire_ns[order_ref] = time.time_ns()
+
+        client.place_order = place_and_note
+        client._eclient.wrapper.currentTime = self._note_time
+
+    def wire_ns(self, client_order_id: str) -> int | None:
+        """Clock when an order was written to the socket, UTC nanoseconds; None where it was not."""
+        return self._wire_ns.get(client_order_id)
+
+    @property
+    def clock_drift_s(self) -> float | None:
+        """This machine's clock less the broker's, as last asked; None before the first answer."""
+        return self._drift_s
+
+    def ask_time(self) -> None:
+        """Ask for the broker's time; the answer moves `clock_drift_s`."""
+        if self.is_connected():
+            self._client._eclient.reqCurrentTime()
+
+    def _note_time(self, broker_s: int) -> None:
+        # The broker counts whole seconds: half of one is the best guess.
+        self._drift_s = time.time() - broker_s - 0.5
 
     def is_connected(self) -> bool:
         """Whether socket, API and the gateway's own servers are up."""

@@ -15,6 +15,7 @@ from catalogs.errors import InputError
 from configs.live.contract import BrokerContract, FrontMonthContract
 from configs.live.secrets import read_secret
 from configs.live.supervision import HealthConfig, OrderLimits, RedisConfig
+from rl_strategies.live.conditions import Patience
 from rl_strategies.risk.monitor_config import MonitorConfig
 
 PRESETS = Path(__file__).parent
@@ -44,6 +45,8 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Capital that the strategy may think it has; None is the starting balance of the bundle's experiment.
     on_sigterm : {"flatten", "hold"}
         Whether an ordered end closes positions, or leaves them to their barriers at the broker.
+    patience : Patience
+        How long a session waits for bars and for the broker's answers.
     monitor : MonitorConfig
     orders : OrderLimits
     health : HealthConfig or None
@@ -65,6 +68,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session_folder: str = "sessions/paper"
     capital_usd: Decimal | None = None
     on_sigterm: Literal["flatten", "hold"] = "flatten"
+    patience: Patience = Patience()
     monitor: MonitorConfig = MonitorConfig()
     orders: OrderLimits = OrderLimits()
     health: HealthConfig | None = HealthConfig()

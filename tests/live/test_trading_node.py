@@ -122,7 +122,7 @@ def truth(server: GatewayServer) -> tuple[int, list[tuple[str, int]]]:
 @pytest.mark.parametrize("version", [200, 222])
 def test_a_node_starts_sees_every_bar_and_trades_at_the_close(server: GatewayServer) -> None:
     with running(server) as gateway, trading(gateway) as node:
-        gateway.replay(speed=600)
+        gateway.replay(speed=600).result()
         assert truth(server) == (2, [("STP", 2)])
         node.kill()
         assert node.stdout is not None
@@ -143,7 +143,7 @@ def test_a_node_comes_back_after_a_reset_without_the_bars_between(server: Gatewa
         gateway.call(lambda server: FAULTS["reset"](server, 1))
         gateway.step(10)
         wait_for(gateway.gateway.feeds)
-        gateway.replay(speed=600)
+        gateway.replay(speed=600).result()
         node.kill()
         assert node.stdout is not None
         bars = [line for line in node.stdout.read().splitlines() if line.startswith("bar")]

@@ -151,6 +151,13 @@ class Market:
         """Phase of the step taken last."""
         return self._schedule[self.steps_done - 1].phase if self.steps_done else CLOSE
 
+    @property
+    def last_close_ns(self) -> int:
+        """When the newest complete bar of the session closed; 0 while there is none."""
+        done = [at for at in self._at.values() if at.phase == CLOSE or at.bar]
+        closes = [self._tapes[at.con_id][at.bar - (at.phase != CLOSE)].open_ns + self.bar_ns for at in done]
+        return max(closes, default=0)
+
     def step(self) -> tuple[Step, Quote | None]:
         """Move to the next step; the price, None where nothing is traded (announcements)."""
         step = self._schedule[self.steps_done]

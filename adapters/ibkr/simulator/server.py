@@ -5,7 +5,9 @@ any kind can share a process with it.
 """
 
 import asyncio
+import concurrent.futures
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,6 +17,7 @@ from adapters.ibkr.simulator.market import ANNOUNCE
 from adapters.ibkr.simulator.wire import NEWEST_VERSION
 
 NS = 1_000_000_000
+SETTLE_S = 5.0
 
 
 class GatewayServer:
@@ -87,7 +90,9 @@ class GatewayServer:
             self.flush()
         return count
 
-    async def replay(self, speed: float, quiet_s: float = 0.2) -> None:
+    async def replay(
+        self, speed: float, quiet_s: float = 0.2, settled: Callable[[int], bool] | None = None
+    ) -> None:
         """Step to the end of the bars.
 
         Parameters
@@ -97,6 +102,9 @@ class GatewayServer:
         quiet_s : float
             Seconds without any request that count as clients having reacted to a bar that just completed. Until
             then the next bar does not open.
+        settled : callable, optional
+            Says better than silence whether the client has dealt with the bar that closed at a given time. After
+            `SETTLE_S` it is asked no more.
         """
         market = self.gateway.market
         while not market.is_over:
@@ -105,9 +113,16 @@ class GatewayServer:
             if market.next_ns is None:
                 return
             wait_s = (market.next_ns - before_ns) / NS / speed
-            if market.phase == ANNOUNCE:
+            if market.phase == ANNOUNCE and settled is not None:
+                await self._until_settled(settled)
+            elif market.phase == ANNOUNCE:
                 await self._until_quiet(quiet_s)
             await asyncio.sleep(max(0.0, wait_s))
+
+    async def _until_settled(self, settled: Callable[[int], bool]) -> None:
+        until = time.monotonic() + SETTLE_S
+        while not settled(self.gateway.market.last_close_ns) and time.monotonic() < until:
+            await asyncio.sleep(0.001)
 
     async def _until_quiet(self, quiet_s: float) -> None:
         seen = -1
@@ -122,7 +137,8 @@ class ThreadedServer:
     def __init__(self, server: GatewayServer) -> None:
         self.server = server
         self.gateway = server.gateway
-        self._loop = asyncio.new_event_loop()
+        # Not the policy's loop: NautilusTrader's live node makes that uvloop, whose transports hide their sockets.
+        self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="simulated-gateway", daemon=True)
 
     @property
@@ -144,9 +160,11 @@ class ThreadedServer:
         """Move the market."""
         return self.call(lambda server: server.step(count))
 
-    def replay(self, speed: float, quiet_s: float = 0.2) -> None:
-        """Step to the end of the bars; returns when they are over."""
-        asyncio.run_coroutine_threadsafe(self.server.replay(speed, quiet_s), self._loop).result()
+    def replay(
+        self, speed: float, quiet_s: float = 0.2, settled: Callable[[int], bool] | None = None
+    ) -> "concurrent.futures.Future[None]":
+        """Step to the end of the bars, in the background; see `GatewayServer.replay`."""
+        return asyncio.run_coroutine_threadsafe(self.server.replay(speed, quiet_s, settled), self._loop)
 
     def shut(self) -> None:
         """Close the port and all connections."""

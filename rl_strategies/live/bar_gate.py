@@ -1,0 +1,93 @@
+"""Which of the bars that a broker sends are news.
+
+Interactive Brokers stamps a bar with its open, sends the newest one again after every subscription, repeats bars after
+a data farm comes back, may send an old one as if it had just closed, and says nothing of those it left out. The policy
+was trained on closed bars, once each, in order.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nautilus_trader.model.data import Bar
+
+Verdict = Literal["next", "gap", "duplicate", "stale", "unfinished", "corrupt"]
+
+
+@dataclass(frozen=True)
+class ClosedBar:
+    """A bar of the broker as the strategy wants it.
+
+    Attributes
+    ----------
+    bar : Bar
+        Stamped with its close.
+    verdict : str
+        ``next``: follows the last one. ``gap``: bars may lie between. The others are not to be used: known
+        (``duplicate``), too old to act upon (``stale``), from the future (``unfinished``), or prices that are none
+        (``corrupt``).
+    """
+
+    bar: Bar
+    verdict: Verdict
+
+
+class BarGate:
+    """Judges bars by what was taken in before.
+
+    Parameters
+    ----------
+    bar_ns : int
+        Length of a bar, nanoseconds.
+    tick_raw : int
+        Tick size in NautilusTrader's fixed point.
+    max_age_periods : float
+        A bar is stale when so many bar lengths have passed since its open.
+
+    Attributes
+    ----------
+    last_ns : int
+        Close of the last bar taken in; 0 before the first.
+    """
+
+    def __init__(self, bar_ns: int, tick_raw: int, max_age_periods: float = 1.5) -> None:
+        self._bar_ns = bar_ns
+        self._tick_raw = tick_raw
+        self._max_age_ns = int(max_age_periods * bar_ns)
+        self.last_ns = 0
+
+    def judge(self, bar: Bar, now_ns: int) -> ClosedBar:
+        """Verdict on a bar that arrives at ``now_ns``, stamped with its open.
+
+        Parameters
+        ----------
+        bar : Bar
+        now_ns : int
+            Market time, UTC nanoseconds.
+        """
+        close_ns = bar.ts_event + self._bar_ns
+        return ClosedBar(_stamped(bar, close_ns), self._verdict(bar, close_ns, now_ns))
+
+    def is_sound(self, bar: Bar) -> bool:
+        """Whether prices lie on the tick grid, enclose each other and are above zero."""
+        prices = (bar.open.raw, bar.high.raw, bar.low.raw, bar.close.raw)
+        return (
+            min(prices) > 0
+            and all(price % self._tick_raw == 0 for price in prices)
+            and bar.high.raw == max(prices)
+            and bar.low.raw == min(prices)
+        )
+
+    def _verdict(self, bar: Bar, close_ns: int, now_ns: int) -> Verdict:
+        if not self.is_sound(bar):
+            return "corrupt"
+        if close_ns <= self.last_ns:
+            return "duplicate"
+        if close_ns > now_ns:
+            return "unfinished"
+        if now_ns - bar.ts_event > self._max_age_ns:
+            return "stale"
+        return "next" if close_ns == self.last_ns + self._bar_ns else "gap"
+
+
+def _stamped(bar: Bar, close_ns: int) -> Bar:
+    return Bar(bar.bar_type, bar.open, bar.high, bar.low, bar.close, bar.volume, ts_event=close_ns, ts_init=bar.ts_init)

@@ -1,0 +1,238 @@
+"""Orders of one instrument at a real broker: answers come late, twice, or from somebody else.
+
+Four rules differ from `OrderDesk`, where the venue answers at once. Every execution counts once, by the broker's own
+number of it. Every fill of an entry gets barriers of its own, at once, so that half an entry is protected. All orders
+around one fill form a group in which the broker lets each reduce the others, so that a stop and an exit never both
+fill. A reversal enters only when the old side is gone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nautilus_trader.model.enums import OrderSide, OrderStatus
+from nautilus_trader.model.events import OrderFilled
+from nautilus_trader.model.identifiers import ClientOrderId
+
+from rl_strategies.decision import Review
+from rl_strategies.instrument_core import InstrumentCore
+from rl_strategies.live.session_journal import FillRow, OrderRow, Role
+from rl_strategies.order_desk import KINDS, OrderDesk
+from rl_strategies.telemetry import Fill, FillReason
+
+if TYPE_CHECKING:
+    from rl_strategies.live.strategy import LiveStrategy
+
+_UNANSWERED = (OrderStatus.INITIALIZED, OrderStatus.SUBMITTED)
+_ROLES: dict[FillReason, Role] = {"entry": "entry", "stop_loss": "stop", "take_profit": "target"}
+
+
+@dataclass(frozen=True)
+class Executed:
+    """An execution, whoever told of it.
+
+    Attributes
+    ----------
+    trade_id, client_order_id : str
+    ts_ns : int
+    units : int
+        Signed.
+    price_ticks, commission_cents : int
+    """
+
+    trade_id: str
+    client_order_id: str
+    ts_ns: int
+    units: int
+    price_ticks: int
+    commission_cents: int
+
+
+class LiveDesk(OrderDesk):
+    """`OrderDesk` for a real broker.
+
+    Parameters
+    ----------
+    strategy : LiveStrategy
+    k : int
+    core : InstrumentCore
+    tags : callable
+        From an order's group to what the broker is told beside the order.
+
+    Attributes
+    ----------
+    orders : dict of str to OrderRow
+        Every order of the session by its client order id.
+    trades : set of str
+        Executions taken in.
+    """
+
+    _strategy: "LiveStrategy"
+
+    def __init__(
+        self, strategy: "LiveStrategy", k: int, core: InstrumentCore, tags: Callable[[str], list[str]]
+    ) -> None:
+        super().__init__(strategy, k, core)
+        self._order_tags = tags
+
+    def reset(self) -> None:
+        """Forget all orders."""
+        super().reset()
+        self.orders: dict[str, OrderRow] = {}
+        self.trades: set[str] = set()
+        self._held: dict[str, int] = {}  # units of every group that are still held
+        self._open: set[str] = set()  # sent and perhaps not closed
+        self._reversal: Review | None = None
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Groups of orders around units that are still held."""
+        return tuple(self._held)
+
+    @property
+    def wants_stop(self) -> bool:
+        """Whether every position must have a stop at the broker."""
+        return self._strategy.core.trading.barriers.stop_loss is not None
+
+    def close_position(self, reason: FillReason) -> None:
+        """Close what is held, each part within its group; barriers go by the broker's own hand."""
+        self._reversal = None
+        if self._core.units == 0 or self._is_leaving():
+            return
+        side, left = -self._core.side, abs(self._core.units)
+        for group, units in [*self._held.items(), ("", left - sum(self._held.values()))]:
+            if units > 0:
+                self._submit(self._market_order(side, units, group, reduce_only=True), reason, group)
+
+    def on_filled(self, event: OrderFilled) -> None:
+        """Take in an execution that the broker has just told of."""
+        units = int(event.last_qty) if event.order_side == OrderSide.BUY else -int(event.last_qty)
+        self.take(
+            Executed(
+                event.trade_id.value,
+                event.client_order_id.value,
+                event.ts_event,
+                units,
+                event.last_px.raw // self._tick_raw,
+                round(event.commission.as_decimal() * 100),
+            )
+        )
+
+    def take(self, told: Executed, *, late: bool = False) -> bool:
+        """Take in an execution once: journal, position, barriers; False if it was known.
+
+        Parameters
+        ----------
+        told : Executed
+        late : bool
+            It happened while nobody listened. No barriers are laid then: the market has moved on, and whoever finds a
+            position without protection closes it.
+        """
+        if told.trade_id in self.trades:
+            return False
+        row = self._fill_row(told)
+        self._strategy.record_fill(self._core.instrument.instrument_id, row)
+        self._strategy.core.on_fill(self._k, row.units, row.price_ticks, row.commission_cents)
+        self.note(row)
+        if late:
+            return True
+        if row.role == "entry" and self._core.units != 0:
+            group = f"{row.client_order_id}-{len(self.trades)}"
+            self._held[group] = abs(row.units)
+            self._lay_barriers(row.price_ticks, abs(row.units), group)
+        elif self._core.units == 0 and self._reversal is not None:
+            answer, self._reversal = self._reversal, None
+            self._strategy.pursue_reversal(self, answer)
+        return True
+
+    def note(self, row: FillRow) -> None:
+        """Know an execution that the position already has in it."""
+        self.trades.add(row.trade_id)
+        kind, trigger = row.kind, row.trigger_ticks
+        self.fills.append(Fill(row.ts_ns, row.units, row.price_ticks, row.commission_cents, kind, trigger, row.reason))
+        order = self.orders.get(row.client_order_id)
+        if order is not None and order.group in self._held:
+            self._held[order.group] -= abs(row.units)
+        if self._core.units == 0:
+            self._held.clear()
+
+    def _fill_row(self, told: Executed) -> FillRow:
+        order = self.orders.get(told.client_order_id)
+        return FillRow(
+            client_order_id=told.client_order_id,
+            trade_id=told.trade_id,
+            role=order.role if order else "external",
+            kind=order.kind if order else "market",
+            trigger_ticks=order.trigger_ticks if order else 0,
+            reason=order.reason if order else "external",
+            units=told.units,
+            price_ticks=told.price_ticks,
+            commission_cents=told.commission_cents,
+            market_ticks=self._market_ticks,
+            ts_ns=told.ts_ns,
+            known_ns=self._strategy.clock.timestamp_ns(),
+        )
+
+    def adopt_order(self, row: OrderRow) -> None:
+        """Know an order of an earlier life of the session."""
+        self.orders[row.client_order_id] = row
+        self._open.add(row.client_order_id)
+        if row.role in ("stop", "target"):
+            self._held.setdefault(row.group, row.units)
+        if row.role == "stop":
+            self._stop_id = ClientOrderId(row.client_order_id)
+
+    def enter(self, answer: Review) -> None:
+        """Send an entry."""
+        self._enter(answer)
+
+    def on_refused(self, client_order_id: ClientOrderId, reason: str) -> None:
+        """A position without its stop is closed at once; every other refusal is counted."""
+        self._strategy.count(f"venue: {reason}")
+        order = self.orders.get(client_order_id.value)
+        if order is not None and order.role == "stop" and self._core.units != 0:
+            self.close_position("protection_lost")
+
+    def _change_side(self, answer: Review) -> None:
+        super()._change_side(answer._replace(side=0) if answer.side == -self._core.side else answer)
+        if answer.side != 0 and answer.side == -self._core.side:
+            self._reversal = answer
+
+    def is_in_flight(self) -> bool:
+        """Whether the broker owes an answer: an order that it has not acknowledged, or a market order not filled."""
+        return any(row.kind == "market" or status in _UNANSWERED for row, status in self._working())
+
+    def _is_leaving(self) -> bool:
+        return any(row.role == "exit" for row, _ in self._working())
+
+    def _working(self) -> list[tuple[OrderRow, OrderStatus]]:
+        found = []
+        for name in list(self._open):
+            order = self._strategy.cache.order(ClientOrderId(name))
+            if order is None or order.is_closed:
+                self._open.discard(name)
+            else:
+                found.append((self.orders[name], order.status))
+        return found
+
+    def _tags(self, group: str) -> list[str] | None:
+        return self._order_tags(group)
+
+    def _submit(self, order: Any, reason: FillReason, group: str = "") -> None:
+        row = OrderRow(
+            client_order_id=order.client_order_id.value,
+            instrument_id=self._core.instrument.instrument_id,
+            role=_ROLES.get(reason, "exit"),
+            side=1 if order.side == OrderSide.BUY else -1,
+            units=int(order.quantity),
+            kind=KINDS[order.order_type],
+            trigger_ticks=self._trigger_ticks(order),
+            reason=reason,
+            group=group,
+            decision_ns=self._core.last_ns,
+            sent_ns=self._strategy.clock.timestamp_ns(),
+        )
+        self.orders[row.client_order_id] = row
+        self._open.add(row.client_order_id)
+        self._strategy.record_order(row)
+        super()._submit(order, reason, group)

@@ -1,0 +1,69 @@
+"""What the broker says beside what the session believes."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from rl_strategies.live.conditions import RestingOrder, Truth
+from rl_strategies.live.session_journal import OrderRow
+
+Difference = Literal["position", "naked", "orphans"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Outcome of one comparison.
+
+    Attributes
+    ----------
+    difference : {"position", "naked", "orphans"} or None
+        The gravest one. ``position``: another number of units is held. ``naked``: units are held without a stop that
+        covers them. ``orphans``: orders work that protect nothing.
+    said : str
+        One line.
+    orphans : tuple of RestingOrder
+        Orders to be cancelled.
+    """
+
+    difference: Difference | None
+    said: str = ""
+    orphans: tuple[RestingOrder, ...] = ()
+
+
+def compare(
+    truth: Truth, units: int, orders: Mapping[str, OrderRow], groups: Collection[str], wants_stop: bool
+) -> Comparison:
+    """Compare the broker's word with the session.
+
+    Parameters
+    ----------
+    truth : Truth
+        Asked while no order of the session was in flight.
+    units : int
+        Signed units that the session believes to hold.
+    orders : mapping of str to OrderRow
+        Orders of the session.
+    groups : collection of str
+        Groups of orders around units that are still held.
+    wants_stop : bool
+        Whether every unit must have a stop at the broker.
+    """
+    if truth.units != units:
+        return Comparison("position", f"the broker holds {truth.units} units, the session {units}")
+    exit_side = (units < 0) - (units > 0)
+    covering = [order for order in truth.orders if order.kind.startswith("STP") and order.units * exit_side > 0]
+    covered = sum(abs(order.units) for order in covering)
+    if wants_stop and covered < abs(units):
+        return Comparison("naked", f"{units} units are held with stops for {covered}")
+    orphans = tuple(order for order in truth.orders if _is_orphan(order, units, orders, groups))
+    if orphans:
+        names = ", ".join(f"{order.kind} {order.units:+d}" for order in orphans)
+        return Comparison("orphans", f"orders that protect nothing: {names}", orphans)
+    return Comparison(None)
+
+
+def _is_orphan(order: RestingOrder, units: int, orders: Mapping[str, OrderRow], groups: Collection[str]) -> bool:
+    row = orders.get(order.order_ref)
+    if units == 0 or row is None:
+        return True
+    return row.role not in ("stop", "target") or row.group not in groups
