@@ -15,6 +15,7 @@ from msgspec.structs import force_setattr, replace
 from catalogs.errors import InputError
 from configs.live.supervision import HealthConfig
 from run.health import STARTING, Health, HealthServer
+from run.supervision import Supervision
 from run.systemd import notify
 
 WELL = Health(
@@ -124,3 +125,26 @@ def test_a_manager_that_is_away_is_logged_and_no_error(
 
 def test_starting_is_not_fine() -> None:
     assert not STARTING.is_fine
+
+
+def test_supervision_is_ready_with_the_first_tick_that_trades(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        supervision = Supervision(HealthConfig(port=0))
+        assert supervision.server is not None
+        for health in (STARTING, WELL, WELL):
+            supervision.tick(health)
+        assert get(supervision.server, "/health")[0] == 200
+        supervision.close()
+        heard = [manager.recv(64).decode() for _ in range(5)]
+    assert heard == ["WATCHDOG=1", "READY=1", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
+
+
+def test_supervision_without_an_endpoint_still_tells_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    supervision = Supervision(None)
+    supervision.tick(WELL)
+    supervision.close()
+    assert supervision.server is None
