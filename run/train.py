@@ -10,6 +10,7 @@ import yaml
 
 from catalogs.errors import InputError
 from configs.schema import Experiment, load_experiment
+from run.execution_file import execution_overrides
 from run.markets import experiment_markets
 from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption, answer_json
 from run.training_run import TrainedRun, announce, describe, learn, make_run_dir, say
@@ -27,6 +28,9 @@ def command(
     seed: Annotated[int | None, typer.Option(help="Instead of the experiment's.")] = None,
     tickers: Annotated[str | None, typer.Option(help="Further instruments of a shared policy: AAPL,MSFT.")] = None,
     test_tickers: Annotated[str | None, typer.Option(help="Instruments that the training never sees.")] = None,
+    execution: Annotated[
+        Path | None, typer.Option(help="Costs as `rl-intraday calibrate --out` measured them.")
+    ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other key, e.g. trading.units=2.")
     ] = None,
@@ -45,7 +49,9 @@ def command(
         "tickers": tickers.split(",") if tickers else None,
         "test_tickers": test_tickers.split(",") if test_tickers else None,
     }
-    overrides = {key: value for key, value in named.items() if value is not None} | _parse_changes(changes or [])
+    measured = execution_overrides(execution) if execution else {}
+    given = {key: value for key, value in named.items() if value is not None}
+    overrides = given | measured | _parse_changes(changes or [])
     trained = train_experiment(load_experiment(experiment, overrides), catalog, runs)
     if as_json:
         answer_json(describe(trained))
