@@ -20,6 +20,7 @@ from nautilus_trader.adapters.interactive_brokers.common import IB
 from nautilus_trader.config import CacheConfig, DatabaseConfig, LoggingConfig, TradingNodeConfig
 from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.data import BarType
+from numpy.typing import NDArray
 
 from adapters.ibkr.trading import BrokerContract, BrokerLink, build_node, client_configs, engine_config, order_tags
 from catalogs.contract_months import MONTH_CODES
@@ -31,6 +32,9 @@ from configs.live.contract import BrokerContract as WantedContract
 from configs.live.schema import LiveConfig
 from rl_strategies.bundle import Bundle
 from rl_strategies.journal import Journal
+from rl_strategies.live.checkpoint import Checkpoint
+from rl_strategies.live.rebuild import MEMORY, Relived, session_state
+from rl_strategies.live.resume import relive
 from rl_strategies.live.session_journal import SessionJournal
 from rl_strategies.live.strategy import BlindError, LiveParts, LiveStrategy, NotOursError
 from rl_strategies.risk.monitor import RiskMonitor
@@ -40,7 +44,7 @@ from run.session_home import SessionHome
 
 ENDED, FAILED, NOT_STARTED, HALTED = 0, 1, 4, 5
 IB_EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
-ABOUT_FILE = "session.json"
+ABOUT_FILE, CHECKPOINT_FILE = "session.json", "checkpoint.npz"
 log = logging.getLogger(__name__)
 
 
@@ -135,15 +139,30 @@ class LiveSession:
             order_id_tag="001",
             external_order_claims=[bar_type.instrument_id],
         )
+        folder, checkpoint = plan.home.journal(plan.day), Checkpoint(plan.folder / CHECKPOINT_FILE)
+        relived, state = self._relive(folder, checkpoint)
         parts = LiveParts(
             link=self.link,
-            journal=SessionJournal(Journal(plan.home.journal(plan.day), durable=False)),
+            journal=SessionJournal(Journal(folder, durable=False)),
+            checkpoint=checkpoint,
             monitor=RiskMonitor(plan.config.monitor, plan.home.risk.read()),
             patience=plan.config.patience,
             regular_hours=not has_extended_hours(plan.spec.calendar),
             order_tags=order_tags,
         )
-        return LiveStrategy(config, core, plan.bundle.policy(), parts)
+        policy = plan.bundle.policy()
+        strategy = LiveStrategy(config, core, policy, parts)
+        if relived is not None:
+            policy.restore(state.pop(MEMORY))
+            core.restore(state)
+            strategy.resume(relived)
+        return strategy
+
+    def _relive(self, journal: Path, checkpoint: Checkpoint) -> tuple[Relived | None, dict[str, NDArray[Any]]]:
+        plan = self.plan
+        core, policy = core_of(plan.bundle, plan.spec, plan.config.capital_usd), plan.bundle.policy()
+        relived = relive(journal, checkpoint, core, policy)
+        return relived, session_state(core, policy)
 
     def run(self, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None = None) -> Outcome:
         """Trade until a signal, an error, a halt, or until ``meanwhile`` is over.

@@ -6,7 +6,7 @@ around one fill form a group in which the broker lets each reduce the others, so
 fill. A reversal enters only when the old side is gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -130,10 +130,12 @@ class LiveDesk(OrderDesk):
         """
         if told.trade_id in self.trades:
             return False
-        row = self._fill_row(told)
+        row = self._fill_row(told, late)
         self._strategy.record_fill(self._core.instrument.instrument_id, row)
         self._strategy.core.on_fill(self._k, row.units, row.price_ticks, row.commission_cents)
-        self.note(row)
+        self._note(row)
+        if self._core.units == 0:
+            self._held.clear()
         if late:
             return True
         if row.role == "entry" and self._core.units != 0:
@@ -145,18 +147,36 @@ class LiveDesk(OrderDesk):
             self._strategy.pursue_reversal(self, answer)
         return True
 
-    def note(self, row: FillRow) -> None:
-        """Know an execution that the position already has in it."""
+    def relearn(self, events: Sequence[OrderRow | FillRow]) -> None:
+        """Know orders and executions of an earlier life of the session; the position has them in it already."""
+        units = 0
+        for event in events:
+            if isinstance(event, OrderRow):
+                self._know(event)
+                if event.role in ("stop", "target"):
+                    self._held.setdefault(event.group, event.units)
+                if event.role == "stop":
+                    self._stop_id = ClientOrderId(event.client_order_id)
+            else:
+                self._note(event)
+                self._market_ticks = event.market_ticks
+                units += event.units
+                if units == 0:
+                    self._held.clear()
+
+    def _note(self, row: FillRow) -> None:
         self.trades.add(row.trade_id)
         kind, trigger = row.kind, row.trigger_ticks
         self.fills.append(Fill(row.ts_ns, row.units, row.price_ticks, row.commission_cents, kind, trigger, row.reason))
         order = self.orders.get(row.client_order_id)
         if order is not None and order.group in self._held:
             self._held[order.group] -= abs(row.units)
-        if self._core.units == 0:
-            self._held.clear()
 
-    def _fill_row(self, told: Executed) -> FillRow:
+    def _know(self, row: OrderRow) -> None:
+        self.orders[row.client_order_id] = row
+        self._open.add(row.client_order_id)
+
+    def _fill_row(self, told: Executed, late: bool) -> FillRow:
         order = self.orders.get(told.client_order_id)
         return FillRow(
             client_order_id=told.client_order_id,
@@ -171,16 +191,8 @@ class LiveDesk(OrderDesk):
             market_ticks=self._market_ticks,
             ts_ns=told.ts_ns,
             known_ns=self._strategy.clock.timestamp_ns(),
+            late=late,
         )
-
-    def adopt_order(self, row: OrderRow) -> None:
-        """Know an order of an earlier life of the session."""
-        self.orders[row.client_order_id] = row
-        self._open.add(row.client_order_id)
-        if row.role in ("stop", "target"):
-            self._held.setdefault(row.group, row.units)
-        if row.role == "stop":
-            self._stop_id = ClientOrderId(row.client_order_id)
 
     def enter(self, answer: Review) -> None:
         """Send an entry."""
@@ -232,7 +244,6 @@ class LiveDesk(OrderDesk):
             decision_ns=self._core.last_ns,
             sent_ns=self._strategy.clock.timestamp_ns(),
         )
-        self.orders[row.client_order_id] = row
-        self._open.add(row.client_order_id)
+        self._know(row)
         self._strategy.record_order(row)
         super()._submit(order, reason, group)

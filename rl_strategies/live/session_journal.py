@@ -69,6 +69,8 @@ class FillRow(msgspec.Struct, frozen=True):
         Close that was decided on, around which barriers must not be crossed.
     ts_ns, known_ns : int
         Time of the execution by the broker; clock when this process learnt of it.
+    late : bool
+        It happened while nobody listened, and no barriers were laid for it.
     """
 
     client_order_id: str
@@ -83,6 +85,7 @@ class FillRow(msgspec.Struct, frozen=True):
     market_ticks: int
     ts_ns: int
     known_ns: int
+    late: bool = False
 
 
 class SessionJournal:
@@ -91,15 +94,15 @@ class SessionJournal:
     Parameters
     ----------
     journal : Journal
-
-    Attributes
-    ----------
-    rows : int
-        Rows written so far, on disk or not.
     """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+
+    @property
+    def rows(self) -> int:
+        """Rows written since the session began, on disk or not."""
+        return self._journal.next_seq
 
     def bar(self, instrument_id: str, bar: Bar, tick_raw: int, source: BarSource) -> None:
         """A bar that the features are about to see; prices in ticks, time its close."""

@@ -21,8 +21,10 @@ from rl_strategies.actions import FLAT
 from rl_strategies.decision import DecisionCore, Review
 from rl_strategies.instrument_core import InstrumentCore
 from rl_strategies.live.bar_gate import BarGate, ClosedBar
+from rl_strategies.live.checkpoint import Checkpoint
 from rl_strategies.live.conditions import NS, BrokerLink, Execution, Patience, Truth
 from rl_strategies.live.desk import Executed, LiveDesk
+from rl_strategies.live.rebuild import RUIN, Relived
 from rl_strategies.live.reconcile import Comparison, compare
 from rl_strategies.live.session_journal import BarSource, FillRow, OrderRow, SessionJournal
 from rl_strategies.observation import MASK_OUTPUTS
@@ -51,6 +53,8 @@ class LiveParts:
     ----------
     link : BrokerLink
     journal : SessionJournal
+    checkpoint : Checkpoint
+        Takes the whole state after every decision and every fill.
     monitor : RiskMonitor
     patience : Patience
     regular_hours : bool
@@ -59,18 +63,16 @@ class LiveParts:
         From an order's group to what the broker is told beside the order.
     publish : callable
         Telemetry: table and row; must not block.
-    checkpoint : callable
-        Keeps the whole state; called after every decision and every fill.
     """
 
     link: BrokerLink
     journal: SessionJournal
+    checkpoint: Checkpoint
     monitor: RiskMonitor
     patience: Patience
     regular_hours: bool
     order_tags: Callable[[str], list[str]]
     publish: Callable[[str, Mapping[str, Any]], None] = field(default=lambda table, row: None)
-    checkpoint: Callable[["LiveStrategy"], None] = field(default=lambda strategy: None)
 
 
 class LiveStrategy(RLStrategy):
@@ -161,6 +163,16 @@ class LiveStrategy(RLStrategy):
         self.say("session", "trading", "stopped")
         self._journal.close()
 
+    def resume(self, relived: Relived) -> None:
+        """Go on with a session whose core and policy have been brought to where it stopped; before the node starts."""
+        self.resumes = True
+        self.desk.relearn(relived.events)
+        self.decisions = relived.decisions
+        self.gate.last_ns = self._market_ns = self._instrument.last_ns
+        self._session_is_traded = relived.is_traded
+        if relived.is_traded and self.core.flat_ns(0) > self.gate.last_ns:
+            self._alert("flatten", self.core.flat_ns(0), self.desk.end_session)
+
     async def _live(self) -> None:
         await self._begin()
         while True:
@@ -175,8 +187,8 @@ class LiveStrategy(RLStrategy):
                 f"{len(truth.orders)} orders: run `rl-intraday flatten`, or close them by hand"
             )
         await self._warm_up()
-        if self.resumes:
-            await self._catch_up()
+        while self.resumes and not await self._catch_up():
+            await asyncio.sleep(self._patience.watch_s)
         self.subscribe_bars(self._bar_type)
         self.is_ready = True
         self._heard_ns = self.clock.timestamp_ns()
@@ -187,7 +199,7 @@ class LiveStrategy(RLStrategy):
             truth = await self._link.truth()
             if truth is not None:
                 self._is_connected = True
-                self.known = truth.units == self._instrument.units
+                self.known = not self.resumes and truth.units == 0
                 return truth
             await asyncio.sleep(self._patience.watch_s)
 
@@ -380,8 +392,12 @@ class LiveStrategy(RLStrategy):
             self._journal.state(self._instrument.last_ns, "permit", "", "reduced", self.monitor.state.reason)
             answer = answer._replace(side=0)
         super()._carry_out([answer])
-        self._parts.checkpoint(self)
+        self._keep()
         self._publish_decision(answer)
+
+    def _end_in_ruin(self) -> None:
+        self._journal.state(self._instrument.last_ns, RUIN, "", "", f"equity {self.core.mark():.2f} USD")
+        super()._end_in_ruin()
 
     def pursue_reversal(self, desk: LiveDesk, answer: Review) -> None:
         """Enter the new side of a flip, now that the old one is gone, if that is still allowed."""
@@ -431,7 +447,11 @@ class LiveStrategy(RLStrategy):
             price = fill.price_ticks * float(self._instrument.instrument.tick_size)
             row = {"instrument_id": self._name, "units": float(self._instrument.units), "price": price}
             self._parts.publish("positions", {"ts_ns": fill.ts_ns, **row})
-        self._parts.checkpoint(self)
+        self._keep()
+
+    def _keep(self) -> None:
+        self._journal.flush()
+        self._parts.checkpoint.write(self.core, self.policy, self._journal.rows)
 
     # --- the watch ---------------------------------------------------------------------------------------------
 
@@ -642,5 +662,5 @@ class LiveStrategy(RLStrategy):
             if self._instrument.units == 0 and not self.desk.is_in_flight() and self._broker_is_flat and self.known:
                 break
             await asyncio.sleep(self._patience.watch_s)
-        self._parts.checkpoint(self)
+        self._keep()
         return not flatten or self._instrument.units == 0
