@@ -7,6 +7,7 @@ import msgspec
 
 from adapters.ibkr.simulator.faults import FAULTS, Fault, FaultScript
 from configs.live.schema import LiveConfig, load_live
+from rl_strategies.risk.monitor_config import MonitorConfig
 from run.cli import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,3 +28,22 @@ def test_the_examples_can_be_read() -> None:
 
 def test_the_commands_exist() -> None:
     assert set(re.findall(r"^rl-intraday (\w+)", PAGE, re.MULTILINE)) <= VERBS.keys()
+
+
+def test_every_limit_is_documented_with_its_default() -> None:
+    table = PAGE.split("| limit | counts | by default |")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")] for line in table.splitlines()[2:]]
+    shown = {name.strip("`"): default for _, name, _, default, _ in rows}
+    assert shown == {name: _default(name) for name in shown}
+    assert shown.keys() >= MonitorConfig().limits().keys()
+
+
+def _default(name: str) -> str:
+    limit = msgspec.structs.asdict(getattr(MonitorConfig(), name))
+    return ", ".join(f"{level} {value:g}" for level, value in limit.items() if value) or "off"
+
+
+def test_the_files_that_are_linked_exist() -> None:
+    linked = re.findall(r"\]\((deploy/[^)]+)\)", PAGE)
+    assert len(linked) == 3
+    assert all((ROOT / "docs" / path).is_file() for path in linked)
