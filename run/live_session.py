@@ -32,11 +32,12 @@ from configs.live.contract import BrokerContract as WantedContract
 from configs.live.schema import LiveConfig
 from rl_strategies.bundle import Bundle
 from rl_strategies.journal import Journal
+from rl_strategies.live.bar_feed import BlindError
 from rl_strategies.live.checkpoint import Checkpoint
 from rl_strategies.live.rebuild import MEMORY, Relived, session_state
 from rl_strategies.live.resume import relive
 from rl_strategies.live.session_journal import SessionJournal
-from rl_strategies.live.strategy import BlindError, LiveParts, LiveStrategy, NotOursError
+from rl_strategies.live.strategy import LiveParts, LiveStrategy, NotOursError
 from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.strategy import RLStrategyConfig, core_of
 from run.order_limits import risk_engine_config
@@ -304,7 +305,7 @@ class LiveSession:
             strategy.decisions,
             len(strategy.desk.fills),
             strategy.core.instruments[0].units,
-            [ns / 1000 for ns in strategy.latencies_ns],
+            [ns / 1000 for ns in strategy.latency.taken_ns],
         )
 
 

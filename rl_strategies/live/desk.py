@@ -85,6 +85,16 @@ class LiveDesk(OrderDesk):
         self._reversal: Review | None = None
 
     @property
+    def units(self) -> int:
+        """Signed units that the session believes to hold."""
+        return self._core.units
+
+    @property
+    def tick_size(self) -> float:
+        """Of the instrument, USD."""
+        return float(self._core.instrument.tick_size)
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """Groups of orders around units that are still held."""
         return tuple(self._held)
