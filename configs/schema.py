@@ -1,5 +1,6 @@
 """An experiment: everything that shapes a policy, composed of the frozen configurations of what it configures."""
 
+from collections.abc import Collection
 from datetime import date
 from itertools import combinations
 from pathlib import Path
@@ -11,13 +12,19 @@ import yaml
 from catalogs.errors import InputError
 from configs import experiments_path
 from rl_strategies.features import (
+    DataAtHand,
     FeaturePlan,
     FeatureSpec,
-    build_plan,
+    JoinedPlan,
+    PruningConfig,
+    StreamSpec,
     feature_set,
+    joined_plan_for,
     load_entry_points,
     load_feature_file,
+    plan_for,
 )
+from rl_strategies.features.sets import ContextSet, context_set
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from training.learner import LearnerConfig
 from training.reward import RewardConfig
@@ -47,6 +54,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         Bar length, for example ``1-MINUTE``.
     tickers : list of str
         Further instruments that the same policy learns from, one at a time: episodes are drawn per ticker and session.
+    portfolio : list of str
+        Further instruments that the policy trades together with ``instrument``, on one account: one target for each.
     test_tickers : list of str
         Instruments kept out of the training, for `rl-intraday evaluate`.
     train : DateRange
@@ -58,6 +67,14 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         Trading days for the final judgement, outside both.
     features : str or list of FeatureSpec
         Names of sets joined by ``+`` (``default``, ``full``, ``default+ict``), or the features one by one.
+    context : str or list of StreamSpec
+        What the instruments are compared with: ``smt`` (SPY and QQQ), ``vix`` (daily implied volatility), ``smt+vix``,
+        or streams one by one. A stream is bars of the same length or a daily index of the catalog; what reads one
+        that the catalog lacks is left out, with the reason.
+    cross : list of FeatureSpec
+        Features that read streams (``SPY.momentum``), beside those of named sets.
+    pruning : PruningConfig or None
+        Takes features out of the observation that hardly vary or repeat another one over the training sessions.
     feature_files : list of str
         Python files of the user's own features, relative to the working directory.
     trading : TradingConfig
@@ -72,11 +89,15 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     instrument: str
     train: DateRange
     tickers: list[str] = []
+    portfolio: list[str] = []
     test_tickers: list[str] = []
     validate: DateRange | float | None = None
     test: DateRange | None = None
     bar: str = "1-MINUTE"
     features: str | list[FeatureSpec] = "default"
+    context: str | list[StreamSpec] = []
+    cross: list[FeatureSpec] = []
+    pruning: PruningConfig | None = None
     feature_files: list[str] = []
     trading: TradingConfig = TradingConfig()
     execution: ExecutionConfig = ExecutionConfig()
@@ -87,15 +108,21 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def __post_init__(self) -> None:
         if isinstance(self.features, str):
             feature_set(self.features)
+        if isinstance(self.context, str):
+            context_set(self.context)
         if not self.name or any(letter in self.name for letter in "/\\ "):
             raise ValueError(f"name must be one word without slashes, was {self.name!r}")
         if isinstance(self.reward, str):
             RewardConfig(self.reward)
         self._check_windows()
-        seen = [self.instrument, *self.tickers, *self.test_tickers]
+        seen = [self.instrument, *self.portfolio, *self.tickers, *self.test_tickers]
         twice = sorted({ticker for ticker in seen if seen.count(ticker) > 1})
         if twice:
-            raise ValueError(f"instrument, tickers and test_tickers must not overlap, {', '.join(twice)} did")
+            raise ValueError(
+                f"instrument, portfolio, tickers and test_tickers must not overlap, {', '.join(twice)} did"
+            )
+        if self.portfolio and (self.tickers or self.test_tickers):
+            raise ValueError("a portfolio is traded whole: tickers and test_tickers must be empty beside it")
 
     def _check_windows(self) -> None:
         if isinstance(self.validate, float) and not 0 < self.validate <= 0.5:
@@ -110,22 +137,41 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 )
 
     @property
-    def instruments(self) -> tuple[str, ...]:
-        """All that the policy learns from."""
-        return (self.instrument, *self.tickers)
+    def markets(self) -> tuple[tuple[str, ...], ...]:
+        """Instruments of each market that the policy learns from: all of a portfolio in one, tickers one by one."""
+        if self.portfolio:
+            return ((self.instrument, *self.portfolio),)
+        return tuple((ticker,) for ticker in (self.instrument, *self.tickers))
 
-    def plan(self, *, volume_known: bool, extended_hours: bool) -> FeaturePlan:
-        """Features of this experiment on data with or without volume and extended hours.
+    @property
+    def context_parts(self) -> ContextSet:
+        """Own features, streams and cross features of the context."""
+        if isinstance(self.context, str):
+            named = context_set(self.context)
+            return named._replace(cross=(*named.cross, *self.cross))
+        return ContextSet((), tuple(self.context), tuple(self.cross))
+
+    def plan(self, data: DataAtHand, streams: Collection[str] = ()) -> FeaturePlan | JoinedPlan:
+        """Features of this experiment on the data at hand.
+
+        Parameters
+        ----------
+        data : DataAtHand
+        streams : collection of str
+            Context streams for which there are rows.
 
         Raises
         ------
         InputError
-            If the wiring is wrong, or the data cannot give a required feature; the others are left out.
+            If the wiring is wrong, or the data cannot give a required feature or stream; the others are left out.
         """
         for file in self.feature_files:
             load_feature_file(Path(file))
         load_entry_points()
-        return build_plan(self.features, volume_known=volume_known, extended_hours=extended_hours)
+        parts = self.context_parts
+        own = feature_set(self.features) if isinstance(self.features, str) else self.features
+        primary = plan_for((*own, *parts.primary), data)
+        return joined_plan_for(primary, parts.streams, parts.cross, streams) if parts.streams else primary
 
     def to_yaml(self) -> str:
         """The whole experiment, defaults included."""

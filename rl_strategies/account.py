@@ -15,6 +15,8 @@ from rl_strategies.money import realized_cents
 from rl_strategies.position import LEG, apply_fill, unrealized_usd
 from rl_strategies.telemetry import Fill, RunRecord
 
+GRACE_NS = 1  # of every replay, `rl_strategies.strategy.RLStrategyConfig.grace_ns`
+
 
 class Account:
     """Cash and one position, moved by fills.
@@ -60,7 +62,8 @@ def build_record(
 ) -> RunRecord:
     """Account path over ``bars`` from the fills of the same window.
 
-    A fill belongs to the first bar that closes at or after it; one after the last bar belongs to the last bar.
+    A fill belongs to the first bar that closes at or after it, or `GRACE_NS` before it; one after the last bar belongs
+    to the last bar.
 
     Raises
     ------
@@ -71,7 +74,8 @@ def build_record(
     equity = np.empty(len(bars))
     units = np.empty(len(bars), np.int64)
     fills = tuple(fills)
-    rows = np.minimum(np.searchsorted(bars.ts_ns, [fill.ts_ns for fill in fills]), len(bars) - 1)
+    # A decision that waits for other bars trades a moment after its own bar closed.
+    rows = np.minimum(np.searchsorted(bars.ts_ns, [fill.ts_ns - GRACE_NS for fill in fills]), len(bars) - 1)
     if fills and fills[0].ts_ns < bars.ts_ns[0]:
         raise ValueError(f"a fill at {fills[0].ts_ns} lies before the window's first bar {bars.ts_ns[0]}")
     done = 0

@@ -15,9 +15,16 @@ import msgspec
 
 from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
-from rl_strategies.features.plan import FeaturePlan
+from rl_strategies.features import FeaturePlan, JoinedPlan, plan_from_spec
 from rl_strategies.golden import Golden
-from rl_strategies.manifest import TRAINING_ONLY, BundleFacts, Manifest, installed_versions, version_drift
+from rl_strategies.manifest import (
+    TRAINING_ONLY,
+    BundleFacts,
+    ContextSource,
+    Manifest,
+    installed_versions,
+    version_drift,
+)
 from rl_strategies.policy import OnnxPolicy
 
 MANIFEST = "manifest.json"
@@ -36,7 +43,7 @@ class Bundle:
     ----------
     path : Path
     manifest : Manifest
-    plan : FeaturePlan
+    plan : FeaturePlan or JoinedPlan
         Rebuilt from ``features.json`` with the kernels of this program.
     experiment_yaml : str
     golden_difference : float
@@ -47,7 +54,7 @@ class Bundle:
 
     path: Path
     manifest: Manifest
-    plan: FeaturePlan
+    plan: FeaturePlan | JoinedPlan
     experiment_yaml: str
     golden_difference: float
     warnings: tuple[str, ...]
@@ -59,14 +66,38 @@ class Bundle:
         return self.manifest.bundle_id
 
     @property
+    def instruments(self) -> tuple[InstrumentSpec, ...]:
+        """What the policy was trained to trade, in its order."""
+        return self.manifest.facts.instruments
+
+    @property
+    def bar_types(self) -> tuple[str, ...]:
+        """NautilusTrader bar types of the bars it decides on, one per instrument."""
+        return self.manifest.facts.bar_types
+
+    @property
     def instrument(self) -> InstrumentSpec:
-        """What the policy was trained to trade."""
-        return self.manifest.facts.instrument
+        """The only instrument.
+
+        Raises
+        ------
+        InputError
+            If the policy trades several.
+        """
+        if len(self.instruments) > 1:
+            names = ", ".join(spec.instrument_id for spec in self.instruments)
+            raise InputError(f"bundle {self.id} must be of one instrument here, was of {names}")
+        return self.instruments[0]
 
     @property
     def bar_type(self) -> str:
-        """NautilusTrader bar type of the bars it decides on."""
-        return self.manifest.facts.bar_type
+        """Bar type of the only instrument; see `instrument`."""
+        return self.bar_types[self.instruments.index(self.instrument)]
+
+    @property
+    def context(self) -> tuple[ContextSource, ...]:
+        """Where the rows of its context streams come from."""
+        return self.manifest.facts.context
 
     def policy(self) -> OnnxPolicy:
         """A fresh policy with no memory."""
@@ -78,7 +109,7 @@ def write_bundle(
     name: str,
     *,
     policy_onnx: Path,
-    plan: FeaturePlan,
+    plan: FeaturePlan | JoinedPlan,
     experiment_yaml: str,
     golden: Golden,
     facts: BundleFacts,
@@ -96,7 +127,7 @@ def write_bundle(
         Lower-case letters, digits, ``_``, ``.`` and ``-``; first part of the directory's name.
     policy_onnx : Path
         From `training.export.export_onnx`.
-    plan : FeaturePlan
+    plan : FeaturePlan or JoinedPlan
     experiment_yaml : str
         The experiment as the user wrote it.
     golden : Golden
@@ -164,7 +195,7 @@ def load_bundle(path: Path) -> Bundle:
     try:
         manifest = Manifest.from_json(contents.pop(MANIFEST))
         _verify(contents, manifest)
-        plan = FeaturePlan.from_spec(msgspec.json.decode(contents[FEATURES]))
+        plan = plan_from_spec(msgspec.json.decode(contents[FEATURES]))
         golden = Golden.from_npz(contents[GOLDEN])
         difference = golden.difference(OnnxPolicy(contents[POLICY]))
     except InputError as error:

@@ -15,7 +15,7 @@ from catalogs.instruments import InstrumentSpec
 from catalogs.sessions import session_calendar
 from rl_strategies import decision_kernels as kernels
 from rl_strategies.actions import FLAT
-from rl_strategies.features import FeaturePlan
+from rl_strategies.features import FeaturePlan, JoinedPlan, context_streams
 from rl_strategies.instrument_core import InstrumentCore
 from rl_strategies.observation import MASK_OUTPUTS, account_outputs, position_outputs
 from rl_strategies.position import ACCOUNT, LEG
@@ -44,7 +44,7 @@ class DecisionCore:
     ----------
     instruments : sequence of InstrumentSpec
         In the order of the observation and the actions.
-    plan : FeaturePlan
+    plan : FeaturePlan or JoinedPlan
         The same for every instrument.
     trading : TradingConfig
     execution : ExecutionConfig
@@ -62,7 +62,7 @@ class DecisionCore:
     def __init__(
         self,
         instruments: Sequence[InstrumentSpec],
-        plan: FeaturePlan,
+        plan: FeaturePlan | JoinedPlan,
         trading: TradingConfig,
         execution: ExecutionConfig,
     ) -> None:
@@ -176,8 +176,22 @@ class DecisionCore:
 
     def is_warm_at(self, ts_ns: int) -> bool:
         """Whether the features of every instrument were warm before the bars that closed at ``ts_ns``."""
-        warmup = self.plan.warmup
-        return all(core.bars_seen - (core.last_ns == ts_ns) >= warmup for core in self.instruments)
+        return all(core.is_warm_before(ts_ns) for core in self.instruments)
+
+    def push_context(self, name: str, ts_ns: int, row: NDArray[np.float64] | Sequence[float]) -> None:
+        """Take in a row of a context stream, for the instruments that have not seen it yet."""
+        for core in self.instruments:
+            if ts_ns > core.context_ns(name):
+                core.push_context(name, ts_ns, row)
+
+    def context_ns(self, name: str) -> int:
+        """Up to when every instrument has seen a context stream, 0 before the first row."""
+        return min(core.context_ns(name) for core in self.instruments)
+
+    @property
+    def waits(self) -> bool:
+        """`decision_waits` for its instruments and plan."""
+        return decision_waits(len(self.instruments), self.plan)
 
     def flat_ns(self, k: int) -> int:
         """When instrument ``k`` must be flat in this session, UTC nanoseconds; 0 where it has none."""
@@ -201,6 +215,7 @@ class DecisionCore:
         """Bring quotes, equity and halts to the decision at ``ts_ns``."""
         for k, core in enumerate(self.instruments):
             self._last_ns[k] = core.last_ns
+            core.settle()
         kernels.look(
             self.accounts,
             self.legs,
@@ -232,8 +247,13 @@ class DecisionCore:
         kernels.take_fill(self.accounts, self.legs, k, self._rules, units, price_ticks, commission_cents)
 
 
+def decision_waits(instruments: int, plan: FeaturePlan | JoinedPlan) -> bool:
+    """Whether a decision must wait for other bars of its time: of further instruments, or of a stream without lag."""
+    return instruments > 1 or any(stream.lag_s == 0 for stream in context_streams(plan))
+
+
 def observation_names(
-    instruments: Sequence[InstrumentSpec], plan: FeaturePlan, trading: TradingConfig
+    instruments: Sequence[InstrumentSpec], plan: FeaturePlan | JoinedPlan, trading: TradingConfig
 ) -> tuple[str, ...]:
     """Names of the observation's entries, in order; of several instruments each with its symbol in front."""
     count = len(instruments)

@@ -1,18 +1,21 @@
 """One instrument inside the decision core: its bars and fills in, its features, quote and position out."""
 
+from collections.abc import Sequence
 from math import isnan, nan
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
 from catalogs.sessions import SessionCalendar
 from rl_strategies.decision_kernels import clear, lay_stop, lay_target, quote_bar
-from rl_strategies.features import FeaturePlan, LiveRows
+from rl_strategies.features import FeaturePlan, JoinedPlan, LiveJoined, LiveRows
 
 NS_PER_MINUTE = 60_000_000_000
 ATR_FEATURE = "atr_14"
+FEATURES_STATE = "features"
 
 
 class InstrumentCore:
@@ -23,8 +26,8 @@ class InstrumentCore:
     instrument : InstrumentSpec
     calendar : SessionCalendar
         The instrument's own.
-    plan : FeaturePlan
-        Must compute ``atr_14``.
+    plan : FeaturePlan or JoinedPlan
+        Must compute ``atr_14`` from the instrument's own bars.
     legs, rules : `rl_strategies.position.LEG`[K], `rl_strategies.rules.RULES`[K]
     k : int
         Place of the instrument in both.
@@ -37,14 +40,14 @@ class InstrumentCore:
     last_ns : int
         Close of the last bar, 0 before the first.
     values : float64[m]
-        Features of the last bar.
+        Features of the last bar; with context those of the last `settle`.
     """
 
     def __init__(
         self,
         instrument: InstrumentSpec,
         calendar: SessionCalendar,
-        plan: FeaturePlan,
+        plan: FeaturePlan | JoinedPlan,
         legs: Any,
         rules: Any,
         k: int,
@@ -58,8 +61,9 @@ class InstrumentCore:
         self._units = legs["units"]
         self._tick_raw = float(rules["tick_raw"][k])
         self._flatten_ns = flatten_minutes * NS_PER_MINUTE
-        self._atr_index = plan.index(ATR_FEATURE)
+        self._atr_index = (plan.primary if isinstance(plan, JoinedPlan) else plan).index(ATR_FEATURE)
         self._features = plan.live()
+        self._joined = self._features if isinstance(self._features, LiveJoined) else None
         self.reset()
 
     def reset(self) -> None:
@@ -71,16 +75,23 @@ class InstrumentCore:
         self.last_ns = 0
         self.values: NDArray[np.float64] = np.full(len(self.plan.outputs), np.nan)
 
-    def resume(self, feature_state: NDArray[np.float64], bars_seen: int) -> None:
-        """Start over as if ``bars_seen`` bars had passed, flat, with the features in ``feature_state``."""
+    def resume(self, features: dict[str, NDArray[Any]], bars_seen: int) -> None:
+        """Start over as if ``bars_seen`` bars had passed, flat, with the features in the state that they left.
+
+        Parameters
+        ----------
+        features : dict of str to array
+            As `snapshot` names them: ``features`` of a plan of one stream, ``features.…`` of a joined one.
+        bars_seen : int
+        """
         self.reset()
-        self._features.restore(feature_state)
+        self._restore_features(features)
         self.bars_seen = bars_seen
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Copies of everything but the leg, which belongs to the decision core: arrays that `numpy.savez` takes."""
         return {
-            "features": self._features.snapshot(),
+            **named_state(self._features.snapshot()),
             "bars_seen": np.array(self.bars_seen),
             "last_ns": np.array(self.last_ns),
             "values": self.values.copy(),
@@ -88,10 +99,17 @@ class InstrumentCore:
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Go on from a `snapshot` of the same plan."""
-        self._features.restore(state["features"])
+        self._restore_features(state)
         self.bars_seen = int(state["bars_seen"])
         self.last_ns = int(state["last_ns"])
         self.values = state["values"].copy()
+
+    def _restore_features(self, state: dict[str, NDArray[Any]]) -> None:
+        if isinstance(self._features, LiveJoined):
+            prefix = f"{FEATURES_STATE}."
+            self._features.restore({n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)})
+        else:
+            self._features.restore(state[FEATURES_STATE])
 
     @property
     def leg(self) -> Any:
@@ -126,11 +144,46 @@ class InstrumentCore:
         session = self._rows.session
         if isnan(session[0]):
             raise ValueError(f"{self.instrument.instrument_id}: a bar must lie in a session, was {ts_ns} ns")
-        self.values = self._features.push(row)
-        quote_bar(self._legs, self._k, self._rules, close, volume, self.values, self._atr_index, session)
+        own = self._take(ts_ns, row)
+        quote_bar(self._legs, self._k, self._rules, close, volume, own, self._atr_index, session)
         self.bars_seen += 1
         self.last_ns = ts_ns
         return self.calendar.session_date[int(session[0])]
+
+    def _take(self, ts_ns: int, row: NDArray[np.float64]) -> NDArray[np.float64]:
+        if isinstance(self._features, LiveJoined):
+            return self._features.take(ts_ns, row)
+        self.values = self._features.push(row)
+        return self.values
+
+    def push_context(self, name: str, ts_ns: int, row: NDArray[np.float64] | Sequence[float]) -> None:
+        """Take in the next row of a context stream, known at ``ts_ns``: the columns of the stream's plan.
+
+        Raises
+        ------
+        InputError
+            If the plan has no such stream, or the time is not after that of its last row.
+        """
+        self._require_context().push_context(name, ts_ns, row)
+
+    def context_ns(self, name: str) -> int:
+        """When the last row of a context stream was known, 0 before the first."""
+        return self._require_context().last_ns(name)
+
+    def _require_context(self) -> LiveJoined:
+        if self._joined is None:
+            raise InputError(f"{self.instrument.instrument_id}: the policy's features must have context, had none")
+        return self._joined
+
+    def settle(self) -> None:
+        """Bring `values` up to the last bar, with the context known by now."""
+        if self._joined is not None:
+            self.values = self._joined.settle()
+
+    def is_warm_before(self, ts_ns: int) -> bool:
+        """Whether the features were warm before the bar that closed at ``ts_ns``, the last one or the next."""
+        enough = self.bars_seen - (self.last_ns == ts_ns) >= self.plan.warmup
+        return enough and (self._joined is None or self._joined.is_warm)
 
     def session_hours(self, day: np.datetime64) -> tuple[int, int]:
         """Open of the day's session and when it must be flat, UTC nanoseconds; (0, 0) where there is none."""
@@ -145,3 +198,10 @@ class InstrumentCore:
         """
         lay = lay_stop if barrier == "stop" else lay_target
         return int(lay(self._legs, self._k, self._rules, entry_ticks, market_ticks))
+
+
+def named_state(features: NDArray[np.float64] | dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """State of running features under the names that `InstrumentCore.snapshot` gives it."""
+    if isinstance(features, dict):
+        return {f"{FEATURES_STATE}.{name}": value for name, value in features.items()}
+    return {FEATURES_STATE: features}

@@ -12,7 +12,7 @@ import msgspec
 from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 # What computes features, decisions and orders when trading; then what trained the policy.
 TRADING_PACKAGES: Final = ("numpy", "numba", "onnxruntime", "nautilus_trader")
 # Files kept for further training: their archives carry times, and nothing that trades reads them.
@@ -47,26 +47,48 @@ class FileFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InputError(f"{name} must have SHA-256 {self.sha256[:12]}..., was {found.sha256[:12]}...")
 
 
+class ContextSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the rows of a context stream come from.
+
+    Attributes
+    ----------
+    name : str
+        Of the stream.
+    instrument : InstrumentSpec or None
+        Whose bars they are; None for daily values from the catalog's context file.
+    bar_type : str or None
+        NautilusTrader bar type of these bars.
+    """
+
+    name: str
+    instrument: InstrumentSpec | None = None
+    bar_type: str | None = None
+
+
 class BundleFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a policy comes from and what it trades.
 
     Attributes
     ----------
-    instrument : InstrumentSpec
-    bar_type : str
-        NautilusTrader bar type of the bars it decides on.
+    instruments : tuple of InstrumentSpec
+        In the order of the observation and the actions.
+    bar_types : tuple of str
+        NautilusTrader bar types of the bars it decides on, one per instrument.
+    context : tuple of ContextSource
+        One for each context stream of the features.
     seeds : tuple of int
     data_hash, calendar_hash : str
-        Of the bars and of the session calendar it was trained on.
+        Of the bars and of the session calendars it was trained on.
     git_commit : str or None
         Of the program; None outside a checkout.
     """
 
-    instrument: InstrumentSpec
-    bar_type: str
+    instruments: tuple[InstrumentSpec, ...]
+    bar_types: tuple[str, ...]
     seeds: tuple[int, ...]
     data_hash: str
     calendar_hash: str
+    context: tuple[ContextSource, ...] = ()
     git_commit: str | None = None
 
 

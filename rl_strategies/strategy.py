@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
 from rl_strategies.bundle import Bundle, load_bundle
+from rl_strategies.context import ContextFeed, catalog_feed
 from rl_strategies.decision import DecisionCore, Review
 from rl_strategies.instrument_core import InstrumentCore
 from rl_strategies.order_desk import OrderDesk
@@ -51,10 +52,12 @@ class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: igno
     trade_from_ns : int
         Sessions whose first bar closes earlier only warm the features up.
     grace_ns : int
-        With several instruments: how long a decision waits for bars that have not arrived.
+        With several instruments, or context without lag: how long a decision waits for bars that have not arrived.
     wait_for_open : bool
         Send approved targets on the instrument's next trade: a replay with ``fill: next_open`` hands in one opening
         trade per bar. Never set when trading live.
+    context_catalog : str or None
+        Catalog whose context file holds the daily values that the bundle's features read.
     record_observations : bool
         Keep every observation and action in memory, for comparisons.
     """
@@ -65,6 +68,7 @@ class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: igno
     trade_from_ns: int = 0
     grace_ns: int = 1
     wait_for_open: bool = False
+    context_catalog: str | None = None
     record_observations: bool = False
 
 
@@ -77,6 +81,8 @@ class RLStrategy(Strategy):
     core : DecisionCore, optional
         Given together with ``policy`` where there is no bundle.
     policy : Decider, optional
+    context : ContextFeed, optional
+        Given where the core's features read context.
 
     Raises
     ------
@@ -85,13 +91,19 @@ class RLStrategy(Strategy):
     """
 
     def __init__(
-        self, config: RLStrategyConfig, core: DecisionCore | None = None, policy: Decider | None = None
+        self,
+        config: RLStrategyConfig,
+        core: DecisionCore | None = None,
+        policy: Decider | None = None,
+        context: ContextFeed | None = None,
     ) -> None:
         super().__init__(config)
         if config.bundle_path is not None:
             bundle = load_bundle(Path(config.bundle_path))
             core = core_of(bundle)
             policy = bundle.policy()
+            catalog = None if config.context_catalog is None else Path(config.context_catalog)
+            context = catalog_feed(core, bundle.context, catalog)
         if core is None or policy is None:
             raise ValueError("RLStrategy needs a bundle_path, or a core and a policy")
         ids = tuple(str(bar_type.instrument_id) for bar_type in config.bar_types)
@@ -102,6 +114,7 @@ class RLStrategy(Strategy):
             instrument.volume_known = config.volume_known
         self.core = core
         self.policy = policy
+        self._context = ContextFeed(core) if context is None else context
         self.trade_from_ns = config.trade_from_ns
         self._index = {bar_type.instrument_id: k for k, bar_type in enumerate(config.bar_types)}
         self._desks = [self._open_desk(k, instrument) for k, instrument in enumerate(core.instruments)]
@@ -113,6 +126,7 @@ class RLStrategy(Strategy):
     def on_reset(self) -> None:
         """Forget everything that happened, keep bundle and configuration."""
         self.core.reset()
+        self._context.reset()
         self.policy.reset()
         for desk in self._desks:
             desk.reset()
@@ -120,6 +134,7 @@ class RLStrategy(Strategy):
         self.observations: list[NDArray[np.float32]] = []
         self.actions: list[list[int]] = []
         self._session_is_traded = False
+        self._waits = self.core.waits
         self._decision_ns = 0
 
     @property
@@ -134,23 +149,32 @@ class RLStrategy(Strategy):
             self.subscribe_bars(bar_type)
             if self.config.wait_for_open:
                 self.subscribe_trade_ticks(bar_type.instrument_id)
+        for followed in {BarType.from_str(name) for name in self._context.bar_types} - set(self.config.bar_types):
+            self.subscribe_bars(followed)
 
     def on_bar(self, bar: Bar) -> None:
         """Take in a bar; decide once all bars of its time are there."""
         if self.core.is_ruined:
             return
         self._take_in(bar)
-        if self._session_is_traded:
+        if self._session_is_traded and bar.bar_type.instrument_id in self._index:
             self._consider(bar.ts_event)
 
     def _take_in(self, bar: Bar) -> None:
         ts_ns = bar.ts_event
-        day = self._desks[self._index[bar.bar_type.instrument_id]].take_bar(bar)
+        self._context.catch_up(ts_ns)
+        if self._context.bar_types:
+            prices = (bar.open.raw, bar.high.raw, bar.low.raw, bar.close.raw)
+            self._context.take_bar(str(bar.bar_type), ts_ns, prices, int(bar.volume))
+        k = self._index.get(bar.bar_type.instrument_id)
+        if k is None:
+            return
+        day = self._desks[k].take_bar(bar)
         if day != self.core.session_date:
             self._begin_session(day, ts_ns)
 
     def _consider(self, ts_ns: int) -> None:
-        if len(self._desks) == 1:
+        if not self._waits:
             self._decide(ts_ns)
         elif ts_ns != self._decision_ns:
             self._decision_ns = ts_ns
@@ -167,6 +191,7 @@ class RLStrategy(Strategy):
 
     def _begin_session(self, day: np.datetime64, ts_ns: int) -> None:
         self.policy.reset()
+        self._context.refresh()
         core = self.core
         core.begin_session(day)
         self._session_is_traded = core.is_warm_at(ts_ns) and self.trade_from_ns <= ts_ns
@@ -257,4 +282,5 @@ def core_of(
     execution = rules.execution
     if starting_balance_usd is not None:
         execution = msgspec.structs.replace(execution, starting_balance_usd=starting_balance_usd)
-    return DecisionCore([instrument or bundle.instrument], bundle.plan, rules.trading, execution)
+    instruments = bundle.instruments if instrument is None else (instrument,)
+    return DecisionCore(instruments, bundle.plan, rules.trading, execution)

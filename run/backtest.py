@@ -10,19 +10,19 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from catalogs.arrow import read_bars
-from catalogs.bars import BarSeries
-from catalogs.errors import InputError
-from configs.schema import Experiment, parse_experiment
+from catalogs.instruments import InstrumentSpec
+from catalogs.sessions import session_calendar
+from configs.schema import DateRange, Experiment, parse_experiment
 from rl_strategies.account import build_record
 from rl_strategies.baselines import buy_and_hold
 from rl_strategies.bundle import Bundle, load_bundle
+from rl_strategies.features import StreamSpec, context_streams
+from rl_strategies.features.streams import NS_PER_SECOND
 from rl_strategies.manifest import installed_versions
 from rl_strategies.metrics import Metrics, compute_metrics
 from rl_strategies.telemetry import Fill, RunRecord
 from rl_strategies.trades import build_trades
-from run.front_month import front_days
-from run.markets import last_close_ns
+from run.markets import bundle_market
 from run.node import NodeRun, Window, run_node
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
 from run.reports.artifacts import write_artifacts
@@ -30,7 +30,7 @@ from run.reports.context import CostAssumptions, ReportContext
 from run.reports.verdict import verdict
 from run.yardsticks import random_policies
 from training.env import SessionEnv
-from training.market import TrainingMarket, build_market
+from training.market import TrainingMarket
 
 
 @dataclass(frozen=True)
@@ -112,19 +112,20 @@ def backtest_bundle(
         If the account rebuilt from the fills does not end at the engine's balance.
     """
     experiment = parse_experiment(msgspec.yaml.decode(bundle.experiment_yaml), f"bundle {bundle.id}")
-    market = held_out_market(bundle, experiment, catalog, start, end)
+    market = bundle_market(bundle, experiment, catalog, DateRange(start, end))
     for warning in bundle.warnings:
         progress.print(f"[yellow]warning:[/] {warning}")
     progress.print(
         f"Replaying [bold]{bundle.id}[/] over {len(market)} sessions "
         f"{market.session_dates[0]} to {market.session_dates[-1]} ..."
     )
-    first, last, window = _window(market)
-    run = run_node(bundle, catalog, window, volume_known=market.bars.volume_known)
-    bars = market.bars.slice(first, last + 1)
+    window = _window(market, bundle)
+    run = run_node(bundle, catalog, window, volume_known=market.volume_known)
+    first, stop = np.searchsorted(market.bars.ts_ns, (window.trade_from_ns, window.end_ns + 1))
+    bars = market.bars.slice(int(first), int(stop))
     dates = market.calendar.session_date[market.calendar.locate(bars.ts_ns)]
     starting_cents = int(experiment.execution.starting_balance_usd * 100)
-    record = build_record(bundle.instrument, bars, dates, run.fills, starting_cents, run.refusals)
+    record = build_record(bundle.instrument, bars, dates, run.fills[0], starting_cents, run.refusals)
     if round(record.equity_usd[-1] * 100) != run.balance_cents:
         raise RuntimeError(
             f"the account rebuilt from the fills must end at the engine's balance of {run.balance_cents} cents, "
@@ -138,23 +139,10 @@ def backtest_bundle(
     return BacktestResult(files, record, metrics, len(run.actions), agrees)
 
 
-def held_out_market(bundle: Bundle, experiment: Experiment, catalog: Path, start: date, end: date) -> TrainingMarket:
-    """The bundle's instrument over a window, as the training saw its own; later bars are not read."""
-    from catalogs.sessions import session_calendar
-
-    end_ns = last_close_ns(session_calendar(bundle.instrument.calendar), end)
-    bars = read_bars(catalog, bundle.bar_type, end_ns=end_ns)
-    if not bars.volume_known and "volume" in set().union(*bundle.plan.needs.values()):
-        raise InputError(f"bundle {bundle.id} needs the volume of {bundle.bar_type}, which this catalog does not know")
-    start, end = front_days(bundle.instrument, catalog, start, end)
-    return build_market(
-        bars, bundle.instrument, bundle.plan, experiment.trading, experiment.execution, start=start, end=end
-    )
-
-
 def simulator_agrees(market: TrainingMarket, run: NodeRun) -> bool:
     """Whether the simulator, walked with the node's actions, sees the same observations and makes the same fills."""
-    env, fills, taken = SessionEnv(market), list[Fill](), 0
+    env, taken = SessionEnv(market), 0
+    fills = [list[Fill]() for _ in market.instruments]
     balance, draws = market.execution.starting_cents, 0
     for episode in range(len(market)):
         observation, _ = env.reset(options={"episode": episode, "balance_cents": balance, "draws": draws})
@@ -162,13 +150,14 @@ def simulator_agrees(market: TrainingMarket, run: NodeRun) -> bool:
         while not over:
             if taken == len(run.actions) or observation.tobytes() != run.observations[taken].tobytes():
                 return False
-            observation, _, over, _, told = env.step(int(run.actions[taken]))
+            observation, _, over, _, told = env.step(run.actions[taken])
             taken += 1
-        fills += told["fills"][0]
+        for own, made in zip(fills, told["fills"], strict=True):
+            own += made
         balance, draws = told["balance_cents"], told["draws"]
         if told["ruined"]:
             break
-    return taken == len(run.actions) and tuple(fills) == run.fills
+    return taken == len(run.actions) and tuple(map(tuple, fills)) == run.fills
 
 
 def describe(result: BacktestResult) -> dict[str, Any]:
@@ -192,19 +181,32 @@ def say(result: BacktestResult) -> None:
     progress.print(f"Report  {result.files['report.html']}")
 
 
-def _window(market: TrainingMarket) -> tuple[int, int, Window]:
-    episodes, ts_ns = market.world.episodes, market.bars.ts_ns
-    first = int(episodes["first"][0])
-    end_ns = market.close_ns(len(market) - 1)
-    last = int(np.searchsorted(ts_ns, end_ns, side="right")) - 1
-    warm = _session_start_before(market.bars, market, first - market.plan.warmup)
-    return first, last, Window(int(ts_ns[warm]), int(ts_ns[first]), int(ts_ns[last]), end_ns)
+def _window(market: TrainingMarket, bundle: Bundle) -> Window:
+    world = market.world
+    trade_from_ns = int(world.time_ns[world.episodes["first"][0]])
+    starts = [
+        _session_start(spec, bars.ts_ns, int(np.searchsorted(bars.ts_ns, trade_from_ns)) - market.plan.warmup)
+        for spec, bars in zip(market.instruments, market.series, strict=True)
+    ]
+    own_from_ns = min(starts)
+    for stream, source in _bar_streams(market, bundle):
+        known = market.context[stream.name].ts_ns
+        row = int(np.searchsorted(known, own_from_ns - stream.lag_s * NS_PER_SECOND, side="right"))
+        starts.append(_session_start(source, known, row - stream.plan().warmup))
+    return Window(min(starts), trade_from_ns, market.close_ns(len(market) - 1))
 
 
-def _session_start_before(bars: BarSeries, market: TrainingMarket, row: int) -> int:
+def _bar_streams(market: TrainingMarket, bundle: Bundle) -> list[tuple[StreamSpec, InstrumentSpec]]:
+    instruments = {source.name: source.instrument for source in bundle.context}
+    pairs = [(stream, instruments[stream.name]) for stream in context_streams(market.plan)]
+    return [(stream, instrument) for stream, instrument in pairs if instrument is not None]
+
+
+def _session_start(spec: InstrumentSpec, ts_ns: NDArray[np.int64], row: int) -> int:
     # Whole sessions: what resets with the session must see it from its first bar.
-    session = int(market.calendar.locate(bars.ts_ns[row : row + 1])[0])
-    return int(np.searchsorted(bars.ts_ns, market.calendar.open_ns[session], side="right"))
+    calendar, row = session_calendar(spec.calendar), min(max(row, 0), len(ts_ns) - 1)
+    session = int(calendar.locate(ts_ns[row : row + 1])[0])
+    return int(ts_ns[np.searchsorted(ts_ns, calendar.open_ns[session], side="right")])
 
 
 def _context(
@@ -239,14 +241,15 @@ def _context(
             f"reward {experiment.reward}, seed {experiment.seed}",
             f"features {', '.join(bundle.plan.outputs[: bundle.plan.observed])}",
         ),
-        left_out_features=bundle.plan.left_out,
-        notes=_notes(market, agrees, len(run.fills)),
+        left_out_features=(*bundle.plan.left_out, *bundle.plan.pruned),
+        notes=_notes(market, agrees, sum(map(len, run.fills))),
         versions=installed_versions(),
     )
 
 
 def _random(market: TrainingMarket, run: NodeRun, seed: int) -> NDArray[np.float64] | None:
-    return random_policies(market, len(run.fills), seed=seed) if run.fills else None
+    fills = sum(map(len, run.fills))
+    return random_policies(market, fills, seed=seed) if fills else None
 
 
 def _costs(experiment: Experiment, market: TrainingMarket) -> CostAssumptions:
@@ -264,7 +267,7 @@ def _costs(experiment: Experiment, market: TrainingMarket) -> CostAssumptions:
         slippage_ticks=float(experiment.execution.slippage_ticks),
         fill_rule=(f"market orders at the {price}; barriers inside the bar along open, high and low ({order}), close"),
         unknown_volume=""
-        if market.bars.volume_known
+        if market.volume_known
         else "the source has no volume; the catalog's stand-in is filled against",
     )
 

@@ -68,7 +68,8 @@ def _recorded(catalog: Path) -> list[tuple[InstrumentSpec, BarSeries]]:
 
 def _say(result: Certificate) -> None:
     progress.print(
-        f"{result.configurations} configurations ({result.portfolio_configurations} portfolios), seed {result.seed}: "
+        f"{result.configurations} configurations ({result.portfolio_configurations} portfolios, "
+        f"{result.context_configurations} with context), seed {result.seed}: "
         f"{result.steps:,} steps, {result.fills:,} fills"
     )
     progress.print(

@@ -12,9 +12,10 @@ from catalogs.arrow import write_bars
 from catalogs.instruments import resolve
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
 from configs import instruments_path
-from configs.schema import load_experiment
+from configs.schema import DateRange, load_experiment
 from rl_strategies.bundle import load_bundle
 from run import backtest, train, training_run
+from run.markets import bundle_market
 from run.options import JsonOption, answer_json, progress
 from run.yardsticks import rule_pnl
 
@@ -50,7 +51,7 @@ def command(
     trained = train.train_experiment(experiment, catalog, out / "runs")
     progress.print(f"[bold]3/4[/] backtest over sessions that the training never saw, {TEST_START} to {TEST_END}")
     bundle = load_bundle(trained.bundle)
-    market = backtest.held_out_market(bundle, experiment, catalog, TEST_START, TEST_END)
+    market = bundle_market(bundle, experiment, catalog, DateRange(TEST_START, TEST_END))
     oracle = rule_pnl(market, synthetic.oracle_side)
     truth = backtest.Truth(
         f"Synthetic data with a planted edge (seed {SEED}): {edge.describe()}.",

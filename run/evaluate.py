@@ -16,7 +16,7 @@ from configs.schema import DateRange, Experiment, parse_experiment
 from rl_strategies.bundle import Bundle, load_bundle
 from rl_strategies.trades import Trade
 from run.evaluation import EvaluationRow, TickerEvaluation, evaluate_ticker
-from run.markets import window_market
+from run.markets import bundle_market
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
 from run.reports.context import CostAssumptions, ReportContext
 from run.reports.frames import trade_table
@@ -51,7 +51,7 @@ def command(
     found, missing = [], {}
     for name in names:
         try:
-            market = window_market(experiment, loaded.plan, name, catalog, dates)
+            market = bundle_market(loaded, experiment, catalog, dates, name)
         except InputError as error:
             if strict_test_window or len(names) == 1:
                 raise
@@ -104,7 +104,7 @@ def requested_tickers(experiment: Experiment, named: str | None, test_tickers: b
         return named.split(",")
     if test_tickers and not experiment.test_tickers:
         raise InputError(f"experiment {experiment.name} must name test_tickers for --test-tickers, named none")
-    return list(experiment.test_tickers if test_tickers else experiment.instruments)
+    return list(experiment.test_tickers if test_tickers else (experiment.instrument, *experiment.tickers))
 
 
 def describe(

@@ -27,13 +27,11 @@ from rl_strategies.features import (
 )
 from rl_strategies.features.coverage import FamilyCoverage, family_coverage
 from rl_strategies.features.loop import Floats
-from rl_strategies.features.sets import SMT_CROSS, SMT_PRIMARY, SMT_STREAMS, VIX_CROSS, vix_streams
+from rl_strategies.features.sets import ContextSet, context_set
 from run.features_check import FilesOption
 from run.features_context import FoundStream, find_streams
 from run.features_plan import load_own_features, named_specs
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
-
-DAILY_VIX = vix_streams(lag_s=0, max_age_s=5 * 86_400)  # over a long weekend
 
 
 def build(
@@ -57,14 +55,13 @@ def build(
     load_own_features(file or [])
     spec = resolve(instrument, instruments_path())
     bars, calendar = read_bars(catalog, bar_type_of(spec, bar)), session_calendar(spec.calendar)
-    specs = (*named_specs(features), *(SMT_PRIMARY if smt else ()))
+    names = [name for name, wanted in (("smt", smt), ("vix", vix)) if wanted]
+    context = context_set("+".join(names)) if names else ContextSet((), (), ())
     data = DataAtHand(bars.volume_known, has_extended_hours(spec.calendar))
-    plan: FeaturePlan | JoinedPlan = plan_for(specs, data)
-    streams = (*(SMT_STREAMS if smt else ()), *(DAILY_VIX if vix else ()))
-    found = find_streams(catalog, streams, bar)
-    if streams and isinstance(plan, FeaturePlan):
-        cross = (*(SMT_CROSS if smt else ()), *(VIX_CROSS if vix else ()))
-        plan = joined_plan_for(plan, streams, cross, found.keys())
+    plan: FeaturePlan | JoinedPlan = plan_for((*named_specs(features), *context.primary), data)
+    found = find_streams(catalog, context.streams, bar)
+    if context.streams and isinstance(plan, FeaturePlan):
+        plan = joined_plan_for(plan, context.streams, context.cross, found.keys())
     with progress.status("computing features"):
         values = _matrix(plan, bars, calendar, found)
     session = calendar.locate(bars.ts_ns)

@@ -9,21 +9,26 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from catalogs.arrow import read_bars, stored_bar_types
-from catalogs.context import context_path, read_context
+from catalogs.context import context_path
 from catalogs.instruments import resolve
 from catalogs.sessions import session_calendar
 from configs import instruments_path
+from rl_strategies.context import daily_rows
 from rl_strategies.features import StreamRows, StreamSpec, input_rows
+from rl_strategies.manifest import ContextSource
 
 
 class FoundStream(NamedTuple):
-    """Rows of a stream and the hash of the data that they come from."""
+    """Rows of a stream, the hash of the data that they come from, and where that is."""
 
     rows: StreamRows
     hash: str
+    source: ContextSource
 
 
-def find_streams(catalog: Path, streams: Sequence[StreamSpec], bar: str) -> dict[str, FoundStream]:
+def find_streams(
+    catalog: Path, streams: Sequence[StreamSpec], bar: str, end_ns: int | None = None
+) -> dict[str, FoundStream]:
     """The streams that a catalog has data of, by name.
 
     Parameters
@@ -33,6 +38,13 @@ def find_streams(catalog: Path, streams: Sequence[StreamSpec], bar: str) -> dict
         An index of the catalog's daily context file (VIX, VIX9D, VIX3M) by its symbol, any other by its instrument.
     bar : str
         Length of the bars, for example ``1-MINUTE``.
+    end_ns : int, optional
+        Later rows are not read.
+
+    Returns
+    -------
+    dict of str to FoundStream
+        Without streams whose features read the volume where the bars' volume is not known.
     """
     indices = _indices(catalog)
     ending = f"-{bar}-LAST-EXTERNAL"
@@ -40,9 +52,10 @@ def find_streams(catalog: Path, streams: Sequence[StreamSpec], bar: str) -> dict
     found = {}
     for stream in streams:
         if stream.name in indices:
-            found[stream.name] = _index_rows(catalog, stream)
+            found[stream.name] = _index_rows(catalog, stream, end_ns)
         elif stream.name in stored:
-            found[stream.name] = _bar_rows(catalog, stream, stored[stream.name])
+            bars = _bar_rows(catalog, stream, stored[stream.name], end_ns)
+            found |= {} if bars is None else {stream.name: bars}
     return found
 
 
@@ -51,16 +64,19 @@ def _indices(catalog: Path) -> set[str]:
     return set(pq.read_table(path, columns=["symbol"])["symbol"].to_pylist()) if path.is_file() else set()
 
 
-def _index_rows(catalog: Path, stream: StreamSpec) -> FoundStream:
-    series = read_context(catalog, stream.name)
-    prices = {"open": series.open, "high": series.high, "low": series.low, "close": series.close}
-    nothing = np.full(len(series.ts_ns), np.nan)
-    rows = np.column_stack([prices.get(column, nothing) for column in stream.plan().columns])
-    digest = hashlib.sha256(series.ts_ns.tobytes() + rows.tobytes()).hexdigest()
-    return FoundStream(StreamRows(series.ts_ns, rows), digest)
+def _index_rows(catalog: Path, stream: StreamSpec, end_ns: int | None) -> FoundStream:
+    rows = daily_rows(catalog, stream)
+    stop = len(rows.ts_ns) if end_ns is None else int(np.searchsorted(rows.ts_ns, end_ns, side="right"))
+    rows = StreamRows(rows.ts_ns[:stop], rows.rows[:stop])
+    digest = hashlib.sha256(rows.ts_ns.tobytes() + rows.rows.tobytes()).hexdigest()
+    return FoundStream(rows, digest, ContextSource(name=stream.name))
 
 
-def _bar_rows(catalog: Path, stream: StreamSpec, bar_type: str) -> FoundStream:
-    spec, bars = resolve(stream.name, instruments_path()), read_bars(catalog, bar_type)
-    rows = input_rows(bars, session_calendar(spec.calendar), stream.plan().columns)
-    return FoundStream(StreamRows(bars.ts_ns, rows), bars.hash)
+def _bar_rows(catalog: Path, stream: StreamSpec, bar_type: str, end_ns: int | None) -> FoundStream | None:
+    spec, bars = resolve(stream.name, instruments_path()), read_bars(catalog, bar_type, end_ns=end_ns)
+    plan = stream.plan()
+    if not bars.volume_known and "volume" in frozenset().union(*plan.needs.values()):
+        return None
+    rows = input_rows(bars, session_calendar(spec.calendar), plan.columns)
+    source = ContextSource(name=stream.name, instrument=spec, bar_type=bar_type)
+    return FoundStream(StreamRows(bars.ts_ns, rows), bars.hash, source)

@@ -45,7 +45,7 @@ def resume_run(run_dir: Path, catalog: Path | None = None) -> TrainedRun:
     began_with = msgspec.json.decode(origin.read_bytes(), type=Origin)
     experiment = load_experiment(str(run_dir / "experiment.yaml"))
     markets = experiment_markets(experiment, catalog or Path(began_with.catalog))
-    found = data_hash(markets.train)
+    found = data_hash(markets)
     if found != began_with.data_hash:
         raise InputError(
             f"run {run_dir}: must go on with the bars it began with ({began_with.data_hash[:12]}...), "

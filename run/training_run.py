@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from catalogs.sessions import session_calendar
 from configs.schema import Experiment
 from rl_strategies.bundle import load_bundle, write_bundle
 from rl_strategies.manifest import BundleFacts, installed_versions
@@ -53,7 +54,7 @@ class TrainedRun:
     sessions, bars : int
         That the policy learned from.
     left_out : tuple of (str, str)
-        Features that the data could not give, with the reason.
+        Features that the data could not give, or that add nothing, with the reason.
     summary : TrainingSummary
     """
 
@@ -68,8 +69,9 @@ class TrainedRun:
 def announce(experiment: Experiment, markets: ExperimentMarkets) -> None:
     """What is going to be learned from, in a few lines on stderr."""
     first = markets.train[0]
-    name, others = first.instrument.instrument_id, len(markets.train) - 1
-    names = f"{name} and {others} more" if others else name
+    names = ", ".join(spec.instrument_id for spec in first.instruments)
+    others = len(markets.train) - 1
+    names = f"{names} and {others} more" if others else names
     dates = first.session_dates
     sessions = sum(len(market) for market in markets.train)
     progress.print(
@@ -80,7 +82,7 @@ def announce(experiment: Experiment, markets: ExperimentMarkets) -> None:
     if markets.validate:
         dates = markets.validate[0].session_dates
         progress.print(f"  validated on {sum(map(len, markets.validate))} sessions {dates[0]} to {dates[-1]}")
-    for name, reason in first.plan.left_out:
+    for name, reason in (*first.plan.left_out, *first.plan.pruned):
         progress.print(f"  left out: feature {name}: {reason}")
     skipped = Counter[str]()
     for market in markets.train:
@@ -98,7 +100,7 @@ def make_run_dir(experiment: Experiment, markets: ExperimentMarkets, catalog: Pa
         attempt += 1
         run_dir = runs / f"{stamp}-{experiment.name}-{attempt}"
     run_dir.mkdir(parents=True)
-    origin = Origin(str(catalog.resolve()), data_hash(markets.train))
+    origin = Origin(str(catalog.resolve()), data_hash(markets))
     (run_dir / "experiment.yaml").write_text(experiment.to_yaml(), encoding="utf-8")
     (run_dir / "command.txt").write_text(shlex.join(["rl-intraday", *sys.argv[1:]]) + "\n", encoding="utf-8")
     (run_dir / "versions.json").write_text(json.dumps(installed_versions(), indent=2) + "\n", encoding="utf-8")
@@ -132,9 +134,9 @@ def learn(
         raise
     finally:
         env.close()
-    bundle = _bundle(experiment, markets.train, result, run_dir)
+    bundle = _bundle(experiment, markets, result, run_dir)
     sessions = sum(len(market) for market in markets.train)
-    left_out = markets.train[0].plan.left_out
+    left_out = (*markets.train[0].plan.left_out, *markets.train[0].plan.pruned)
     return TrainedRun(run_dir, bundle, sessions, _bars_walked(markets.train), left_out, result.summary)
 
 
@@ -162,9 +164,9 @@ def describe(trained: TrainedRun) -> dict[str, Any]:
     }
 
 
-def data_hash(markets: tuple[TrainingMarket, ...]) -> str:
-    """Hash of all bars that were read: that of the bars for one instrument, else of all hashes in order."""
-    hashes = [market.bars.hash for market in markets]
+def data_hash(markets: ExperimentMarkets) -> str:
+    """Hash of all bars and all context that is learned from: of one market its own, else of all hashes in order."""
+    hashes = [market.data_hash for market in markets.train]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
@@ -173,7 +175,7 @@ def _bars_walked(markets: tuple[TrainingMarket, ...]) -> int:
     return sum(int((walked["last"] - walked["first"] + 1).sum()) for walked in episodes)
 
 
-def _bundle(experiment: Experiment, markets: tuple[TrainingMarket, ...], result: FitResult, run_dir: Path) -> Path:
+def _bundle(experiment: Experiment, markets: ExperimentMarkets, result: FitResult, run_dir: Path) -> Path:
     model, normalizer = result.model, result.vecnormalize
     onnx = run_dir / "policy.onnx"
     export_onnx(model, normalizer, onnx)
@@ -182,7 +184,7 @@ def _bundle(experiment: Experiment, markets: tuple[TrainingMarket, ...], result:
             run_dir / "bundle",
             experiment.name.lower(),
             policy_onnx=onnx,
-            plan=markets[0].plan,
+            plan=markets.train[0].plan,
             experiment_yaml=experiment.to_yaml(),
             golden=golden_outputs(model, normalizer, golden_observations(normalizer)),
             facts=_facts(experiment, markets),
@@ -195,17 +197,25 @@ def _bundle(experiment: Experiment, markets: tuple[TrainingMarket, ...], result:
     return bundle
 
 
-def _facts(experiment: Experiment, markets: tuple[TrainingMarket, ...]) -> BundleFacts:
-    market = markets[0]
-    bars = market.bars
+def _facts(experiment: Experiment, markets: ExperimentMarkets) -> BundleFacts:
+    market = markets.train[0]
     return BundleFacts(
-        instrument=market.instrument,
-        bar_type=bars.bar_type,
+        instruments=market.instruments,
+        bar_types=tuple(bars.bar_type for bars in market.series),
+        context=markets.context,
         seeds=(experiment.seed,),
         data_hash=data_hash(markets),
-        calendar_hash=market.calendar.hash_between(int(bars.ts_ns[0]), int(bars.ts_ns[-1])),
+        calendar_hash=_calendar_hash(market),
         git_commit=git_commit(),
     )
+
+
+def _calendar_hash(market: TrainingMarket) -> str:
+    hashes = {
+        session_calendar(spec.calendar).hash_between(int(bars.ts_ns[0]), int(bars.ts_ns[-1]))
+        for spec, bars in zip(market.instruments, market.series, strict=True)
+    }
+    return hashes.pop() if len(hashes) == 1 else hashlib.sha256(" ".join(sorted(hashes)).encode()).hexdigest()
 
 
 def git_commit() -> str | None:

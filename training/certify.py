@@ -1,7 +1,8 @@
 """The proof of the simulator: random rules, random bars, random actions, through it and through the real engine.
 
 A configuration is drawn whole from one seed: one instrument or a portfolio, of one venue or two, bars with holes and
-thin volume, barriers, sizing, limits, slippage, reward. A divergence is any difference at all.
+thin volume, context with and without lag, barriers, sizing, limits, slippage, reward. A divergence is any difference at
+all.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +15,18 @@ import numpy as np
 
 from catalogs.bars import BarSeries
 from catalogs.instruments import InstrumentSpec
-from catalogs.sessions import has_extended_hours
+from catalogs.sessions import has_extended_hours, session_calendar
 from catalogs.synthetic import PlantedEdge, synthetic_sessions
 from rl_strategies.barriers import UNITS, BarrierConfig, Distance
-from rl_strategies.features import FeaturePlan, default_plan
+from rl_strategies.features import (
+    FeaturePlan,
+    FeatureSpec,
+    JoinedPlan,
+    StreamRows,
+    StreamSpec,
+    default_plan,
+    input_rows,
+)
 from rl_strategies.risk.config import RiskConfig
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from training.engine_env import EngineEnv
@@ -27,6 +36,7 @@ from training.parity import Divergence, walk_both
 from training.reward import REWARDS, RewardConfig
 
 PORTFOLIO_SHARE = 0.4
+CONTEXT_SHARE = 0.25
 FIRST_DAY, LAST_DAY = np.datetime64("2025-01-06"), np.datetime64("2025-01-14")
 
 Held = list[tuple[InstrumentSpec, BarSeries]]
@@ -37,7 +47,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    configurations, portfolio_configurations : int
+    configurations, portfolio_configurations, context_configurations : int
+        The last two may be the same ones.
     steps, fills : int
     divergences : int
         Configurations in which anything differed.
@@ -49,6 +60,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     configurations: int
     portfolio_configurations: int
+    context_configurations: int
     steps: int
     fills: int
     divergences: int
@@ -83,7 +95,7 @@ def certify(
     progress : callable, optional
         Told the number of finished configurations.
     """
-    steps = fills = portfolios = divergences = 0
+    steps = fills = portfolios = contexts = divergences = 0
     first: Divergence | None = None
     simulator_s = engine_s = 0.0
     for number, (market, reward, random) in enumerate(
@@ -98,6 +110,7 @@ def certify(
         steps += walk.steps
         fills += walk.fills
         portfolios += count > 1
+        contexts += bool(market.context)
         divergences += walk.divergence is not None
         first = first or walk.divergence
         simulator_s += walk.simulator_s
@@ -107,6 +120,7 @@ def certify(
     return Certificate(
         configurations=episodes,
         portfolio_configurations=portfolios,
+        context_configurations=contexts,
         steps=steps,
         fills=fills,
         divergences=divergences,
@@ -135,8 +149,9 @@ def _configurations(
         else:
             held = [_synthetic(random, instruments[int(random.integers(len(instruments)))])]
         execution = _execution(random, several_venues=len({_venue(spec) for spec, _ in held}) > 1)
-        market = build_portfolio_market(held, _plan(held), _trading(random), execution)
-        yield market, RewardConfig(str(random.choice(sorted(REWARDS)))), random
+        trading, reward = _trading(random), RewardConfig(str(random.choice(sorted(REWARDS))))
+        plan, context = _with_context(random, _plan(held), instruments)
+        yield build_portfolio_market(held, plan, trading, execution, context=context), reward, random
 
 
 def _compile(market: TrainingMarket) -> None:
@@ -178,6 +193,20 @@ def _plan(held: Held) -> FeaturePlan:
         volume_known=all(bars.volume_known for _, bars in held),
         extended_hours=any(has_extended_hours(spec.calendar) for spec, _ in held),
     )
+
+
+def _with_context(
+    random: np.random.Generator, plan: FeaturePlan, instruments: Sequence[InstrumentSpec]
+) -> tuple[FeaturePlan | JoinedPlan, dict[str, StreamRows]]:
+    if random.random() > CONTEXT_SHARE:
+        return plan, {}
+    spec, bars = _synthetic(random, instruments[int(random.integers(len(instruments)))], holes=0.4)
+    momentum = FeatureSpec("momentum", "momentum", {"n": 5})
+    # An age of days, so that another market's night is none; the first rows come long before the first episode.
+    stream = StreamSpec("OTHER", (momentum,), lag_s=int(random.choice([0, 0, 60])), max_age_s=5 * 86_400, fill=True)
+    rows = input_rows(bars, session_calendar(spec.calendar), stream.plan().columns)
+    cross = [FeatureSpec("value", "other", inputs={"x": "OTHER.momentum"})]
+    return JoinedPlan(plan, [stream], cross), {"OTHER": StreamRows(bars.ts_ns, rows)}
 
 
 def _venue(spec: InstrumentSpec) -> str:

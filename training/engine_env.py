@@ -5,6 +5,7 @@ back to ``env.step``. Slower than the simulator by two orders of magnitude and t
 """
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -24,8 +25,10 @@ from numpy.typing import NDArray
 from catalogs.bars import BarSeries, price_from_ticks
 from catalogs.instruments import to_nautilus
 from catalogs.sessions import session_calendar
+from rl_strategies.context import ContextFeed
 from rl_strategies.decision import DecisionCore
-from rl_strategies.features import input_rows
+from rl_strategies.features import JoinedPlan, input_rows
+from rl_strategies.instrument_core import named_state
 from rl_strategies.opening import opening_trades
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from rl_strategies.venue import stream_fill_model, venue_configs
@@ -87,6 +90,9 @@ class EngineEnv(gym.Env):
         ]
         self._bridge = _Bridge()
         self._core = DecisionCore(built.instruments, built.plan, built.trading, built.execution)
+        self._feed = ContextFeed(
+            self._core, stored={name: partial(built.context.__getitem__, name) for name in built.context}
+        )
         self._meter = RewardMeter(
             reward, self._core.accounts, self._core.legs.reshape(1, -1), built.world.rules["multiplier"]
         )
@@ -123,10 +129,10 @@ class EngineEnv(gym.Env):
         engine.portfolio.analyzer.record_trade = lambda *args, **kwargs: None
         config = RLStrategyConfig(
             bar_types=tuple(BarType.from_str(bars.bar_type) for bars in built.series),
-            volume_known=all(bars.volume_known for bars in built.series),
+            volume_known=built.volume_known,
             wait_for_open=built.execution.fill == "next_open",
         )
-        self._strategy = RLStrategy(config, core=self._core, policy=self._bridge)
+        self._strategy = RLStrategy(config, core=self._core, policy=self._bridge, context=self._feed)
         engine.add_strategy(self._strategy)
         return engine
 
@@ -188,14 +194,28 @@ class EngineEnv(gym.Env):
             begin, stop = np.searchsorted(series.ts_ns, [start_ns, stop_ns + 1])
             moved = np.flatnonzero(series.high[:begin] > series.low[:begin])
             warm = int(moved[-1]) if len(moved) else 0
-            state = np.zeros(self.built.plan.state_size)
-            self.built.plan.batch(self._rows[k][:warm], state)
-            self._core.instruments[k].resume(state, warm)
+            self._core.instruments[k].resume(self._features_after(k, warm), warm)
             fed = series.slice(warm, int(stop))
             data += bar_objects(fed, self._instruments[k])
             data += opening_trades(fed, self._instruments[k], lead_ns) if lead_ns else []
         self._strategy.trade_from_ns = int(start_ns)
         self._engine.add_data(data)
+
+    def _features_after(self, k: int, bars: int) -> dict[str, NDArray[Any]]:
+        plan, rows = self.built.plan, self._rows[k][:bars]
+        if not isinstance(plan, JoinedPlan):
+            state = np.zeros(plan.state_size)
+            plan.batch(rows, state)
+            return named_state(state)
+        live, context = plan.live(), self.built.context
+        known = dict.fromkeys(context, 0)
+        for ts_ns, row in zip(self.built.series[k].ts_ns[:bars].tolist(), rows, strict=True):
+            for name, stream in context.items():
+                while known[name] < len(stream.ts_ns) and stream.ts_ns[known[name]] <= ts_ns:
+                    live.push_context(name, int(stream.ts_ns[known[name]]), stream.rows[known[name]])
+                    known[name] += 1
+            live.push(ts_ns, row)
+        return named_state(live.snapshot())
 
     def _run_until(self, end_ns: int) -> None:
         with suppress(_Abort):

@@ -1,9 +1,9 @@
 """From bars to what the environments walk through: features once for all lanes, trading days as episodes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +12,29 @@ from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
 from catalogs.sessions import SessionCalendar, session_calendar
-from rl_strategies.decision import observation_names
-from rl_strategies.features import FeaturePlan, input_rows
-from rl_strategies.instrument_core import ATR_FEATURE, NS_PER_MINUTE
+from rl_strategies.account import GRACE_NS
+from rl_strategies.decision import decision_waits, observation_names
+from rl_strategies.features import (
+    FeaturePlan,
+    JoinedPlan,
+    PruningConfig,
+    StreamRows,
+    context_streams,
+    input_rows,
+    pruned_plan,
+)
+from rl_strategies.instrument_core import ATR_FEATURE
 from rl_strategies.observation import MASK_OUTPUTS
 from rl_strategies.opening import opening_lead_ns
 from rl_strategies.risk.config import pack_limits
 from rl_strategies.rules import ExecutionConfig, TradingConfig, pack_rules
 from rl_strategies.slippage import slippage_stream
+from training.episodes import Held, choose_episodes
 from training.matching import book_sizes
-from training.timeline import Timeline, build_timeline
-from training.world import BAR, EPISODE, SETTINGS, World
+from training.timeline import build_timeline
+from training.world import BAR, SETTINGS, World
 
-PORTFOLIO_DELAY_NS = 1  # RLStrategyConfig.grace_ns of every replay
+Plan = FeaturePlan | JoinedPlan
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,9 @@ class TrainingMarket:
     instruments : tuple of InstrumentSpec
     series : tuple of BarSeries
         One per instrument.
-    plan : FeaturePlan
+    plan : FeaturePlan or JoinedPlan
+    context : mapping of str to StreamRows
+        Rows of each stream of the plan.
     trading, execution : TradingConfig, ExecutionConfig
     world : training.world.World
     session_dates : datetime64[D][m]
@@ -47,7 +59,8 @@ class TrainingMarket:
 
     instruments: tuple[InstrumentSpec, ...]
     series: tuple[BarSeries, ...]
-    plan: FeaturePlan
+    plan: Plan
+    context: Mapping[str, StreamRows]
     trading: TradingConfig
     execution: ExecutionConfig
     world: World
@@ -88,6 +101,20 @@ class TrainingMarket:
         return len(MASK_OUTPUTS) * len(self.instruments) if self.trading.mask_actions else 0
 
     @property
+    def volume_known(self) -> bool:
+        """Whether the bars of all instruments carry their true volume."""
+        return all(bars.volume_known for bars in self.series)
+
+    @property
+    def data_hash(self) -> str:
+        """Hash of all bars and of all rows of context."""
+        hashes = [bars.hash for bars in self.series]
+        for name in sorted(self.context):
+            rows = self.context[name]
+            hashes += [name, hashlib.sha256(rows.ts_ns.tobytes() + rows.rows.tobytes()).hexdigest()]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+    @property
     def starting_usd(self) -> float:
         """Balance that an episode begins with unless told otherwise."""
         return float(self.world.settings[0].starting_cents) / 100.0
@@ -110,25 +137,28 @@ class TrainingMarket:
 def build_market(
     bars: BarSeries,
     instrument: InstrumentSpec,
-    plan: FeaturePlan,
+    plan: Plan,
     trading: TradingConfig,
     execution: ExecutionConfig,
     *,
     start: date | None = None,
     end: date | None = None,
+    context: Mapping[str, StreamRows] | None = None,
 ) -> TrainingMarket:
     """`build_portfolio_market` of one instrument."""
-    return build_portfolio_market([(instrument, bars)], plan, trading, execution, start=start, end=end)
+    held = [(instrument, bars)]
+    return build_portfolio_market(held, plan, trading, execution, start=start, end=end, context=context)
 
 
 def build_portfolio_market(
-    held: Sequence[tuple[InstrumentSpec, BarSeries]],
-    plan: FeaturePlan,
+    held: Held,
+    plan: Plan,
     trading: TradingConfig,
     execution: ExecutionConfig,
     *,
     start: date | None = None,
     end: date | None = None,
+    context: Mapping[str, StreamRows] | None = None,
 ) -> TrainingMarket:
     """Compute features over all bars and cut the trading days from ``start`` to ``end`` (inclusive) into episodes.
 
@@ -139,10 +169,12 @@ def build_portfolio_market(
     ----------
     held : sequence of (InstrumentSpec, BarSeries)
         In the policy's order.
-    plan : FeaturePlan
+    plan : FeaturePlan or JoinedPlan
         The same for every instrument.
     trading, execution : TradingConfig, ExecutionConfig
     start, end : date, optional
+    context : mapping of str to StreamRows, optional
+        One for each stream of a joined plan.
 
     Raises
     ------
@@ -154,16 +186,20 @@ def build_portfolio_market(
     rules = pack_rules(instruments, trading, execution)
     rows = np.concatenate([input_rows(bars, session_calendar(spec.calendar), plan.columns) for spec, bars in held])
     cuts = np.cumsum([len(bars) for bars in series])[:-1]
-    values = np.concatenate([plan.batch(part) for part in np.split(rows, cuts)])
+    read = {stream.name for stream in context_streams(plan)}
+    context = {name: stream for name, stream in (context or {}).items() if name in read}
+    parts = zip(series, np.split(rows, cuts), strict=True)
+    values = np.concatenate([_values(plan, part, bars.ts_ns, context) for bars, part in parts])
     timeline = build_timeline([bars.ts_ns for bars in series])
-    chosen = _episodes(held, timeline, plan.warmup, trading, start, end)
+    warm_after = np.array([_rows_to_warm_up(plan, bars.ts_ns, context) for bars in series])
+    chosen = choose_episodes(held, timeline, warm_after, trading, start, end)
     if len(chosen.days) == 0:
         raise InputError(_nothing_left(held, start, end, chosen.skipped))
     settings = np.zeros(1, SETTINGS)
     settings["starting_cents"] = execution.starting_cents
     settings["at_open"] = execution.fill == "next_open"
     settings["open_lead_ns"] = opening_lead_ns(series, trading, execution)
-    settings["delay_ns"] = PORTFOLIO_DELAY_NS if len(held) > 1 else 0
+    settings["delay_ns"] = GRACE_NS if decision_waits(len(held), plan) else 0
     world = World(
         _bars(series, plan, rows, values, int(rules["adaptive"][0]), execution.fill == "next_open"),
         np.ascontiguousarray(values[:, : plan.observed], np.float32),
@@ -177,7 +213,7 @@ def build_portfolio_market(
         settings,
     )
     _require_finite(world, values, plan)
-    return TrainingMarket(instruments, series, plan, trading, execution, world, chosen.days, chosen.skipped)
+    return TrainingMarket(instruments, series, plan, context, trading, execution, world, chosen.days, chosen.skipped)
 
 
 def constant_features(built: TrainingMarket) -> tuple[str, ...]:
@@ -188,17 +224,41 @@ def constant_features(built: TrainingMarket) -> tuple[str, ...]:
     return tuple(name for name, low, high in zip(names, features.min(0), features.max(0), strict=True) if low == high)
 
 
-class _Chosen(NamedTuple):
-    episodes: NDArray[np.void]
-    open_ns: NDArray[np.int64]
-    flat_ns: NDArray[np.int64]
-    days: NDArray[np.datetime64]
-    skipped: dict[str, int]
+def prune(markets: Sequence[TrainingMarket], config: PruningConfig) -> Plan:
+    """The markets' common plan with what adds nothing over their episodes no longer observed.
+
+    Parameters
+    ----------
+    markets : sequence of TrainingMarket
+        To learn from, and no others.
+    config : PruningConfig
+    """
+    seen = [market.world.features[_rows_seen(market.world)] for market in markets]
+    return pruned_plan(markets[0].plan, np.concatenate(seen).astype(np.float64), config)
+
+
+def with_plan(market: TrainingMarket, plan: Plan) -> TrainingMarket:
+    """The market observed through a plan that computes the same and observes fewer of its outputs."""
+    own = market.plan.outputs[: market.plan.observed]
+    columns = [own.index(name) for name in plan.outputs[: plan.observed]]
+    features = np.ascontiguousarray(market.world.features[:, columns])
+    return replace(market, plan=plan, world=market.world._replace(features=features))
+
+
+def _values(
+    plan: Plan, rows: NDArray[np.float64], ts_ns: NDArray[np.int64], context: Mapping[str, StreamRows]
+) -> NDArray[np.float64]:
+    return plan.batch(rows, ts_ns, context) if isinstance(plan, JoinedPlan) else plan.batch(rows)
+
+
+def _rows_to_warm_up(plan: Plan, ts_ns: NDArray[np.int64], context: Mapping[str, StreamRows]) -> int:
+    # Rows that an instrument must have behind it, its context included.
+    return max(plan.warmup, plan.warm_from(ts_ns, context) + 1) if isinstance(plan, JoinedPlan) else plan.warmup
 
 
 def _bars(
     series: Sequence[BarSeries],
-    plan: FeaturePlan,
+    plan: Plan,
     rows: NDArray[np.float64],
     values: NDArray[np.float64],
     adaptive: int,
@@ -219,74 +279,6 @@ def _bars(
     return table
 
 
-def _episodes(
-    held: Sequence[tuple[InstrumentSpec, BarSeries]],
-    timeline: Timeline,
-    warmup: int,
-    trading: TradingConfig,
-    start: date | None,
-    end: date | None,
-) -> _Chosen:
-    day_of = _days(held, timeline)
-    first = np.flatnonzero(np.concatenate([[True], day_of[1:] != day_of[:-1]]))
-    stop = np.append(first[1:], len(day_of))
-    days = day_of[first]
-    flatten_ns = trading.risk.flatten_before_close_minutes * NS_PER_MINUTE
-    hours = [_hours(session_calendar(spec.calendar), days, flatten_ns) for spec, _ in held]
-    open_ns, flat_ns = (np.stack(columns, axis=1) for columns in zip(*hours, strict=True))
-    last_flat = flat_ns.max(axis=1)
-    # Decisions are taken before the last closing time of the day; bars of that very time still happen.
-    ends = np.minimum(np.searchsorted(timeline.time_ns, last_flat), stop)
-    closing = np.minimum(ends, len(day_of) - 1)
-    has_closing = (ends < stop) & (timeline.time_ns[closing] == last_flat)
-    in_window, walkable = _in_window(days, start, end), ends > first
-    warm = _bars_before(timeline, first) >= warmup
-    chosen = np.flatnonzero(in_window & warm & walkable)
-    episodes = np.zeros(len(chosen), EPISODE)
-    episodes["first"] = first[chosen]
-    episodes["last"] = ends[chosen] - 1
-    episodes["closing"] = np.where(has_closing, closing, -1)[chosen]
-    skipped = {
-        "features not warm": int((in_window & ~warm).sum()),
-        "too few bars": int((in_window & warm & ~walkable).sum()),
-    }
-    return _Chosen(episodes, open_ns[chosen], flat_ns[chosen], days[chosen], skipped)
-
-
-def _days(held: Sequence[tuple[InstrumentSpec, BarSeries]], timeline: Timeline) -> NDArray[np.datetime64]:
-    # The trading day of a time is that of any bar that closed then; calendars agree on it.
-    day_of = np.empty(len(timeline.time_ns), "datetime64[D]")
-    for k, (spec, bars) in enumerate(held):
-        calendar = session_calendar(spec.calendar)
-        present = timeline.row[:, k] >= 0
-        day_of[present] = calendar.session_date[calendar.locate(bars.ts_ns)]
-    return day_of
-
-
-def _hours(
-    calendar: SessionCalendar, days: NDArray[np.datetime64], flatten_ns: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    index = np.minimum(np.searchsorted(calendar.session_date, days), len(calendar.session_date) - 1)
-    has = calendar.session_date[index] == days
-    return np.where(has, calendar.open_ns[index], 0), np.where(has, calendar.close_ns[index] - flatten_ns, 0)
-
-
-def _bars_before(timeline: Timeline, first: NDArray[np.int64]) -> NDArray[np.int64]:
-    # Bars that the instrument with the fewest had before each day; rows of instruments follow one another.
-    counts = np.cumsum(timeline.row >= 0, axis=0)
-    before = np.where(first[:, np.newaxis] > 0, counts[np.maximum(first - 1, 0)], 0)
-    return before.min(axis=1)
-
-
-def _in_window(dates: NDArray[np.datetime64], start: date | None, end: date | None) -> NDArray[np.bool_]:
-    inside = np.ones(len(dates), bool)
-    if start is not None:
-        inside &= dates >= np.datetime64(start)
-    if end is not None:
-        inside &= dates <= np.datetime64(end)
-    return inside
-
-
 def _rows_seen(world: World) -> NDArray[np.int64]:
     episodes = world.episodes
     inside = np.zeros(len(world.time_ns), bool)
@@ -295,7 +287,7 @@ def _rows_seen(world: World) -> NDArray[np.int64]:
     return np.unique(world.seen[inside])
 
 
-def _require_finite(world: World, values: NDArray[np.float64], plan: FeaturePlan) -> None:
+def _require_finite(world: World, values: NDArray[np.float64], plan: Plan) -> None:
     rows = _rows_seen(world)
     bad = rows[~np.isfinite(values[rows]).all(axis=1)]
     if len(bad):
@@ -309,7 +301,7 @@ def _require_finite(world: World, values: NDArray[np.float64], plan: FeaturePlan
 
 
 def _nothing_left(
-    held: Sequence[tuple[InstrumentSpec, BarSeries]],
+    held: Held,
     start: date | None,
     end: date | None,
     skipped: dict[str, int],

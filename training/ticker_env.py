@@ -34,14 +34,7 @@ class TickerVecEnv(LaneVecEnv):
     def __init__(self, markets: Sequence[TrainingMarket], num_envs: int, *, reward: Any = "pnl", seed: int = 0) -> None:
         if num_envs < len(markets):
             raise InputError(f"learner.n_envs: must be at least the {len(markets)} tickers, was {num_envs}")
-        names = markets[0].observation_names
-        for market in markets[1:]:
-            if market.observation_names != names:
-                different = sorted(set(names) ^ set(market.observation_names))
-                raise InputError(
-                    f"tickers must have equal features, {market.instrument.instrument_id} and "
-                    f"{markets[0].instrument.instrument_id} differ in {', '.join(different)}"
-                )
+        require_equal_observations(markets)
         counts = [len(part) for part in np.array_split(np.arange(num_envs), len(markets))]
         self.parts = [
             SessionVecEnv(market, count, reward=reward, seed=seed + 1000 * k)
@@ -78,3 +71,15 @@ class TickerVecEnv(LaneVecEnv):
         for k, part in enumerate(self.parts):
             prefix = f"{k}/"
             part.restore({n.removeprefix(prefix): value for n, value in state.items() if n.startswith(prefix)})
+
+
+def require_equal_observations(markets: Sequence[TrainingMarket]) -> None:
+    """Raise `InputError` where one policy could not observe all of the markets."""
+    names = markets[0].observation_names
+    for market in markets[1:]:
+        if market.observation_names != names:
+            different = sorted(set(names) ^ set(market.observation_names))
+            raise InputError(
+                f"tickers must have equal features, {market.instrument.instrument_id} and "
+                f"{markets[0].instrument.instrument_id} differ in {', '.join(different)}"
+            )

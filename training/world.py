@@ -75,7 +75,7 @@ SETTINGS = np.dtype(
         np.record,
         [
             ("starting_cents", np.int64),
-            ("delay_ns", np.int64),  # from the bars' close to the decision: the strategy's grace, 0 for one instrument
+            ("delay_ns", np.int64),  # from the bars' close to the decision: what the strategy waits for others
             ("at_open", np.int64),  # 1 where approved targets wait for the next open
             ("open_lead_ns", np.int64),  # from a bar's opening trade to its close
         ],

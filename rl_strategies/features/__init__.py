@@ -6,7 +6,7 @@ registers the families of kernels.
 
 from rl_strategies.features import ict, identity, microstructure, oscillators, regime, session, smt, technical, vix, vpa
 from rl_strategies.features.default import DataAtHand, build_plan, default_plan, joined_plan_for, plan_for
-from rl_strategies.features.joined import JoinedPlan, plan_from_spec
+from rl_strategies.features.joined import JoinedPlan, context_streams, plan_from_spec
 from rl_strategies.features.joined_live import LiveJoined
 from rl_strategies.features.kernel import REGISTRY, Kernel, feature
 from rl_strategies.features.live import LiveFeatures
@@ -40,6 +40,7 @@ __all__ = [
     "StreamSpec",
     "build_plan",
     "cached_matrix",
+    "context_streams",
     "default_plan",
     "feature",
     "feature_set",

@@ -275,3 +275,8 @@ def plan_from_spec(spec: dict[str, Any]) -> FeaturePlan | JoinedPlan:
         As `FeaturePlan.from_spec` and `JoinedPlan.from_spec` do.
     """
     return JoinedPlan.from_spec(spec) if "primary" in spec else FeaturePlan.from_spec(spec)
+
+
+def context_streams(plan: FeaturePlan | JoinedPlan) -> tuple[StreamSpec, ...]:
+    """Streams that a plan reads beside the instrument's own bars; none for a plan of one stream."""
+    return plan.streams if isinstance(plan, JoinedPlan) else ()

@@ -22,8 +22,9 @@ class LiveJoined:
     """Features of a traded instrument and its context, made by `JoinedPlan.live`.
 
     Push every context row that has closed with `push_context`, then the traded bar with `push`. A stream without lag
-    must be pushed before the bar of the same time, or the bar must wait; a row that comes too late for a bar is used
-    from the next one on and counted in ``late``, for batch would have used it.
+    must be pushed before the bar of the same time, or the bar must wait: `take` it, `settle` it when its context is
+    there. A row that comes too late for a bar is used from the next one on and counted in ``late``, for batch would
+    have used it.
 
     Parameters
     ----------
@@ -39,9 +40,10 @@ class LiveJoined:
         self._plan = plan
         self._primary, self._cross = plan.primary.live(), plan.cross.live()
         self._contexts = {stream.name: _Context(stream, plan.stream_plans[stream.name]) for stream in plan.streams}
-        self._row = np.empty(len(plan.cross.columns))
+        self._row = np.full(len(plan.cross.columns), np.nan)
+        self._outputs = np.full(len(plan.outputs), np.nan)
         self._fresh = np.empty((1, len(plan.streams)), bool)
-        self._last_ns = 0
+        self._settled_ns = self._taken_ns = self._warm_rows = 0
         self.late = dict.fromkeys(self._contexts, 0)
 
     def push_context(self, name: str, ts_ns: int, row: Floats | Sequence[float]) -> None:
@@ -58,34 +60,68 @@ class LiveJoined:
         if ts_ns <= context.last_ns:
             raise InputError(f"stream {name}: times must ascend; was {ts_ns} ns after {context.last_ns} ns")
         context.push(ts_ns, row)
-        self.late[name] += ts_ns + context.lag_ns <= self._last_ns
+        self.late[name] += ts_ns + context.lag_ns <= self._settled_ns
+
+    def last_ns(self, name: str) -> int:
+        """Close of a stream's last row, 0 before the first."""
+        return self._contexts[name].last_ns
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether all streams were warm for as many settled bars as the cross features need."""
+        return self._warm_rows >= self._plan.cross.warmup
 
     def push(self, ts_ns: int, row: Floats | Sequence[float]) -> Floats:
-        """Take the traded instrument's next bar, closed at ``ts_ns``, and compute every output.
+        """`take` and `settle` at once: every output of the bar that closed at ``ts_ns``, float64[m]."""
+        self.take(ts_ns, row)
+        return self.settle()
+
+    def take(self, ts_ns: int, row: Floats | Sequence[float]) -> Floats:
+        """Take the traded instrument's next bar, closed at ``ts_ns``; the bar before it is settled.
+
+        Returns
+        -------
+        float64[p]
+            Outputs of the primary plan, which no context changes.
+        """
+        self.settle()
+        own = self._primary.push(row)
+        start = len(self._plan.columns)
+        self._row[:start] = row
+        self._row[start : start + len(own)] = own
+        self._taken_ns = ts_ns
+        return own
+
+    def settle(self) -> Floats:
+        """Compute every output of the last bar from the context pushed up to now; once settled it stays so.
 
         Returns
         -------
         float64[m]
         """
-        joined = self._row
-        own = self._primary.push(row)
-        start = len(self._plan.columns)
-        joined[:start] = row
-        stop = start + len(own)
-        joined[start:stop] = own
+        if self._taken_ns == self._settled_ns:
+            return self._outputs
+        joined, now_ns, warm = self._row, self._taken_ns, True
+        stop = len(self._plan.columns) + len(self._plan.primary.outputs)
+        own = joined[len(self._plan.columns) : stop]
         for k, context in enumerate(self._contexts.values()):
             start, stop = stop, stop + context.width
-            self._fresh[0, k] = context.stand_in(ts_ns, joined[start:stop])
-        self._last_ns = ts_ns
+            self._fresh[0, k] = context.stand_in(now_ns, joined[start:stop])
+            warm = warm and context.is_warm
+        self._settled_ns = now_ns
+        self._warm_rows += warm
         crossed = self._cross.push(joined)
-        return self._plan.arrange(own[None], crossed[None], self._fresh)[0]
+        self._outputs = self._plan.arrange(own[None], crossed[None], self._fresh)[0]
+        return self._outputs
 
     def snapshot(self) -> Snapshot:
         """Copies of all state, by name: arrays that `numpy.savez` takes, to go on from with `restore`."""
         kept: Snapshot = {
             "primary": self._primary.snapshot(),
             "cross": self._cross.snapshot(),
-            "last_ns": np.array([self._last_ns]),
+            "row": self._row.copy(),
+            "outputs": self._outputs.copy(),
+            "counts": np.array([self._settled_ns, self._taken_ns, self._warm_rows]),
         }
         for name, context in self._contexts.items():
             kept |= {f"{name}.{key}": value for key, value in context.snapshot().items()}
@@ -105,7 +141,9 @@ class LiveJoined:
             )
         self._primary.restore(kept["primary"])
         self._cross.restore(kept["cross"])
-        self._last_ns = int(kept["last_ns"][0])
+        self._row[:] = kept["row"]
+        self._outputs = kept["outputs"].copy()
+        self._settled_ns, self._taken_ns, self._warm_rows = (int(count) for count in kept["counts"])
         for name, context in self._contexts.items():
             context.restore({key: kept[f"{name}.{key}"] for key in context.snapshot()})
 
@@ -115,7 +153,7 @@ class LiveJoined:
         self._cross.reset()
         for context in self._contexts.values():
             context.reset()
-        self._last_ns = 0
+        self._settled_ns = self._taken_ns = self._warm_rows = 0
         self.late = dict.fromkeys(self._contexts, 0)
 
 
@@ -130,6 +168,7 @@ class _Context:
         self._live.reset()
         self.last_ns = 0
         self._seen = 0
+        self.is_warm = False
         # Time, number of the row and outputs; the first is in use, the others wait for their lag to pass.
         self._kept: deque[tuple[int, int, Floats]] = deque()
 
@@ -142,13 +181,14 @@ class _Context:
         kept, usable_ns = self._kept, now_ns - self.lag_ns
         while len(kept) > 1 and kept[1][0] <= usable_ns:
             kept.popleft()
+        self.is_warm = bool(kept) and kept[0][0] <= usable_ns and kept[0][1] >= self._warmup
         if not kept or kept[0][0] > usable_ns or now_ns - kept[0][0] > self._max_age_ns:
             into[:] = np.nan
             return False
-        ts_ns, number, outputs = kept[0]
+        ts_ns, _, outputs = kept[0]
         into[:-1] = outputs
         into[-1] = (now_ns - ts_ns) / (60 * NS_PER_SECOND)
-        return number >= self._warmup
+        return self.is_warm
 
     def snapshot(self) -> Snapshot:
         return {

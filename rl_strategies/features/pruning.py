@@ -33,7 +33,9 @@ class PruningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InputError(f"max_correlation must be above 0 and at most 1; was {self.max_correlation}")
 
 
-def pruned_plan[P: (FeaturePlan, JoinedPlan)](plan: P, values: NDArray[np.float64], config: PruningConfig) -> P:
+def pruned_plan(
+    plan: FeaturePlan | JoinedPlan, values: NDArray[np.float64], config: PruningConfig
+) -> FeaturePlan | JoinedPlan:
     """The plan with what adds nothing computed still, but no longer observed.
 
     Parameters

@@ -1,4 +1,6 @@
-"""Named sets of features: the small default, every family, and all of them together as ``full``."""
+"""Named sets of features: the small default, every family, all of them together as ``full``; context by name."""
+
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -141,6 +143,32 @@ VIX_CROSS = (
     FeatureSpec("term_structure", "vix_1m_3m", inputs={"near": "VIX.level", "far": "VIX3M.level"}),
 )
 
+
+class ContextSet(NamedTuple):
+    """What comparing an instrument with others needs.
+
+    Attributes
+    ----------
+    primary : tuple of FeatureSpec
+        Of the traded instrument, beside its other features.
+    streams : tuple of StreamSpec
+    cross : tuple of FeatureSpec
+    """
+
+    primary: tuple[FeatureSpec, ...]
+    streams: tuple[StreamSpec, ...]
+    cross: tuple[FeatureSpec, ...]
+
+
+_DAY_S = 86_400
+
+# Futures trade when SPY does not: without it the comparison is 0, and SPY_fresh says so. A daily value has a night to
+# reach the catalog, and stands over a long weekend.
+CONTEXT_SETS = {
+    "smt": ContextSet(SMT_PRIMARY, tuple(replace(stream, fill=True) for stream in SMT_STREAMS), SMT_CROSS),
+    "vix": ContextSet((), vix_streams(lag_s=_DAY_S // 2, max_age_s=5 * _DAY_S), VIX_CROSS),
+}
+
 SETS: dict[str, tuple[FeatureSpec, ...]] = {
     "default": DEFAULT_SPECS,
     "technical": TECHNICAL,
@@ -177,6 +205,32 @@ def feature_set(names: str) -> tuple[FeatureSpec, ...]:
             raise InputError(f"a set of features must be one of {', '.join(SETS)}; was {name!r}")
         chosen += [spec for spec in SETS[name] if spec not in chosen]
     return tuple(chosen)
+
+
+def context_set(names: str) -> ContextSet:
+    """One or several named context sets.
+
+    Parameters
+    ----------
+    names : str
+        ``"smt"`` (divergence from SPY and QQQ), ``"vix"`` (daily implied volatility), or both joined by ``+``.
+
+    Raises
+    ------
+    InputError
+        When a name is unknown.
+
+    Examples
+    --------
+    >>> [stream.name for stream in context_set("smt+vix").streams]
+    ['SPY', 'QQQ', 'VIX', 'VIX9D', 'VIX3M']
+    """
+    chosen = names.split("+")
+    for name in chosen:
+        if name not in CONTEXT_SETS:
+            raise InputError(f"a context must be one of {', '.join(CONTEXT_SETS)}; was {name!r}")
+    sets = [CONTEXT_SETS[name] for name in dict.fromkeys(chosen)]
+    return ContextSet(*(tuple(item for part in parts for item in part) for parts in zip(*sets, strict=True)))
 
 
 def identity_set(instruments: int) -> tuple[FeatureSpec, ...]:

@@ -31,8 +31,8 @@ MES = InstrumentSpec(
     calendar="CME Globex Equity",
 )
 FACTS = BundleFacts(
-    instrument=MES,
-    bar_type="MESU5.XCME-1-MINUTE-LAST-EXTERNAL",
+    instruments=(MES,),
+    bar_types=("MESU5.XCME-1-MINUTE-LAST-EXTERNAL",),
     seeds=(3, 4),
     data_hash="d" * 64,
     calendar_hash="c" * 64,
@@ -98,7 +98,7 @@ def test_a_bundle_comes_back_as_it_was_written(write: Callable[..., Path]) -> No
     assert bundle.id.startswith("mes-demo-")
     assert len(bundle.id) == len("mes-demo-") + 12
     assert bundle.instrument == MES
-    assert bundle.bar_type == "MESU5.XCME-1-MINUTE-LAST-EXTERNAL"
+    assert bundle.bar_types == ("MESU5.XCME-1-MINUTE-LAST-EXTERNAL",)
     assert bundle.experiment_yaml == EXPERIMENT
     assert bundle.manifest.facts == FACTS
     assert bundle.manifest.created == datetime(2025, 3, 4, 15, 30, tzinfo=UTC)
@@ -211,8 +211,8 @@ def test_unknown_keys_and_other_formats_of_a_manifest_are_refused(write: Callabl
     content = json.loads((write() / "manifest.json").read_bytes())
     with pytest.raises(InputError, match=r"manifest\.json must be a manifest.*unknown field `mood`"):
         Manifest.from_json(json.dumps({**content, "mood": "good"}).encode())
-    with pytest.raises(InputError, match=r"manifest\.json format_version must be 1, was 2"):
-        Manifest.from_json(json.dumps({**content, "format_version": 2, "new": 1}).encode())
+    with pytest.raises(InputError, match=r"manifest\.json format_version must be 2, was 3"):
+        Manifest.from_json(json.dumps({**content, "format_version": 3, "new": 1}).encode())
 
 
 def test_a_file_that_the_manifest_does_not_know_is_refused_even_if_required(

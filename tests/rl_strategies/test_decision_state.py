@@ -13,7 +13,7 @@ from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
 from rl_strategies.decision import DecisionCore
-from rl_strategies.features import default_plan
+from rl_strategies.features import FeatureSpec, JoinedPlan, StreamSpec, default_plan
 from rl_strategies.risk.config import RiskConfig
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from tests.training.conftest import synthetic_bars
@@ -109,3 +109,34 @@ def test_the_state_of_another_core_is_refused(held: Held) -> None:
         alone.restore(new_core(held[1:]).snapshot())
     with pytest.raises(InputError, match="plan must be"):
         alone.restore({**alone.snapshot(), "plan": np.array("0" * 64)})
+
+
+@settings(max_examples=10, deadline=None)
+@given(cut=st.integers(0, 59))
+def test_context_goes_through_the_state_even_between_a_bar_and_its_context(held: Held, cut: int) -> None:
+    stream = StreamSpec("OTHER", (FeatureSpec("sma", "average", {"n": 3}),), lag_s=0, max_age_s=180, fill=True)
+    plan = JoinedPlan(PLAN, [stream], [FeatureSpec("z_score", "z", {"n": 5}, inputs={"close": "OTHER.average"})])
+    (spec, bars), (_, others) = held
+    first, second = (DecisionCore([spec], plan, TRADING, ExecutionConfig()) for _ in range(2))
+
+    def take_bar(core: DecisionCore, row: int) -> None:
+        prices = [int(getattr(bars, name)[row]) for name in ("open", "high", "low", "close", "volume")]
+        core.instruments[0].on_bar(int(bars.ts_ns[row]), *prices)
+
+    def decide(core: DecisionCore, row: int) -> bytes:
+        core.push_context("OTHER", int(bars.ts_ns[row]), [float(others.close[row])] * 4 + [np.nan])
+        core.look(int(bars.ts_ns[row]))
+        return core.observe().tobytes()
+
+    for row in range(cut):
+        take_bar(first, row)
+        decide(first, row)
+    take_bar(first, cut)
+    second.restore(first.snapshot())
+    assert decide(second, cut) == decide(first, cut)
+    for row in range(cut + 1, cut + 20):
+        take_bar(first, row)
+        take_bar(second, row)
+        assert decide(second, row) == decide(first, row)
+    z = first.instruments[0].values[plan.index("z")]
+    assert cut < 10 or (np.isfinite(z) and z != 0.0)

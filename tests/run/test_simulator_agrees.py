@@ -29,23 +29,23 @@ def run(market: TrainingMarket) -> NodeRun:
         over = False
         while not over:
             observations.append(seen)
-            actions.append(int(random.integers(3)))
+            actions.append([int(random.integers(3))])
             seen, _, over, _, told = env.step(actions[-1])
         balance = told["balance_cents"]
         fills += told["fills"][0]
-    return NodeRun(tuple(fills), {}, balance, np.array(observations), np.array(actions))
+    return NodeRun((tuple(fills),), {}, balance, np.array(observations), np.array(actions))
 
 
 def test_the_same_is_the_same(market: TrainingMarket, run: NodeRun) -> None:
-    assert len(run.fills) > 20
+    assert len(run.fills[0]) > 20
     assert simulator_agrees(market, run)
 
 
 def test_one_changed_thing_is_seen(market: TrainingMarket, run: NodeRun) -> None:
-    last = run.fills[-1]
-    moved = (*run.fills[:-1], replace(last, price_ticks=last.price_ticks + 1))
-    assert not simulator_agrees(market, replace(run, fills=moved))
-    assert not simulator_agrees(market, replace(run, fills=run.fills[:-1]))
+    *first, last = run.fills[0]
+    moved = (*first, replace(last, price_ticks=last.price_ticks + 1))
+    assert not simulator_agrees(market, replace(run, fills=(moved,)))
+    assert not simulator_agrees(market, replace(run, fills=(tuple(first),)))
     assert not simulator_agrees(market, replace(run, actions=run.actions[:-1]))
     bent = run.observations.copy()
     bent[-1, 0] = np.nextafter(bent[-1, 0], np.float32(1))

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from configs.schema import parse_experiment
+from configs.schema import DateRange, parse_experiment
 from rl_strategies.bundle import load_bundle
-from run.backtest import held_out_market
 from run.cli import main
+from run.markets import bundle_market
 from training.engine_env import EngineEnv
 from training.env import SessionEnv
 
@@ -67,7 +67,7 @@ def test_same_policy_same_fills_in_all_three_clocks(spy: Path, home: Path) -> No
     bundle = load_bundle(spy)
     experiment = parse_experiment(yaml.safe_load(bundle.experiment_yaml), "bundle")
     days = [pd.Timestamp(day).date() for day in ("2024-05-06", "2024-05-10")]
-    market = held_out_market(bundle, experiment, home / "store", *days)
+    market = bundle_market(bundle, experiment, home / "store", DateRange(*days))
     assert len(market) == 5
     simulated, pnl = played(SessionEnv(market), bundle.policy(), len(market))
     with closing(EngineEnv(market)) as engine:
