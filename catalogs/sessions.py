@@ -189,9 +189,9 @@ def session_arrays(calendar: SessionCalendar) -> NDArray[np.int64]:
 
 @kernel
 def session_row(ts_ns, sessions, cursor, row):  # type: ignore[no-untyped-def]
-    """One row of `session_columns` into ``row``, float64[6]; ``cursor``, int64[1], is where the last one was found.
+    """One row of `session_columns` into ``row``, float64[6]; returns the session's index, -1 outside every session.
 
-    A cursor begins at -1; ``sessions`` are `session_arrays`.
+    ``cursor``, int64[1], is where the last one was found and begins at -1; ``sessions`` are `session_arrays`.
     """
     open_ns, close_ns = sessions[0], sessions[1]
     k = cursor[0]
@@ -203,13 +203,14 @@ def session_row(ts_ns, sessions, cursor, row):  # type: ignore[no-untyped-def]
     if k < 0 or ts_ns > close_ns[k]:
         for j in range(row.shape[0]):
             row[j] = np.nan
-        return
+        return -1
     row[0] = k
     row[1] = (ts_ns - open_ns[k]) / _MINUTE_NS
     row[2] = (close_ns[k] - ts_ns) / _MINUTE_NS
     row[3] = ((ts_ns + sessions[4, k]) % _DAY_NS) / _MINUTE_NS
     row[4] = sessions[5, k]
     row[5] = 1.0 if sessions[2, k] < ts_ns <= sessions[3, k] else 0.0
+    return k
 
 
 @kernel

@@ -1,7 +1,7 @@
 """One instrument inside the decision core: its bars and fills in, its features, quote and position out."""
 
 from collections.abc import Sequence
-from math import isnan, nan
+from math import nan
 from typing import Any, Literal
 
 import numpy as np
@@ -58,7 +58,7 @@ class InstrumentCore:
         self.plan = plan
         self.volume_known = True
         self._legs, self._rules, self._k = legs, rules, k
-        self._units = legs["units"]
+        self._units, self._close_ticks = legs["units"], legs["close_ticks"]
         self._tick_raw = float(rules["tick_raw"][k])
         self._flatten_ns = flatten_minutes * NS_PER_MINUTE
         self._atr_index = (plan.primary if isinstance(plan, JoinedPlan) else plan).index(ATR_FEATURE)
@@ -71,6 +71,7 @@ class InstrumentCore:
         self._features.reset()
         self._rows = LiveRows(self.calendar, self.plan.columns, tick_raw=self._tick_raw)
         clear(self._legs, self._k)
+        self._session, self._day = -1, np.datetime64("NaT", "D")
         self.bars_seen = 0
         self.last_ns = 0
         self.values: NDArray[np.float64] = np.full(len(self.plan.outputs), np.nan)
@@ -130,7 +131,7 @@ class InstrumentCore:
     @property
     def close_ticks(self) -> int:
         """Last close, in ticks."""
-        return int(self._legs["close_ticks"][self._k])
+        return int(self._close_ticks[self._k])
 
     def on_bar(self, ts_ns: int, open_: int, high: int, low: int, close: int, volume: int) -> np.datetime64:
         """Take in a closed bar: prices in ticks, time its close. Returns the trading day that it belongs to.
@@ -142,13 +143,17 @@ class InstrumentCore:
         """
         row = self._rows.push(ts_ns, open_, high, low, close, volume if self.volume_known else nan)
         session = self._rows.session
-        if isnan(session[0]):
+        if session < 0:
             raise ValueError(f"{self.instrument.instrument_id}: a bar must lie in a session, was {ts_ns} ns")
         own = self._take(ts_ns, row)
-        quote_bar(self._legs, self._k, self._rules, close, volume, own, self._atr_index, session)
+        quote_bar(
+            self._legs, self._k, self._rules, close, volume, own, self._atr_index, self._rows.session_columns
+        )
         self.bars_seen += 1
         self.last_ns = ts_ns
-        return self.calendar.session_date[int(session[0])]
+        if session != self._session:
+            self._session, self._day = session, self.calendar.session_date[session]
+        return self._day
 
     def _take(self, ts_ns: int, row: NDArray[np.float64]) -> NDArray[np.float64]:
         if isinstance(self._features, LiveJoined):

@@ -78,7 +78,7 @@ class OrderDesk:
             bar.high.raw // tick_raw,
             bar.low.raw // tick_raw,
             bar.close.raw // tick_raw,
-            int(bar.volume),
+            round(bar.volume.as_double()),  # whole units; the double of an exact integer may fall just short of it
         )
 
     def wait(self, answer: Review) -> None:
@@ -144,10 +144,10 @@ class OrderDesk:
         """
         cache = self._strategy.cache
         waiting = cache.orders_inflight(None, self._instrument_id)
-        if any(order.status == OrderStatus.SUBMITTED for order in waiting):
+        if waiting and any(order.status == OrderStatus.SUBMITTED for order in waiting):
             return True
         resting = cache.orders_open(None, self._instrument_id)
-        return any(order.order_type == OrderType.MARKET for order in resting)
+        return bool(resting) and any(order.order_type == OrderType.MARKET for order in resting)
 
     def on_filled(self, event: OrderFilled) -> None:
         """Move the position; lay the barriers around a complete entry; clear the market once flat."""

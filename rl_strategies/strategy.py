@@ -170,7 +170,8 @@ class RLStrategy(Strategy):
         if k is None:
             return
         day = self._desks[k].take_bar(bar)
-        if day != self.core.session_date:
+        # The same object as long as the session lasts, and comparing two dates takes a microsecond.
+        if day is not self.core.session_date and day != self.core.session_date:
             self._begin_session(day, ts_ns)
 
     def _consider(self, ts_ns: int) -> None:
@@ -208,9 +209,10 @@ class RLStrategy(Strategy):
         core = self.core
         if ts_ns >= core.last_flat_ns:
             return
-        if any(desk.is_in_flight() for desk in self._desks):
-            self.count("order_in_flight")
-            return
+        for desk in self._desks:
+            if desk.is_in_flight():
+                self.count("order_in_flight")
+                return
         core.look(ts_ns)
         if core.is_ruined:
             self._end_in_ruin()

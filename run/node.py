@@ -23,6 +23,7 @@ from catalogs.arrow import read_bars
 from catalogs.bar_types import instrument_id_of
 from catalogs.instruments import InstrumentSpec, to_nautilus
 from rl_strategies.bundle import Bundle
+from rl_strategies.lean_engine import QUIET_STRATEGY, keep_no_statistics, lean_engines
 from rl_strategies.opening import opening_lead_ns, opening_trades
 from rl_strategies.rules import ExecutionConfig
 from rl_strategies.strategy import RLStrategy, core_of
@@ -85,10 +86,10 @@ def run_node(bundle: Bundle, catalog: Path, window: Window, *, volume_known: boo
     config = _run_config(bundle, catalog, window, volume_known)
     node = BacktestNode([config])
     try:
-        node.build()
+        with lean_engines():
+            node.build()
         engine = node.get_engine(config.id)
-        # One pandas concat per closed position doubles the cost of a run; the figures come from the fills.
-        engine.portfolio.analyzer.record_trade = lambda *args, **kwargs: None
+        keep_no_statistics(engine)
         if core_of(bundle).execution.fill == "next_open":
             engine.add_data(_opening_trades(bundle, catalog, window))
         node.run()
@@ -140,6 +141,7 @@ def _run_config(bundle: Bundle, catalog: Path, window: Window, volume_known: boo
             "wait_for_open": execution.fill == "next_open",
             "context_catalog": str(catalog.resolve()),
             "record_observations": True,
+            **QUIET_STRATEGY,
         },
     )
     followed = dict.fromkeys((*bundle.bar_types, *(s.bar_type for s in bundle.context if s.bar_type is not None)))

@@ -140,7 +140,9 @@ class LiveRows:
 
     Attributes
     ----------
-    session : float64[6]
+    session : int
+        Index into the calendar of the last bar's session, -1 outside every session.
+    session_columns : float64[6]
         `catalogs.sessions.SESSION_COLUMNS` of the last bar; a view that the next push overwrites.
 
     Raises
@@ -159,7 +161,7 @@ class LiveRows:
         self._places = np.array([ALL_COLUMNS.index(name) for name in columns])
         self._all = np.full(len(ALL_COLUMNS), np.nan)
         self._all[-1] = instrument
-        self.session = self._all[5:11]
+        self.session, self.session_columns = -1, self._all[5:11]
         self._row = np.empty(len(columns))
         self._sees_quotes = not set(QUOTE_COLUMNS).isdisjoint(columns)
 
@@ -193,7 +195,7 @@ class LiveRows:
         """
         if self._sees_quotes:
             self._all[14:18] = np.nan if quotes is None else quotes
-        _fill_row(
+        self.session = _fill_row(
             ts_ns, open_, high, low, close, float(volume), self._tick_raw, self._sessions, self._cursor, self._days,
             self._places, self._all, self._row,
         )  # fmt: skip
@@ -209,11 +211,12 @@ def _fill_row(  # type: ignore[no-untyped-def]
     everything[2] = price_from_ticks(low, tick_raw)
     everything[3] = price_from_ticks(close, tick_raw)
     everything[4] = volume
-    session_row(ts_ns, sessions, cursor, everything[5:11])
+    session = session_row(ts_ns, sessions, cursor, everything[5:11])
     for j in range(days.shape[1]):
-        everything[11 + j] = np.nan if np.isnan(everything[5]) else days[int(everything[5]), j]
+        everything[11 + j] = np.nan if session < 0 else days[session, j]
     for j in range(row.shape[0]):
         row[j] = everything[places[j]]
+    return session
 
 
 def _at_sessions(calendar: SessionCalendar, session: NDArray[np.float64]) -> NDArray[np.float64]:
