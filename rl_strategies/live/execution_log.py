@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from catalogs.errors import InputError
 from rl_strategies.live.session_journal import FillRow, OrderRow
 
+BAR_VALUES = 5  # open, high, low, close, volume
+
 
 @dataclass(frozen=True)
 class BarPath:
@@ -130,7 +132,7 @@ def read_execution_log(rows: pa.Table, origin: str) -> ExecutionLog:
         for name, (seq, order) in collected.orders.items()
     )
     foreign = sum(len(fills) for name, fills in by_order.items() if name not in collected.orders)
-    return ExecutionLog(orders, _bar_paths(rows), tuple(collected.wire_latency_ns), foreign)
+    return ExecutionLog(orders, _bar_paths(rows, origin), tuple(collected.wire_latency_ns), foreign)
 
 
 def _collect(collected: _Collected, row: dict[str, Any]) -> None:
@@ -161,11 +163,14 @@ def _collect_state(collected: _Collected, ts_ns: int, state: dict[str, Any]) -> 
         collected.wire_latency_ns.append(int(state["latency_ns"]))
 
 
-def _bar_paths(rows: pa.Table) -> dict[str, BarPath]:
+def _bar_paths(rows: pa.Table, origin: str) -> dict[str, BarPath]:
     bars = rows.filter(pc.equal(rows["kind"], "bar"))
     names = np.asarray(bars["instrument_id"].to_pylist(), object)
     ts_ns, seq = bars["ts_ns"].to_numpy(), bars["seq"].to_numpy()
-    values = np.array(bars["values"].to_pylist(), np.float64).reshape(len(ts_ns), -1)
+    listed = bars["values"].to_pylist()
+    if any(len(row) != BAR_VALUES for row in listed):
+        raise InputError(f"journal {origin}: a bar must have {BAR_VALUES} values, one has not")
+    values = np.array(listed, np.float64).reshape(len(ts_ns), BAR_VALUES)
     paths = {}
     for name in dict.fromkeys(names):
         mine = np.flatnonzero(names == name)

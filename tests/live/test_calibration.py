@@ -163,6 +163,19 @@ def test_an_execution_told_twice_counts_once(tmp_path: Path) -> None:
     assert found.take_profits is None
 
 
+def test_an_execution_told_twice_does_not_keep_the_position_open(tmp_path: Path) -> None:
+    script = Script(tmp_path)
+    entry = script.order("entry", 1, "market", 0, 0)
+    for _ in range(2):
+        script.fill(entry, 2, CLOSE, SECOND, trade="once")
+    script.order("target", -1, "limit", CLOSE + 20, 0)
+    script.fill(script.order("exit", -1, "market", 0, MINUTE), -2, CLOSE, MINUTE)
+    script.journal.close()
+    log = read_execution_log(read_journal(tmp_path).rows, "test")
+    # Rows: entry, two fills, target, exit, and its fill, which ends all three.
+    assert [order.over_seq for order in log.orders] == [5, 5, 5]
+
+
 @pytest.mark.parametrize(("worse", "expected"), [(3, (1, 1.0)), (-1, (0, 1.0)), (0, (0, 1.0))])
 def test_what_the_simulation_cannot_charge_is_said(worse: int, expected: tuple[int, float], tmp_path: Path) -> None:
     script = Script(tmp_path)
@@ -201,6 +214,14 @@ def test_a_row_that_is_not_whole_is_named(kind: Any, tmp_path: Path) -> None:
     journal.append(kind, 2, NAME, text='{"client_order_id": ')
     journal.close()
     with pytest.raises(InputError, match=f"journal mine: row 1 must be a whole {kind}"):
+        read_execution_log(read_journal(tmp_path).rows, "mine")
+
+
+def test_a_bar_that_is_not_whole_is_named(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, durable=False)
+    journal.append("bar", 1, NAME, [1, 2, 3])
+    journal.close()
+    with pytest.raises(InputError, match="journal mine: a bar must have 5 values"):
         read_execution_log(read_journal(tmp_path).rows, "mine")
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from rl_strategies.risk.monitor import RiskMonitor, Vitals
 from rl_strategies.risk.monitor_config import LEVELS, Limit, MonitorConfig
+from rl_strategies.risk.rolling_readings import ValueAtRisk
 from rl_strategies.risk.state_file import RiskState
 
 S = 1_000_000_000
@@ -129,6 +130,42 @@ def test_the_session_s_drawdown_counts_from_its_high() -> None:
     assert levels_after(monitor, 3, equity_usd=108_000.0) == ["flatten"]
 
 
+def test_a_new_session_has_a_high_and_changes_of_its_own() -> None:
+    monitor = monitor_of(
+        session_drawdown=Limit(reduce_only=0.05),
+        value_at_risk=Limit(flatten=0.001),
+        value_at_risk_tail=0.5,
+        value_at_risk_minimum=2,
+    )
+    # Monday's equity was higher, and its only change a loss of 4 %.
+    assert levels_after(monitor, 0) == levels_after(monitor, 60, equity_usd=96_000.0) == []
+    # Were Monday's change still among Tuesday's, the worse of the two would be beyond the limit.
+    assert levels_after(monitor, 120, equity_usd=94_900.0, session=TUESDAY) == []
+    assert levels_after(monitor, 180, equity_usd=94_900.0, session=TUESDAY) == []
+    assert monitor.state.session_high_usd == 94_900.0
+
+
+def test_value_at_risk_is_unknown_with_the_equity() -> None:
+    monitor = monitor_of(value_at_risk=Limit(reduce_only=0.5))
+    levels_after(monitor, 0)
+    assert levels_after(monitor, 1, equity_usd=None) == ["reduce_only"]
+
+
+def test_of_140_changes_the_seventh_worst_is_five_percent() -> None:
+    # ceil(0.05 * 140) is 8 in floating point. Seven losses of 50, the rest gains of 1.
+    risk = ValueAtRisk(tail=0.05, interval_s=1.0, minimum=140)
+    for second, equity in enumerate(itertools.accumulate([-50.0] * 7 + [1.0] * 133, initial=10_000.0)):
+        risk.update(second * S, equity)
+    assert risk.value == 50.0
+
+
+def test_gains_alone_put_nothing_at_risk() -> None:
+    risk = ValueAtRisk(tail=0.05, interval_s=1.0, minimum=2)
+    for second, equity in enumerate([100.0, 101.0, 102.0]):
+        risk.update(second * S, equity)
+    assert risk.value == 0.0
+
+
 def test_value_at_risk_is_the_kth_worst_change_of_the_session() -> None:
     # Twenty changes, tail 10 %: the second worst, -400 of 100,000, is 0.004.
     changes = [-700, -400, *[50] * 18]
@@ -150,7 +187,8 @@ def test_value_at_risk_is_the_kth_worst_change_of_the_session() -> None:
         ([0, 10, 20], [1, 2, 3], ["reduce_only"]),
         ([0, 10, 60], [1, 2, 3], []),  # the first is 60 s old
         ([0, 10, 59], [1, 2, 3], ["reduce_only"]),
-        ([0, 10, 20], [2, 0, 1], ["reduce_only"]),  # a new process counts from zero: 2 + 0 + 1
+        ([0, 10, 20], [1, 0, 2], ["reduce_only"]),  # a new process counts from zero: 1 + 0 + 2
+        ([0, 10, 20], [2, 2, 1], ["reduce_only"]),  # and may have refused some before it was looked at: 2 + 0 + 1
     ],
 )
 def test_rejects_are_counted_over_the_last_minute(at: list[int], total: list[int], expected: list[str]) -> None:
@@ -173,6 +211,14 @@ def test_what_stays_unknown_leads_where_the_limit_leads() -> None:
     assert monitor.state.reason == "daily_loss must be known, was not for 0 s"
     assert levels_after(monitor, 600, equity_usd=None) == []
     assert levels_after(monitor, 601, equity_usd=None) == ["flatten"]
+
+
+def test_what_was_known_in_between_is_unknown_anew() -> None:
+    monitor = monitor_of(daily_loss=Limit(flatten=0.02), unknown_after_s=600.0)
+    for second, equity in ((0, None), (599, 100_000.0), (600, None), (1_199, None)):
+        levels_after(monitor, second, equity_usd=equity)
+    assert monitor.level == "reduce_only"
+    assert levels_after(monitor, 1_200, equity_usd=None) == ["flatten"]
 
 
 def test_it_halts_for_what_no_reading_shows() -> None:
