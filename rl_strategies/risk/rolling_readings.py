@@ -56,7 +56,7 @@ class ValueAtRisk:
         count = len(self._changes)
         if count < self._minimum:
             return 0.0
-        # 0.05 * 140 is a little above 7 in floating point, and would take the eighth.
+        # 0.07 * 100 is a little above 7 in floating point, and would take the eighth.
         worst = math.ceil(self._tail * count - 1e-9)
         return max(0.0, -self._changes[worst - 1])
 

@@ -151,10 +151,10 @@ def test_value_at_risk_is_unknown_with_the_equity() -> None:
     assert levels_after(monitor, 1, equity_usd=None) == ["reduce_only"]
 
 
-def test_of_140_changes_the_seventh_worst_is_five_percent() -> None:
-    # ceil(0.05 * 140) is 8 in floating point. Seven losses of 50, the rest gains of 1.
-    risk = ValueAtRisk(tail=0.05, interval_s=1.0, minimum=140)
-    for second, equity in enumerate(itertools.accumulate([-50.0] * 7 + [1.0] * 133, initial=10_000.0)):
+def test_of_a_hundred_changes_the_seventh_worst_is_seven_percent() -> None:
+    # ceil(0.07 * 100) is 8 in floating point. Seven losses of 50, the rest gains of 1.
+    risk = ValueAtRisk(tail=0.07, interval_s=1.0, minimum=100)
+    for second, equity in enumerate(itertools.accumulate([-50.0] * 7 + [1.0] * 93, initial=10_000.0)):
         risk.update(second * S, equity)
     assert risk.value == 50.0
 
