@@ -35,7 +35,7 @@ MADE_UP_ISIN = "US0000000002"
 
 def command(
     instrument: Annotated[str, typer.Argument(help="What is traded, for example MESZ6 or SPY.")],
-    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First UTC day; forty days before are history.")],
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First UTC day; 40 days before are history.")],
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last UTC day; default: start.")] = None,
     bar: Annotated[str, typer.Option(help="Bar length in the catalog.")] = "1-MINUTE",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 4002,

@@ -7,108 +7,44 @@ exit code that a supervisor can read.
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from nautilus_trader.adapters.interactive_brokers.common import IB
-from nautilus_trader.config import CacheConfig, DatabaseConfig, LoggingConfig, TradingNodeConfig
 from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.data import BarType
 from numpy.typing import NDArray
 
-from adapters.ibkr.trading import BrokerContract, BrokerLink, build_node, client_configs, engine_config, order_tags
-from catalogs.contract_months import MONTH_CODES
+from adapters.ibkr.connection import GatewayError, gateway
+from adapters.ibkr.flatten import flatten
+from adapters.ibkr.trading import BrokerLink, build_node, order_tags
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec, resolve
 from catalogs.sessions import has_extended_hours
-from configs import instruments_path
-from configs.live.contract import BrokerContract as WantedContract
-from configs.live.schema import LiveConfig
-from rl_strategies.bundle import Bundle
 from rl_strategies.journal import Journal
 from rl_strategies.live.bar_feed import BlindError
 from rl_strategies.live.checkpoint import Checkpoint
+from rl_strategies.live.parts import LiveParts
 from rl_strategies.live.rebuild import MEMORY, Relived, session_state
-from rl_strategies.live.resume import relive
+from rl_strategies.live.resume import ResumeError, relive
 from rl_strategies.live.session_journal import SessionJournal
-from rl_strategies.live.strategy import LiveParts, LiveStrategy, NotOursError
+from rl_strategies.live.strategy import LiveStrategy, NotOursError
 from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.strategy import RLStrategyConfig, core_of
-from run.order_limits import risk_engine_config
-from run.session_home import SessionHome
+from run.health import Health
+from run.live_node import node_config
+from run.session_log import logging_to
+from run.session_plan import Outcome, SessionPlan, write_about
+from run.supervision import Supervision
+from run.telemetry_store import TelemetryStore
 
 ENDED, FAILED, NOT_STARTED, HALTED = 0, 1, 4, 5
-IB_EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
-ABOUT_FILE, CHECKPOINT_FILE = "session.json", "checkpoint.npz"
+CHECKPOINT_FILE, TELEMETRY_FILE, LOG_FILE = "checkpoint.npz", "telemetry.db", "session.log"
+TICK_S = 1.0
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a session ended.
-
-    Attributes
-    ----------
-    exit_code : int
-        0 in order, 1 by an error, 4 it could not start, 5 halted: a person must look.
-    reason : str
-        One line.
-    folder : Path
-        Of the session.
-    decisions, fills : int
-    units : int
-        What the session believes to hold at the end.
-    latencies_us : list of float
-        From a bar's arrival to its order on the wire.
-    """
-
-    exit_code: int
-    reason: str
-    folder: Path
-    decisions: int
-    fills: int
-    units: int
-    latencies_us: list[float] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class SessionPlan:
-    """Everything that a session needs to know before it begins.
-
-    Attributes
-    ----------
-    bundle : Bundle
-    spec : InstrumentSpec
-        What is traded; its terms are those of the bundle's instrument.
-    config : LiveConfig
-    account : str
-    home : SessionHome
-    day : date
-        Trading day on which the session began; a restart on the same day goes on with it.
-    """
-
-    bundle: Bundle
-    spec: InstrumentSpec
-    config: LiveConfig
-    account: str
-    home: SessionHome
-    day: date
-
-    @property
-    def bar_type(self) -> str:
-        """Bars that are subscribed to."""
-        return self.bundle.bar_type.replace(self.bundle.instrument.instrument_id, self.spec.instrument_id)
-
-    @property
-    def folder(self) -> Path:
-        """Of this session."""
-        return self.home.journal(self.day).parent
 
 
 class LiveSession:
@@ -127,8 +63,10 @@ class LiveSession:
     def __init__(self, plan: SessionPlan) -> None:
         self.plan = plan
         plan.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_about(plan)
+        write_about(plan)
         self.link = BrokerLink(plan.account, plan.spec.instrument_id)
+        url = plan.config.telemetry_url() or f"sqlite:///{plan.folder / TELEMETRY_FILE}"
+        self._store = TelemetryStore(url, plan.day.isoformat())
         self.strategy = self._strategy()
 
     def _strategy(self) -> LiveStrategy:
@@ -150,6 +88,7 @@ class LiveSession:
             patience=plan.config.patience,
             regular_hours=not has_extended_hours(plan.spec.calendar),
             order_tags=order_tags,
+            publish=self._publish,
         )
         policy = plan.bundle.policy()
         strategy = LiveStrategy(config, core, policy, parts)
@@ -159,10 +98,16 @@ class LiveSession:
             strategy.resume(relived)
         return strategy
 
+    def _publish(self, table: str, row: Mapping[str, Any]) -> None:
+        self._store.publish(table, **row)
+
     def _relive(self, journal: Path, checkpoint: Checkpoint) -> tuple[Relived | None, dict[str, NDArray[Any]]]:
         plan = self.plan
         core, policy = core_of(plan.bundle, plan.spec, plan.config.capital_usd), plan.bundle.policy()
-        relived = relive(journal, checkpoint, core, policy)
+        try:
+            relived = relive(journal, checkpoint, core, policy)
+        except InputError as error:
+            raise ResumeError(str(error)) from error
         return relived, session_state(core, policy)
 
     def run(self, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None = None) -> Outcome:
@@ -175,33 +120,38 @@ class LiveSession:
         """
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
-        node = TradingNode(self._node_config(), loop=loop)
+        node = TradingNode(node_config(self.plan), loop=loop)
         node.trader.add_strategy(self.strategy)
+        supervision = Supervision(self.plan.config.health)
         try:
             build_node(node, self.link, attempts=3)
+            return loop.run_until_complete(self._trade(node, loop, supervision, meanwhile))
         except ConnectionError as error:
             return self._outcome(NOT_STARTED, str(error))
-        try:
-            return loop.run_until_complete(self._trade(node, loop, meanwhile))
         finally:
+            supervision.close()
             node.dispose()
+            self._store.close()
 
     async def _trade(
         self,
         node: TradingNode,
         loop: asyncio.AbstractEventLoop,
+        supervision: Supervision,
         meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None,
     ) -> Outcome:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         running = loop.create_task(node.run_async())
+        ticking = loop.create_task(self._tick(supervision))
         try:
             problem = await self._wait_for_start(running, stop)
             if problem:
                 return self._outcome(NOT_STARTED, problem)
             return await self._until_over(running, stop, meanwhile)
         finally:
+            ticking.cancel()
             await node.stop_async()
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -254,6 +204,28 @@ class LiveSession:
             return self._outcome(FAILED, "the position could not be closed in time: run `rl-intraday flatten`")
         return self._outcome(ENDED, "stopped" if stop.is_set() else "over")
 
+    async def _tick(self, supervision: Supervision) -> None:
+        while True:
+            supervision.tick(self.health())
+            await asyncio.sleep(TICK_S)
+
+    def health(self) -> Health:
+        """The session as a supervisor sees it."""
+        strategy, watch = self.strategy, self.strategy.watch
+        units = strategy.core.instruments[0].units
+        problems = [] if not strategy.is_ready or watch.known else ["the broker's position is not known to be ours"]
+        if self._store.health.problem:
+            problems.append(self._store.health.problem)
+        return Health(
+            state="trading" if strategy.is_ready else "starting",
+            connected=self.link.is_connected(),
+            data_age_s=strategy.feed.age_s(),
+            last_decision_ns=strategy.last_decision_ns or None,
+            position={self.plan.spec.instrument_id: units} if units else {},
+            risk_state=strategy.monitor.level,
+            problems=tuple(problems),
+        )
+
     async def _watch_risk(self) -> None:
         kept = self.strategy.monitor.state
         while self.strategy.monitor.level != "halted":
@@ -262,39 +234,6 @@ class LiveSession:
                 kept = self.strategy.monitor.state
                 self.plan.home.risk.write(kept)
         self.plan.home.risk.write(self.strategy.monitor.state)
-
-    def _node_config(self) -> TradingNodeConfig:
-        plan = self.plan
-        data, execution = client_configs(
-            plan.config.host,
-            plan.config.port,
-            plan.config.trading_client_id,
-            plan.account,
-            broker_contract(plan.spec),
-            regular_hours=not has_extended_hours(plan.spec.calendar),
-            timeout_s=round(plan.config.request_timeout_s),
-        )
-        return TradingNodeConfig(
-            trader_id="RL-001",
-            logging=LoggingConfig(
-                log_level="ERROR",
-                log_level_file="INFO",
-                log_directory=str(plan.folder),
-                log_file_name="node",
-                log_file_max_size=10_000_000,
-                log_colors=False,
-            ),
-            exec_engine=engine_config(),
-            risk_engine=risk_engine_config(plan.config.orders, [plan.spec.instrument_id]),
-            cache=_cache_config(plan.config),
-            data_clients={IB: data},
-            exec_clients={IB: execution},
-            timeout_connection=30.0,
-            timeout_reconciliation=20.0,
-            timeout_portfolio=20.0,
-            timeout_disconnection=3.0,
-            timeout_post_stop=1.0,
-        )
 
     def _outcome(self, exit_code: int, reason: str) -> Outcome:
         strategy = self.strategy
@@ -309,67 +248,43 @@ class LiveSession:
         )
 
 
-def traded_spec(bundle: Bundle, contract: WantedContract, day: date) -> InstrumentSpec:
-    """The catalog's instrument behind the broker's contract.
+def trade_session(
+    plan: SessionPlan, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None = None
+) -> Outcome:
+    """Trade one session, as `LiveSession.run` does, behind its home's lock and log.
+
+    A halted home is not traded. A session that was interrupted and cannot be taken up again is closed at the broker
+    and halted: nobody knows what it held.
 
     Raises
     ------
     InputError
-        If the contract's terms are not those of the instrument that the policy was trained on.
+        If another process trades in the same home, or the health port is in use.
     """
-    name = contract.symbol
-    if contract.kind == "FUT":
-        year, month = int(contract.expiry[:4]), int(contract.expiry[4:6])
-        name += f"{MONTH_CODES[month - 1]}{year % 10}"
-        day = date(year, month, 1)
-    spec = resolve(name, instruments_path(), day)
-    known = bundle.instrument
-    for term in ("kind", "underlying", "tick_size", "multiplier", "calendar"):
-        if getattr(spec, term) != getattr(known, term):
-            raise InputError(
-                f"contract {name}: {term} must be {getattr(known, term)} as in bundle {bundle.id}, "
-                f"was {getattr(spec, term)}"
+    os.umask(0o077)  # NautilusTrader's own log knows the account
+    with plan.home.held(), logging_to(plan.folder / LOG_FILE, plan.config.secrets()):
+        risk = plan.home.risk.read()
+        if risk.level == "halted":
+            return Outcome(
+                HALTED, f"halted: {risk.reason}; `rl-intraday unhalt {plan.home.path}`", plan.folder, 0, 0, 0
             )
-    if spec.kind == "equity" and spec.instrument_id != known.instrument_id:
-        raise InputError(f"contract must be the bundle's {known.instrument_id}, was {spec.instrument_id}")
-    return spec
+        try:
+            session = LiveSession(plan)
+        except ResumeError as error:
+            reason = f"the session of {plan.day} cannot be taken up again: {error}"
+            plan.home.risk.write(msgspec.structs.replace(risk, level="halted", since_ns=time.time_ns(), reason=reason))
+            return Outcome(HALTED, f"{reason}; {_close_everything(plan)}", plan.folder, 0, 0, 0)
+        return session.run(meanwhile)
 
 
-def broker_contract(spec: InstrumentSpec) -> BrokerContract:
-    """The broker's name of an instrument of the catalog."""
-    symbol, _, venue = spec.instrument_id.partition(".")
-    if spec.kind == "equity":
-        return BrokerContract(symbol, "STK", IB_EXCHANGES[venue], "", venue)
-    expiry = datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC).strftime("%Y%m")
-    return BrokerContract(spec.underlying, "FUT", IB_EXCHANGES[venue], expiry, venue)
-
-
-def _write_about(plan: SessionPlan) -> None:
-    """Write beside the journal what the session was made of, for whoever goes through it again."""
-    capital = plan.config.capital_usd
-    about = {
-        "bundle": str(plan.bundle.path.resolve()),
-        "bundle_id": plan.bundle.id,
-        "instrument_id": plan.spec.instrument_id,
-        "bar_type": plan.bar_type,
-        "capital_usd": None if capital is None else str(capital),
-        "clock": plan.config.patience.clock,
-    }
-    (plan.folder / ABOUT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(about)))
-
-
-def _cache_config(config: LiveConfig) -> CacheConfig | None:
-    redis = config.redis
-    if redis is None:
-        return None
-    database = DatabaseConfig(
-        type="redis",
-        host=redis.host,
-        port=redis.port,
-        username=redis.username() or None,
-        password=redis.password() or None,
-    )
-    return CacheConfig(database=database)
+def _close_everything(plan: SessionPlan) -> str:
+    config = plan.config
+    try:
+        with gateway(config.host, config.port, config.flatten_client_ids, config.request_timeout_s) as client:
+            done = flatten(client, plan.account, timeout_s=30.0, say=log.warning)
+    except (GatewayError, OSError, TimeoutError) as error:
+        return f"and the broker could not be asked ({error}): run `rl-intraday flatten`"
+    return "everything was closed" if done.is_flat else "NOT everything could be closed: run `rl-intraday flatten`"
 
 
 async def _until(stop: asyncio.Event) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,23 +22,25 @@ from rl_strategies.live.strategy import LiveStrategy
 from rl_strategies.strategy import core_of
 from run.gateway import ACCOUNT, load_faults, simulated_server
 from run.live_contract import contract_on
-from run.live_session import LiveSession, Outcome, SessionPlan, traded_spec
+from run.live_session import trade_session
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
 from run.session_home import SessionHome
+from run.session_plan import Outcome, SessionPlan, traded_spec
 
 CASH_USD = 1_000_000.0
 POLL_S = 0.002
-DEFAULT_SESSIONS = Path("sessions")
 PAPER_PREFIX = "DU"
 
 BundleArgument = Annotated[Path, typer.Argument(help="Bundle folder, as `rl-intraday train` printed it.")]
-SessionsOption = Annotated[Path, typer.Option("--sessions", help="Folder that receives a folder for every session.")]
+SessionsOption = Annotated[
+    Path | None, typer.Option("--sessions", help="Folder of the sessions, instead of the configuration's.")
+]
 
 
 def command(
     bundle: BundleArgument,
     live: Annotated[str, typer.Option("--config", help="Live configuration: a preset or a YAML file.")] = "paper",
-    sessions: SessionsOption = DEFAULT_SESSIONS,
+    sessions: SessionsOption = None,
     simulated: Annotated[bool, typer.Option("--simulated", help="On a simulated gateway over catalog bars.")] = False,
     start: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="With --simulated: first trading day.")
@@ -61,18 +63,19 @@ def command(
     """
     loaded = load_bundle(bundle)
     config = load_live(live)
+    folder = sessions or Path(config.session_folder)
     if simulated:
         if start is None:
             raise InputError("--simulated must be told which day to replay: --start YYYY-MM-DD")
         days = start.date(), (end or start).date()
-        home = SessionHome(sessions / f"{loaded.id}-simulated")
+        home = SessionHome(folder / f"{loaded.id}-simulated-{datetime.now(UTC):%Y%m%d-%H%M%S}")
         outcome = trade_simulated(loaded, config, home, catalog, days, speed, faults)
     else:
-        outcome = trade_on_paper(loaded, config, sessions)
+        outcome = trade_on_paper(loaded, config, SessionHome(folder / loaded.id))
     tell(outcome, as_json)
 
 
-def trade_on_paper(bundle: Bundle, config: LiveConfig, sessions: Path) -> Outcome:
+def trade_on_paper(bundle: Bundle, config: LiveConfig, home: SessionHome) -> Outcome:
     """Trade on the configuration's paper account.
 
     Raises
@@ -85,7 +88,7 @@ def trade_on_paper(bundle: Bundle, config: LiveConfig, sessions: Path) -> Outcom
         raise InputError(f"the paper account must be in the environment variable {config.account_variable}, was empty")
     if not account.startswith(PAPER_PREFIX):
         raise InputError(f"a paper account begins with {PAPER_PREFIX}, that in {config.account_variable} does not")
-    return trade(bundle, config, account, SessionHome(sessions / bundle.id))
+    return trade(bundle, config, account, home)
 
 
 def trade(bundle: Bundle, config: LiveConfig, account: str, home: SessionHome) -> Outcome:
@@ -93,8 +96,7 @@ def trade(bundle: Bundle, config: LiveConfig, account: str, home: SessionHome) -
     calendar = session_calendar(bundle.instrument.calendar)
     day = calendar.session_date[int(np.searchsorted(calendar.close_ns, time.time_ns()))].astype(date)
     spec = traded_spec(bundle, contract_on(config, day), day)
-    with home.held():
-        return LiveSession(SessionPlan(bundle, spec, config, account, home, day)).run()
+    return trade_session(SessionPlan(bundle, spec, config, account, home, day))
 
 
 def trade_simulated(
@@ -125,11 +127,11 @@ def trade_simulated(
     orders = msgspec.structs.replace(
         config.orders, max_per_minute=round(config.orders.max_per_minute * max(1.0, speed))
     )
-    with home.held(), running(server) as gateway:
+    with running(server) as gateway:
         config = msgspec.structs.replace(config, host="127.0.0.1", port=gateway.port, patience=patience, orders=orders)
         progress.print(f"simulated gateway on port {gateway.port}, {days[0]} to {days[1]}, {speed:g} times as fast")
-        session = LiveSession(SessionPlan(bundle, bundle.instrument, config, ACCOUNT, home, days[0]))
-        return session.run(lambda strategy: _replay(gateway, speed, strategy))
+        plan = SessionPlan(bundle, bundle.instrument, config, ACCOUNT, home, days[0])
+        return trade_session(plan, lambda strategy: _replay(gateway, speed, strategy))
 
 
 def session_window(bundle: Bundle, days: tuple[date, date]) -> tuple[int, int]:

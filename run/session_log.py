@@ -49,6 +49,7 @@ def logging_to(path: Path, secrets: Sequence[str] = ()) -> Iterator[None]:
     short = logging.StreamHandler()
     short.setLevel(logging.WARNING)
     short.setFormatter(_RedactingFormatter("%(levelname)s: %(message)s", secrets))
+    logging.getLogger("ibapi").setLevel(logging.WARNING)  # it tells every message of the wire
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.INFO)

@@ -11,9 +11,14 @@ from contextlib import contextmanager
 from typing import Any
 
 with warnings.catch_warnings():
-    # eventkit asks for the running event loop at import, which Python 3.12 deprecates.
+    # eventkit asks for the thread's event loop at import: Python 3.12 deprecates that where there is none, and uvloop,
+    # which NautilusTrader's live node installs, refuses it.
     warnings.simplefilter("ignore", DeprecationWarning)
+    asyncio.set_event_loop(_at_import := asyncio.new_event_loop())
     import ib_insync as ib_insync
+
+    asyncio.set_event_loop(None)
+    _at_import.close()
 
 ID_IN_USE = 326
 

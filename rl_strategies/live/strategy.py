@@ -5,8 +5,8 @@ follows from it. While the broker's position is unknown nothing is decided; whoe
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, Literal
 
@@ -20,52 +20,24 @@ from rl_strategies.decision import DecisionCore, Review
 from rl_strategies.instrument_core import InstrumentCore
 from rl_strategies.live.bar_feed import BarFeed
 from rl_strategies.live.broker_watch import BrokerWatch
-from rl_strategies.live.checkpoint import Checkpoint
-from rl_strategies.live.conditions import NS, BrokerLink, Patience
+from rl_strategies.live.conditions import NS
 from rl_strategies.live.desk import LiveDesk
 from rl_strategies.live.latency import LatencyMeter
+from rl_strategies.live.parts import LiveParts
 from rl_strategies.live.rebuild import RUIN, Relived
-from rl_strategies.live.session_journal import BarSource, FillRow, OrderRow, SessionJournal
+from rl_strategies.live.session_journal import BarSource, FillRow, OrderRow
+from rl_strategies.live.session_telemetry import SessionTelemetry
 from rl_strategies.observation import MASK_OUTPUTS
 from rl_strategies.policy import OnnxPolicy
-from rl_strategies.risk.monitor import RiskMonitor, Transition, Vitals
+from rl_strategies.risk.monitor import Transition, Vitals
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 
 CLOCK_EVERY_S = 30.0
+log = logging.getLogger(__name__)
 
 
 class NotOursError(RuntimeError):
     """The account holds what this session did not buy; one line that says what to do."""
-
-
-@dataclass(frozen=True)
-class LiveParts:
-    """What a live session is made of beside the policy.
-
-    Attributes
-    ----------
-    link : BrokerLink
-    journal : SessionJournal
-    checkpoint : Checkpoint
-        Takes the whole state after every decision and every execution.
-    monitor : RiskMonitor
-    patience : Patience
-    regular_hours : bool
-        Whether bars are those of regular trading hours.
-    order_tags : callable
-        From an order's group to what the broker is told beside the order.
-    publish : callable
-        Telemetry: table and row; must not block.
-    """
-
-    link: BrokerLink
-    journal: SessionJournal
-    checkpoint: Checkpoint
-    monitor: RiskMonitor
-    patience: Patience
-    regular_hours: bool
-    order_tags: Callable[[str], list[str]]
-    publish: Callable[[str, Mapping[str, Any]], None] = field(default=lambda table, row: None)
 
 
 class LiveStrategy(RLStrategy):
@@ -115,6 +87,7 @@ class LiveStrategy(RLStrategy):
         mask = len(MASK_OUTPUTS) if core.trading.mask_actions else 0
         self._mask_place = slice(len(core.observation_names) - mask, None)
         self.latency = LatencyMeter(parts.link)
+        self._telemetry = SessionTelemetry(parts.publish, spec)
         self.feed = BarFeed(
             parts.link,
             self._instrument.calendar,
@@ -200,7 +173,9 @@ class LiveStrategy(RLStrategy):
         await self.watch.ask()
         if (latency_ns := self.latency.read()) is not None:
             self.say("latency", "", "", "bar to wire", latency_ns=latency_ns)
-        self._heed(self.monitor.observe(self.vitals()))
+        vitals = self.vitals()
+        self._heed(self.monitor.observe(vitals))
+        self._telemetry.vitals(vitals, self.monitor.usage())
         self._enforce()
         self._journal.flush()
 
@@ -288,7 +263,10 @@ class LiveStrategy(RLStrategy):
             answer = answer._replace(side=0)
         super()._carry_out([answer])
         self._keep()
-        self._publish_decision(answer)
+        cash = float(self.core.account.balance_cents) / 100
+        self._telemetry.decision(
+            self._instrument.last_ns, answer, self.policy.logits, self.latency.last_s, self.core.mark(), cash
+        )
 
     def _end_in_ruin(self) -> None:
         self._journal.state(self._instrument.last_ns, RUIN, "", "", f"equity {self.core.mark():.2f} USD")
@@ -337,10 +315,7 @@ class LiveStrategy(RLStrategy):
 
     def after_fill(self) -> None:
         """Keep and publish what an execution changed."""
-        fill = self.desk.fills[-1]
-        price = fill.price_ticks * self.desk.tick_size
-        row = {"instrument_id": self._name, "units": float(self._instrument.units), "price": price}
-        self._parts.publish("positions", {"ts_ns": fill.ts_ns, **row})
+        self._telemetry.fill(self.desk.fills, self._instrument.units)
         self._keep()
 
     def _enforce(self) -> None:
@@ -385,8 +360,7 @@ class LiveStrategy(RLStrategy):
     def _heed(self, transitions: Sequence[Transition]) -> None:
         for change in transitions:
             self.say("risk", change.from_level, change.to_level, change.reason)
-            alert = {"ts_ns": change.ts_ns, "level": change.to_level, "message": change.reason}
-            self._parts.publish("alerts", alert)
+            self._telemetry.risk(change)
 
     # Books --------------------------------------------------------------------------------------------------------
 
@@ -394,29 +368,13 @@ class LiveStrategy(RLStrategy):
         self._journal.flush()
         self._parts.checkpoint.write(self.core, self.policy, self._journal.rows)
 
-    def _publish_decision(self, answer: Review) -> None:
-        ts_ns = self._instrument.last_ns
-        logits = self.policy.logits.astype(np.float64).ravel()
-        odds = np.exp(logits - logits.max())
-        row = {
-            "instrument_id": self._name,
-            "target": answer.side,
-            "review": answer.reason,
-            "probabilities": (odds / odds.sum()).tolist(),
-            "latency_us": self.latency.last_s * 1e6,
-        }
-        self._parts.publish("decisions", {"ts_ns": ts_ns, **row})
-        equity, high = self.core.mark(), self.monitor.state.session_high_usd
-        cash, drawdown = float(self.core.account.balance_cents) / 100, 0.0 if not high else max(0.0, 1 - equity / high)
-        self._parts.publish("equity", {"ts_ns": ts_ns, "equity_usd": equity, "cash_usd": cash, "drawdown": drawdown})
-
     def say(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
         """Journal, log and publish a change of state."""
         ts_ns = self._wall_ns()
         self._journal.state(ts_ns, what, old, new, reason, **more)
         self._journal.flush()
-        self.log.info(f"{what}: {old or '-'} -> {new or '-'} {reason}")
-        self._parts.publish("states", {"ts_ns": ts_ns, "kind": what, "state": new, "reason": reason})
+        log.info("%s: %s -> %s %s", what, old or "-", new or "-", reason)
+        self._telemetry.state(ts_ns, what, new, reason)
 
     async def wind_down(self, flatten: bool, timeout_s: float = 30.0) -> bool:
         """End in order: decide nothing more and, where asked, close everything. Returns whether that is done.

@@ -106,6 +106,7 @@ class RiskMonitor:
             config.value_at_risk_tail, config.value_at_risk_interval_s, config.value_at_risk_minimum
         )
         self._reject_rate = RejectRate()
+        self._readings_now: dict[str, float | None] = {}
         self._now_ns = 0
         self._unknown_since: dict[str, int] = {}
         self._well_since: int | None = None
@@ -114,6 +115,13 @@ class RiskMonitor:
     def level(self) -> RiskLevel:
         """Present level."""
         return self.state.level
+
+    def usage(self) -> list[tuple[str, float | None, float]]:
+        """Limits that are on: name, reading of the last observation, and the value at which it leads to a level."""
+        return [
+            (name, self._readings_now.get(name), float(getattr(limit, limit.mildest)))
+            for name, limit in self._limits.items()
+        ]
 
     def observe(self, vitals: Vitals) -> list[Transition]:
         """Judge the session at one moment.
@@ -125,7 +133,8 @@ class RiskMonitor:
         """
         self._now_ns = max(self._now_ns, vitals.ts_ns)
         self._take_equity(vitals)
-        level, reason = self._worst(self._readings(vitals))
+        self._readings_now = self._readings(vitals)
+        level, reason = self._worst(self._readings_now)
         changes: list[Transition] = []
         if LEVELS.index(level) > LEVELS.index(self.level):
             changes.append(self._change(level, reason))

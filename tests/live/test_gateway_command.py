@@ -22,6 +22,7 @@ from catalogs.instruments import resolve
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
 from configs import instruments_path
 from run.cli import main
+from run.day import DAY_NS, midnight_ns
 from run.gateway import contract_terms, simulated_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,7 +97,8 @@ def test_terms_come_from_the_instrument_table() -> None:
 
 def test_the_session_is_what_the_days_say(catalog: Path) -> None:
     spec = resolve("MESU5", instruments_path(), DAY)
-    server = simulated_server(spec, catalog, "1-MINUTE", (DAY, DAY), 50_000.0)
+    window_ns = midnight_ns(DAY), midnight_ns(DAY) + DAY_NS
+    server = simulated_server(spec, catalog, "1-MINUTE", window_ns, 50_000.0)
     market = server.gateway.market
     assert np.datetime64(market.now_ns, "ns").astype("datetime64[D]").astype(date) == DAY
     server.step(10**9)

@@ -1,0 +1,40 @@
+"""What a live session is made of beside the policy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rl_strategies.live.checkpoint import Checkpoint
+from rl_strategies.live.conditions import BrokerLink, Patience
+from rl_strategies.live.session_journal import SessionJournal
+from rl_strategies.live.session_telemetry import Publish
+from rl_strategies.risk.monitor import RiskMonitor
+
+
+@dataclass(frozen=True)
+class LiveParts:
+    """What a live session is made of beside the policy.
+
+    Attributes
+    ----------
+    link : BrokerLink
+    journal : SessionJournal
+    checkpoint : Checkpoint
+        Takes the whole state after every decision and every execution.
+    monitor : RiskMonitor
+    patience : Patience
+    regular_hours : bool
+        Whether bars are those of regular trading hours.
+    order_tags : callable
+        From an order's group to what the broker is told beside the order.
+    publish : callable
+        Telemetry; see `SessionTelemetry`.
+    """
+
+    link: BrokerLink
+    journal: SessionJournal
+    checkpoint: Checkpoint
+    monitor: RiskMonitor
+    patience: Patience
+    regular_hours: bool
+    order_tags: Callable[[str], list[str]]
+    publish: Publish

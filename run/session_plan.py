@@ -1,0 +1,131 @@
+"""What a live session is to do, and how it ended."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import msgspec
+
+from adapters.ibkr.trading import BrokerContract
+from catalogs.contract_months import MONTH_CODES
+from catalogs.errors import InputError
+from catalogs.instruments import InstrumentSpec, resolve
+from configs import instruments_path
+from configs.live.contract import BrokerContract as WantedContract
+from configs.live.schema import LiveConfig
+from rl_strategies.bundle import Bundle
+from run.session_home import SessionHome
+
+IB_EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
+ABOUT_FILE = "session.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session ended.
+
+    Attributes
+    ----------
+    exit_code : int
+        0 in order, 1 by an error, 4 it could not start, 5 halted: a person must look.
+    reason : str
+        One line.
+    folder : Path
+        Of the session.
+    decisions, fills : int
+    units : int
+        What the session believes to hold at the end.
+    latencies_us : list of float
+        From a bar's arrival to its order on the wire.
+    """
+
+    exit_code: int
+    reason: str
+    folder: Path
+    decisions: int
+    fills: int
+    units: int
+    latencies_us: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SessionPlan:
+    """Everything that a session needs to know before it begins.
+
+    Attributes
+    ----------
+    bundle : Bundle
+    spec : InstrumentSpec
+        What is traded; its terms are those of the bundle's instrument.
+    config : LiveConfig
+    account : str
+    home : SessionHome
+    day : date
+        Trading day on which the session began; a restart on the same day goes on with it.
+    """
+
+    bundle: Bundle
+    spec: InstrumentSpec
+    config: LiveConfig
+    account: str
+    home: SessionHome
+    day: date
+
+    @property
+    def bar_type(self) -> str:
+        """Bars that are subscribed to."""
+        return self.bundle.bar_type.replace(self.bundle.instrument.instrument_id, self.spec.instrument_id)
+
+    @property
+    def folder(self) -> Path:
+        """Of this session."""
+        return self.home.journal(self.day).parent
+
+
+def traded_spec(bundle: Bundle, contract: WantedContract, day: date) -> InstrumentSpec:
+    """The catalog's instrument behind the broker's contract.
+
+    Raises
+    ------
+    InputError
+        If the contract's terms are not those of the instrument that the policy was trained on.
+    """
+    name = contract.symbol
+    if contract.kind == "FUT":
+        year, month = int(contract.expiry[:4]), int(contract.expiry[4:6])
+        name += f"{MONTH_CODES[month - 1]}{year % 10}"
+        day = date(year, month, 1)
+    spec = resolve(name, instruments_path(), day)
+    known = bundle.instrument
+    for term in ("kind", "underlying", "tick_size", "multiplier", "calendar"):
+        if getattr(spec, term) != getattr(known, term):
+            raise InputError(
+                f"contract {name}: {term} must be {getattr(known, term)} as in bundle {bundle.id}, "
+                f"was {getattr(spec, term)}"
+            )
+    if spec.kind == "equity" and spec.instrument_id != known.instrument_id:
+        raise InputError(f"contract must be the bundle's {known.instrument_id}, was {spec.instrument_id}")
+    return spec
+
+
+def broker_contract(spec: InstrumentSpec) -> BrokerContract:
+    """The broker's name of an instrument of the catalog."""
+    symbol, _, venue = spec.instrument_id.partition(".")
+    if spec.kind == "equity":
+        return BrokerContract(symbol, "STK", IB_EXCHANGES[venue], "", venue)
+    expiry = datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC).strftime("%Y%m")
+    return BrokerContract(spec.underlying, "FUT", IB_EXCHANGES[venue], expiry, venue)
+
+
+def write_about(plan: SessionPlan) -> None:
+    """Write beside the journal what the session was made of, for whoever goes through it again."""
+    capital = plan.config.capital_usd
+    about = {
+        "bundle": str(plan.bundle.path.resolve()),
+        "bundle_id": plan.bundle.id,
+        "instrument_id": plan.spec.instrument_id,
+        "bar_type": plan.bar_type,
+        "capital_usd": None if capital is None else str(capital),
+        "clock": plan.config.patience.clock,
+    }
+    (plan.folder / ABOUT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(about)))
