@@ -134,9 +134,10 @@ def test_context_goes_through_the_state_even_between_a_bar_and_its_context(held:
     take_bar(first, cut)
     second.restore(first.snapshot())
     assert decide(second, cut) == decide(first, cut)
+    heard = set()
     for row in range(cut + 1, cut + 20):
         take_bar(first, row)
         take_bar(second, row)
         assert decide(second, row) == decide(first, row)
-    z = first.instruments[0].values[plan.index("z")]
-    assert cut < 10 or (np.isfinite(z) and z != 0.0)
+        heard.add(float(first.instruments[0].values[plan.index("z")]))
+    assert len(heard) > 5, "the context must be heard"
