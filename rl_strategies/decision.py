@@ -90,13 +90,13 @@ class DecisionCore:
         )
         self.observation_names = observation_names(instruments, plan, trading)
         block = plan.observed + len(position_outputs(trading.barriers, risk, count))
-        self._feature_places = [k * block for k in range(count)]
         self._last_ns = np.zeros(count, np.int64)
         self._starting_usd = execution.starting_cents / 100.0
         # A column and a table of plain numbers, because reading a record field by field is slow.
         self._ruined = self.accounts["ruined"]
         self._answers = np.zeros((count, 3), np.int64)
         self._observation = np.zeros(len(self.observation_names), np.float32)
+        self._observed_features = [self._observation[k * block : k * block + plan.observed] for k in range(count)]
         self.reset()
 
     def reset(self) -> None:
@@ -229,11 +229,11 @@ class DecisionCore:
 
     def observe(self) -> NDArray[np.float32]:
         """Observation of the last `look`; float32[n], a view that the next call overwrites."""
-        out, observed = self._observation, self.plan.observed
-        for place, core in zip(self._feature_places, self.instruments, strict=True):
-            out[place : place + observed] = core.values[:observed]
-        kernels.write_state(out, observed, self.accounts, self.legs, self._rules, self._limits)
-        return out
+        observed = self.plan.observed
+        for features, core in zip(self._observed_features, self.instruments, strict=True):
+            features[:] = core.values[:observed]
+        kernels.write_state(self._observation, observed, self.accounts, self.legs, self._rules, self._limits)
+        return self._observation
 
     def review(self, actions: Sequence[int]) -> list[Review]:
         """What the risk overlay makes of the actions, one per instrument."""
