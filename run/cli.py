@@ -38,6 +38,8 @@ VERBS = {
     "evaluate": Verb("run.evaluate", "Walk a bundle through unseen windows and tickers in the simulator."),
     "backtest": Verb("run.backtest", "Replay a bundle through the Nautilus BacktestNode and report."),
     "paper": Verb("run.paper", "Trade a bundle on a paper account, or on a simulated gateway without one."),
+    "live": Verb("run.live", "Trade a bundle on a live account, with real money."),
+    "replay": Verb("run.replay", "Go through a live session again and say what comes out otherwise, by cause."),
     "flatten": Verb("run.flatten", "Cancel everything and close everything at the broker; works without the node."),
     "doctor": Verb("run.doctor", "Check gateway, account, contract, data, margin, clock, stores and calendar."),
     "unhalt": Verb("run.unhalt", "Let a halted session trade again; a person says why."),

@@ -37,13 +37,7 @@ def command(
     Exit code 0 means that nothing failed; 1 that something did, and the table says what to do.
     """
     config = load_live(live)
-    try:
-        contract = contract_on(config, datetime.now(UTC).date())
-    except InputError as error:
-        findings = [Finding("contract", "fail", str(error), "name the contract in the configuration instead")]
-    else:
-        findings = [*_broker(config, contract, port or config.port), local.check_calendar(CALENDARS[contract.kind])]
-    findings += _machine(config, bundle, folder)
+    findings = examine(config, port or config.port, bundle, folder)
     passed = all(finding.state != "fail" for finding in findings)
     if as_json:
         answer_json({"passed": passed, "checks": [asdict(finding) for finding in findings]})
@@ -51,6 +45,29 @@ def command(
         Console(highlight=False).print(_table(findings))
     if not passed:
         raise typer.Exit(NOT_READY)
+
+
+def examine(config: LiveConfig, port: int, bundle: Path | None, folder: Path) -> list[Finding]:
+    """Everything that must be in place for trading.
+
+    Parameters
+    ----------
+    config : LiveConfig
+    port : int
+        Of the gateway.
+    bundle : Path or None
+        Bundle that is to trade.
+    folder : Path
+        Where sessions are journaled; may not exist yet.
+    """
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    try:
+        contract = contract_on(config, datetime.now(UTC).date())
+    except InputError as error:
+        findings = [Finding("contract", "fail", str(error), "name the contract in the configuration instead")]
+    else:
+        findings = [*_broker(config, contract, port), local.check_calendar(CALENDARS[contract.kind])]
+    return findings + _machine(config, bundle, existing)
 
 
 def _broker(config: LiveConfig, contract: BrokerContract, port: int) -> list[Finding]:

@@ -24,7 +24,7 @@ def node_config(plan: SessionPlan) -> TradingNodeConfig:
     return TradingNodeConfig(
         trader_id="RL-001",
         logging=LoggingConfig(
-            log_level="ERROR",
+            log_level="OFF",  # standard output belongs to the answer; the file has it all
             log_level_file="INFO",
             log_directory=str(plan.folder),
             log_file_name="node",

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from adapters.ibkr.connection import GatewayError, gateway
 from adapters.ibkr.flatten import flatten
-from adapters.ibkr.trading import BrokerLink, build_node, order_tags
+from adapters.ibkr.trading import BrokerLink, build_node, order_tags, require_gateway
 from catalogs.errors import InputError
 from catalogs.sessions import has_extended_hours
 from rl_strategies.journal import Journal
@@ -118,6 +118,12 @@ class LiveSession:
         meanwhile : callable, optional
             Runs beside the node once it trades; the session winds down when it returns.
         """
+        config = self.plan.config
+        try:
+            require_gateway(config.host, config.port, config.request_timeout_s)
+        except ConnectionError as error:
+            self._store.close()
+            return self._outcome(NOT_STARTED, str(error))
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         node = TradingNode(node_config(self.plan), loop=loop)

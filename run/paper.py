@@ -63,16 +63,20 @@ def command(
     """
     loaded = load_bundle(bundle)
     config = load_live(live)
-    folder = sessions or Path(config.session_folder)
     if simulated:
         if start is None:
             raise InputError("--simulated must be told which day to replay: --start YYYY-MM-DD")
         days = start.date(), (end or start).date()
-        home = SessionHome(folder / f"{loaded.id}-simulated-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+        home = session_home(config, sessions, loaded, f"-simulated-{datetime.now(UTC):%Y%m%d-%H%M%S}")
         outcome = trade_simulated(loaded, config, home, catalog, days, speed, faults)
     else:
-        outcome = trade_on_paper(loaded, config, SessionHome(folder / loaded.id))
+        outcome = trade_on_paper(loaded, config, session_home(config, sessions, loaded))
     tell(outcome, as_json)
+
+
+def session_home(config: LiveConfig, sessions: Path | None, bundle: Bundle, suffix: str = "") -> SessionHome:
+    """Home of the bundle's sessions under a configuration."""
+    return SessionHome((sessions or Path(config.session_folder)) / f"{bundle.id}{suffix}")
 
 
 def trade_on_paper(bundle: Bundle, config: LiveConfig, home: SessionHome) -> Outcome:

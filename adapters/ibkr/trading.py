@@ -7,6 +7,7 @@ held, what rests, what was executed. Where no answer comes the answer is None: u
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -308,6 +309,20 @@ def engine_config() -> LiveExecEngineConfig:
         open_check_open_only=False,
         position_check_interval_secs=10.0,
     )
+
+
+def require_gateway(host: str, port: int, timeout_s: float) -> None:
+    """Look whether anybody listens, before NautilusTrader's client tries in its own, longer way.
+
+    Raises
+    ------
+    ConnectionError
+        If nobody does.
+    """
+    try:
+        socket.create_connection((host, port), timeout_s).close()
+    except OSError as error:
+        raise ConnectionError(f"gateway must answer on {host}:{port}, was: {error}") from error
 
 
 def build_node(node: TradingNode, link: BrokerLink, attempts: int) -> None:
