@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 from nautilus_trader.model.data import Bar
-from nautilus_trader.model.events import OrderFilled, OrderRejected
+from nautilus_trader.model.events import OrderAccepted, OrderFilled, OrderRejected
 from numpy.typing import NDArray
 
 from rl_strategies.actions import FLAT
@@ -297,6 +297,12 @@ class LiveStrategy(RLStrategy):
     def on_order_event(self, event: Any) -> None:
         """Notice that something moved."""
         self.watch.note_move()
+
+    def on_order_accepted(self, event: OrderAccepted) -> None:
+        """Journal when the broker took it, for `rl_strategies.live.calibration`."""
+        if not event.reconciliation:
+            name = event.client_order_id.value
+            self._journal.state(self._wall_ns(), "order", "", "accepted", client_order_id=name)
 
     def on_order_filled(self, event: OrderFilled) -> None:
         """Take in an execution; one that NautilusTrader inferred is looked up at the broker instead."""
