@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,7 +192,7 @@ class BrokerLink:
         if not self.is_connected():
             return None
         held, orders = await asyncio.gather(
-            self._client.get_positions(self._account), self._client.get_open_orders(self._account)
+            _answer(self._client.get_positions(self._account)), _answer(self._client.get_open_orders(self._account))
         )
         if held is None or orders is None:
             return None
@@ -205,7 +205,7 @@ class BrokerLink:
         """Today's fills of the contract, oldest first, with their commissions; None where there was no answer."""
         if not self.is_connected():
             return None
-        found = await self._client.get_executions(self._account)
+        found = await _answer(self._client.get_executions(self._account))
         if found is None:
             return None
         # The client leaves out what it has no commission of yet: whoever adds these up must compare with the position.
@@ -216,12 +216,14 @@ class BrokerLink:
     async def bars(self, bar_type: BarType, end_ns: int, days: int, regular_hours: bool) -> list[Bar]:
         """History of ``days`` days that ends at ``end_ns``; time is the bar's open, empty where nothing came."""
         contract = self._execution.instrument_provider.contract.get(bar_type.instrument_id)
-        bars = await self._client.get_historical_bars(
-            bar_type=bar_type,
-            contract=contract,
-            use_rth=regular_hours,
-            end_date_time=pd.Timestamp(end_ns, tz="UTC"),
-            duration=f"{days} D",
+        bars = await _answer(
+            self._client.get_historical_bars(
+                bar_type=bar_type,
+                contract=contract,
+                use_rth=regular_hours,
+                end_date_time=pd.Timestamp(end_ns, tz="UTC"),
+                duration=f"{days} D",
+            )
         )
         return sorted(bars or [], key=lambda bar: int(bar.ts_event))
 
@@ -348,6 +350,16 @@ def build_node(node: TradingNode, link: BrokerLink, attempts: int) -> None:
     if not link.is_connected():
         raise ConnectionError(f"the gateway must answer, did not in {attempts} attempts")
     link.keep_reconnecting()
+
+
+async def _answer(question: Coroutine[Any, Any, Any]) -> Any:
+    # The node's own checks ask the same and wait for the same answer: whose patience ends first cancels it for both.
+    asked = asyncio.ensure_future(question)
+    try:
+        await asyncio.wait([asked])
+    finally:
+        asked.cancel()
+    return None if asked.cancelled() else asked.result()
 
 
 def _resting(order: Any, filled: int) -> RestingOrder:
