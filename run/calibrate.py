@@ -1,7 +1,7 @@
 """`rl-intraday calibrate`: what fills at the broker cost, measured from journals, as costs that training can use."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -16,6 +16,7 @@ from rl_strategies.live.execution_log import ExecutionLog, read_execution_log
 from run.execution_file import write_execution
 from run.options import JsonOption, answer_json, progress
 from run.session_home import JOURNAL_FOLDER
+from run.session_plan import ABOUT_FILE
 
 
 def command(
@@ -25,13 +26,16 @@ def command(
 ) -> None:
     """Measure slippage, latency, fill rate and commission from the journals of live sessions.
 
-    A session on a simulated gateway measures the simulator's own assumptions.
+    A session on a simulated gateway measures the simulator's own assumptions, which is said.
 
     Example: rl-intraday calibrate sessions/paper/mes_intraday-… --out measured.yaml
     """
-    journals = [journal for session in sessions for journal in journals_of(session)]
-    logs = [_read(journal) for journal in dict.fromkeys(journals)]
-    found = calibrate(logs)
+    journals = list(dict.fromkeys(journal for session in sessions for journal in journals_of(session)))
+    found = calibrate([_read(journal) for journal in journals])
+    simulated = sum(is_simulated(journal) for journal in journals)
+    if simulated:
+        said = f"{simulated} of {len(journals)} sessions were simulated and give back the simulator's own costs"
+        found = msgspec.structs.replace(found, warnings=(*found.warnings, said))
     if out is not None:
         write_execution(found, out)
     if as_json:
@@ -53,6 +57,23 @@ def journals_of(session: Path) -> list[Path]:
     if not journals:
         raise InputError(f"session folder must hold a journal, {session} holds none")
     return journals
+
+
+def is_simulated(journal: Path) -> bool:
+    """Whether a session's clock was that of the bars, which only a simulated gateway has.
+
+    Raises
+    ------
+    InputError
+        If the session's own description cannot be read.
+    """
+    about = journal.parent / ABOUT_FILE
+    if not about.exists():
+        return False
+    try:
+        return bool(msgspec.json.decode(about.read_bytes(), type=dict[str, Any]).get("clock") == "bars")
+    except msgspec.MsgspecError as error:
+        raise InputError(f"session description {about} must be readable, was not: {error}") from error
 
 
 def _read(journal: Path) -> ExecutionLog:

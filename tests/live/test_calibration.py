@@ -269,6 +269,17 @@ def test_the_command_answers_in_a_table_and_in_json(
     assert (answer["orders"], answer["slippage"]["stop"]["ticks"]["mean"]) == (32, 2.0)
 
 
+def test_simulated_costs_are_called_so(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    about = session / "2026-01-05" / "session.json"
+    for clock, warned in (("wall", False), ("bars", True)):
+        about.write_text(json.dumps({"clock": clock}))
+        assert main(["calibrate", str(session), "--json"]) == 0
+        said = "1 of 1 sessions were simulated and give back the simulator's own costs"
+        assert (said in json.loads(capsys.readouterr().out)["warnings"]) == warned
+    about.write_text("{")
+    assert main(["calibrate", str(session)]) == BAD_INPUT
+
+
 def test_days_are_read_in_order(tmp_path: Path) -> None:
     for day in (date(2026, 1, 6), date(2026, 1, 5)):
         (tmp_path / day.isoformat() / "journal").mkdir(parents=True)
