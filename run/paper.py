@@ -25,7 +25,7 @@ from run.live_contract import contract_on
 from run.live_session import trade_session
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
 from run.session_home import SessionHome
-from run.session_plan import Outcome, SessionPlan, traded_spec
+from run.session_plan import Outcome, SessionPlan, session_day, traded_spec
 
 CASH_USD = 1_000_000.0
 POLL_S = 0.002
@@ -98,9 +98,9 @@ def trade_on_paper(bundle: Bundle, config: LiveConfig, home: SessionHome) -> Out
 def trade(bundle: Bundle, config: LiveConfig, account: str, home: SessionHome) -> Outcome:
     """Trade the present session, or the next one."""
     calendar = session_calendar(bundle.instrument.calendar)
-    day = calendar.session_date[int(np.searchsorted(calendar.close_ns, time.time_ns()))].astype(date)
-    spec = traded_spec(bundle, contract_on(config, day), day)
-    return trade_session(SessionPlan(bundle, spec, config, account, home, day))
+    today = calendar.session_date[int(np.searchsorted(calendar.close_ns, time.time_ns()))].astype(date)
+    spec = traded_spec(bundle, contract_on(config, today), today)
+    return trade_session(SessionPlan(bundle, spec, config, account, home, session_day(home, today)))
 
 
 def trade_simulated(

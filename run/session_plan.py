@@ -14,6 +14,7 @@ from configs import instruments_path
 from configs.live.contract import BrokerContract as WantedContract
 from configs.live.schema import LiveConfig
 from rl_strategies.bundle import Bundle
+from rl_strategies.journal import read_journal
 from run.session_home import SessionHome
 
 IB_EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
@@ -97,6 +98,9 @@ def traded_spec(bundle: Bundle, contract: WantedContract, day: date) -> Instrume
         day = date(year, month, 1)
     spec = resolve(name, instruments_path(), day)
     known = bundle.instrument
+    if bundle.context:
+        streams = ", ".join(source.name for source in bundle.context)
+        raise InputError(f"bundle {bundle.id} must need no context to be traded live so far, needs {streams}")
     for term in ("kind", "underlying", "tick_size", "multiplier", "calendar"):
         if getattr(spec, term) != getattr(known, term):
             raise InputError(
@@ -129,3 +133,25 @@ def write_about(plan: SessionPlan) -> None:
         "clock": plan.config.patience.clock,
     }
     (plan.folder / ABOUT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(about)))
+
+
+def session_day(home: SessionHome, today: date) -> date:
+    """Trading day under which today's session is kept.
+
+    The newest session is taken up where it holds a position or has come to today already, as a process that ran over
+    midnight has; else a new one begins.
+    """
+    try:
+        journal = home.last_journal()
+    except InputError:
+        return today
+    kept = date.fromisoformat(journal.parent.name)
+    try:
+        rows = read_journal(journal).rows
+    except InputError:
+        return kept  # what cannot be read must not be forgotten: taking it up says what is wrong
+    kinds, texts = rows["kind"].to_pylist(), rows["text"].to_pylist()
+    units = sum(msgspec.json.decode(text)["units"] for kind, text in zip(kinds, texts, strict=True) if kind == "fill")
+    states = [msgspec.json.decode(text) for kind, text in zip(kinds, texts, strict=True) if kind == "state"]
+    days = [state["to"] for state in states if state["what"] == "day"]
+    return kept if units != 0 or days[-1:] == [today.isoformat()] else today

@@ -169,6 +169,8 @@ class LiveStrategy(RLStrategy):
         if self.watch.is_connected and self.feed.is_silent():
             self.say("bars", "subscribed", "subscribed", f"no bar for {self._patience.silence_s:g} s: asked again")
             self.unsubscribe_bars(self._bar_type)
+            # The data engine drops both commands where they come together: it finds somebody listening still.
+            await asyncio.sleep(self._patience.watch_s)
             self.subscribe_bars(self._bar_type)
         await self.watch.ask()
         if (latency_ns := self.latency.read()) is not None:
