@@ -4,7 +4,8 @@ Cash is integer cents. The path is rebuilt from fills alone, whoever made them, 
 engine or broker reports: a difference is an error, never rounded away.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from catalogs.bars import BarSeries, price_from_ticks
 from catalogs.instruments import InstrumentSpec
 from rl_strategies.money import realized_cents
-from rl_strategies.position import LEG, apply_fill, unrealized_usd
-from rl_strategies.telemetry import Fill, RunRecord
+from rl_strategies.position import LEG, apply_fill
+from rl_strategies.telemetry import Fill, InstrumentRecord, RunRecord
 
 GRACE_NS = 1  # of every replay, `rl_strategies.strategy.RLStrategyConfig.grace_ns`
 
@@ -46,43 +47,70 @@ class Account:
         self.balance_cents += int(realized) - fill.commission_cents
         apply_fill(leg, fill.units, price)
 
+    def open_usd(self, close_ticks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The position marked at closes, int64[n]; float64[n]."""
+        units, average = int(self._leg.units), float(self._leg.average_price)
+        if units == 0:
+            return np.zeros(len(close_ticks))
+        return units * (price_from_ticks(close_ticks, self._tick_raw) - average) * self._multiplier
+
     def equity_usd(self, close_ticks: int) -> float:
         """Cash plus the position marked at ``close_ticks``."""
-        price = price_from_ticks(close_ticks, self._tick_raw)
-        return self.balance_cents / 100.0 + float(unrealized_usd(self._leg, price, self._multiplier))
+        return self.balance_cents / 100.0 + float(self.open_usd(np.array([close_ticks]))[0])
 
 
-def build_record(
-    instrument: InstrumentSpec,
-    bars: BarSeries,
-    session_date: NDArray[np.datetime64],
-    fills: Iterable[Fill],
-    starting_cents: int,
-    refusals: dict[str, int],
-) -> RunRecord:
-    """Account path over ``bars`` from the fills of the same window.
+class Traded(NamedTuple):
+    """An instrument, its n bars of a window, their trading days, and the executions of the same window in order."""
 
-    A fill belongs to the first bar that closes at or after it, or `GRACE_NS` before it; one after the last bar belongs
-    to the last bar.
+    instrument: InstrumentSpec
+    bars: BarSeries
+    session_date: NDArray[np.datetime64]
+    fills: Sequence[Fill]
+
+
+def build_record(traded: Sequence[Traded], starting_cents: int, refusals: dict[str, int]) -> RunRecord:
+    """Path of an account over the bars of its instruments, from the fills of the same window.
+
+    A fill belongs to the first time at which a bar closes at or after it, or `GRACE_NS` before it; one after the last
+    belongs to the last.
 
     Raises
     ------
     ValueError
         If a fill lies before the window.
     """
-    account = Account(instrument, starting_cents)
-    equity = np.empty(len(bars))
-    units = np.empty(len(bars), np.int64)
-    fills = tuple(fills)
+    ts_ns = np.unique(np.concatenate([bars.ts_ns for _, bars, _, _ in traded]))
+    session_date = np.empty(len(ts_ns), "datetime64[D]")
+    cents, open_usd = np.full(len(ts_ns), starting_cents), np.zeros(len(ts_ns))
+    legs = []
+    for one in traded:
+        session_date[np.searchsorted(ts_ns, one.bars.ts_ns)] = one.session_date
+        path = _leg_path(one, ts_ns)
+        cents += path.cents
+        open_usd += path.open_usd
+        units = path.units[np.searchsorted(ts_ns, one.bars.ts_ns)]
+        legs.append(InstrumentRecord(one.instrument, one.bars, one.session_date, units, tuple(one.fills)))
+    return RunRecord(tuple(legs), ts_ns, session_date, cents / 100.0 + open_usd, starting_cents / 100.0, dict(refusals))
+
+
+class _Path(NamedTuple):
+    cents: NDArray[np.int64]
+    open_usd: NDArray[np.float64]
+    units: NDArray[np.int64]
+
+
+def _leg_path(one: Traded, ts_ns: NDArray[np.int64]) -> _Path:
+    # What the instrument earned in cash, its open position marked at its last close, and its units, at each time.
+    bars, account = one.bars, Account(one.instrument, 0)
+    if one.fills and one.fills[0].ts_ns < bars.ts_ns[0]:
+        raise ValueError(f"a fill at {one.fills[0].ts_ns} lies before the window's first bar {bars.ts_ns[0]}")
+    path = _Path(np.zeros(len(ts_ns), np.int64), np.zeros(len(ts_ns)), np.zeros(len(ts_ns), np.int64))
     # A decision that waits for other bars trades a moment after its own bar closed.
-    rows = np.minimum(np.searchsorted(bars.ts_ns, [fill.ts_ns - GRACE_NS for fill in fills]), len(bars) - 1)
-    if fills and fills[0].ts_ns < bars.ts_ns[0]:
-        raise ValueError(f"a fill at {fills[0].ts_ns} lies before the window's first bar {bars.ts_ns[0]}")
-    done = 0
-    for row in range(len(bars)):
-        while done < len(fills) and rows[done] == row:
-            account.apply(fills[done])
-            done += 1
-        equity[row] = account.equity_usd(int(bars.close[row]))
-        units[row] = account.units
-    return RunRecord(instrument, bars, session_date, equity, units, fills, starting_cents / 100.0, dict(refusals))
+    rows = np.minimum(np.searchsorted(ts_ns, [fill.ts_ns - GRACE_NS for fill in one.fills]), len(ts_ns) - 1)
+    last_bar = np.searchsorted(bars.ts_ns, ts_ns, side="right") - 1
+    for begin, stop, fill in zip(rows, [*rows[1:], len(ts_ns)], one.fills, strict=True):
+        account.apply(fill)
+        path.cents[begin:stop] = account.balance_cents
+        path.units[begin:stop] = account.units
+        path.open_usd[begin:stop] = account.open_usd(bars.close[last_bar[begin:stop]])
+    return path

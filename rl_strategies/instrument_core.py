@@ -146,9 +146,7 @@ class InstrumentCore:
         if session < 0:
             raise ValueError(f"{self.instrument.instrument_id}: a bar must lie in a session, was {ts_ns} ns")
         own = self._take(ts_ns, row)
-        quote_bar(
-            self._legs, self._k, self._rules, close, volume, own, self._atr_index, self._rows.session_columns
-        )
+        quote_bar(self._legs, self._k, self._rules, close, volume, own, self._atr_index, self._rows.session_columns)
         self.bars_seen += 1
         self.last_ns = ts_ns
         if session != self._session:

@@ -58,7 +58,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     var_95_usd, cvar_95_usd : float or None
         Historical, one session, a loss being positive; None below 20 sessions.
     trades, open_trades : int
-        Closed round trips, and the one still open (0 or 1). Trade figures below are of closed trades.
+        Closed round trips, and those still open, at most one per instrument. Trade figures below are of closed trades.
     win_rate_pct, profit_factor, average_win_usd, average_loss_usd, expectancy_usd : float or None
         A win has PnL above zero. The profit factor is None where nothing was lost.
     trades_per_session : float
@@ -70,7 +70,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     turnover, turnover_per_session : float or None
         Traded notional over average equity; None where that is not positive.
     exposure_pct : float
-        Share of bars after whose close a position was held.
+        Share of bars after whose close a position was held, of any instrument.
     commission_usd, spread_cost_usd, slippage_cost_usd, impact_cost_usd, total_cost_usd : float
         All trades, the open one included; definitions in `rl_strategies.trades.fill_cost`.
     """
@@ -143,11 +143,11 @@ def compute_metrics(record: RunRecord, trades: Sequence[Trade], *, bootstrap_see
     closed = [trade for trade in trades if not trade.is_open]
     figures: dict[str, object] = {
         "sessions": sessions,
-        "bars": len(record.bars),
+        "bars": len(record.ts_ns),
         "trades": len(closed),
         "open_trades": len(trades) - len(closed),
         "trades_per_session": len(closed) / sessions,
-        "exposure_pct": 100 * float(np.mean(record.position_units != 0)),
+        "exposure_pct": 100 * float(np.mean(record.open_positions > 0)),
     }
     figures |= _account(record, trades, sessions, bootstrap_seed)
     figures |= _outcomes(closed)
@@ -157,10 +157,13 @@ def compute_metrics(record: RunRecord, trades: Sequence[Trade], *, bootstrap_see
 
 
 def _check(record: RunRecord) -> None:
-    n = len(record.bars)
-    for name in ("session_date", "equity_usd", "position_units"):
+    n = len(record.ts_ns)
+    for name in ("session_date", "equity_usd"):
         if (length := len(getattr(record, name))) != n or n == 0:
             raise InputError(f"record column {name} must have one value for each of at least one bar, was {length}")
+    for leg in record.legs:
+        if (length := len(leg.position_units)) != len(leg.bars) or length == 0:
+            raise InputError(f"position_units must have one value for each of at least one bar, was {length}")
 
 
 def _account(record: RunRecord, trades: Sequence[Trade], sessions: int, seed: int) -> dict[str, object]:
@@ -198,7 +201,7 @@ def _recovery(record: RunRecord, drawdown: Drawdown) -> dict[str, object]:
     if drawdown.recovered is None:
         return {"recovery_bars": None, "recovery_minutes": None, "recovery_sessions": None}
     under = slice(drawdown.trough, drawdown.recovered + 1)
-    elapsed_ns = int(record.bars.ts_ns[drawdown.recovered] - record.bars.ts_ns[drawdown.trough])
+    elapsed_ns = int(record.ts_ns[drawdown.recovered] - record.ts_ns[drawdown.trough])
     return {
         "recovery_bars": drawdown.recovered - drawdown.trough,
         "recovery_minutes": elapsed_ns / NS_PER_MINUTE,
@@ -227,8 +230,10 @@ def _outcomes(closed: Sequence[Trade]) -> dict[str, object]:
 
 
 def _activity(record: RunRecord, sessions: int) -> dict[str, object]:
-    traded_ticks = sum(abs(fill.units) * fill.price_ticks for fill in record.fills)
-    notional = traded_ticks * float(record.instrument.tick_value_usd)
+    notional = 0.0
+    for leg in record.legs:
+        traded_ticks = sum(abs(fill.units) * fill.price_ticks for fill in leg.fills)
+        notional += traded_ticks * float(leg.instrument.tick_value_usd)
     average_equity = float(record.equity_usd.mean())
     turnover = notional / average_equity if average_equity > 0 else None
     return {

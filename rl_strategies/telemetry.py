@@ -4,7 +4,7 @@ Simulator, engine and live session fill the same record, so one report and one c
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class Fill:
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class InstrumentRecord:
     """One instrument over one window of trading.
 
     Attributes
@@ -74,22 +74,61 @@ class RunRecord:
         The n bars of the window.
     session_date : datetime64[D][n]
         Trading day of each bar.
-    equity_usd : float64[n]
-        Cash plus open position marked at the bar's close, after everything that happened up to and on that close.
     position_units : int64[n]
         Signed units held after the bar's close was acted upon.
     fills : tuple of Fill
         In order of execution.
-    starting_balance_usd : float
-    refusals : dict of str to int
-        Targets that the risk overlay refused, counted by reason.
     """
 
     instrument: InstrumentSpec
     bars: BarSeries
     session_date: NDArray[np.datetime64]
-    equity_usd: NDArray[np.float64]
     position_units: NDArray[np.int64]
     fills: tuple[Fill, ...]
+
+    @property
+    def ticker(self) -> str:
+        """Symbol without its venue."""
+        return self.instrument.instrument_id.rpartition(".")[0]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """An account over one window of trading K instruments.
+
+    Attributes
+    ----------
+    legs : tuple of InstrumentRecord
+    ts_ns : int64[t]
+        Times at which a bar of any instrument closed.
+    session_date : datetime64[D][t]
+        Trading day of each.
+    equity_usd : float64[t]
+        Cash plus open positions marked at their last closes, after everything that happened up to and on that time.
+    starting_balance_usd : float
+    refusals : dict of str to int
+        Targets that the risk overlay refused, counted by reason.
+    """
+
+    legs: tuple[InstrumentRecord, ...]
+    ts_ns: NDArray[np.int64]
+    session_date: NDArray[np.datetime64]
+    equity_usd: NDArray[np.float64]
     starting_balance_usd: float
     refusals: dict[str, int]
+
+    @property
+    def fill_count(self) -> int:
+        """Executions of all instruments."""
+        return sum(len(leg.fills) for leg in self.legs)
+
+    def at_times(self, leg: InstrumentRecord, values: NDArray[Any]) -> NDArray[Any]:
+        """A column of an instrument's bars at the record's times: that of its last bar, 0 before the first."""
+        row = np.searchsorted(leg.bars.ts_ns, self.ts_ns, side="right") - 1
+        return np.where(row >= 0, values[np.maximum(row, 0)], 0)
+
+    @property
+    def open_positions(self) -> NDArray[np.int64]:
+        """Instruments held after each time, int64[t]."""
+        held = [self.at_times(leg, leg.position_units) != 0 for leg in self.legs]
+        return np.sum(held, axis=0, dtype=np.int64)

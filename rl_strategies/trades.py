@@ -1,7 +1,7 @@
 """Round trips: from the fills of a run to the trades that a person reads, with what each of them cost.
 
-One instrument, netted: a trade runs from flat to flat, and its PnL is what the account made meanwhile, so the trades
-add up to the account to the cent.
+Netted by instrument: a trade runs from flat to flat, and its PnL is what the account made with it, so the trades add up
+to the account to the cent.
 """
 
 import datetime as dt
@@ -14,7 +14,7 @@ import numpy as np
 
 from catalogs.errors import InputError
 from rl_strategies.account import Account
-from rl_strategies.telemetry import Fill, RunRecord
+from rl_strategies.telemetry import Fill, InstrumentRecord, RunRecord
 
 OPEN_AT_END = "open_at_end"
 NS_PER_MINUTE = 60_000_000_000
@@ -107,7 +107,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_trades(record: RunRecord) -> list[Trade]:
-    """Round trips of a run, in order; a position still held at the end comes last, marked at the last close.
+    """Round trips of a run, in the order of their exits; positions still held at the end come last, marked at the last
+    close.
 
     Parameters
     ----------
@@ -119,27 +120,32 @@ def build_trades(record: RunRecord) -> list[Trade]:
     InputError
         If a fill has no units, crosses from long to short, or lies before the first bar.
     """
+    trades = [trade for leg in record.legs for trade in _leg_trades(leg)]
+    return trades if len(record.legs) == 1 else sorted(trades, key=lambda trade: (trade.is_open, trade.exit_time_ns))
+
+
+def _leg_trades(leg: InstrumentRecord) -> list[Trade]:
     trades: list[Trade] = []
     trip: list[Fill] = []
-    account, cents_before = Account(record.instrument, starting_cents=0), 0
-    for number, fill in enumerate(record.fills, start=1):
+    account, cents_before = Account(leg.instrument, starting_cents=0), 0
+    for number, fill in enumerate(leg.fills, start=1):
         if fill.units == 0 or account.units * (account.units + fill.units) < 0:
             raise InputError(
-                f"fill {number} of {record.instrument.instrument_id} must trade units and stop at flat "
+                f"fill {number} of {leg.instrument.instrument_id} must trade units and stop at flat "
                 f"before it opens the other side, was {fill.units:+d} on a position of {account.units:+d}"
             )
         trip.append(fill)
         account.apply(fill)
         if account.units == 0:
-            trades.append(_trade(record, trip, (account.balance_cents - cents_before) / 100, len(trades) + 1))
+            trades.append(_trade(leg, trip, (account.balance_cents - cents_before) / 100, len(trades) + 1))
             trip, cents_before = [], account.balance_cents
     if trip:
-        pnl = account.equity_usd(int(record.bars.close[-1])) - cents_before / 100
-        trades.append(_trade(record, trip, pnl, len(trades) + 1))
+        pnl = account.equity_usd(int(leg.bars.close[-1])) - cents_before / 100
+        trades.append(_trade(leg, trip, pnl, len(trades) + 1))
     return trades
 
 
-def fill_cost(record: RunRecord, fill: Fill) -> FillCost:
+def fill_cost(leg: InstrumentRecord, fill: Fill) -> FillCost:
     """Adverse distance of a fill from its reference price, split into spread, slippage and impact.
 
     The reference is the last close at or before a market order's fill; the limit price of a limit order; the
@@ -151,14 +157,14 @@ def fill_cost(record: RunRecord, fill: Fill) -> FillCost:
     InputError
         If a market fill lies before the first bar.
     """
-    adverse_ticks = (fill.price_ticks - _reference_ticks(record, fill)) * (1 if fill.units > 0 else -1)
+    adverse_ticks = (fill.price_ticks - _reference_ticks(leg, fill)) * (1 if fill.units > 0 else -1)
     spread = min(max(adverse_ticks, 0), 0.5)
     impact = float(max(adverse_ticks - 1, 0))
-    usd_per_tick = abs(fill.units) * float(record.instrument.tick_value_usd)
+    usd_per_tick = abs(fill.units) * float(leg.instrument.tick_value_usd)
     return FillCost(spread * usd_per_tick, (adverse_ticks - spread - impact) * usd_per_tick, impact * usd_per_tick)
 
 
-def fill_bar(record: RunRecord, fill: Fill) -> int:
+def fill_bar(leg: InstrumentRecord, fill: Fill) -> int:
     """Bar that a fill belongs to: the last one closed for a market order, the one under way for a barrier.
 
     After the last bar none closes any more, so a later barrier belongs to the last.
@@ -168,7 +174,7 @@ def fill_bar(record: RunRecord, fill: Fill) -> int:
     InputError
         If a market fill lies before the first bar.
     """
-    ts_ns = record.bars.ts_ns
+    ts_ns = leg.bars.ts_ns
     if fill.kind != "market":
         return min(int(np.searchsorted(ts_ns, fill.ts_ns, side="left")), len(ts_ns) - 1)
     bar = int(np.searchsorted(ts_ns, fill.ts_ns, side="right")) - 1
@@ -177,43 +183,42 @@ def fill_bar(record: RunRecord, fill: Fill) -> int:
     return bar
 
 
-def _reference_ticks(record: RunRecord, fill: Fill) -> int:
+def _reference_ticks(leg: InstrumentRecord, fill: Fill) -> int:
     if fill.kind == "limit":
         return fill.trigger_ticks
-    bar = fill_bar(record, fill)
+    bar = fill_bar(leg, fill)
     if fill.kind == "market":
-        return int(record.bars.close[bar])
+        return int(leg.bars.close[bar])
     beyond = max if fill.units > 0 else min  # a gap through the trigger fills at the open
-    return int(beyond(fill.trigger_ticks, record.bars.open[bar]))
+    return int(beyond(fill.trigger_ticks, leg.bars.open[bar]))
 
 
-def _trade(record: RunRecord, fills: Sequence[Fill], pnl: float, number: int) -> Trade:
+def _trade(leg: InstrumentRecord, fills: Sequence[Fill], pnl: float, number: int) -> Trade:
     side = 1 if fills[0].units > 0 else -1
     position = sum(fill.units for fill in fills)
     entries = [(fill.units, fill.price_ticks) for fill in fills if fill.units * side > 0]
     exits = [(fill.units, fill.price_ticks) for fill in fills if fill.units * side < 0]
-    entry_bar, exit_bar = fill_bar(record, fills[0]), fill_bar(record, fills[-1])
+    entry_bar, exit_bar = fill_bar(leg, fills[0]), fill_bar(leg, fills[-1])
     exit_time_ns, exit_reason = fills[-1].ts_ns, str(fills[-1].reason)
     if position:
-        exits.append((-position, int(record.bars.close[-1])))
-        exit_bar, exit_reason = len(record.bars) - 1, OPEN_AT_END
-        exit_time_ns = max(int(record.bars.ts_ns[-1]), exit_time_ns)
+        exits.append((-position, int(leg.bars.close[-1])))
+        exit_bar, exit_reason = len(leg.bars) - 1, OPEN_AT_END
+        exit_time_ns = max(int(leg.bars.ts_ns[-1]), exit_time_ns)
 
-    instrument = record.instrument
+    instrument = leg.instrument
     units = abs(sum(signed for signed, _ in entries))
     entry_price = _average_price(entries, instrument.tick_size)
     exit_price = _average_price(exits, instrument.tick_size)
     commission = sum(fill.commission_cents for fill in fills) / 100
     gross = round(pnl + commission, 6)  # strips the noise of binary floats
-    costs = [fill_cost(record, fill) for fill in fills]
+    costs = [fill_cost(leg, fill) for fill in fills]
     spread, slippage, impact = (sum(getattr(cost, kind) for cost in costs) for kind in FillCost.__struct_fields__)
-    mfe, mae = _excursions(record, entry_bar, exit_bar, side * units, entry_price, gross)
-    ticker = instrument.instrument_id.rpartition(".")[0]
+    mfe, mae = _excursions(leg, entry_bar, exit_bar, side * units, entry_price, gross)
     return Trade(
-        trade_id=f"{ticker}-{number}",
-        ticker=ticker,
+        trade_id=f"{leg.ticker}-{number}",
+        ticker=leg.ticker,
         direction="long" if side > 0 else "short",
-        session_date=record.session_date[entry_bar].astype("datetime64[D]").item(),
+        session_date=leg.session_date[entry_bar].astype("datetime64[D]").item(),
         entry_time_ns=fills[0].ts_ns,
         exit_time_ns=exit_time_ns,
         entry_price=float(entry_price),
@@ -240,13 +245,13 @@ def _average_price(lots: Sequence[tuple[int, int]], tick_size: Decimal) -> Decim
 
 
 def _excursions(
-    record: RunRecord, entry_bar: int, exit_bar: int, signed_units: int, entry_price: Decimal, gross: float
+    leg: InstrumentRecord, entry_bar: int, exit_bar: int, signed_units: int, entry_price: Decimal, gross: float
 ) -> tuple[float, float]:
     held = slice(entry_bar + 1, exit_bar + 1)
-    highs, lows = record.bars.high[held], record.bars.low[held]
+    highs, lows = leg.bars.high[held], leg.bars.low[held]
     marks = [0.0, gross]
     if len(highs):
-        entry_ticks = float(entry_price / record.instrument.tick_size)
-        usd_per_tick = signed_units * float(record.instrument.tick_value_usd)
+        entry_ticks = float(entry_price / leg.instrument.tick_size)
+        usd_per_tick = signed_units * float(leg.instrument.tick_value_usd)
         marks += [usd_per_tick * (float(extreme) - entry_ticks) for extreme in (highs.max(), lows.min())]
     return max(marks), min(marks)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from catalogs.instruments import InstrumentSpec
 from catalogs.sessions import session_calendar
 from configs.schema import DateRange, Experiment, parse_experiment
-from rl_strategies.account import build_record
 from rl_strategies.baselines import buy_and_hold
 from rl_strategies.bundle import Bundle, load_bundle
 from rl_strategies.features import StreamSpec, context_streams
@@ -22,6 +21,7 @@ from rl_strategies.manifest import installed_versions
 from rl_strategies.metrics import Metrics, compute_metrics
 from rl_strategies.telemetry import Fill, RunRecord
 from rl_strategies.trades import build_trades
+from run.market_record import market_record
 from run.markets import bundle_market
 from run.node import NodeRun, Window, run_node
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
@@ -121,11 +121,7 @@ def backtest_bundle(
     )
     window = _window(market, bundle)
     run = run_node(bundle, catalog, window, volume_known=market.volume_known)
-    first, stop = np.searchsorted(market.bars.ts_ns, (window.trade_from_ns, window.end_ns + 1))
-    bars = market.bars.slice(int(first), int(stop))
-    dates = market.calendar.session_date[market.calendar.locate(bars.ts_ns)]
-    starting_cents = int(experiment.execution.starting_balance_usd * 100)
-    record = build_record(bundle.instrument, bars, dates, run.fills[0], starting_cents, run.refusals)
+    record = market_record(market, market.session_dates[0], market.session_dates[-1], run.fills, run.refusals)
     if round(record.equity_usd[-1] * 100) != run.balance_cents:
         raise RuntimeError(
             f"the account rebuilt from the fills must end at the engine's balance of {run.balance_cents} cents, "
@@ -165,7 +161,7 @@ def describe(result: BacktestResult) -> dict[str, Any]:
     return {
         "files": {name: str(path) for name, path in result.files.items()},
         "decisions": result.decisions,
-        "fills": len(result.record.fills),
+        "fills": result.record.fill_count,
         "simulator_agrees": result.simulator_agrees,
         "metrics": msgspec.to_builtins(result.metrics),
     }
@@ -175,7 +171,7 @@ def say(result: BacktestResult) -> None:
     """What happened, in a few lines on stderr."""
     progress.print(verdict(result.metrics))
     if result.simulator_agrees:
-        progress.print(f"The training simulator repeats all {len(result.record.fills)} fills exactly.")
+        progress.print(f"The training simulator repeats all {result.record.fill_count} fills exactly.")
     else:
         progress.print("[bold red]The training simulator does not repeat these fills: do not trust either.[/]")
     progress.print(f"Report  {result.files['report.html']}")
@@ -253,9 +249,6 @@ def _random(market: TrainingMarket, run: NodeRun, seed: int) -> NDArray[np.float
 
 
 def _costs(experiment: Experiment, market: TrainingMarket) -> CostAssumptions:
-    instrument = market.instrument
-    per = "contract" if instrument.kind == "future" else "share"
-    minimum = f", at least {instrument.commission_minimum} USD an order" if instrument.commission_minimum else ""
     price = (
         "close of the bar that was decided on"
         if experiment.execution.fill == "same_close"
@@ -263,13 +256,19 @@ def _costs(experiment: Experiment, market: TrainingMarket) -> CostAssumptions:
     )
     order = "nearer end first" if experiment.execution.high_low_order == "adaptive" else "high first"
     return CostAssumptions(
-        commission=f"{instrument.commission_per_unit} USD per {per} and side{minimum}",
+        commission="; ".join(dict.fromkeys(_commission(spec) for spec in market.instruments)),
         slippage_ticks=float(experiment.execution.slippage_ticks),
         fill_rule=(f"market orders at the {price}; barriers inside the bar along open, high and low ({order}), close"),
         unknown_volume=""
         if market.volume_known
         else "the source has no volume; the catalog's stand-in is filled against",
     )
+
+
+def _commission(spec: InstrumentSpec) -> str:
+    per = "contract" if spec.kind == "future" else "share"
+    minimum = f", at least {spec.commission_minimum} USD an order" if spec.commission_minimum else ""
+    return f"{spec.commission_per_unit} USD per {per} and side{minimum}"
 
 
 def _notes(market: TrainingMarket, agrees: bool, fills: int) -> tuple[str, ...]:

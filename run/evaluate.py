@@ -15,7 +15,7 @@ from catalogs.errors import InputError
 from configs.schema import DateRange, Experiment, parse_experiment
 from rl_strategies.bundle import Bundle, load_bundle
 from rl_strategies.trades import Trade
-from run.evaluation import EvaluationRow, TickerEvaluation, evaluate_ticker
+from run.evaluation import EvaluationRow, MarketEvaluation, evaluate_market, market_name
 from run.markets import bundle_market
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
 from run.reports.context import CostAssumptions, ReportContext
@@ -53,13 +53,14 @@ def command(
         try:
             market = bundle_market(loaded, experiment, catalog, dates, name)
         except InputError as error:
-            if strict_test_window or len(names) == 1:
+            if name is None or strict_test_window or len(names) == 1:
                 raise
             missing[name] = str(error)
             progress.print(f"[yellow]left out:[/] {error}")
             continue
-        progress.print(f"{name}: {len(market)} sessions {market.session_dates[0]} to {market.session_dates[-1]}")
-        found.append(evaluate_ticker(loaded, market, window, samples=samples, seed=seed))
+        days = f"{len(market)} sessions {market.session_dates[0]} to {market.session_dates[-1]}"
+        progress.print(f"{market_name(market)}: {days}")
+        found.append(evaluate_market(loaded, market, window, samples=samples, seed=seed))
     if not found:
         raise InputError(f"no ticker must be without sessions from {dates.start} to {dates.end}, all {len(names)} were")
     results = describe(loaded, dates, found, missing, seed)
@@ -96,8 +97,12 @@ def requested_window(experiment: Experiment, start: datetime | None, end: dateti
     return dates
 
 
-def requested_tickers(experiment: Experiment, named: str | None, test_tickers: bool) -> list[str]:
-    """Tickers asked for by name, those kept out of the training, or all that it learned from."""
+def requested_tickers(experiment: Experiment, named: str | None, test_tickers: bool) -> list[str] | list[None]:
+    """Tickers asked for by name, those kept out of the training, or all that it learned from; None for a portfolio."""
+    if experiment.portfolio:
+        if named is not None or test_tickers:
+            raise InputError(f"experiment {experiment.name} trades its portfolio whole, tickers must not be given")
+        return [None]
     if named is not None and test_tickers:
         raise InputError("--tickers and --test-tickers must not be given together")
     if named is not None:
@@ -108,7 +113,7 @@ def requested_tickers(experiment: Experiment, named: str | None, test_tickers: b
 
 
 def describe(
-    bundle: Bundle, dates: DateRange, found: list[TickerEvaluation], missing: dict[str, str], seed: int
+    bundle: Bundle, dates: DateRange, found: list[MarketEvaluation], missing: dict[str, str], seed: int
 ) -> dict[str, Any]:
     """Plain data: every window, every ticker, and all of them together."""
     wholes = [evaluation.whole for evaluation in found]
@@ -129,12 +134,23 @@ def describe(
             "random_mean_usd": sum(row.random_mean_usd or 0.0 for row in wholes),
         },
         "tickers": msgspec.to_builtins(wholes),
+        "instruments": _by_instrument(found),
         "windows": msgspec.to_builtins([row for evaluation in found for row in evaluation.rows]),
         "left_out": missing,
     }
 
 
-def trade_rows(bundle: Bundle, dates: DateRange, found: list[TickerEvaluation], seed: int) -> pd.DataFrame:
+def _by_instrument(found: list[MarketEvaluation]) -> list[dict[str, Any]]:
+    trades = [trade for evaluation in found for trade in evaluation.trades]
+    rows = []
+    for ticker in dict.fromkeys(trade.ticker for trade in trades):
+        own = [trade for trade in trades if trade.ticker == ticker]
+        pnl, costs = sum(trade.pnl for trade in own), sum(trade.total_cost_est for trade in own)
+        rows.append({"ticker": ticker, "trades": len(own), "net_pnl_usd": pnl, "cost_usd": costs})
+    return rows
+
+
+def trade_rows(bundle: Bundle, dates: DateRange, found: list[MarketEvaluation], seed: int) -> pd.DataFrame:
     """All trades of the likeliest actions, in the columns of every report."""
     trades: list[Trade] = [trade for evaluation in found for trade in evaluation.trades]
     costs = CostAssumptions(commission="", slippage_ticks=0.0, fill_rule="")
@@ -152,7 +168,7 @@ def write(folder: Path, results: dict[str, Any], trades: pd.DataFrame) -> None:
             shutil.move(Path(aside) / name, folder / name)
 
 
-def say(found: list[TickerEvaluation], folder: Path) -> None:
+def say(found: list[MarketEvaluation], folder: Path) -> None:
     """A row per window, and per ticker where there are several windows."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for heading in ("ticker", "from", "to"):
@@ -176,6 +192,6 @@ def default_folder(bundle: Path) -> Path:
 def _cells(row: EvaluationRow) -> list[str]:
     money = (row.net_pnl_usd, row.cost_usd, row.sampled_pnl_usd, row.buy_and_hold_usd)
     chance = "" if row.beats_random_pct is None else f"{row.beats_random_pct:.0f} %"
-    ticker = row.ticker.rpartition(".")[0]
+    ticker = row.ticker.rpartition(".")[0] or f"{row.ticker.count('+') + 1} together"
     days = (f"{row.start:%y-%m-%d}", f"{row.end:%y-%m-%d}", str(row.sessions))
     return [ticker, *days, str(row.trades), *(f"{value:,.0f}" for value in money), chance]

@@ -11,24 +11,25 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_strategies.account import build_record
 from rl_strategies.baselines import buy_and_hold
 from rl_strategies.bootstrap import Interval, bootstrap_interval
 from rl_strategies.bundle import Bundle
 from rl_strategies.policy import BatchPolicy, OnnxBatchPolicy
 from rl_strategies.telemetry import Fill, RunRecord
 from rl_strategies.trades import Trade, build_trades
+from run.market_record import market_record
 from run.yardsticks import random_policies
 from training.lanes import Lanes, walk
 from training.market import TrainingMarket
 
 
 class EvaluationRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One ticker over one window, or over all of them.
+    """One ticker or portfolio over one window, or over all of them.
 
     Attributes
     ----------
     ticker : str
+        Symbols joined by ``+`` for a portfolio.
     start, end : date
         First and last session.
     sessions, trades : int
@@ -86,8 +87,8 @@ class SampledPolicy:
 
 
 @dataclass(frozen=True)
-class TickerEvaluation:
-    """One ticker over a whole range of dates.
+class MarketEvaluation:
+    """One ticker or portfolio over a whole range of dates.
 
     Attributes
     ----------
@@ -103,9 +104,9 @@ class TickerEvaluation:
     trades: tuple[Trade, ...]
 
 
-def evaluate_ticker(
+def evaluate_market(
     bundle: Bundle, market: TrainingMarket, window_sessions: int, *, samples: int, seed: int
-) -> TickerEvaluation:
+) -> MarketEvaluation:
     """Walk all sessions of a market and report on every ``window_sessions`` of them.
 
     Parameters
@@ -132,7 +133,7 @@ def evaluate_ticker(
     windows = [sessions[i : i + window_sessions] for i in range(0, len(sessions), window_sessions)]
     rows = tuple(_row(market, likeliest, drawn, window, seed) for window in windows)
     record = _record(market, likeliest, sessions)
-    return TickerEvaluation(rows, _row(market, likeliest, drawn, sessions, seed), tuple(build_trades(record)))
+    return MarketEvaluation(rows, _row(market, likeliest, drawn, sessions, seed), tuple(build_trades(record)))
 
 
 def _walk(market: TrainingMarket, policy: BatchPolicy) -> Lanes:
@@ -146,9 +147,9 @@ def _row(
     trades = build_trades(record)
     daily = (likeliest.equity - market.starting_usd)[sessions]
     totals = drawn[:, sessions].sum(axis=1)
-    chance = _random_pnl(market, sessions, len(record.fills), seed)
+    chance = _random_pnl(market, sessions, record.fill_count, seed)
     return EvaluationRow(
-        ticker=market.instrument.instrument_id,
+        ticker=market_name(market),
         start=market.session_dates[sessions[0]].item(),
         end=market.session_dates[sessions[-1]].item(),
         sessions=len(sessions),
@@ -172,18 +173,19 @@ def _random_pnl(
     return random_policies(market, fills, seed=seed)
 
 
+def market_name(market: TrainingMarket) -> str:
+    """Instrument of a market; of a portfolio the symbols joined by ``+``."""
+    names = [spec.instrument_id for spec in market.instruments]
+    return names[0] if len(names) == 1 else "+".join(name.rpartition(".")[0] for name in names)
+
+
 def _record(market: TrainingMarket, lanes: Lanes, sessions: NDArray[np.int64]) -> RunRecord:
-    bars, calendar = market.bars, market.calendar
-    first_day, last_day = market.session_dates[sessions[0]], market.session_dates[sessions[-1]]
-    index = calendar.locate(bars.ts_ns)
-    dates = calendar.session_date[index]
-    rows = np.flatnonzero((dates >= first_day) & (dates <= last_day))
-    fills: list[Fill] = []
+    fills: list[list[Fill]] = [[] for _ in market.instruments]
     refusals: dict[str, int] = {}
-    for lane in sessions:
-        fills += lanes.fills_of(int(lane))
-        for reason, count in lanes.refusals_of(int(lane)).items():
+    for lane in sessions.tolist():
+        for k, own in enumerate(fills):
+            own += lanes.fills_of(lane, k)
+        for reason, count in lanes.refusals_of(lane).items():
             refusals[reason] = refusals.get(reason, 0) + count
-    window = bars.slice(int(rows[0]), int(rows[-1]) + 1)
-    starting_cents = round(market.starting_usd * 100)
-    return build_record(market.instrument, window, dates[rows], fills, starting_cents, refusals)
+    first_day, last_day = market.session_dates[sessions[0]], market.session_dates[sessions[-1]]
+    return market_record(market, first_day, last_day, fills, refusals)

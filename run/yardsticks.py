@@ -56,17 +56,18 @@ def _matching_probability(market: TrainingMarket, fills_wanted: int, seed: int) 
 
 def _play(market: TrainingMarket, probability: float, seed: int, count: int) -> tuple[NDArray[np.float64], float]:
     # Policies times episodes are lanes; blocks of policies bound the memory.
-    episodes = len(market)
+    episodes, instruments = len(market), len(market.instruments)
     block = max(1, _LANES_AT_ONCE // episodes)
     pnl, fills = [], 0
     for number, begin in enumerate(range(0, count, block)):
         size = min(block, count - begin)
-        policy = RandomPolicy(seed + number, probability).batch(size * episodes)
-        lanes = walk(market, _blind(policy), np.tile(np.arange(episodes), size), fills_kept=0)
+        policy = RandomPolicy(seed + number, probability).batch(size * episodes * instruments)
+        lanes = walk(market, _blind(policy, instruments), np.tile(np.arange(episodes), size), fills_kept=0)
         pnl.append((lanes.equity - market.starting_usd).reshape(size, episodes).sum(axis=1))
         fills += int(lanes.book.legs["fill_count"].sum())
     return np.concatenate(pnl), fills / count
 
 
-def _blind(policy: BatchPolicy) -> Decide:
-    return lambda observations, begun, rows: policy.act_batch(observations, begun)
+def _blind(policy: BatchPolicy, instruments: int) -> Decide:
+    # Every instrument of a lane has a target of its own.
+    return lambda observations, begun, rows: policy.act_batch(observations, np.repeat(begun, instruments))

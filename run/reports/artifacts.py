@@ -61,7 +61,7 @@ def _write_all(
     headline = verdict(metrics)
     if context.synthetic_note:
         headline = f"{context.synthetic_note} {headline}"
-    (folder / "summary.json").write_bytes(summary_json(record, metrics, context))
+    (folder / "summary.json").write_bytes(summary_json(record, trades, metrics, context))
     portfolio_history(record).to_csv(folder / "portfolio_history.csv", index=False)
     daily.to_csv(folder / "daily_report.csv", index=False)
     trade_table(trades, context).to_csv(folder / "trades.csv", index=False)

@@ -155,8 +155,8 @@ def _usd_label(value: float, _position: int) -> str:
 def _time_labels(record: RunRecord, zone: ZoneInfo) -> tuple[list[int], list[str]]:
     ends = session_ends(record.session_date)
     if len(ends) == 1:
-        bars = _spread(len(record.bars))
-        times = pd.to_datetime(record.bars.ts_ns[bars], utc=True).tz_convert(zone)
+        bars = _spread(len(record.ts_ns))
+        times = pd.to_datetime(record.ts_ns[bars], utc=True).tz_convert(zone)
         return bars, list(times.strftime("%H:%M"))
     starts = np.concatenate(([0], ends[:-1] + 1))
     bars = [int(starts[session]) for session in _spread(len(starts))]

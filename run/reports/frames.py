@@ -37,21 +37,22 @@ def portfolio_history(record: RunRecord) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ts (bar close, ISO UTC), equity (USD), open_positions (0 or 1), turnover (USD traded with that bar),
-        units_<TICKER> (signed, after the bar's close was acted upon).
+        ts (bar close, ISO UTC), equity (USD), open_positions (instruments held), turnover (USD traded with that
+        bar), for each instrument units_<TICKER> (signed, after the bar's close was acted upon).
     """
-    tick_value = float(record.instrument.tick_value_usd)
-    turnover = np.zeros(len(record.bars))
-    for fill in record.fills:
-        turnover[fill_bar(record, fill)] += abs(fill.units) * fill.price_ticks * tick_value
-    ticker = record.instrument.instrument_id.rpartition(".")[0]
+    turnover = np.zeros(len(record.ts_ns))
+    for leg in record.legs:
+        tick_value = float(leg.instrument.tick_value_usd)
+        for fill in leg.fills:
+            row = np.searchsorted(record.ts_ns, leg.bars.ts_ns[fill_bar(leg, fill)])
+            turnover[row] += abs(fill.units) * fill.price_ticks * tick_value
     return pd.DataFrame(
         {
-            "ts": iso_utc(record.bars.ts_ns),
+            "ts": iso_utc(record.ts_ns),
             "equity": record.equity_usd.round(DECIMALS),
-            "open_positions": (record.position_units != 0).astype(np.int64),
+            "open_positions": record.open_positions,
             "turnover": turnover.round(DECIMALS),
-            f"units_{ticker}": record.position_units,
+            **{f"units_{leg.ticker}": record.at_times(leg, leg.position_units) for leg in record.legs},
         }
     )
 

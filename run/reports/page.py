@@ -13,7 +13,7 @@ from rl_strategies.trades import Trade
 from run.reports import tables
 from run.reports.context import ReportContext
 from run.reports.formats import counted, number, usd
-from run.reports.pictures import exchange_zone, page_pictures
+from run.reports.pictures import exchange_zone, page_pictures, traded
 from run.reports.verdict import comparisons, verdict
 
 TEMPLATE = "report.html.j2"
@@ -39,7 +39,7 @@ def render_page(
     return template.render(
         context=context,
         metrics=metrics,
-        instrument_id=record.instrument.instrument_id,
+        instruments=traded(record),
         verdict=verdict(metrics),
         comparisons=comparisons(metrics, context),
         reconciliation=tables.reconciliation(metrics),
@@ -52,8 +52,9 @@ def render_page(
         activity=tables.activity_table(metrics),
         costs=tables.cost_table(metrics),
         periods=tables.period_table(daily),
+        by_instrument=tables.instrument_table(record, trades),
         exits=tables.exit_table(trades),
-        extremes=tables.extreme_tables(trades, zone, record.instrument.price_precision),
+        extremes=tables.extreme_tables(trades, zone, max(leg.instrument.price_precision for leg in record.legs)),
         refusals=tables.refusal_table(record.refusals),
         left_out=tables.Table("Features left out", ("Feature", "Reason"), context.left_out_features, words=2),
         facts=_facts(record, metrics, context),
@@ -61,11 +62,12 @@ def render_page(
 
 
 def _facts(record: RunRecord, metrics: Metrics, context: ReportContext) -> list[tuple[str, str]]:
-    bars, costs = record.bars, context.costs
+    costs, specs = context.costs, [leg.instrument for leg in record.legs]
+    ticks = [f"{spec.instrument_id}, tick {spec.tick_size}, {usd(float(spec.tick_value_usd))} a tick" for spec in specs]
+    names = ", ".join(leg.bars.bar_type for leg in record.legs)
     facts = [
-        ("Instrument", f"{record.instrument.instrument_id}, tick {record.instrument.tick_size}, "
-                       f"{usd(float(record.instrument.tick_value_usd))} a tick"),
-        ("Bars", f"{bars.bar_type}, {metrics.bars:,} in {counted(metrics.sessions, 'session')}"),
+        ("Instruments" if len(specs) > 1 else "Instrument", "; ".join(ticks)),
+        ("Bars", f"{names}, {metrics.bars:,} in {counted(metrics.sessions, 'session')}"),
         ("Window", f"{context.window_start} to {context.window_end}, {context.warmup_bars:,} bars of warm-up before"),
         ("Starting balance", f"{number(record.starting_balance_usd)} USD"),
         ("Fills", costs.fill_rule),

@@ -81,7 +81,7 @@ def overview_png(
     zone = exchange_zone(record)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12.8, 7.2), dpi=125, layout="constrained", facecolor="white")
-        title = f"{record.instrument.instrument_id}: {context.title}. {headline}"
+        title = f"{traded(record)}: {context.title}. {headline}"
         figure.suptitle("\n".join(textwrap.wrap(title, 125)), x=0.01, ha="left", fontsize=12)
         left, right = figure.subfigures(1, 2, width_ratios=[3, 2], squeeze=False)[0]
         top, bottom = left.subplots(2, 1, height_ratios=[3, 1])
@@ -103,8 +103,13 @@ def overview_png(
 
 
 def exchange_zone(record: RunRecord) -> ZoneInfo:
-    """Time zone of the instrument's exchange."""
-    return ZoneInfo(ZONES[record.instrument.calendar])
+    """Time zone of the first instrument's exchange."""
+    return ZoneInfo(ZONES[record.legs[0].instrument.calendar])
+
+
+def traded(record: RunRecord) -> str:
+    """Names of the instruments."""
+    return ", ".join(leg.instrument.instrument_id for leg in record.legs)
 
 
 def _card() -> tuple[Figure, mpl.axes.Axes]:

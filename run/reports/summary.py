@@ -1,19 +1,22 @@
 """`summary.json`: the report's figures and everything that shaped them, for programs."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from rl_strategies.metrics import Metrics
-from rl_strategies.telemetry import RunRecord
+from rl_strategies.telemetry import InstrumentRecord, RunRecord
+from rl_strategies.trades import Trade
 from run.reports.context import ReportContext
 from run.reports.verdict import comparisons, percentile, verdict
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
-def summary(record: RunRecord, metrics: Metrics, context: ReportContext) -> dict[str, Any]:
+def summary(record: RunRecord, trades: Sequence[Trade], metrics: Metrics, context: ReportContext) -> dict[str, Any]:
     """Content of `summary.json`; unknown figures are null."""
     return {
         "format_version": FORMAT_VERSION,
@@ -22,8 +25,7 @@ def summary(record: RunRecord, metrics: Metrics, context: ReportContext) -> dict
         "comparisons": comparisons(metrics, context),
         "synthetic": context.synthetic_note or None,
         "bundle_id": context.bundle_id or None,
-        "instrument_id": record.instrument.instrument_id,
-        "bar_type": record.bars.bar_type,
+        "instruments": [_leg(leg, trades) for leg in record.legs],
         "window": {
             "start": context.window_start,
             "end": context.window_end,
@@ -48,9 +50,20 @@ def summary(record: RunRecord, metrics: Metrics, context: ReportContext) -> dict
     }
 
 
-def summary_json(record: RunRecord, metrics: Metrics, context: ReportContext) -> bytes:
+def summary_json(record: RunRecord, trades: Sequence[Trade], metrics: Metrics, context: ReportContext) -> bytes:
     """`summary` as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(summary(record, metrics, context)), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(summary(record, trades, metrics, context)), indent=2) + b"\n"
+
+
+def _leg(leg: InstrumentRecord, trades: Sequence[Trade]) -> dict[str, Any]:
+    own = [trade for trade in trades if trade.ticker == leg.ticker]
+    return {
+        "instrument_id": leg.instrument.instrument_id,
+        "bar_type": leg.bars.bar_type,
+        "trades": len(own),
+        "net_pnl_usd": math.fsum(trade.pnl for trade in own),
+        "total_cost_usd": math.fsum(trade.total_cost_est for trade in own),
+    }
 
 
 def _baselines(metrics: Metrics, context: ReportContext) -> dict[str, Any]:

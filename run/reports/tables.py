@@ -51,7 +51,7 @@ def result_table(record: RunRecord, metrics: Metrics, context: ReportContext) ->
     """The run's figures beside those of buy and hold."""
     columns = {"This policy": _account_figures(metrics)}
     if context.buy_and_hold is not None:
-        held = replace(record, equity_usd=context.buy_and_hold.equity_usd, fills=())
+        held = replace(record, equity_usd=context.buy_and_hold.equity_usd)
         columns["Buy and hold"] = _account_figures(compute_metrics(held, []))
     rows = [(name, *(column[name] for column in columns.values())) for name in columns["This policy"]]
     return Table("Account", ("", *columns), rows)
@@ -114,6 +114,17 @@ def period_table(daily: pd.DataFrame) -> Table:
     ]
     header = ("Week" if by_week else "Month", "Sessions", "Won", "PnL, USD", "Trades", "Costs, USD", "Equity, USD")
     return Table(f"PnL by {header[0].lower()}", header, rows)
+
+
+def instrument_table(record: RunRecord, trades: Sequence[Trade]) -> Table:
+    """Trades, PnL and costs of each instrument."""
+    rows = []
+    for leg in record.legs:
+        own = [trade for trade in trades if trade.ticker == leg.ticker]
+        won = percent(100 * sum(trade.pnl > 0 for trade in own) / len(own), 0) if own else UNKNOWN
+        pnl, costs = sum(trade.pnl for trade in own), sum(trade.total_cost_est for trade in own)
+        rows.append((leg.ticker, str(len(own)), won, number(pnl, signed=True), number(costs)))
+    return Table("By instrument", ("Instrument", "Trades", "Won", "PnL, USD", "Costs, USD"), rows)
 
 
 def exit_table(trades: Sequence[Trade]) -> Table:

@@ -41,9 +41,7 @@ def comparisons(metrics: Metrics, context: ReportContext) -> list[str]:
         )
     if context.buy_and_hold is not None:
         held = context.buy_and_hold
-        lines.append(
-            f"Buy and hold of {counted(held.units, 'unit')}, held overnight: {usd(held.pnl_usd, signed=True)}."
-        )
+        lines.append(f"Buy and hold of {_holdings(held.units)}, held overnight: {usd(held.pnl_usd, signed=True)}.")
     if context.oracle_pnl is not None:
         share = (
             f"; this policy found {percent(100 * metrics.net_pnl_usd / context.oracle_pnl, 0)} of it"
@@ -61,6 +59,11 @@ def percentile(values: NDArray[np.float64], value: float) -> float:
     50.0
     """
     return float(100 * (np.mean(values < value) + np.mean(values == value) / 2))
+
+
+def _holdings(units: tuple[int, ...]) -> str:
+    total = counted(sum(units), "unit")
+    return total if len(units) == 1 else f"{total} of {len(units)} instruments"
 
 
 def _outcome(metrics: Metrics) -> str:

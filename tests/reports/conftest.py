@@ -9,7 +9,7 @@ import pytest
 
 from catalogs.bars import BarSeries
 from catalogs.instruments import InstrumentSpec
-from rl_strategies.telemetry import Fill, RunRecord
+from rl_strategies.telemetry import Fill, InstrumentRecord, RunRecord
 from run.reports.context import CostAssumptions, ReportContext
 
 MINUTE = 60_000_000_000
@@ -61,7 +61,8 @@ def random_run(
     )
     fills, position, cash = _trade_at_random(series, bars, hold, skill, rng)
     equity = starting + cash + position * close * 12.5
-    return RunRecord(ES, series, days, equity, position, tuple(fills), starting, {"daily_loss": 3} if hold else {})
+    leg = InstrumentRecord(ES, series, days, position, tuple(fills))
+    return RunRecord((leg,), ts_ns, days, equity, starting, {"daily_loss": 3} if hold else {})
 
 
 def _trade_at_random(

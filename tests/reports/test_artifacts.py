@@ -17,7 +17,7 @@ import pytest
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
-from rl_strategies.account import build_record
+from rl_strategies.account import Traded, build_record
 from rl_strategies.baselines import buy_and_hold
 from rl_strategies.metrics import compute_metrics
 from rl_strategies.telemetry import Fill, RunRecord
@@ -151,14 +151,17 @@ def test_poor_runs_still_make_a_report(tmp_path: Path, make_run, context, shape:
 
 def test_all_losses_are_said_plainly(tmp_path: Path, make_run, context) -> None:
     record = make_run(sessions=12)
-    steady = np.full(len(record.bars), 20_000)
-    bars = replace(record.bars, open=steady, high=steady, low=steady, close=steady)
-    fills = tuple(replace(fill, price_ticks=20_000 + fill.units) for fill in record.fills)  # a tick lost on each
+    (leg,) = record.legs
+    steady = np.full(len(leg.bars), 20_000)
+    bars = replace(leg.bars, open=steady, high=steady, low=steady, close=steady)
+    fills = tuple(replace(fill, price_ticks=20_000 + fill.units) for fill in leg.fills)  # a tick lost on each
     cash = np.zeros(len(bars))
     for fill in fills:
         cash[np.searchsorted(bars.ts_ns, fill.ts_ns) :] -= fill.units * fill.price_ticks * 12.5 + 2.10
-    equity = 100_000 + cash + record.position_units * 20_000 * 12.5
-    written = report(tmp_path / "report", replace(record, bars=bars, fills=fills, equity_usd=equity), context)
+    equity = 100_000 + cash + leg.position_units * 20_000 * 12.5
+    written = report(
+        tmp_path / "report", replace(record, legs=(replace(leg, bars=bars, fills=fills),), equity_usd=equity), context
+    )
     summary = msgspec.json.decode(written["summary.json"].read_bytes())
     assert summary["verdict"].startswith(f"Lost {len(fills) * 14.6:,.2f} USD")
     assert summary["verdict"].endswith("lies below zero: evidence of a loss that is not chance.")
@@ -187,7 +190,7 @@ def test_real_minutes_add_up_to_the_cent(tmp_path: Path, shared_data: Path, cont
         for offset, units, why in ((0, 2, "entry"), (1, 1, "entry"), (9, -1, "take_profit"), (15, -2, "signal")):
             price = int(ticks["close"][bar + offset]) + side * units // abs(units) * int(rng.integers(0, 4))
             fills.append(Fill(int(ts_ns[bar + offset]), side * units, price, 100, "market", 0, why))
-    record = build_record(SPY, bars, days, fills, 10_000_000, {})
+    record = build_record([Traded(SPY, bars, days, fills)], 10_000_000, {})
     written = report(tmp_path / "report", record, context)
     metrics = msgspec.json.decode(written["summary.json"].read_bytes())["metrics"]
     assert (metrics["unreconciled_usd"], metrics["trades"], metrics["sessions"]) == (
@@ -206,7 +209,9 @@ def test_failure_leaves_what_was_there(tmp_path: Path, make_run, context) -> Non
     written = report(out, record, context)
     before = {path: path.read_bytes() for path in written.values()}
     (out / "mine.txt").write_text("kept")
-    unknown_zone = replace(record, instrument=msgspec.structs.replace(record.instrument, calendar="XLON"))
+    (leg,) = record.legs
+    elsewhere = replace(leg, instrument=msgspec.structs.replace(leg.instrument, calendar="XLON"))
+    unknown_zone = replace(record, legs=(elsewhere,))
     trades = build_trades(record)
     with pytest.raises(KeyError, match="XLON"):
         write_artifacts(out, unknown_zone, trades, compute_metrics(record, trades), context)

@@ -27,7 +27,8 @@ def two_days(make_run):
     )
     position = np.array([0, 1, 1, 0, -1, -1, 0, 0])
     equity = np.array([100_000, 99_990, 100_050, 100_120.8, 100_118.7, 100_143.7, 100_091.6, 100_091.6])
-    return replace(record, fills=fills, position_units=position, equity_usd=equity)
+    leg = replace(record.legs[0], fills=fills, position_units=position)
+    return replace(record, legs=(leg,), equity_usd=equity)
 
 
 def test_portfolio_history(two_days) -> None:

@@ -46,7 +46,7 @@ def test_costs_lead_from_before_to_after(make_run) -> None:
     assert cells["All costs"] == pytest.approx(sum(kinds))
     assert cells["PnL before costs"] - cells["All costs"] == pytest.approx(cells["PnL after costs"])
     # Every fill is one tick of 12.50 USD worse than its close and pays 2.10 USD.
-    assert cells["All costs"] == pytest.approx(len(record.fills) * 14.6)
+    assert cells["All costs"] == pytest.approx(record.fill_count * 14.6)
 
 
 @pytest.mark.parametrize(("sessions", "by", "first"), [(10, "week", "2024 week 01"), (80, "month", "2024-01")])
@@ -82,7 +82,7 @@ def test_yardsticks_stand_beside_the_result(make_run, context) -> None:
     told = replace(context, buy_and_hold=buy_and_hold(record), random_policy_pnl=np.arange(-50.0, 51.0))
     rows = {row[0]: row[1:] for row in yardstick_table(metrics, told).rows}
     assert rows["Median of 101 random policies with the same turnover"] == ("0.00", "0.00 %", "−45.00 to 45.00")
-    held = record.bars.close[-1] - record.bars.close[0]
+    held = record.legs[0].bars.close[-1] - record.legs[0].bars.close[0]
     assert rows["Buy and hold (keeps its position overnight)"][0] == number(held * 12.5 - 4.2, signed=True)
     assert result_table(record, metrics, told).header == ("", "This policy", "Buy and hold")
     assert result_table(record, metrics, context).header == ("", "This policy")

@@ -64,7 +64,7 @@ def test_comparisons(metrics: Metrics, context) -> None:
     told = replace(
         context,
         random_policy_pnl=np.array([-300.0, -100.0, 100.0, 500.0]),
-        buy_and_hold=BuyAndHold(2, -80.0, 8.4, np.zeros(1)),
+        buy_and_hold=BuyAndHold((2,), -80.0, 8.4, np.zeros(1)),
         oracle_pnl=1_000.0,
         synthetic_note="Synthetic data.",
     )

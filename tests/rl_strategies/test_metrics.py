@@ -1,6 +1,7 @@
 """A run small enough to work out on paper, and the windows that are too short to say much."""
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -11,7 +12,7 @@ from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
 from rl_strategies.baselines import buy_and_hold
 from rl_strategies.metrics import compute_metrics
-from rl_strategies.telemetry import Fill, RunRecord
+from rl_strategies.telemetry import Fill, InstrumentRecord, RunRecord
 from rl_strategies.trades import build_trades
 
 MINUTE = 60_000_000_000
@@ -49,7 +50,8 @@ def record_of(closes: list[list[int]], fills: tuple[Fill, ...], starting: float 
         position[bar:] += fill.units
         cash_cents[bar:] -= fill.units * fill.price_ticks + fill.commission_cents
     equity = starting + (cash_cents + position * close) / 100
-    return RunRecord(SPY, bars, days, equity, position, fills, starting, {})
+    leg = InstrumentRecord(SPY, bars, days, position, fills)
+    return RunRecord((leg,), bars.ts_ns, days, equity, starting, {})
 
 
 def fill(day: int, minute: int, units: int, price: int, reason: str = "entry") -> Fill:
@@ -152,8 +154,9 @@ def test_ruin_gives_no_return_ratios() -> None:
 
 def test_empty_window_is_refused() -> None:
     record = record_of(CLOSES, ())
-    empty = RunRecord(SPY, record.bars.slice(0, 0), record.session_date[:0], record.equity_usd[:0],
-                      record.position_units[:0], (), 10_000.0, {})  # fmt: skip
+    leg = replace(record.legs[0], bars=record.legs[0].bars.slice(0, 0), position_units=np.zeros(0, np.int64))
+    nothing = {name: getattr(record, name)[:0] for name in ("ts_ns", "session_date", "equity_usd")}
+    empty = replace(record, legs=(leg,), **nothing)
     with pytest.raises(InputError, match=r"session_date must have one value for each .*, was 0"):
         compute_metrics(empty, [])
     with pytest.raises(InputError, match=r"buy and hold of SPY\.EQUS needs bars"):
@@ -169,7 +172,7 @@ def test_buy_and_hold_by_hand() -> None:
 
 def test_buy_and_hold_takes_the_size_of_the_run_and_the_minimum_commission() -> None:
     baseline = buy_and_hold(record_of(CLOSES, FILLS))
-    assert (baseline.units, baseline.commission_usd) == (10, 2.0)
-    assert buy_and_hold(record_of(CLOSES, ())).units == 1
+    assert (baseline.units, baseline.commission_usd) == ((10,), 2.0)
+    assert buy_and_hold(record_of(CLOSES, ())).units == (1,)
     with pytest.raises(InputError, match="at least 1 unit, was 0"):
         buy_and_hold(record_of(CLOSES, ()), units=0)

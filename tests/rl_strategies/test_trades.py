@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
-from rl_strategies.telemetry import Fill, RunRecord
+from rl_strategies.telemetry import Fill, InstrumentRecord, RunRecord
 from rl_strategies.trades import build_trades, fill_cost
 
 MINUTE = 60_000_000_000
@@ -41,7 +41,8 @@ def bars_of(rows: list[tuple[int, int, int, int]]) -> BarSeries:
 def record_of(*fills: Fill, rows: list[tuple[int, int, int, int]] = ROWS) -> RunRecord:
     n = len(rows)
     day = np.full(n, np.datetime64("2024-03-01", "D"))
-    return RunRecord(ES, bars_of(rows), day, np.zeros(n), np.zeros(n, np.int64), fills, 100_000.0, {})
+    leg = InstrumentRecord(ES, bars_of(rows), day, np.zeros(n, np.int64), fills)
+    return RunRecord((leg,), leg.bars.ts_ns, day, np.zeros(n), 100_000.0, {})
 
 
 def at(bar: int) -> int:
@@ -146,7 +147,7 @@ def test_no_fills_no_trades() -> None:
     ],
 )
 def test_cost_of_a_fill_by_hand(fill: Fill, spread: float, slippage: float, impact: float) -> None:
-    cost = fill_cost(record_of(fill), fill)
+    cost = fill_cost(record_of(fill).legs[0], fill)
     assert (cost.spread, cost.slippage, cost.impact) == (spread, slippage, impact)
 
 
@@ -205,7 +206,7 @@ def test_excursions_bound_the_result_and_costs_the_distance(fills: tuple[Fill, .
         assert trade.mae <= min(0.0, trade.gross) <= max(0.0, trade.gross) <= trade.mfe
         assert trade.entry_time_ns <= trade.exit_time_ns
     for fill in fills:
-        cost = fill_cost(record, fill)
+        cost = fill_cost(record.legs[0], fill)
         assert cost.spread >= 0
         assert cost.impact >= 0
         assert cost.slippage <= 0.5 * 12.5 * abs(fill.units)

@@ -26,7 +26,7 @@ from nautilus_trader.model.position import Position
 
 from catalogs.bars import BarSeries
 from catalogs.instruments import InstrumentSpec, to_nautilus
-from rl_strategies.telemetry import Fill, RunRecord
+from rl_strategies.telemetry import Fill, InstrumentRecord, RunRecord
 from rl_strategies.trades import build_trades
 
 ES = InstrumentSpec(
@@ -78,7 +78,8 @@ def test_round_trip_agrees_with_the_position(fills: tuple[Fill, ...]) -> None:
     flat = np.full(1, CLOSE)
     bars = BarSeries("ESH4.XCME-1-MINUTE-LAST-EXTERNAL", np.array([5]), flat, flat, flat, flat, flat, True, 2.5e15)
     day = np.array(["2024-03-01"], "datetime64[D]")
-    record = RunRecord(ES, bars, day, np.zeros(1), np.zeros(1, np.int64), fills, 100_000.0, {})
+    leg = InstrumentRecord(ES, bars, day, np.zeros(1, np.int64), fills)
+    record = RunRecord((leg,), bars.ts_ns, day, np.zeros(1), 100_000.0, {})
     (trade,) = build_trades(record)
     paid = Decimal(sum(fill.commission_cents for fill in fills)) / 100
     assert round(trade.pnl, 6) == float(earned - paid)
