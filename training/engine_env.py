@@ -4,6 +4,7 @@ The engine's run loop lives in a greenlet: when the strategy asks its policy for
 back to ``env.step``. Slower than the simulator by two orders of magnitude and the measure that it is held against.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from greenlet import getcurrent, greenlet
 from nautilus_trader.backtest.config import FeeModelFactory
 from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
+from nautilus_trader.backtest.models import FillModel
 from nautilus_trader.config import CacheConfig, LoggingConfig, RiskEngineConfig
 from nautilus_trader.core.data import Data
 from nautilus_trader.model.currencies import USD
@@ -23,13 +25,15 @@ from nautilus_trader.model.objects import Money
 from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries, price_from_ticks
-from catalogs.instruments import to_nautilus
+from catalogs.instruments import InstrumentSpec, to_nautilus
 from catalogs.sessions import session_calendar
 from rl_strategies.context import ContextFeed
 from rl_strategies.decision import DecisionCore
 from rl_strategies.features import JoinedPlan, input_rows
 from rl_strategies.instrument_core import named_state
+from rl_strategies.lean_engine import keep_no_statistics
 from rl_strategies.opening import opening_trades
+from rl_strategies.rules import ExecutionConfig
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from rl_strategies.venue import stream_fill_model, venue_configs
 from training.env import RewardMeter, action_space, chosen_episode, observation_space
@@ -103,30 +107,7 @@ class EngineEnv(gym.Env):
 
     def _make_engine(self) -> BacktestEngine:
         built = self.built
-        engine = BacktestEngine(
-            BacktestEngineConfig(
-                trader_id=TraderId("TRAIN-001"),
-                logging=LoggingConfig(bypass_logging=True),
-                risk_engine=RiskEngineConfig(max_order_submit_rate=ORDER_RATE, max_order_modify_rate=ORDER_RATE),
-                cache=CacheConfig(drop_instruments_on_reset=False),
-                run_analysis=False,
-            )
-        )
-        for venue in venue_configs(built.instruments, built.execution):
-            engine.add_venue(
-                venue=Venue(venue.name),
-                oms_type=OmsType.NETTING,
-                account_type=AccountType.MARGIN,
-                base_currency=USD,
-                starting_balances=[Money.from_str(balance) for balance in venue.starting_balances],
-                fill_model=self._fill_model,
-                fee_model=FeeModelFactory.create(venue.fee_model),
-                bar_adaptive_high_low_ordering=venue.bar_adaptive_high_low_ordering,
-            )
-        for instrument in self._instruments:
-            engine.add_instrument(instrument)
-        # One pandas concat per closed position doubles the cost of a run; balances do not depend on it.
-        engine.portfolio.analyzer.record_trade = lambda *args, **kwargs: None
+        engine = backtest_engine(built.instruments, built.execution, self._fill_model)
         config = RLStrategyConfig(
             bar_types=tuple(BarType.from_str(bars.bar_type) for bars in built.series),
             volume_known=built.volume_known,
@@ -249,6 +230,44 @@ class EngineEnv(gym.Env):
 
     def _info(self) -> dict[str, Any]:
         return {"equity_usd": float(self._meter.equity[0]), "session": self._session}
+
+
+def backtest_engine(
+    instruments: Sequence[InstrumentSpec], execution: ExecutionConfig, fill_model: FillModel
+) -> BacktestEngine:
+    """Engine with the venues and instruments that `rl_strategies.venue` describes; no data, no strategy.
+
+    Parameters
+    ----------
+    instruments : sequence of InstrumentSpec
+    execution : ExecutionConfig
+    fill_model : FillModel
+        Of every venue, as an object, because its place in the stream may be set.
+    """
+    engine = BacktestEngine(
+        BacktestEngineConfig(
+            trader_id=TraderId("TRAIN-001"),
+            logging=LoggingConfig(bypass_logging=True),
+            risk_engine=RiskEngineConfig(max_order_submit_rate=ORDER_RATE, max_order_modify_rate=ORDER_RATE),
+            cache=CacheConfig(drop_instruments_on_reset=False),
+            run_analysis=False,
+        )
+    )
+    for venue in venue_configs(instruments, execution):
+        engine.add_venue(
+            venue=Venue(venue.name),
+            oms_type=OmsType.NETTING,
+            account_type=AccountType.MARGIN,
+            base_currency=USD,
+            starting_balances=[Money.from_str(balance) for balance in venue.starting_balances],
+            fill_model=fill_model,
+            fee_model=FeeModelFactory.create(venue.fee_model),
+            bar_adaptive_high_low_ordering=venue.bar_adaptive_high_low_ordering,
+        )
+    for instrument in instruments:
+        engine.add_instrument(to_nautilus(instrument))
+    keep_no_statistics(engine)
+    return engine
 
 
 def bar_objects(bars: BarSeries, instrument: Any) -> list[Bar]:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from catalogs.errors import InputError
 from rl_strategies.actions import FLAT
 from rl_strategies.decision import DecisionCore, Review
 from rl_strategies.live.session_journal import FillRow, OrderRow, fingerprint
@@ -20,7 +21,7 @@ from rl_strategies.policy import OnnxPolicy
 
 RUIN = "ruin"  # what a state row says when trading ended for good
 SEQ, MEMORY = "journal_seq", "policy.memory"  # names in a checkpoint
-Cause = Literal["feature", "state", "policy"]
+Cause = Literal["data", "feature", "state", "policy", "fill", "cost"]
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,19 @@ class Divergence:
 
     Attributes
     ----------
+    seq : int
+        Row of the journal.
     ts_ns : int
-        Decision.
-    cause : {"feature", "state", "policy"}
-        ``feature``: a feature of the observation. ``state``: the position's or the account's part of it, or the risk
-        overlay's answer. ``policy``: logits, memory or target, from the very observation that was written.
+        Bar, decision or execution, UTC nanoseconds.
+    cause : {"data", "feature", "state", "policy", "fill", "cost"}
+        ``feature``: a feature of the observation. ``state``: the position's or the account's part of it, the risk
+        overlay's answer, or a decision that the session's state forbade. ``policy``: logits, memory or target, from the
+        very observation that was written. ``data``: a bar. ``fill``, ``cost``: an execution, its commission.
     what : str
     written, made : str
     """
 
+    seq: int
     ts_ns: int
     cause: Cause
     what: str
@@ -108,8 +113,8 @@ class Reliving:
 
         Raises
         ------
-        ValueError
-            If a bar lies outside every session.
+        InputError
+            If a row is not what its kind should hold, or a bar lies outside every session.
         """
         take = {
             "bar": self._bar,
@@ -125,7 +130,10 @@ class Reliving:
         for row in rows:
             handler = take.get(row.kind)
             if handler is not None:
-                handler(row)
+                try:
+                    handler(row)
+                except (ValueError, LookupError, msgspec.MsgspecError) as error:
+                    raise InputError(f"journal: row {row.seq} must be a whole {row.kind}: {error}") from error
             self.relived.seq = row.seq + 1
 
     def differences_from(self, kept: Mapping[str, NDArray[Any]]) -> list[str]:
@@ -148,6 +156,8 @@ class Reliving:
         self.core.look(row.ts_ns)
         made = self.core.observe()
         written = np.array(row.values, np.float32)
+        if written.shape != made.shape:
+            raise ValueError(f"it must have {made.size} values, had {written.size}")
         for k in np.flatnonzero(made.view(np.int32) != written.view(np.int32)):
             cause: Cause = "feature" if k < self.core.plan.observed else "state"
             self._differs(row, cause, self.core.observation_names[k], written[k], made[k])
@@ -195,7 +205,7 @@ class Reliving:
             self.relived.is_traded = False
 
     def _differs(self, row: Row, cause: Cause, what: str, written: object, made: object) -> None:
-        self.relived.divergences.append(Divergence(row.ts_ns, cause, what, str(written), str(made)))
+        self.relived.divergences.append(Divergence(row.seq, row.ts_ns, cause, what, str(written), str(made)))
 
 
 def session_state(core: DecisionCore, policy: OnnxPolicy) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,57 @@
+"""What a live session was made of, in a file beside its journal."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from catalogs.errors import InputError
+
+ABOUT_FILE = "session.json"
+
+
+class SessionAbout(msgspec.Struct, frozen=True):
+    """Origin of a session.
+
+    Attributes
+    ----------
+    bundle : str
+        Folder.
+    bundle_id, instrument_id, bar_type : str
+    capital_usd : Decimal or None
+        None where it is the experiment's.
+    clock : {"wall", "bars"}
+        Whose time it was: this machine's, or that of replayed bars.
+    """
+
+    bundle: str
+    bundle_id: str
+    instrument_id: str
+    bar_type: str
+    capital_usd: Decimal | None
+    clock: Literal["wall", "bars"]
+
+
+def write_about(folder: Path, about: SessionAbout) -> None:
+    """Write the file into a session's folder."""
+    (folder / ABOUT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(about)))
+
+
+def read_about(folder: Path) -> SessionAbout:
+    """Read the file of a session's folder.
+
+    Raises
+    ------
+    InputError
+        If it is missing or damaged; where days of a home are meant, it names them.
+    """
+    path = folder / ABOUT_FILE
+    if not path.is_file():
+        days = sorted(found.parent.name for found in folder.glob(f"*/{ABOUT_FILE}"))
+        held = f"; name one of its days, the last is {days[-1]}" if days else ""
+        raise InputError(f"session {folder}: must be the folder of a day, with {ABOUT_FILE}, had none{held}")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SessionAbout)
+    except msgspec.MsgspecError as error:
+        raise InputError(f"session {folder}: {ABOUT_FILE} must be whole: {error}") from error
