@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Annotated
 
@@ -135,13 +135,15 @@ def contract_terms(spec: InstrumentSpec) -> ContractTerms:
         margin_maintenance=spec.margin_maintenance,
         isin=MADE_UP_ISIN,
         time_zone="US/Eastern",
+        regular_open=time(9, 30),
+        regular_close=time(16, 0),
     )
     if spec.kind == "equity":
         return terms
     last_day = datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC).strftime("%Y%m%d")
     return replace(
         terms, symbol=spec.underlying, sec_type="FUT", primary_exchange=exchange, last_trade_date=last_day, isin="",
-        time_zone="US/Central",
+        time_zone="US/Central", regular_open=time(8, 30), regular_close=time(15, 0),
     )  # fmt: skip
 
 
