@@ -9,7 +9,7 @@ from nautilus_trader.model.data import Bar, BarType
 
 from catalogs.bar_types import bar_length_ns
 from catalogs.sessions import SessionCalendar
-from rl_strategies.live.bar_gate import BarGate, ClosedBar
+from rl_strategies.live.bar_gate import BarGate
 from rl_strategies.live.conditions import NS, BrokerLink, Patience
 from rl_strategies.live.session_journal import BarSource
 
@@ -79,7 +79,7 @@ class BarFeed:
         self._receiver, self._wall_ns = receiver, wall_ns
         self.bar_ns = bar_length_ns(str(bar_type))
         self._gate = BarGate(self.bar_ns, tick_raw, patience.max_age_periods)
-        self._waiting: list[ClosedBar] = []
+        self._waiting: list[Bar] = []
         self._filling: asyncio.Task[None] | None = None
         self.arrived_ns = self.heard_ns = self.considered_ns = 0
 
@@ -149,8 +149,12 @@ class BarFeed:
         """Judge a bar, stamped with its open; hand it on, or fetch first what is missing before it."""
         self.arrived_ns = self._wall_ns()
         judged = self._gate.judge(bar, self.now_ns(bar.ts_event + self.bar_ns))
-        # While a data farm is away the broker's client may complete a bar by itself, from half of its trades.
-        verdict = judged.verdict if self._link.has_data() else "untrusted"
+        verdict: str = judged.verdict
+        if not self._link.has_data():
+            # While a data farm is away the broker's client may complete a bar by itself, from half of its trades.
+            verdict = "untrusted"
+        elif self._calendar.locate(np.array([judged.bar.ts_event], np.int64))[0] < 0:
+            verdict = "outside"
         if verdict in ("next", "gap", "stale"):
             self.heard_ns = self.arrived_ns
         else:
@@ -160,7 +164,7 @@ class BarFeed:
             self._push(judged.bar, "live")
             self._consider()
             return
-        self._waiting.append(judged)
+        self._waiting.append(judged.bar)
         if self._filling is None:
             self._filling = asyncio.get_running_loop().create_task(self._fill())
             self._filling.add_done_callback(self._filled)
@@ -178,25 +182,34 @@ class BarFeed:
     _failure: BaseException | None = None
 
     def _filled(self, task: "asyncio.Task[None]") -> None:
-        self._filling = None
         if not task.cancelled():
             self._failure = task.exception()
 
     async def _fill(self) -> None:
-        while self._waiting:
-            newest = self._waiting[-1]
-            missing = await self._between(self.last_ns, newest.bar.ts_event)
-            if missing is None:
-                self._receiver.say("bars", "", "missing", "history did not answer; nothing is decided until it does")
-                await asyncio.sleep(RETRY_S)
-                continue
-            waited = {each.bar.ts_event: each.bar for each in self._waiting}
-            found = {bar.ts_event: bar for bar in missing} | waited
-            self._waiting.clear()
-            for ts_ns in sorted(ts for ts in found if ts > self.last_ns):
-                self._push(found[ts_ns], "live" if ts_ns == newest.bar.ts_event else "backfill")
-            if newest.verdict != "stale" and newest.bar.ts_event == self.last_ns:
-                self._consider()
+        try:
+            while self._waiting:
+                newest_ns = max(bar.ts_event for bar in self._waiting)
+                missing = await self._between(self.last_ns, newest_ns)
+                if missing is None:
+                    self._receiver.say(
+                        "bars", "", "missing", "history did not answer; nothing is decided until it does"
+                    )
+                    await asyncio.sleep(RETRY_S)
+                else:
+                    self._push_until(newest_ns, missing)
+        finally:
+            # Here and not when the task is over: a bar may arrive in between.
+            self._filling = None
+
+    def _push_until(self, newest_ns: int, missing: Sequence[Bar]) -> None:
+        found = {bar.ts_event: bar for bar in missing}
+        found |= {bar.ts_event: bar for bar in self._waiting if bar.ts_event <= newest_ns}
+        # Bars may be missing before one that came meanwhile too: it waits for an answer of its own.
+        self._waiting = [bar for bar in self._waiting if bar.ts_event > newest_ns]
+        for ts_ns in sorted(found):
+            self._push(found[ts_ns], "live" if ts_ns == newest_ns else "backfill")
+        if not self._waiting and not self._gate.is_stale(newest_ns, self.now_ns()):
+            self._consider()
 
     def _push(self, bar: Bar, source: BarSource) -> None:
         self._receiver.push(bar, source)

@@ -67,6 +67,10 @@ class BarGate:
         close_ns = bar.ts_event + self._bar_ns
         return ClosedBar(_stamped(bar, close_ns), self._verdict(bar, close_ns, now_ns))
 
+    def is_stale(self, close_ns: int, now_ns: int) -> bool:
+        """Whether a bar that closed at ``close_ns`` is too old to act upon."""
+        return now_ns - (close_ns - self._bar_ns) > self._max_age_ns
+
     def is_sound(self, bar: Bar) -> bool:
         """Whether prices lie on the tick grid, enclose each other and are above zero."""
         prices = (bar.open.raw, bar.high.raw, bar.low.raw, bar.close.raw)
@@ -84,7 +88,7 @@ class BarGate:
             return "duplicate"
         if close_ns > now_ns:
             return "unfinished"
-        if now_ns - bar.ts_event > self._max_age_ns:
+        if self.is_stale(close_ns, now_ns):
             return "stale"
         return "next" if close_ns == self.last_ns + self._bar_ns else "gap"
 
