@@ -110,23 +110,26 @@ class LiveDesk(OrderDesk):
         if self._core.units == 0 or self._is_leaving():
             return
         side, left = -self._core.side, abs(self._core.units)
-        for group, units in [*self._held.items(), ("", left - sum(self._held.values()))]:
+        for group, held in [*self._held.items(), ("", left)]:
+            # Somebody else may have closed a part of a group.
+            units = min(held, left)
+            left -= units
             if units > 0:
                 self._submit(self._market_order(side, units, group, reduce_only=True), reason, group)
 
     def on_filled(self, event: OrderFilled) -> None:
         """Take in an execution that the broker has just told of."""
         units = int(event.last_qty) if event.order_side == OrderSide.BUY else -int(event.last_qty)
-        self.take(
-            Executed(
-                event.trade_id.value,
-                event.client_order_id.value,
-                event.ts_event,
-                units,
-                event.last_px.raw // self._tick_raw,
-                round(event.commission.as_decimal() * 100),
-            )
+        told = Executed(
+            event.trade_id.value,
+            event.client_order_id.value,
+            event.ts_event,
+            units,
+            event.last_px.raw // self._tick_raw,
+            round(event.commission.as_decimal() * 100),
         )
+        if self.take(told):
+            self._strategy.after_fill()
 
     def take(self, told: Executed, *, late: bool = False) -> bool:
         """Take in an execution once: journal, position, barriers; False if it was known.
@@ -147,6 +150,7 @@ class LiveDesk(OrderDesk):
         if self._core.units == 0:
             self._held.clear()
         if late:
+            self._reversal = None
             return True
         if row.role == "entry" and self._core.units != 0:
             group = f"{row.client_order_id}-{len(self.trades)}"
@@ -212,13 +216,19 @@ class LiveDesk(OrderDesk):
         """A position without its stop is closed at once; every other refusal is counted."""
         self._strategy.count(f"venue: {reason}")
         order = self.orders.get(client_order_id.value)
+        if order is not None and order.role == "exit":
+            self._reversal = None
         if order is not None and order.role == "stop" and self._core.units != 0:
             self.close_position("protection_lost")
 
     def _change_side(self, answer: Review) -> None:
-        super()._change_side(answer._replace(side=0) if answer.side == -self._core.side else answer)
+        # What an earlier decision wanted to follow, and could not, does not follow from a later fill.
+        self._reversal = None
         if answer.side != 0 and answer.side == -self._core.side:
+            self.close_position("reverse")
             self._reversal = answer
+        else:
+            super()._change_side(answer)
 
     def is_in_flight(self) -> bool:
         """Whether the broker owes an answer: an order that it has not acknowledged, or a market order not filled."""

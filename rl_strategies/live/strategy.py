@@ -312,7 +312,6 @@ class LiveStrategy(RLStrategy):
             self.watch.want_executions()
             return
         super().on_order_filled(event)
-        self.after_fill()
 
     def on_order_rejected(self, event: OrderRejected) -> None:
         """Count it; an order called rejected because nobody answered may have been filled all the same."""
