@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from rl_strategies.decision import DecisionCore
-from rl_strategies.journal import read_journal
+from rl_strategies.journal import SCHEMA, read_journal
 from rl_strategies.live.checkpoint import Checkpoint
 from rl_strategies.live.rebuild import SEQ, Relived, Reliving, journal_rows
 from rl_strategies.policy import OnnxPolicy
@@ -40,14 +40,14 @@ def relive(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: On
     InputError
         If journal or checkpoint cannot be read.
     """
-    rows: pa.Table = read_journal(journal).rows if journal.is_dir() else None
-    if rows is None or rows.num_rows == 0:
-        return None
+    rows: pa.Table = read_journal(journal).rows if journal.is_dir() else SCHEMA.empty_table()
     kept = checkpoint.read()
     reliving = Reliving(core, policy)
     kept_at = int(kept[SEQ]) if kept is not None else 0
     if kept_at > rows.num_rows:
         raise ResumeError(f"the journal must reach the checkpoint's row {kept_at}, had {rows.num_rows} rows")
+    if rows.num_rows == 0:
+        return None
     reliving.feed(journal_rows(rows, 0, kept_at))
     if kept is not None:
         different = reliving.differences_from(kept)
