@@ -3,11 +3,13 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from catalogs.errors import InputError
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle import load_bundle
 from run.doctor import examine
+from run.live_session import NOT_STARTED
 from run.options import JsonOption, progress
 from run.paper import PAPER_PREFIX, BundleArgument, SessionsOption, session_home, tell, trade
 
@@ -31,8 +33,10 @@ def command(
     folder = session_home(config, sessions, loaded)
     failed = [finding for finding in examine(config, config.port, bundle, folder.path) if finding.state == "fail"]
     if failed:
-        said = "; ".join(f"{finding.check}: {finding.found}" for finding in failed)
-        raise InputError(f"`rl-intraday doctor {live}` must find nothing wrong before money is traded, found {said}")
+        for finding in failed:
+            progress.print(f"[bold red]{finding.check}[/]: {escape(finding.found)}; {escape(finding.fix)}")
+        progress.print(f"`rl-intraday doctor {live}` must find nothing wrong before money is traded")
+        raise typer.Exit(NOT_STARTED)
     progress.print("[bold]real money[/]: every check passed")
     tell(trade(loaded, config, account, folder), as_json)
 
@@ -47,7 +51,7 @@ def check_intent(config: LiveConfig, account: str, is_meant: bool) -> None:
     """
     if not is_meant:
         raise InputError("trading real money must be meant: add --live, or use `rl-intraday paper`")
-    if account != config.account():
+    if not account or account != config.account():
         raise InputError(f"--account must be the account in the environment variable {config.account_variable}, is not")
     if account.startswith(PAPER_PREFIX):
         raise InputError(f"a live account does not begin with {PAPER_PREFIX}: use `rl-intraday paper`")

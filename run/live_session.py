@@ -5,7 +5,6 @@ exit code that a supervisor can read.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -36,6 +35,8 @@ from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.strategy import RLStrategyConfig, core_of
 from run.health import Health
 from run.live_node import node_config
+from run.narration import narrate
+from run.options import progress
 from run.session_log import logging_to
 from run.session_plan import Outcome, SessionPlan, write_about
 from run.supervision import Supervision
@@ -44,6 +45,7 @@ from run.telemetry_store import TelemetryStore
 ENDED, FAILED, NOT_STARTED, HALTED = 0, 1, 4, 5
 CHECKPOINT_FILE, TELEMETRY_FILE, LOG_FILE = "checkpoint.npz", "telemetry.db", "session.log"
 TICK_S = 1.0
+END_S = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -100,6 +102,8 @@ class LiveSession:
 
     def _publish(self, table: str, row: Mapping[str, Any]) -> None:
         self._store.publish(table, **row)
+        if line := narrate(table, row):
+            progress.print(line)
 
     def _relive(self, journal: Path, checkpoint: Checkpoint) -> tuple[Relived | None, dict[str, NDArray[Any]]]:
         plan = self.plan
@@ -159,9 +163,7 @@ class LiveSession:
         finally:
             ticking.cancel()
             await node.stop_async()
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
+            await _end_all(loop)
 
     async def _wait_for_start(self, running: "asyncio.Task[None]", stop: asyncio.Event) -> str:
         patience_s = self.plan.config.patience.start_s
@@ -291,6 +293,15 @@ def _close_everything(plan: SessionPlan) -> str:
     except (GatewayError, OSError, TimeoutError) as error:
         return f"and the broker could not be asked ({error}): run `rl-intraday flatten`"
     return "everything was closed" if done.is_flat else "NOT everything could be closed: run `rl-intraday flatten`"
+
+
+async def _end_all(loop: asyncio.AbstractEventLoop) -> None:
+    # NautilusTrader's client leaves the timers of its bars behind.
+    left = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
+    _, left = await asyncio.wait(left, timeout=END_S) if left else (left, left)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 async def _until(stop: asyncio.Event) -> None:
