@@ -15,8 +15,8 @@ from rl_strategies.live.calibration import Calibration, Distribution, calibrate
 from rl_strategies.live.execution_log import ExecutionLog, read_execution_log
 from run.execution_file import write_execution
 from run.options import JsonOption, answer_json, progress
+from run.session_about import ABOUT_FILE
 from run.session_home import JOURNAL_FOLDER
-from run.session_plan import ABOUT_FILE
 
 
 def command(

@@ -32,10 +32,9 @@ class SessionAbout(msgspec.Struct, frozen=True):
     capital_usd: Decimal | None
     clock: Literal["wall", "bars"]
 
-
-def write_about(folder: Path, about: SessionAbout) -> None:
-    """Write the file into a session's folder."""
-    (folder / ABOUT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(about)))
+    def write(self, folder: Path) -> None:
+        """Write the file into a session's folder."""
+        (folder / ABOUT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(self)))
 
 
 def read_about(folder: Path) -> SessionAbout:

@@ -15,10 +15,10 @@ from configs.live.contract import BrokerContract as WantedContract
 from configs.live.schema import LiveConfig
 from rl_strategies.bundle import Bundle
 from rl_strategies.journal import read_journal
+from run.session_about import SessionAbout
 from run.session_home import SessionHome
 
 IB_EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
-ABOUT_FILE = "session.json"
 
 
 @dataclass(frozen=True)
@@ -123,16 +123,14 @@ def broker_contract(spec: InstrumentSpec) -> BrokerContract:
 
 def write_about(plan: SessionPlan) -> None:
     """Write beside the journal what the session was made of, for whoever goes through it again."""
-    capital = plan.config.capital_usd
-    about = {
-        "bundle": str(plan.bundle.path.resolve()),
-        "bundle_id": plan.bundle.id,
-        "instrument_id": plan.spec.instrument_id,
-        "bar_type": plan.bar_type,
-        "capital_usd": None if capital is None else str(capital),
-        "clock": plan.config.patience.clock,
-    }
-    (plan.folder / ABOUT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(about)))
+    SessionAbout(
+        bundle=str(plan.bundle.path.resolve()),
+        bundle_id=plan.bundle.id,
+        instrument_id=plan.spec.instrument_id,
+        bar_type=plan.bar_type,
+        capital_usd=plan.config.capital_usd,
+        clock=plan.config.patience.clock,
+    ).write(plan.folder)
 
 
 def session_day(home: SessionHome, today: date) -> date:
