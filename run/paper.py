@@ -181,5 +181,9 @@ def tell(outcome: Outcome, as_json: bool) -> None:
             f"[{colour}]{outcome.reason}[/]: {outcome.decisions} decisions, {outcome.fills} executions, "
             f"{outcome.units:+d} held; {outcome.folder}"
         )
+        if outcome.latencies_us:
+            p50, p99 = np.percentile(outcome.latencies_us, [50, 99]) / 1000
+            count = len(outcome.latencies_us)
+            progress.print(f"bar to order on the wire: p50 {p50:.1f} ms, p99 {p99:.1f} ms over {count} entries")
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
