@@ -27,10 +27,10 @@ from rl_strategies.features import (
 )
 from rl_strategies.features.coverage import FamilyCoverage, family_coverage
 from rl_strategies.features.loop import Floats
-from rl_strategies.features.sets import ContextSet, context_set
+from rl_strategies.features.sets import context_set
 from run.features_check import FilesOption
 from run.features_context import FoundStream, find_streams
-from run.features_plan import load_own_features, named_specs
+from run.features_plan import load_own_features, named_context, named_specs
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
 
 
@@ -56,7 +56,7 @@ def build(
     spec = resolve(instrument, instruments_path())
     bars, calendar = read_bars(catalog, bar_type_of(spec, bar)), session_calendar(spec.calendar)
     names = [name for name, wanted in (("smt", smt), ("vix", vix)) if wanted]
-    context = context_set("+".join(names)) if names else ContextSet((), (), ())
+    context = context_set("+".join(names)) if names else named_context(features)
     data = DataAtHand(bars.volume_known, has_extended_hours(spec.calendar))
     plan: FeaturePlan | JoinedPlan = plan_for((*named_specs(features), *context.primary), data)
     found = find_streams(catalog, context.streams, bar)

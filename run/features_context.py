@@ -16,6 +16,7 @@ from configs import instruments_path
 from rl_strategies.context import daily_rows
 from rl_strategies.features import StreamRows, StreamSpec, input_rows
 from rl_strategies.manifest import ContextSource
+from run.day import day_of
 
 
 class FoundStream(NamedTuple):
@@ -73,8 +74,8 @@ def _index_rows(catalog: Path, stream: StreamSpec, end_ns: int | None) -> FoundS
 
 
 def _bar_rows(catalog: Path, stream: StreamSpec, bar_type: str, end_ns: int | None) -> FoundStream | None:
-    spec, bars = resolve(stream.name, instruments_path()), read_bars(catalog, bar_type, end_ns=end_ns)
-    plan = stream.plan()
+    bars, plan = read_bars(catalog, bar_type, end_ns=end_ns), stream.plan()
+    spec = resolve(stream.name, instruments_path(), day_of(int(bars.ts_ns[-1])))
     if not bars.volume_known and "volume" in frozenset().union(*plan.needs.values()):
         return None
     rows = input_rows(bars, session_calendar(spec.calendar), plan.columns)

@@ -18,6 +18,7 @@ from rl_strategies.features import (
     plan_for,
     plan_from_spec,
 )
+from rl_strategies.features.sets import ContextSet
 
 
 def load_own_features(files: list[Path]) -> tuple[str, ...]:
@@ -28,12 +29,21 @@ def load_own_features(files: list[Path]) -> tuple[str, ...]:
 
 def named_specs(name: str) -> tuple[FeatureSpec, ...]:
     """Features of named sets (``default+ict``), or of an experiment by its file or preset."""
-    if all(part in SETS for part in name.split("+")):
+    if _are_sets(name):
+        if not all(part in SETS for part in name.split("+")):
+            raise InputError(f"features must be sets of {', '.join(SETS)}, or an experiment; was {name!r}")
         return feature_set(name)
-    if Path(name).suffix not in (".yaml", ".yml") and "+" in name:
-        raise InputError(f"features must be sets of {', '.join(SETS)}, or an experiment; was {name!r}")
     features = load_experiment(name).features
     return feature_set(features) if isinstance(features, str) else tuple(features)
+
+
+def named_context(name: str) -> ContextSet:
+    """Context of an experiment by its file or preset; none of named sets."""
+    return ContextSet((), (), ()) if _are_sets(name) else load_experiment(name).context_parts
+
+
+def _are_sets(name: str) -> bool:
+    return Path(name).suffix not in (".yaml", ".yml") and ("+" in name or name in SETS)
 
 
 def named_plan(name: str, data: DataAtHand) -> FeaturePlan | JoinedPlan:
