@@ -1,5 +1,6 @@
 """A gateway with an open trade, and the trading node that opened it, in a process of its own."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -7,13 +8,21 @@ import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
+import numpy as np
 import pytest
 
 from adapters.ibkr.simulator.contracts import ContractTerms
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.market import SECOND_NS, Market, TapeBar
 from adapters.ibkr.simulator.server import GatewayServer, ThreadedServer, running
+from catalogs.arrow import write_bars
+from catalogs.instruments import resolve
+from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
+from configs import instruments_path
+from run.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 START_NS = 1_767_623_400 * SECOND_NS  # 2026-01-05 14:30:00 UTC
@@ -92,3 +101,59 @@ def node(gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]) -> Itera
             time.sleep(0.01)
         yield process
         process.kill()
+
+
+PAPER_DAY = "2024-12-24"  # the exchange closes at 13:00
+PAPER_EXPERIMENT = {
+    "name": "quick",
+    "instrument": "SPY",
+    "train": {"start": "2024-12-20", "end": "2024-12-23"},
+    "features": [
+        {"kind": "log_return", "name": "return_1", "params": {"n": 1}},
+        {"kind": "atr", "name": "atr_14", "params": {"n": 14}},
+        {"kind": "rsi", "name": "rsi_14", "params": {"n": 14}},
+        {"kind": "session_clock", "name": "session_clock"},
+    ],
+    "trading": {
+        "units": 10,
+        "barriers": {
+            "stop_loss": {"value": 2.0, "unit": "atr"},
+            "take_profit": {"value": 3.0, "unit": "atr"},
+            "time_limit_bars": 20,
+        },
+        "risk": {"max_entries_per_session": 0},
+    },
+    "learner": {
+        "total_timesteps": 256, "n_envs": 2, "n_steps": 128, "batch_size": 256, "n_epochs": 1,
+        "lstm_hidden_size": 8, "net_arch": [],
+    },
+}  # fmt: skip
+
+
+class PaperDay(NamedTuple):
+    """A session that `rl-intraday paper --simulated` traded, and what it was made of."""
+
+    folder: Path
+    bundle: Path
+    catalog: Path
+
+
+@pytest.fixture(scope="session")
+def paper_day(tmp_path_factory: pytest.TempPathFactory) -> PaperDay:
+    """A shortened session of synthetic minutes, traded by a hardly trained policy that changes its mind often."""
+    home = tmp_path_factory.mktemp("paper")
+    catalog, experiment = home / "catalog", home / "quick.yaml"
+    spec, edge = resolve("SPY", instruments_path()), PlantedEdge()
+    first, last = np.datetime64("2024-12-19"), np.datetime64(PAPER_DAY)
+    bars = synthetic_sessions(spec, first, last, seed=0, edge=edge, start_price=300.0).bars
+    write_bars(catalog, spec, bars, synthetic_provenance(spec, bars, edge, 0))
+    experiment.write_bytes(msgspec.yaml.encode(PAPER_EXPERIMENT))
+    assert main(["train", str(experiment), "--catalog", str(catalog), "--runs", str(home / "runs")]) == 0
+    (bundle,) = home.glob("runs/*/bundle/*")
+    # A process of its own: NautilusTrader's live node sets things that outlive it.
+    words = ["paper", bundle, "--simulated", "--start", PAPER_DAY, "--speed", 100_000, "--json"]
+    words += ["--catalog", catalog, "--sessions", home / "sessions"]
+    command = [sys.executable, "-W", "ignore", "-m", "run.cli", *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return PaperDay(Path(json.loads(done.stdout)["folder"]), bundle, catalog)
