@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 
 CONNECT_ATTEMPTS = "IB_MAX_CONNECTION_ATTEMPTS"  # read by NautilusTrader's client; unset means for ever
 OCA_REDUCE_WITH_BLOCK = 2
+REFUSED_S = 0.1  # until a request that the client has forgotten is given up
 
 
 @dataclass(frozen=True)
@@ -216,15 +217,18 @@ class BrokerLink:
     async def bars(self, bar_type: BarType, end_ns: int, days: int, regular_hours: bool) -> list[Bar]:
         """History of ``days`` days that ends at ``end_ns``; time is the bar's open, empty where nothing came."""
         contract = self._execution.instrument_provider.contract.get(bar_type.instrument_id)
-        bars = await _answer(
-            self._client.get_historical_bars(
-                bar_type=bar_type,
-                contract=contract,
-                use_rth=regular_hours,
-                end_date_time=pd.Timestamp(end_ns, tz="UTC"),
-                duration=f"{days} D",
-            )
+        end = pd.Timestamp(end_ns, tz="UTC")
+        question = self._client.get_historical_bars(
+            bar_type=bar_type,
+            contract=contract,
+            use_rth=regular_hours,
+            end_date_time=end,
+            duration=f"{days} D",
+            timeout=self._client._request_timeout_secs,
         )
+        # The client forgets a request that was refused (error 162) and goes on waiting for it.
+        name = (str(bar_type), end.strftime("%Y%m%d %H:%M:%S %Z"))
+        bars = await _answer(question, is_asked=lambda: self._client._requests.get(name=name) is not None)
         return sorted(bars or [], key=lambda bar: int(bar.ts_event))
 
     def cancel(self, order: RestingOrder) -> None:
@@ -352,14 +356,15 @@ def build_node(node: TradingNode, link: BrokerLink, attempts: int) -> None:
     link.keep_reconnecting()
 
 
-async def _answer(question: Coroutine[Any, Any, Any]) -> Any:
+async def _answer(question: Coroutine[Any, Any, Any], is_asked: Callable[[], bool] = lambda: True) -> Any:
     # The node's own checks ask the same and wait for the same answer: whose patience ends first cancels it for both.
     asked = asyncio.ensure_future(question)
     try:
-        await asyncio.wait([asked])
+        while not (await asyncio.wait([asked], timeout=REFUSED_S))[0] and is_asked():
+            pass
     finally:
         asked.cancel()
-    return None if asked.cancelled() else asked.result()
+    return asked.result() if asked.done() and not asked.cancelled() else None
 
 
 def _resting(order: Any, filled: int) -> RestingOrder:
