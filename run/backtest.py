@@ -11,20 +11,18 @@ import typer
 from numpy.typing import NDArray
 
 from catalogs.instruments import InstrumentSpec
-from catalogs.sessions import session_calendar
 from configs.schema import DateRange, Experiment, parse_experiment
 from rl_strategies.baselines import buy_and_hold
 from rl_strategies.bundle import Bundle, load_bundle
-from rl_strategies.features import StreamSpec, context_streams
-from rl_strategies.features.streams import NS_PER_SECOND
 from rl_strategies.manifest import installed_versions
 from rl_strategies.metrics import Metrics, compute_metrics
 from rl_strategies.telemetry import Fill, RunRecord
 from rl_strategies.trades import build_trades
 from run.market_record import market_record
 from run.markets import bundle_market
-from run.node import NodeRun, Window, run_node
+from run.node import NodeRun, run_node
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.replay_window import replay_window
 from run.reports.artifacts import write_artifacts
 from run.reports.context import CostAssumptions, ReportContext
 from run.reports.verdict import verdict
@@ -119,7 +117,7 @@ def backtest_bundle(
         f"Replaying [bold]{bundle.id}[/] over {len(market)} sessions "
         f"{market.session_dates[0]} to {market.session_dates[-1]} ..."
     )
-    window = _window(market, bundle)
+    window = replay_window(market, bundle)
     run = run_node(bundle, catalog, window, volume_known=market.volume_known)
     record = market_record(market, market.session_dates[0], market.session_dates[-1], run.fills, run.refusals)
     if round(record.equity_usd[-1] * 100) != run.balance_cents:
@@ -175,34 +173,6 @@ def say(result: BacktestResult) -> None:
     else:
         progress.print("[bold red]The training simulator does not repeat these fills: do not trust either.[/]")
     progress.print(f"Report  {result.files['report.html']}")
-
-
-def _window(market: TrainingMarket, bundle: Bundle) -> Window:
-    world = market.world
-    trade_from_ns = int(world.time_ns[world.episodes["first"][0]])
-    starts = [
-        _session_start(spec, bars.ts_ns, int(np.searchsorted(bars.ts_ns, trade_from_ns)) - market.plan.warmup)
-        for spec, bars in zip(market.instruments, market.series, strict=True)
-    ]
-    own_from_ns = min(starts)
-    for stream, source in _bar_streams(market, bundle):
-        known = market.context[stream.name].ts_ns
-        row = int(np.searchsorted(known, own_from_ns - stream.lag_s * NS_PER_SECOND, side="right"))
-        starts.append(_session_start(source, known, row - stream.plan().warmup))
-    return Window(min(starts), trade_from_ns, market.close_ns(len(market) - 1))
-
-
-def _bar_streams(market: TrainingMarket, bundle: Bundle) -> list[tuple[StreamSpec, InstrumentSpec]]:
-    instruments = {source.name: source.instrument for source in bundle.context}
-    pairs = [(stream, instruments[stream.name]) for stream in context_streams(market.plan)]
-    return [(stream, instrument) for stream, instrument in pairs if instrument is not None]
-
-
-def _session_start(spec: InstrumentSpec, ts_ns: NDArray[np.int64], row: int) -> int:
-    # Whole sessions: what resets with the session must see it from its first bar.
-    calendar, row = session_calendar(spec.calendar), min(max(row, 0), len(ts_ns) - 1)
-    session = int(calendar.locate(ts_ns[row : row + 1])[0])
-    return int(ts_ns[np.searchsorted(ts_ns, calendar.open_ns[session], side="right")])
 
 
 def _context(

@@ -29,6 +29,7 @@ from rl_strategies.rules import ExecutionConfig
 from rl_strategies.strategy import RLStrategy, core_of
 from rl_strategies.telemetry import Fill
 from rl_strategies.venue import venue_configs
+from run.replay_window import Window
 from training.engine_env import ORDER_RATE
 
 
@@ -53,26 +54,6 @@ class NodeRun:
     balance_cents: int
     observations: NDArray[np.float32]
     actions: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Window:
-    """Which bars the node is fed and from when on it trades; UTC nanoseconds.
-
-    Attributes
-    ----------
-    warm_from_ns : int
-        Close of the first bar that warms the features up.
-    trade_from_ns : int
-        Close of the first bar of the first session to be traded.
-    end_ns : int
-        Close of the last session: the clock runs on to it, so that the closing alert of a session whose bars break off
-        comes all the same.
-    """
-
-    warm_from_ns: int
-    trade_from_ns: int
-    end_ns: int
 
 
 def run_node(bundle: Bundle, catalog: Path, window: Window, *, volume_known: bool) -> NodeRun:

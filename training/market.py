@@ -195,11 +195,6 @@ def build_portfolio_market(
     chosen = choose_episodes(held, timeline, warm_after, trading, start, end)
     if len(chosen.days) == 0:
         raise InputError(_nothing_left(held, start, end, chosen.skipped))
-    settings = np.zeros(1, SETTINGS)
-    settings["starting_cents"] = execution.starting_cents
-    settings["at_open"] = execution.fill == "next_open"
-    settings["open_lead_ns"] = opening_lead_ns(series, trading, execution)
-    settings["delay_ns"] = GRACE_NS if decision_waits(len(held), plan) else 0
     world = World(
         _bars(series, plan, rows, values, int(rules["adaptive"][0]), execution.fill == "next_open"),
         np.ascontiguousarray(values[:, : plan.observed], np.float32),
@@ -210,7 +205,7 @@ def build_portfolio_market(
         rules,
         pack_limits(trading.risk),
         slippage_stream(execution),
-        settings,
+        _settings(series, plan, trading, execution),
     )
     _require_finite(world, values, plan)
     return TrainingMarket(instruments, series, plan, context, trading, execution, world, chosen.days, chosen.skipped)
@@ -243,6 +238,17 @@ def with_plan(market: TrainingMarket, plan: Plan) -> TrainingMarket:
     columns = [own.index(name) for name in plan.outputs[: plan.observed]]
     features = np.ascontiguousarray(market.world.features[:, columns])
     return replace(market, plan=plan, world=market.world._replace(features=features))
+
+
+def _settings(
+    series: Sequence[BarSeries], plan: Plan, trading: TradingConfig, execution: ExecutionConfig
+) -> NDArray[np.void]:
+    settings = np.zeros(1, SETTINGS)
+    settings["starting_cents"] = execution.starting_cents
+    settings["at_open"] = execution.fill == "next_open"
+    settings["open_lead_ns"] = opening_lead_ns(series, trading, execution)
+    settings["delay_ns"] = GRACE_NS if decision_waits(len(series), plan) else 0
+    return settings
 
 
 def _values(

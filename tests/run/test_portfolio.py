@@ -11,6 +11,7 @@ import pytest
 from catalogs.errors import InputError
 from rl_strategies.bundle import load_bundle
 from run.cli import main
+from run.resume import resume_run
 from run.train import train_experiment
 from tests.run.conftest import experiment
 from training.progress import UpdateMetrics
@@ -108,6 +109,23 @@ def test_orders_at_the_next_open(synthetic_catalog: Path, tmp_path: Path, answer
     told = answer("backtest", trained.bundle, "--catalog", synthetic_catalog, *DAYS, "--out", tmp_path / "out")
     assert told["simulator_agrees"] is True
     assert told["fills"] > 50
+
+
+def test_a_stopped_portfolio_with_context_resumes_to_the_same_bundle(
+    synthetic_catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(metrics: UpdateMetrics) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        "run.training_run.git_commit", lambda: "0" * 40
+    )  # a commit made meanwhile would tell them apart
+    settings = experiment(**THREE | {"portfolio": ["AAPL"], "context": "smt", "pruning": {}, "validate": 0.3})
+    whole = train_experiment(settings, synthetic_catalog, tmp_path / "whole", listener=quiet)
+    with pytest.raises(KeyboardInterrupt):
+        train_experiment(settings, synthetic_catalog, tmp_path / "runs", listener=interrupt)
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    assert resume_run(run_dir).bundle.name == whole.bundle.name
 
 
 @pytest.mark.parametrize(
