@@ -72,14 +72,9 @@ class BarGate:
         return now_ns - (close_ns - self._bar_ns) > self._max_age_ns
 
     def is_sound(self, bar: Bar) -> bool:
-        """Whether prices lie on the tick grid, enclose each other and are above zero."""
+        """Whether prices lie on the tick grid above zero; that they enclose each other is seen to by the bar itself."""
         prices = (bar.open.raw, bar.high.raw, bar.low.raw, bar.close.raw)
-        return (
-            min(prices) > 0
-            and all(price % self._tick_raw == 0 for price in prices)
-            and bar.high.raw == max(prices)
-            and bar.low.raw == min(prices)
-        )
+        return min(prices) > 0 and all(price % self._tick_raw == 0 for price in prices)
 
     def _verdict(self, bar: Bar, close_ns: int, now_ns: int) -> Verdict:
         if not self.is_sound(bar):

@@ -1,0 +1,527 @@
+"""The feed of a live session: every bar of the market once, in order, whatever the broker does to them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nautilus_trader.model.data import Bar
+
+from catalogs.instruments import InstrumentSpec, resolve
+from catalogs.sessions import session_calendar
+from configs import instruments_path
+from rl_strategies.live import bar_feed
+from rl_strategies.live.bar_feed import BarFeed, BlindError
+from rl_strategies.live.conditions import Patience
+from rl_strategies.live.session_journal import BarSource
+from tests.live.bars import BAR_TYPE, MINUTE_NS, TICK_RAW, ListLink, bar_at, utc_ns
+
+NYSE = session_calendar("NYSE")
+DAY = utc_ns("2024-12-03T14:30")  # Tuesday's open
+SECOND_NS = 10**9
+
+
+@dataclass
+class Taker:
+    """What a feed hands on."""
+
+    pushed: list[int] = field(default_factory=list)
+    sources: list[BarSource] = field(default_factory=list)
+    considered: list[int] = field(default_factory=list)
+    said: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def push(self, bar: Bar, source: BarSource) -> None:
+        self.pushed.append(bar.ts_event)
+        self.sources.append(source)
+
+    def consider(self, ts_ns: int) -> None:
+        assert ts_ns == self.pushed[-1]
+        self.considered.append(ts_ns)
+
+    def say(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
+        self.said.append((what, new, reason))
+
+
+@dataclass
+class Desk:
+    """A feed with everything around it; ``now_ns`` is the clock."""
+
+    feed: BarFeed
+    link: ListLink
+    taker: Taker
+    now_ns: int = DAY
+
+    def send(self, minute: int, second: float = 1.0) -> None:
+        """The bar that closes ``minute`` minutes after the open arrives, so many seconds after its close."""
+        close_ns = DAY + minute * MINUTE_NS
+        self.now_ns = close_ns + int(second * SECOND_NS)
+        self.feed.on_bar(bar_at(close_ns - MINUTE_NS))
+
+    @property
+    def minutes(self) -> list[int]:
+        """Bars pushed since the open, as minutes after it."""
+        return [(ts_ns - DAY) // MINUTE_NS for ts_ns in self.taker.pushed if ts_ns > DAY]
+
+    @property
+    def decided(self) -> list[int]:
+        """Minutes that were decided on."""
+        return [(ts_ns - DAY) // MINUTE_NS for ts_ns in self.taker.considered]
+
+
+def sessions(first: str, last: str) -> list[Bar]:
+    """A bar for every minute of the NYSE's sessions, stamped with its open."""
+    rows = (NYSE.session_date >= np.datetime64(first)) & (NYSE.session_date <= np.datetime64(last))
+    spans = zip(NYSE.open_ns[rows].tolist(), NYSE.close_ns[rows].tolist(), strict=True)
+    return [bar_at(open_ns) for start, end in spans for open_ns in range(start, end, MINUTE_NS)]
+
+
+MARKET = sessions("2024-11-25", "2024-12-03")  # with Thanksgiving and a half day in between
+
+
+def make_desk(warmup: int = 5, now_ns: int = DAY, **patience: Any) -> Desk:
+    taker, link = Taker(), ListLink(market=list(MARKET))
+    desk: Desk
+    feed = BarFeed(link, NYSE, BAR_TYPE, TICK_RAW, warmup, Patience(**patience), True, taker, lambda: desk.now_ns)
+    desk = Desk(feed, link, taker, now_ns)
+    return desk
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """History that did not answer is asked again at once."""
+    monkeypatch.setattr(bar_feed, "RETRY_S", 0.0)
+
+
+async def settle(desk: Desk) -> None:
+    """Let a fill come to its end."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+        if not desk.feed.is_filling:
+            return
+    raise AssertionError("the gap was never filled")
+
+
+def after_open(script: Callable[[Desk], Any], **settings: Any) -> Desk:
+    """A desk that has been warmed up, has taken in the session's first bar and then lived through a script."""
+
+    async def live() -> Desk:
+        desk = make_desk(**settings)
+        await desk.feed.warm_up()
+        desk.send(1)
+        await settle(desk)
+        desk.link.asked.clear()
+        done = script(desk)
+        if done is not None:
+            await done
+        return desk
+
+    return asyncio.run(live())
+
+
+# Warm-up ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("now", "warmup", "first", "last"),
+    [
+        # Before the open the last sessions are whole: 30 bars lie within Monday's 390.
+        ("2024-12-03T14:00", 30, "2024-12-02T14:31", "2024-12-02T21:00"),
+        ("2024-12-03T14:30", 390, "2024-12-02T14:31", "2024-12-02T21:00"),
+        # One more, and the half day before it is needed, from its own first bar.
+        ("2024-12-03T14:30", 391, "2024-11-29T14:31", "2024-12-02T21:00"),
+        ("2024-12-03T14:30", 390 + 210, "2024-11-29T14:31", "2024-12-02T21:00"),
+        ("2024-12-03T14:30", 390 + 211, "2024-11-27T14:31", "2024-12-02T21:00"),
+        # In the middle of a session: warm before its first bar, and what it has had so far.
+        ("2024-12-03T16:00:30", 30, "2024-12-02T14:31", "2024-12-03T16:00"),
+        # The bar that closes with the session ends it.
+        ("2024-12-02T21:00", 30, "2024-12-02T14:31", "2024-12-02T21:00"),
+        ("2024-12-02T20:59", 30, "2024-11-29T14:31", "2024-12-02T20:59"),
+    ],
+)
+def test_warm_up_takes_whole_sessions(now: str, warmup: int, first: str, last: str) -> None:
+    desk = make_desk(warmup, utc_ns(now))
+    asyncio.run(desk.feed.warm_up())
+    assert desk.taker.pushed == list(range_of_bars(utc_ns(first), utc_ns(last)))
+    assert set(desk.taker.sources) == {"warm-up"}
+    assert desk.taker.considered == []
+
+
+def range_of_bars(first_ns: int, last_ns: int) -> list[int]:
+    closes = [bar.ts_event + MINUTE_NS for bar in MARKET]
+    return [ts_ns for ts_ns in closes if first_ns <= ts_ns <= last_ns]
+
+
+@pytest.mark.parametrize(("day", "warmup"), [("2024-12-03", 14), ("2024-12-03", 395), ("2024-12-02", 215)])
+def test_it_begins_where_a_backtest_begins(day: str, warmup: int) -> None:
+    from run.replay_window import _session_start  # the rule that a backtest's window is made by
+
+    spec: InstrumentSpec = resolve("SPY", instruments_path())
+    open_ns = int(NYSE.open_ns[np.searchsorted(NYSE.session_date, np.datetime64(day))])
+    closes = np.array([bar.ts_event + MINUTE_NS for bar in MARKET], np.int64)
+    traded_from = int(np.searchsorted(closes, open_ns, side="right"))
+    desk = make_desk(warmup, open_ns)
+    asyncio.run(desk.feed.warm_up())
+    assert desk.taker.pushed[0] == _session_start(spec, closes, traded_from - warmup)
+
+
+@settings(max_examples=25, deadline=None)
+@given(minutes=st.integers(0, 9 * 1440), warmup=st.integers(1, 700))
+def test_warm_up_is_enough_and_begins_with_a_session(minutes: int, warmup: int) -> None:
+    now_ns = utc_ns("2024-11-25T14:30") + minutes * MINUTE_NS
+    desk = make_desk(warmup, now_ns)
+    try:
+        asyncio.run(desk.feed.warm_up())
+    except BlindError:
+        known = [bar for bar in MARKET if bar.ts_event + MINUTE_NS <= now_ns]
+        assert len(known) < warmup + 2 * 390, "there was enough"
+        return
+    pushed = np.array(desk.taker.pushed)
+    assert pushed[0] - MINUTE_NS in NYSE.open_ns
+    assert pushed.tolist() == range_of_bars(pushed[0], now_ns)
+    running = NYSE.locate(pushed[-1:])[0]
+    before = pushed[pushed <= NYSE.open_ns[running]] if pushed[-1] < NYSE.close_ns[running] else pushed
+    assert len(before) >= warmup
+
+
+def test_a_cut_off_answer_is_not_taken_for_the_beginning_of_its_session() -> None:
+    desk = make_desk(warmup=300)
+    desk.link.oldest_ns = utc_ns("2024-12-02T15:00")
+    with pytest.raises(BlindError, match="must reach back 300 bars, had 360 in 40 days"):
+        asyncio.run(desk.feed.warm_up())
+    assert desk.taker.pushed == []
+
+
+def test_history_that_never_answers_blinds() -> None:
+    desk = make_desk()
+    desk.link.refusals = 10**6
+    with pytest.raises(BlindError, match="had 0 in 40 days"):
+        asyncio.run(desk.feed.warm_up())
+
+
+def test_history_that_answers_late_is_asked_for_more_and_more() -> None:
+    desk = make_desk()
+    desk.link.refusals = 2
+    asyncio.run(desk.feed.warm_up())
+    assert desk.taker.pushed[0] == utc_ns("2024-12-02T14:31")
+    days = [days for _, days in desk.link.asked]
+    assert days == sorted(set(days))
+    assert len(days) >= 3
+
+
+def test_bars_of_history_that_are_none_are_left_out() -> None:
+    desk = make_desk(now_ns=DAY + 10 * MINUTE_NS + 30 * SECOND_NS)
+    spoilt = {DAY + 3 * MINUTE_NS: bar_at(DAY + 3 * MINUTE_NS, (0, 4, 0, 1))}
+    outside = bar_at(utc_ns("2024-12-03T14:00"))
+    desk.link.market = [spoilt.get(bar.ts_event, bar) for bar in MARKET]
+    desk.link.market.insert(0, outside)
+    asyncio.run(desk.feed.warm_up())
+    assert desk.minutes == [1, 2, 3, 5, 6, 7, 8, 9, 10], "the fourth is corrupt, the eleventh not closed"
+    assert utc_ns("2024-12-03T14:01") not in desk.taker.pushed
+
+
+def test_a_session_taken_up_again_is_told_what_it_missed() -> None:
+    desk = make_desk(now_ns=DAY + 10 * MINUTE_NS)
+    desk.feed.continue_after(DAY + 4 * MINUTE_NS)
+    asyncio.run(desk.feed.warm_up())
+    assert desk.minutes == [5, 6, 7, 8, 9, 10] == [(ts - DAY) // MINUTE_NS for ts in desk.taker.pushed]
+    assert set(desk.taker.sources) == {"backfill"}
+
+
+def test_a_session_taken_up_again_that_missed_nothing_is_told_nothing() -> None:
+    desk = make_desk(now_ns=DAY + 10 * MINUTE_NS)
+    desk.feed.continue_after(DAY + 10 * MINUTE_NS)
+    asyncio.run(desk.feed.warm_up())
+    assert desk.taker.pushed == []
+    assert desk.feed.last_ns == DAY + 10 * MINUTE_NS
+
+
+def test_a_session_taken_up_again_is_blind_where_history_does_not_reach_its_last_bar() -> None:
+    desk = make_desk(now_ns=DAY + 10 * MINUTE_NS)
+    desk.feed.continue_after(DAY + 4 * MINUTE_NS)
+    desk.link.oldest_ns = DAY + 5 * MINUTE_NS
+    with pytest.raises(BlindError):
+        asyncio.run(desk.feed.warm_up())
+    assert desk.taker.pushed == []
+
+
+# Bars as they come ------------------------------------------------------------------------------------------------
+
+
+def test_bars_in_order_are_handed_on_and_decided_on_without_asking() -> None:
+    def script(desk: Desk) -> None:
+        for minute in (2, 3):
+            desk.send(minute)
+            assert desk.feed.arrived_ns == desk.feed.heard_ns == desk.now_ns
+            assert desk.feed.considered_ns == desk.feed.last_ns == DAY + minute * MINUTE_NS
+
+    desk = after_open(script)
+    assert desk.minutes == desk.decided == [1, 2, 3]
+    assert desk.taker.sources[-3:] == ["live"] * 3
+    assert desk.link.asked == []
+
+
+def test_a_gap_is_filled_first_and_only_the_newest_bar_decided_on() -> None:
+    async def script(desk: Desk) -> None:
+        desk.send(5)
+        assert desk.minutes == [1], "nothing is handed on before the gap is filled"
+        assert desk.feed.is_filling
+        await settle(desk)
+
+    desk = after_open(script)
+    assert desk.minutes == [1, 2, 3, 4, 5]
+    assert desk.taker.sources[-5:] == ["live", "backfill", "backfill", "backfill", "live"]
+    assert desk.decided == [1, 5]
+
+
+def test_a_gap_over_a_night_is_filled_from_further_back() -> None:
+    async def live() -> Desk:
+        desk = make_desk(now_ns=utc_ns("2024-11-29T17:50"))
+        await desk.feed.warm_up()
+        desk.link.asked.clear()
+        desk.send(1)
+        await settle(desk)
+        return desk
+
+    desk = asyncio.run(live())
+    assert desk.taker.pushed == range_of_bars(desk.taker.pushed[0], DAY + MINUTE_NS)
+    assert len(desk.link.asked) > 1, "a day reaches back to Monday only"
+    assert desk.decided == [1]
+
+
+@pytest.mark.parametrize("refusals", [1, 4])
+def test_history_that_does_not_answer_is_asked_until_it_does(refusals: int) -> None:
+    async def script(desk: Desk) -> None:
+        desk.link.refusals = refusals
+        desk.send(4)
+        await settle(desk)
+
+    desk = after_open(script)
+    assert desk.minutes == [1, 2, 3, 4]
+    assert desk.decided == [1, 4]
+    silent = [said for said in desk.taker.said if said[1] == "missing"]
+    assert len(silent) == refusals
+
+
+def test_an_answer_that_does_not_reach_back_is_none() -> None:
+    async def script(desk: Desk) -> None:
+        desk.link.oldest_ns = DAY + 2 * MINUTE_NS  # 3 and 4, but not 2
+
+        def answered() -> None:
+            if len(desk.link.asked) > 12:
+                desk.link.oldest_ns = 0
+
+        desk.link.before_answer = answered
+        desk.send(4)
+        for _ in range(10):
+            await asyncio.sleep(0)
+            assert desk.minutes == [1]
+        await settle(desk)
+
+    desk = after_open(script)
+    assert desk.minutes == [1, 2, 3, 4]
+
+
+def test_bars_that_arrive_while_history_is_asked_are_not_lost() -> None:
+    async def script(desk: Desk) -> None:
+        arrivals = iter([(5,), (7, 7), ()])
+        desk.link.before_answer = lambda: [desk.send(minute) for minute in next(arrivals, ())]
+        desk.send(3)
+        await settle(desk)
+
+    desk = after_open(script)
+    # 4 and 6 were never sent: each is fetched before the bar after it.
+    assert desk.minutes == [1, 2, 3, 4, 5, 6, 7]
+    assert desk.decided == [1, 7], "what a newer bar has overtaken is not decided on"
+    assert desk.taker.sources[-7:] == ["live", "backfill", "live", "backfill", "live", "backfill", "live"]
+
+
+def test_bars_that_arrive_the_wrong_way_round_are_put_in_order() -> None:
+    async def script(desk: Desk) -> None:
+        desk.send(4)
+        desk.feed.on_bar(bar_at(DAY + 2 * MINUTE_NS))  # the third
+        desk.feed.on_bar(bar_at(DAY + MINUTE_NS))
+        await settle(desk)
+
+    desk = after_open(script)
+    assert desk.minutes == [1, 2, 3, 4]
+    assert desk.decided == [1, 4]
+
+
+def test_a_bar_between_the_last_look_and_the_end_of_a_fill_is_handed_on() -> None:
+    async def script(desk: Desk) -> None:
+        desk.send(3)
+        while desk.minutes[-1] != 3:
+            await asyncio.sleep(0)
+        desk.send(4)  # in the very step in which the fill pushed
+        await settle(desk)
+
+    assert after_open(script).decided == [1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("minute", "second", "why"),
+    [(1, 20.0, "duplicate"), (1, 3000.0, "duplicate"), (3, -30.0, "unfinished"), (2, 1.0, "untrusted")],
+)
+def test_bars_that_are_no_news_are_refused(minute: int, second: float, why: str) -> None:
+    def script(desk: Desk) -> None:
+        heard_ns = desk.feed.heard_ns
+        desk.link.data = why != "untrusted"
+        desk.send(minute, second)
+        assert desk.feed.heard_ns == heard_ns, "no news must not calm whoever listens for bars"
+
+    desk = after_open(script)
+    assert desk.minutes == desk.decided == [1]
+    assert desk.taker.said == [("bar", "refused", why)]
+
+
+def test_a_bar_outside_every_session_is_refused() -> None:
+    def script(desk: Desk) -> None:
+        desk.send(391)
+
+    desk = after_open(script)
+    assert desk.minutes == [1]
+    assert desk.taker.said[-1] == ("bar", "refused", "outside")
+
+
+def test_a_stale_bar_is_taken_in_and_not_acted_upon() -> None:
+    async def script(desk: Desk) -> None:
+        desk.send(2, 31.0)
+        await settle(desk)
+        desk.send(3)
+
+    desk = after_open(script)
+    assert desk.minutes == [1, 2, 3]
+    assert desk.decided == [1, 3]
+
+
+def test_a_bar_that_aged_while_history_was_asked_is_not_acted_upon() -> None:
+    async def script(desk: Desk) -> None:
+
+        def later() -> None:
+            desk.now_ns += 40 * SECOND_NS
+
+        desk.link.before_answer = later
+        desk.send(3)
+        await settle(desk)
+
+    desk = after_open(script)
+    assert desk.minutes == [1, 2, 3]
+    assert desk.decided == [1]
+
+
+def test_after_the_data_farm_came_back_what_was_refused_is_fetched() -> None:
+    async def script(desk: Desk) -> None:
+        desk.link.data = False
+        desk.send(2)
+        desk.send(3)
+        desk.link.data = True
+        desk.send(4)
+        await settle(desk)
+
+    desk = after_open(script)
+    assert desk.minutes == [1, 2, 3, 4]
+    assert desk.decided == [1, 4]
+
+
+def test_a_failure_while_a_gap_is_filled_is_the_sessions() -> None:
+    async def script(desk: Desk) -> None:
+
+        def fail() -> None:
+            raise RuntimeError("no contract")
+
+        desk.link.before_answer = fail
+        desk.send(3)
+        await settle(desk)
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="no contract"):
+            desk.feed.raise_failure()
+
+    after_open(script)
+
+
+def test_a_stopped_feed_asks_nothing_more() -> None:
+    async def script(desk: Desk) -> None:
+        desk.send(3)
+        desk.feed.stop()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        desk.feed.raise_failure()
+
+    assert after_open(script).minutes == [1]
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_whatever_arrives_the_true_sequence_is_handed_on(data: st.DataObject) -> None:
+    """Drops, repetitions, exchanges, late bars, refused questions: pushed is the market, once, in order."""
+    sent = data.draw(st.lists(st.integers(2, 25), max_size=30), label="sent")
+    slack = data.draw(st.lists(st.integers(0, 6), min_size=len(sent), max_size=len(sent)), label="turns of the loop")
+    refused = data.draw(st.lists(st.booleans(), max_size=6), label="refused questions")
+
+    async def script(desk: Desk) -> None:
+        desk.link.market = MARKET[MARKET.index(bar_at(DAY)) - 1 :][:30]
+        pattern = iter(refused)
+        desk.link.before_answer = lambda: setattr(desk.link, "refusals", int(next(pattern, False)))
+        clock = 0
+        for minute, turns in zip(sent, slack, strict=True):
+            clock = max(clock, minute)
+            desk.now_ns = DAY + clock * MINUTE_NS + SECOND_NS
+            desk.feed.on_bar(bar_at(DAY + (minute - 1) * MINUTE_NS))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        await settle(desk)
+
+    desk = after_open(script)
+    assert desk.minutes == list(range(1, max(sent, default=1) + 1))
+    assert desk.decided == sorted(set(desk.decided))
+    assert set(desk.decided) <= {1, *sent}
+
+
+# Clock ------------------------------------------------------------------------------------------------------------
+
+
+def test_age_counts_from_when_a_bar_was_due() -> None:
+    desk = make_desk()
+    asyncio.run(desk.feed.warm_up())
+    desk.now_ns = DAY + 90 * SECOND_NS
+    assert desk.feed.age_s() == 30.0, "the first bar was due a minute after the open, whatever night came before"
+
+    def script(desk: Desk) -> None:
+        desk.now_ns = DAY + 2 * MINUTE_NS
+        assert desk.feed.age_s() == 0.0
+        desk.now_ns = DAY + 2 * MINUTE_NS + 5 * SECOND_NS
+        assert desk.feed.age_s() == 5.0
+        desk.now_ns = utc_ns("2024-12-03T22:00")
+        assert desk.feed.age_s() == 0.0, "the exchange is closed"
+
+    after_open(script)
+
+
+def test_silence_is_noticed_once_and_only_while_the_exchange_is_open() -> None:
+    def script(desk: Desk) -> None:
+        desk.now_ns = desk.feed.heard_ns + 100 * SECOND_NS
+        assert not desk.feed.is_silent()
+        desk.now_ns += SECOND_NS
+        assert [desk.feed.is_silent(), desk.feed.is_silent()] == [True, False]
+        desk.now_ns += 101 * SECOND_NS
+        assert desk.feed.is_silent()
+        desk.now_ns = utc_ns("2024-12-03T22:00")
+        assert not desk.feed.is_silent()
+
+    after_open(script, silence_s=100.0)
+
+
+def test_where_the_past_is_replayed_the_last_bar_is_the_clock() -> None:
+    def script(desk: Desk) -> None:
+        assert desk.feed.now_ns() == desk.feed.last_ns == DAY + MINUTE_NS
+        desk.now_ns = utc_ns("2026-05-05T05:05")
+        desk.feed.on_bar(bar_at(DAY + MINUTE_NS))
+        assert desk.feed.now_ns() == DAY + 2 * MINUTE_NS
+        assert desk.feed.age_s() == 0.0
+        assert desk.feed.is_open()
+
+    assert after_open(script, clock="bars").decided == [1, 2]
