@@ -77,16 +77,19 @@ class MetricsCallback(BaseCallback):
     def _on_step(self) -> bool:
         for i in np.flatnonzero(self.locals["dones"]):
             self._episodes.append(self.locals["infos"][i])
+        taken = np.asarray(self.locals["actions"], np.int64).ravel()
+        self._action_counts += np.bincount(taken, minlength=len(self._action_counts))
         return True
 
     def _on_rollout_start(self) -> None:
         self._after_update()
         self._rollout_began = time.perf_counter()
         self._env_before = self._timed_env.seconds
+        space: Any = self.model.action_space
+        self._action_counts = np.zeros(int(space.n) if hasattr(space, "n") else int(space.nvec.max()), np.int64)
 
     def _on_rollout_end(self) -> None:
         self._rollout_ended = time.perf_counter()
-        self._shares = self._action_shares()  # the buffer is emptied before the next callback
 
     def _on_training_end(self) -> None:
         self._after_update()
@@ -127,17 +130,10 @@ class MetricsCallback(BaseCallback):
             explained_variance=train.get("explained_variance"),
             learning_rate=train["learning_rate"],
             clip_range=train.get("clip_range"),
-            action_shares=self._shares,
+            action_shares=tuple((self._action_counts / self._action_counts.sum()).tolist()),
             reward_components=self._reward_components(),
             validation=validation,
         )
-
-    def _action_shares(self) -> tuple[float, ...]:
-        model: Any = self.model
-        space = model.action_space
-        choices = int(space.n) if hasattr(space, "n") else int(space.nvec.max())
-        actions = model.rollout_buffer.actions.astype(np.int64).ravel()
-        return tuple((np.bincount(actions, minlength=choices) / len(actions)).tolist())
 
     def _reward_components(self) -> dict[str, float]:
         found = defaultdict(list)

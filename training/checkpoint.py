@@ -1,7 +1,7 @@
 """A run's state between two rollouts, whole or not at all, and the way back into it.
 
-Weights, optimiser, normaliser, learning rate, random generators and, where the environments can be put back, their
-state too: then a resumed run is the run that was never interrupted, bit for bit.
+Weights, optimiser, normaliser, learning rate, random generators, what QR-DQN remembers and, where the environments can
+be put back, their state too: then a resumed run is the run that was never interrupted, bit for bit.
 """
 
 import json
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from catalogs.errors import InputError
 from training.schedules import rate_of
 
 MODEL, NORMALIZER, STATE, ARRAYS = "model.zip", "vecnormalize.pkl", "state.json", "state.npz"
+# What the entropy's floor has moved; by what QR-DQN counts to its next target network and explores.
+CARRIED = ("ent_coef", "_n_calls", "exploration_rate")
+REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 PREFIX = "step_"
 
 
@@ -87,7 +89,7 @@ class CheckpointCallback(BaseCallback):
             "steps": model.num_timesteps,
             "updates": model._n_updates,
             "rate_factor": rate_of(model).factor,
-            "ent_coef": getattr(model, "ent_coef", None),
+            **{name: getattr(model, name, None) for name in CARRIED},
             "exact": is_exact,
             "validation": self._validation_state(),
         }
@@ -140,7 +142,7 @@ def load_model(model: BaseAlgorithm, normalizer: VecNormalize, folder: Path) -> 
     normalizer.obs_rms, normalizer.ret_rms = saved.obs_rms, saved.ret_rms
 
 
-def restore(checkpoint: Path, model: OnPolicyAlgorithm, normalizer: VecNormalize) -> dict[str, Any]:
+def restore(checkpoint: Path, model: BaseAlgorithm, normalizer: VecNormalize) -> dict[str, Any]:
     """Put a freshly built model and its environments into a checkpoint's state.
 
     Returns
@@ -152,8 +154,9 @@ def restore(checkpoint: Path, model: OnPolicyAlgorithm, normalizer: VecNormalize
     load_model(model, normalizer, checkpoint)
     model.num_timesteps, model._n_updates = state["steps"], state["updates"]
     rate_of(model).factor = state["rate_factor"]
-    if state["ent_coef"] is not None:
-        model.ent_coef = state["ent_coef"]
+    for name in CARRIED:
+        if state.get(name) is not None:
+            setattr(model, name, state[name])
     with np.load(checkpoint / ARRAYS, allow_pickle=False) as arrays:
         _set_arrays(model, normalizer, dict(arrays), state)
     return state
@@ -167,6 +170,11 @@ def _arrays(model: Any, normalizer: VecNormalize) -> tuple[dict[str, NDArray[Any
         "numpy_rest": np.array([position, has_gauss, gauss]),
         "torch": torch.get_rng_state().numpy(),
     }
+    replay = getattr(model, "replay_buffer", None)
+    if replay is not None:
+        filled = replay.buffer_size if replay.full else replay.pos
+        arrays |= {f"replay/{name}": getattr(replay, name)[:filled] for name in REPLAY}
+        arrays["replay_place"] = np.array([replay.pos, replay.full])
     env = normalizer.unwrapped
     if not isinstance(env, Restorable):
         return arrays, False
@@ -176,6 +184,8 @@ def _arrays(model: Any, normalizer: VecNormalize) -> tuple[dict[str, NDArray[Any
         "episode_starts": model._last_episode_starts,
         "returns": normalizer.returns,
     }
+    if replay is not None:
+        arrays["original_observations"] = model._last_original_obs
     states = getattr(model, "_last_lstm_states", None)
     if states is not None:
         arrays["lstm"] = np.stack([part.cpu().numpy() for part in (*states.pi, *states.vf)])
@@ -183,11 +193,19 @@ def _arrays(model: Any, normalizer: VecNormalize) -> tuple[dict[str, NDArray[Any
 
 
 def _set_arrays(model: Any, normalizer: VecNormalize, arrays: dict[str, NDArray[Any]], state: dict[str, Any]) -> None:
+    if "replay_place" in arrays:
+        replay = model.replay_buffer
+        for name in REPLAY:
+            values = arrays[f"replay/{name}"]
+            getattr(replay, name)[: len(values)] = values
+        replay.pos, replay.full = int(arrays["replay_place"][0]), bool(arrays["replay_place"][1])
     if state["exact"]:
         env: Any = normalizer.unwrapped
         env.restore({name.removeprefix("env/"): value for name, value in arrays.items() if name.startswith("env/")})
         model._last_obs, model._last_episode_starts = arrays["observations"], arrays["episode_starts"]
         normalizer.returns = arrays["returns"]
+        if "original_observations" in arrays:
+            model._last_original_obs = arrays["original_observations"]
         if "lstm" in arrays:
             pi_h, pi_c, vf_h, vf_c = torch.as_tensor(arrays["lstm"], device=model.device)
             model._last_lstm_states = RNNStates((pi_h, pi_c), (vf_h, vf_c))

@@ -15,7 +15,7 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
@@ -32,7 +32,7 @@ IR_VERSION = 10
 OPERATORS: dict[type[nn.Module], str] = {nn.Identity: "Identity", nn.Tanh: "Tanh", nn.ReLU: "Relu"}
 
 
-def export_onnx(model: OnPolicyAlgorithm, vecnormalize: VecNormalize, path: Path) -> None:
+def export_onnx(model: BaseAlgorithm, vecnormalize: VecNormalize, path: Path) -> None:
     """Write the actor, normaliser included, as one ONNX file.
 
     The graph is ``(obs f32[b, n], h f32[layers, b, hidden], c f32[layers, b, hidden], episode_start f32[b]) ->
@@ -43,7 +43,7 @@ def export_onnx(model: OnPolicyAlgorithm, vecnormalize: VecNormalize, path: Path
 
     Parameters
     ----------
-    model : OnPolicyAlgorithm
+    model : BaseAlgorithm
         Of `training.algorithms`; Discrete or MultiDiscrete actions of equal sizes, flat observations.
     vecnormalize : VecNormalize
         Its statistics are copied as they are now.
@@ -52,7 +52,7 @@ def export_onnx(model: OnPolicyAlgorithm, vecnormalize: VecNormalize, path: Path
     """
     policy: Any = model.policy
     lstm: nn.LSTM | None = getattr(policy, "lstm_actor", None)
-    head = _dense_layers([*policy.mlp_extractor.policy_net, policy.action_net])
+    head = _dense_layers(policy.decision_layers())
     shape = _shape(model, lstm, tuple(activation for _, activation in head))
     graph = _Graph()
     _normalise(graph, vecnormalize, shape.n_observations - policy.mask_columns)
@@ -68,7 +68,7 @@ def export_onnx(model: OnPolicyAlgorithm, vecnormalize: VecNormalize, path: Path
         onnx.save(content, aside)
 
 
-def _shape(model: OnPolicyAlgorithm, lstm: nn.LSTM | None, activations: tuple[str, ...]) -> NetworkShape:
+def _shape(model: BaseAlgorithm, lstm: nn.LSTM | None, activations: tuple[str, ...]) -> NetworkShape:
     space: Any = model.action_space
     sizes = {int(space.n)} if isinstance(space, spaces.Discrete) else {int(size) for size in space.nvec}
     if len(sizes) > 1:
@@ -109,7 +109,7 @@ def golden_observations(
 
 
 def golden_outputs(
-    model: OnPolicyAlgorithm,
+    model: BaseAlgorithm,
     vecnormalize: VecNormalize,
     observations: NDArray[np.float32],
     *,

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from catalogs.cache import written_aside
@@ -82,7 +82,7 @@ class FitResult:
 
     Attributes
     ----------
-    model : OnPolicyAlgorithm
+    model : BaseAlgorithm
         As it was at its best on the validation sessions, where there are some, else at the end.
     vecnormalize : MaskedVecNormalize
         Statistics frozen.
@@ -148,7 +148,7 @@ def fit(
     the process; divergence is checked after every update instead.
     """
     _check_environment(config, env)
-    algorithm = algorithm_named(config.algorithm)
+    algorithm = algorithm_named(config.algorithm, env.action_space)
     if not resume and (run_dir / "checkpoints").exists():
         raise InputError(f"run directory {run_dir}: must be that of a new run, but has checkpoints already")
     checkpoint = latest_checkpoint(run_dir) if resume else None
@@ -173,7 +173,7 @@ class _Run:
     def __init__(
         self,
         config: LearnerConfig,
-        model: OnPolicyAlgorithm,
+        model: BaseAlgorithm,
         normalizer: MaskedVecNormalize,
         timed: TimedVecEnv,
         run_dir: Path,

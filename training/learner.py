@@ -51,6 +51,36 @@ class StabilityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             _require(f"stability.{name}", getattr(self, name), getattr(self, name) >= 0, "be at least 0")
 
 
+class QuantileConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What QR-DQN has and the others have not.
+
+    Attributes
+    ----------
+    n_quantiles : int
+        By which the distribution of an action's return is described.
+    buffer_size : int
+        Steps that are kept to learn from, over all environments.
+    target_update_interval : int
+        Environment steps after which the network that targets are computed with is replaced.
+    exploration_fraction : float
+        Share of the run over which the chance of a random action falls from 1 to ``exploration_final``.
+    exploration_final : float
+    """
+
+    n_quantiles: int = 50
+    buffer_size: int = 200_000
+    target_update_interval: int = 10_000
+    exploration_fraction: float = 0.3
+    exploration_final: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("n_quantiles", "buffer_size", "target_update_interval"):
+            _require(f"qr_dqn.{name}", getattr(self, name), getattr(self, name) >= 1, "be at least 1")
+        fraction, final = self.exploration_fraction, self.exploration_final
+        _require("qr_dqn.exploration_fraction", fraction, 0 < fraction <= 1, "be above 0 and at most 1")
+        _require("qr_dqn.exploration_final", final, 0 <= final <= 1, "be in [0, 1]")
+
+
 class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the policy learns: PPO's settings and the network's sizes.
 
@@ -67,7 +97,7 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     batch_size : int
         Steps per minibatch; must divide ``n_envs * n_steps``.
     n_epochs : int
-        Passes over a rollout.
+        Passes over a rollout; for ``qr_dqn`` as many samples of its memory.
     seq_len : int or None
         Longest sequence that gradients flow through (truncated back-propagation through time): faster, and forgets
         what lies further back while learning, not while acting. Best a divisor of the session's bars, for example 65
@@ -98,6 +128,7 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     device : {"auto", "cpu", "cuda"}
         ``auto`` takes CUDA where there is one.
     stability : StabilityConfig
+    qr_dqn : QuantileConfig
 
     Raises
     ------
@@ -139,6 +170,7 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     torch_threads: int = 1
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     stability: StabilityConfig = StabilityConfig()
+    qr_dqn: QuantileConfig = QuantileConfig()
 
     def __post_init__(self) -> None:
         counts = ("total_timesteps", "n_envs", "n_steps", "n_epochs", "lstm_hidden_size", "lstm_layers")

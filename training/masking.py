@@ -11,6 +11,7 @@ from gymnasium import spaces
 from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import nn
 
 from catalogs.errors import InputError
 
@@ -70,10 +71,7 @@ class MaskedPolicy(ActorCriticPolicy):
         mask_columns: int = 0,
         **kwargs: Any,
     ) -> None:
-        if mask_columns not in (0, logit_count(action_space)):
-            raise InputError(
-                f"mask columns must be 0 or the {logit_count(action_space)} of {action_space}, were {mask_columns}"
-            )
+        check_mask_columns(mask_columns, action_space)
         kwargs |= {
             "features_extractor_class": DetachMask,
             "features_extractor_kwargs": {"mask_columns": mask_columns},
@@ -90,6 +88,10 @@ class MaskedPolicy(ActorCriticPolicy):
         assert allowed is not None
         return logits.masked_fill(~allowed, IMPOSSIBLE)
 
+    def decision_layers(self) -> list[nn.Module]:
+        """Layers from what the actor remembers, or from the unmasked observation, to the unmasked logits."""
+        return [*self.mlp_extractor.policy_net, self.action_net]
+
     def _get_action_dist_from_latent(self, latent_pi: torch.Tensor) -> Distribution:
         return self.action_dist.proba_distribution(action_logits=self.action_logits(latent_pi))
 
@@ -98,6 +100,20 @@ class MaskedPolicy(ActorCriticPolicy):
         for replaced in ("features_extractor_class", "features_extractor_kwargs"):
             parameters.pop(replaced)
         return parameters | {"mask_columns": self.mask_columns}
+
+
+def check_mask_columns(mask_columns: int, action_space: spaces.Space) -> None:
+    """Refuse a mask of another size than the actions'.
+
+    Raises
+    ------
+    InputError
+        If there are neither no columns nor one per logit.
+    """
+    if mask_columns not in (0, logit_count(action_space)):
+        raise InputError(
+            f"mask columns must be 0 or the {logit_count(action_space)} of {action_space}, were {mask_columns}"
+        )
 
 
 def logit_count(action_space: spaces.Space) -> int:

@@ -27,3 +27,9 @@ class MaskedVecNormalize(VecNormalize):
         if self.mask_columns:
             normalised[..., -self.mask_columns :] = obs[..., -self.mask_columns :]
         return normalised
+
+    def _unnormalize_obs(self, obs: np.ndarray, obs_rms: RunningMeanStd) -> np.ndarray:
+        original = super()._unnormalize_obs(obs, obs_rms)
+        if self.mask_columns:
+            original[..., -self.mask_columns :] = obs[..., -self.mask_columns :]
+        return original

@@ -90,9 +90,7 @@ class GatewayServer:
             self.flush()
         return count
 
-    async def replay(
-        self, speed: float, quiet_s: float = 0.2, settled: Callable[[int], bool] | None = None
-    ) -> None:
+    async def replay(self, speed: float, quiet_s: float = 0.2, settled: Callable[[int], bool] | None = None) -> None:
         """Step to the end of the bars.
 
         Parameters
