@@ -18,7 +18,9 @@ def undecided(
     taken, left_out : mapping of int to TakenDecision, sequence of int
         Of `rl_strategies.live.replay_strategy.ReplayStrategy`.
     """
-    found = [_left_out(session, ts_ns) for ts_ns in left_out]
+    # Of the last bar it is not known what followed: the journal may end before the decision.
+    last_ns = int(session.bars.ts_ns[-1])
+    found = [_left_out(session, ts_ns) for ts_ns in left_out if ts_ns < last_ns or ts_ns in session.skipped]
     for ts_ns, decision in session.decisions.items():
         if ts_ns not in taken:
             found.append(Divergence(decision.seq, ts_ns, "state", "decision", "taken", "not taken"))

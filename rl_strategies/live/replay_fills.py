@@ -76,7 +76,9 @@ def compare_fills(session: JournaledSession, fills: Sequence[Fill]) -> list[Dive
         else:
             pairs = _paired(written[first:last], made[begin:end])
         for one, other in pairs:
-            found += _differences(one, other)
+            # What followed the last bar may have happened after the journal's end.
+            if one is not None or (other is not None and other.seq < session.rows):
+                found += _differences(one, other)
     return sorted([*found, *_learnt_late(session)], key=lambda each: each.seq)
 
 

@@ -116,4 +116,9 @@ class ReplayStrategy(RLStrategy):
 
     def _carry_out(self, answers: list[Review]) -> None:
         answer = self._session.decisions[self._decided_ns].review
-        super()._carry_out([answer._replace(side=0) if self._decided_ns in self._session.reduced else answer])
+        if self._decided_ns in self._session.reduced:
+            answer = answer._replace(side=0)
+        elif answer.side != 0 and answer.units == 0:
+            # The session held on to what the backtest may not hold: there is nothing to be entered.
+            answer = answer._replace(side=self.core.instruments[0].side)
+        super()._carry_out([answer])
