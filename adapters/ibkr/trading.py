@@ -151,7 +151,13 @@ class BrokerLink:
 
         def place_and_note(order: Any) -> None:
             order_ref = order.orderRef
-            place(order)
+            # NautilusTrader would wait for ever for the answer to an order that never left; a ValueError it refuses.
+            if not client._eclient.isConnected():
+                raise ValueError("not sent: the connection to the gateway is gone")
+            try:
+                place(order)
+            except OSError as error:
+                raise ValueError(f"not sent: {error}") from error
             self._wire_ns[order_ref] = time.time_ns()
 
         client.place_order = place_and_note
@@ -187,6 +193,10 @@ class BrokerLink:
     def keep_reconnecting(self) -> None:
         """Once trading has begun, never give the gateway up."""
         self._client._indefinite_reconnect = True
+
+    def hang_up(self) -> None:
+        """End a connection on which nobody answers; NautilusTrader looks at its socket alone, and makes another."""
+        self._client._eclient.disconnect()
 
     async def truth(self) -> Truth | None:
         """Position and resting orders; None where the broker did not answer."""

@@ -12,6 +12,7 @@ from rl_strategies.live.conditions import NS, BrokerLink, Execution, Patience, T
 from rl_strategies.live.desk import Executed, LiveDesk
 from rl_strategies.live.reconcile import Comparison, Difference, compare
 
+UNANSWERED_QUESTIONS = 2  # before a connection counts as dead
 SETTLE_S = 1.0  # what two looks at the broker must agree on before it is acted upon
 
 
@@ -59,6 +60,7 @@ class BrokerWatch:
         self.is_flat: bool | None = None
         self._moves = 0
         self._asked_ns = 0
+        self._unanswered = 0
         self._wants_executions = False
         self._suspect: Difference | None = None
         self._suspected_ns = 0
@@ -92,23 +94,33 @@ class BrokerWatch:
         now_ns = self._wall_ns()
         is_calm = self.known and not self._wants_executions
         wait_s = self._patience.truth_s if is_calm else self._patience.watch_s
-        if not self.is_connected or now_ns - self._asked_ns < wait_s * NS or self._desk.is_in_flight():
+        if not self.is_connected or now_ns - self._asked_ns < wait_s * NS:
             return
+        if self._desk.is_in_flight():
+            if not self._desk.is_overdue(now_ns):
+                return
+            self._wants_executions = True
         self._asked_ns = now_ns
         if self._wants_executions and not await self.catch_up():
             return
         before = self._moves
         truth = await self._link.truth()
         if truth is None:
-            self._doubt("the broker did not say what it holds")
-        elif before == self._moves and not self._desk.is_in_flight():
+            self._note_silence("the broker did not say what it holds")
+            return
+        self._unanswered = 0
+        if before != self._moves:
+            return
+        for name in self._desk.drop_unknown({order.order_ref for order in truth.orders}, now_ns):
+            self._session.say("order", "", "gone", f"{name}: the broker does not show it")
+        if not self._desk.is_in_flight():
             self._take(truth)
 
     async def catch_up(self) -> bool:
         """Take in executions that nobody told of; False where the broker did not answer."""
         executions = await self._link.executions()
         if executions is None:
-            self._doubt("the broker did not say what it executed")
+            self._note_silence("the broker did not say what it executed")
             return False
         self._wants_executions = False
         for told in executions:
@@ -152,6 +164,14 @@ class BrokerWatch:
             self._session.say("orders", "", "cancelled", found.said)
             for order in found.orphans:
                 self._link.cancel(order)
+
+    def _note_silence(self, reason: str) -> None:
+        self._doubt(reason)
+        self._unanswered += 1
+        if self._unanswered >= UNANSWERED_QUESTIONS and self._link.is_connected():
+            self._unanswered = 0
+            self._session.say("connection", "up", "hung up", f"{UNANSWERED_QUESTIONS} questions were not answered")
+            self._link.hang_up()
 
     def _doubt(self, reason: str) -> None:
         if self.known:

@@ -86,6 +86,9 @@ class BrokerLink(Protocol):
     def ask_time(self) -> None:
         """Ask for the broker's time."""
 
+    def hang_up(self) -> None:
+        """End a connection on which nobody answers; another is made."""
+
     async def truth(self) -> Truth | None:
         """Position and orders; None where there is no answer."""
 

@@ -6,7 +6,7 @@ around one fill form a group in which the broker lets each reduce the others, so
 fill. A reversal enters only when the old side is gone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from nautilus_trader.model.identifiers import ClientOrderId
 
 from rl_strategies.decision import Review
 from rl_strategies.instrument_core import InstrumentCore
+from rl_strategies.live.conditions import NS
 from rl_strategies.live.session_journal import FillRow, OrderRow, Role
 from rl_strategies.order_desk import KINDS, OrderDesk
 from rl_strategies.telemetry import Fill, FillReason
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rl_strategies.live.strategy import LiveStrategy
 
 _UNANSWERED = (OrderStatus.INITIALIZED, OrderStatus.SUBMITTED)
+ANSWER_S = 3.0  # so long an answer may take before the broker is asked what became of an order
 _ROLES: dict[FillReason, Role] = {"entry": "entry", "stop_loss": "stop", "take_profit": "target"}
 
 
@@ -218,7 +220,8 @@ class LiveDesk(OrderDesk):
         order = self.orders.get(client_order_id.value)
         if order is not None and order.role == "exit":
             self._reversal = None
-        if order is not None and order.role == "stop" and self._core.units != 0:
+        # A stop of a position that is gone says nothing about the present one.
+        if order is not None and order.role == "stop" and self._held.get(order.group, 0) > 0:
             self.close_position("protection_lost")
 
     def _change_side(self, answer: Review) -> None:
@@ -233,6 +236,26 @@ class LiveDesk(OrderDesk):
     def is_in_flight(self) -> bool:
         """Whether the broker owes an answer: an order that it has not acknowledged, or a market order not filled."""
         return any(row.kind == "market" or status in _UNANSWERED for row, status in self._working())
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """Whether every answer that the broker owes is late: it may be lost, and must be asked for."""
+        owed = [row for row, status in self._working() if row.kind == "market" or status in _UNANSWERED]
+        return bool(owed) and all(now_ns - row.sent_ns > ANSWER_S * NS for row in owed)
+
+    def drop_unknown(self, resting: Collection[str], now_ns: int) -> list[str]:
+        """Forget orders that the broker does not show: they are filled, refused, or never arrived.
+
+        Parameters
+        ----------
+        resting : collection of str
+            Client order ids of the orders that work at the broker, whose executions have been taken in.
+        now_ns : int
+            Orders sent less than `ANSWER_S` before may still be on their way.
+        """
+        late = [row for row, _ in self._working() if now_ns - row.sent_ns > ANSWER_S * NS]
+        gone = [row.client_order_id for row in late if row.client_order_id not in resting]
+        self._open.difference_update(gone)
+        return gone
 
     def _is_leaving(self) -> bool:
         return any(row.role == "exit" for row, _ in self._working())

@@ -27,6 +27,9 @@ FARMS_OK = (
     Refusal(2106, "HMDS data farm connection is OK:ushmds"),
     Refusal(2158, "Sec-def data farm connection is OK:secdefnj"),
 )
+SERVERS_BROKEN = Refusal(
+    2110, "Connectivity between Trader Workstation and server is broken. It will be restored automatically."
+)
 NOTHING = -1
 
 
@@ -188,7 +191,7 @@ class Gateway:
         session.outbox += [
             NextValidId(orderId=self.broker.next_order_id(client_id)),
             ManagedAccounts(accountsList=self.broker.account.name),
-            *(self.error(NOTHING, notice) for notice in FARMS_OK),
+            *(self.error(NOTHING, notice) for notice in ([SERVERS_BROKEN] if self.servers_lost else FARMS_OK)),
         ]
         return True
 
