@@ -25,12 +25,13 @@ from catalogs.errors import InputError
 from catalogs.sessions import has_extended_hours
 from rl_strategies.journal import Journal
 from rl_strategies.live.bar_feed import BlindError
+from rl_strategies.live.broker_watch import NotOursError
 from rl_strategies.live.checkpoint import Checkpoint
 from rl_strategies.live.parts import LiveParts
 from rl_strategies.live.rebuild import MEMORY, Relived, session_state
 from rl_strategies.live.resume import ResumeError, relive
 from rl_strategies.live.session_journal import SessionJournal
-from rl_strategies.live.strategy import LiveStrategy, NotOursError
+from rl_strategies.live.strategy import LiveStrategy
 from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.strategy import RLStrategyConfig, core_of
 from run.health import Health

@@ -5,15 +5,21 @@ until it agrees nothing is opened, what is held without a stop is closed, what r
 what cannot be explained halts the session.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
 from rl_strategies.live.conditions import NS, BrokerLink, Execution, Patience, Truth
 from rl_strategies.live.desk import Executed, LiveDesk
+from rl_strategies.live.rebuild import BEGUN
 from rl_strategies.live.reconcile import Comparison, Difference, compare
 
 UNANSWERED_QUESTIONS = 2  # before a connection counts as dead
 SETTLE_S = 1.0  # what two looks at the broker must agree on before it is acted upon
+
+
+class NotOursError(RuntimeError):
+    """The account holds what this session did not buy; one line that says what to do."""
 
 
 class Watched(Protocol):
@@ -85,8 +91,25 @@ class BrokerWatch:
         self._wants_executions = True
         self._asked_ns = 0
 
-    def believe(self) -> None:
-        """What the broker holds was asked and is what the session believes."""
+    async def claim(self) -> None:
+        """Begin with a flat account; what was executed before is not the session's.
+
+        Raises
+        ------
+        NotOursError
+            If the broker holds a position or orders of the instrument.
+        """
+        # In this order: what is executed between the two questions is not flat any more.
+        while (before := await self._link.executions()) is None or (truth := await self._link.truth()) is None:
+            await asyncio.sleep(self._patience.watch_s)
+        if truth.units or truth.orders:
+            raise NotOursError(
+                f"the account must hold no {self._desk.instrument_id} that this session did not buy, held "
+                f"{truth.units} with {len(truth.orders)} orders: run `rl-intraday flatten`, or close them by hand"
+            )
+        foreign = [told.trade_id for told in before]
+        self._desk.disown(foreign)
+        self._session.say(BEGUN, reason=" ".join(foreign))
         self.is_connected = self.known = True
 
     async def ask(self) -> None:
@@ -155,7 +178,7 @@ class BrokerWatch:
             self._wants_executions = True
             if seconds > self._patience.resolve_s:
                 self._session.halt(f"{found.said} for {seconds:.0f} s; run `rl-intraday flatten`")
-        elif seconds >= SETTLE_S and found.difference == "naked":
+        elif seconds >= SETTLE_S and found.difference in ("naked", "oversized"):
             self._suspect = None
             self._session.say("protection", "", "lost", found.said)
             self._desk.close_position("protection_lost")

@@ -87,6 +87,11 @@ class LiveDesk(OrderDesk):
         self._reversal: Review | None = None
 
     @property
+    def instrument_id(self) -> str:
+        """Of the instrument."""
+        return self._core.instrument.instrument_id
+
+    @property
     def units(self) -> int:
         """Signed units that the session believes to hold."""
         return self._core.units
@@ -162,6 +167,10 @@ class LiveDesk(OrderDesk):
             answer, self._reversal = self._reversal, None
             self._strategy.pursue_reversal(self, answer)
         return True
+
+    def disown(self, trade_ids: Sequence[str]) -> None:
+        """Never take these executions in: they happened before the session began."""
+        self.trades.update(trade_ids)
 
     def relearn(self, events: Sequence[OrderRow | FillRow]) -> None:
         """Know orders and executions of an earlier life of the session; the position has them in it already."""

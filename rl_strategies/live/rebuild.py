@@ -20,6 +20,7 @@ from rl_strategies.live.session_journal import FillRow, OrderRow, fingerprint
 from rl_strategies.policy import OnnxPolicy
 
 RUIN = "ruin"  # what a state row says when trading ended for good
+BEGUN = "begun"  # and when the account was seen to be flat; its reason names the executions before
 SEQ, MEMORY = "journal_seq", "policy.memory"  # names in a checkpoint
 Cause = Literal["data", "feature", "state", "policy", "fill", "cost"]
 
@@ -77,6 +78,8 @@ class Relived:
         Whether the running session is traded.
     seq : int
         Rows lived through.
+    foreign : list of str or None
+        Executions of the day that are not the session's; None while it has not begun to trade.
     """
 
     divergences: list[Divergence] = field(default_factory=list)
@@ -85,6 +88,7 @@ class Relived:
     bars: int = 0
     is_traded: bool = False
     seq: int = 0
+    foreign: list[str] | None = None
 
 
 class Reliving:
@@ -200,9 +204,12 @@ class Reliving:
         self.relived.events.append(fill)
 
     def _state(self, row: Row) -> None:
-        if msgspec.json.decode(row.text)["what"] == RUIN:
+        state = msgspec.json.decode(row.text)
+        if state["what"] == RUIN:
             self.core.look(row.ts_ns)
             self.relived.is_traded = False
+        elif state["what"] == BEGUN:
+            self.relived.foreign = state["reason"].split()
 
     def _differs(self, row: Row, cause: Cause, what: str, written: object, made: object) -> None:
         self.relived.divergences.append(Divergence(row.seq, row.ts_ns, cause, what, str(written), str(made)))

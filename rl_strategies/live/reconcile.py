@@ -7,7 +7,7 @@ from typing import Literal
 from rl_strategies.live.conditions import RestingOrder, Truth
 from rl_strategies.live.session_journal import OrderRow
 
-Difference = Literal["position", "naked", "orphans"]
+Difference = Literal["position", "naked", "orphans", "oversized"]
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,10 @@ class Comparison:
 
     Attributes
     ----------
-    difference : {"position", "naked", "orphans"} or None
+    difference : {"position", "naked", "orphans", "oversized"} or None
         The gravest one. ``position``: another number of units is held. ``naked``: units are held without a stop that
-        covers them. ``orphans``: orders work that protect nothing.
+        covers them. ``orphans``: orders work that protect nothing. ``oversized``: exits work for more units than are
+        held, and would open a position.
     said : str
         One line.
     orphans : tuple of RestingOrder
@@ -51,14 +52,17 @@ def compare(
     if truth.units != units:
         return Comparison("position", f"the broker holds {truth.units} units, the session {units}")
     exit_side = (units < 0) - (units > 0)
-    covering = [order for order in truth.orders if order.kind.startswith("STP") and order.units * exit_side > 0]
-    covered = sum(abs(order.units) for order in covering)
-    if wants_stop and covered < abs(units):
-        return Comparison("naked", f"{units} units are held with stops for {covered}")
+    exits = [order for order in truth.orders if order.units * exit_side > 0]
+    stops = sum(abs(order.units) for order in exits if order.kind.startswith("STP"))
+    limits = sum(abs(order.units) for order in exits if order.kind == "LMT")
+    if wants_stop and stops < abs(units):
+        return Comparison("naked", f"{units} units are held with stops for {stops}")
     orphans = tuple(order for order in truth.orders if _is_orphan(order, units, orders, groups))
     if orphans:
         names = ", ".join(f"{order.kind} {order.units:+d}" for order in orphans)
         return Comparison("orphans", f"orders that protect nothing: {names}", orphans)
+    if max(stops, limits) > abs(units):
+        return Comparison("oversized", f"{units} units are held with exits for {max(stops, limits)}")
     return Comparison(None)
 
 

@@ -33,11 +33,8 @@ from rl_strategies.risk.monitor import Transition, Vitals
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 
 CLOCK_EVERY_S = 30.0
+CLOCK_ANSWER_S = 3.0
 log = logging.getLogger(__name__)
-
-
-class NotOursError(RuntimeError):
-    """The account holds what this session did not buy; one line that says what to do."""
 
 
 class LiveStrategy(RLStrategy):
@@ -116,7 +113,10 @@ class LiveStrategy(RLStrategy):
 
     def resume(self, relived: Relived) -> None:
         """Go on with a session whose core and policy have been brought to where it stopped; before the node starts."""
+        if relived.foreign is None:
+            return  # it never began: whatever the account holds is not its own
         self._resumes = True
+        self.desk.disown(relived.foreign)
         self.desk.relearn(relived.events)
         self.decisions = relived.decisions
         self.feed.continue_after(self._instrument.last_ns)
@@ -144,23 +144,24 @@ class LiveStrategy(RLStrategy):
             await self._look_around()
 
     async def _begin(self) -> None:
-        while (truth := await self._link.truth()) is None:
-            await asyncio.sleep(self._patience.watch_s)
         if self._resumes:
             self.watch.note_connection()
-        elif truth.units or truth.orders:
-            raise NotOursError(
-                f"the account must hold no {self._name} that this session did not buy, held {truth.units} with "
-                f"{len(truth.orders)} orders: run `rl-intraday flatten`, or close them by hand"
-            )
         else:
-            self.watch.believe()
+            await self.watch.claim()
         await self.feed.warm_up()
+        await self._compare_clocks()
         while self._resumes and not await self.watch.catch_up():
             await asyncio.sleep(self._patience.watch_s)
         self.subscribe_bars(self._bar_type)
         self.is_ready = True
         self.say("session", "starting", "trading", f"{self._instrument.bars_seen} bars of history")
+
+    async def _compare_clocks(self) -> None:
+        # A drift that is not known yet would begin the session in reduce_only.
+        until_ns = self._wall_ns() + int(CLOCK_ANSWER_S * NS)
+        self._link.ask_time()
+        while self._link.clock_drift_s is None and self._wall_ns() < until_ns:
+            await asyncio.sleep(self._patience.watch_s)
 
     async def _look_around(self) -> None:
         self.feed.raise_failure()
