@@ -80,7 +80,7 @@ class ContextFeed:
             stored.next_ns = int(rows.ts_ns[stop]) if stop < len(rows.ts_ns) else _NEVER_NS
 
     def take_bar(self, bar_type: str, ts_ns: int, raw_prices: Sequence[int], volume: int) -> None:
-        """Hand over a closed bar, if its stream has seen none of that time or later.
+        """Hand over a closed bar; one that its stream has passed already changes nothing.
 
         Parameters
         ----------
@@ -91,9 +91,8 @@ class ContextFeed:
         volume : int
         """
         stream = self._bars.get(bar_type)
-        if stream is not None and ts_ns > self._core.context_ns(stream.name):
-            row = stream.row(ts_ns, raw_prices, volume)
-            self._core.push_context(stream.name, ts_ns, row)
+        if stream is not None:
+            self._core.push_context(stream.name, ts_ns, stream.row(ts_ns, raw_prices, volume))
 
 
 class _BarStream:

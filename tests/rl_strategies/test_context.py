@@ -14,7 +14,7 @@ from catalogs.instruments import resolve
 from configs import instruments_path
 from rl_strategies.context import ContextFeed, catalog_feed
 from rl_strategies.decision import DecisionCore
-from rl_strategies.features import FeatureSpec, JoinedPlan, StreamRows, StreamSpec, default_plan
+from rl_strategies.features import FeaturePlan, FeatureSpec, JoinedPlan, StreamRows, StreamSpec, default_plan
 from rl_strategies.manifest import ContextSource
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 
@@ -106,6 +106,23 @@ def test_a_file_that_has_grown_is_read_at_the_next_session(core: DecisionCore, t
     feed.refresh()
     feed.catch_up(NINE)
     assert np.datetime64(core.context_ns("VIX"), "ns") == np.datetime64("2025-06-30T20:15")
+
+
+def test_a_core_is_warm_once_its_context_is() -> None:
+    stream = StreamSpec("SPY", (FeatureSpec("sma", "average", {"n": 3}),), lag_s=60, fill=True)
+    primary = FeaturePlan([FeatureSpec("sma", "atr_14", {"n": 2})])
+    plan = JoinedPlan(primary, [stream], [FeatureSpec("sma", "spy", {"n": 2}, inputs={"close": "SPY.average"})])
+    core = DecisionCore([resolve("AAPL", instruments_path())], plan, TradingConfig(), ExecutionConfig())
+    warm = []
+    for minute in range(12):
+        ts_ns = NINE + minute * MINUTE
+        core.instruments[0].on_bar(ts_ns, 20_000, 20_000, 20_000, 20_000, 100)
+        warm.append(core.is_warm_at(ts_ns))
+        if minute >= 3:
+            core.push_context("SPY", ts_ns, [600.0] * 4 + [np.nan])
+        core.look(ts_ns)
+    # SPY's third bar closes at minute 5 and is used from minute 6 on; two such bars of AAPL stand before minute 8.
+    assert warm == [minute >= 8 for minute in range(12)]
 
 
 def test_a_stream_without_a_source_is_refused(core: DecisionCore) -> None:

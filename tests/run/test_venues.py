@@ -15,7 +15,7 @@ from run.train import train_experiment
 from tests.run.conftest import experiment
 from training.progress import UpdateMetrics
 
-DAYS = ("--start", "2024-11-26", "--end", "2024-12-03")
+DAYS = ("--start", "2024-11-29", "--end", "2024-12-03")
 
 
 def quiet(metrics: UpdateMetrics) -> None:
