@@ -1,7 +1,7 @@
 """``python -m benchmarks NAME --json``: one JSON object per benchmark, on one line of standard output.
 
 A benchmark is a module of this package with ``measure(seed: int) -> dict[str, float]``; modules that begin with an
-underscore are none.
+underscore are none. One that can be made longer has a second argument, ``cycles``.
 """
 
 import json
@@ -10,6 +10,7 @@ import pkgutil
 import platform
 import sys
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,17 +30,20 @@ def names() -> list[str]:
     return sorted(name for name in found if not name.startswith("_"))
 
 
-def run(name: str, seed: int) -> dict[str, Any]:
+def run(name: str, seed: int, cycles: int | None = None) -> dict[str, Any]:
     """Measure, and say on which machine and with which versions.
 
     Raises
     ------
     InputError
-        If there is no such benchmark.
+        If there is no such benchmark, or it knows no cycles.
     """
     if name not in names():
         raise InputError(f"benchmark must be one of {', '.join([*names(), ALL])}, was {name!r}")
-    figures = import_module(f"benchmarks.{name}").measure(seed)
+    measure = import_module(f"benchmarks.{name}").measure
+    if cycles is not None and "cycles" not in signature(measure).parameters:
+        raise InputError(f"benchmark {name} must be one with cycles, has none")
+    figures = measure(seed) if cycles is None else measure(seed, cycles)
     return {
         "benchmark": name,
         "machine": machine(),
@@ -66,11 +70,12 @@ def main(
     name: Annotated[str, typer.Argument(help="A benchmark, or all.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")] = False,
     seed: Annotated[int, typer.Option(help="Of data and networks.")] = 0,
+    cycles: Annotated[int | None, typer.Option(min=1, help="Of live_faults: how often a session is harmed.")] = None,
 ) -> None:
     """Run a benchmark (or all) and print its figures."""
     for each in names() if name == ALL else [name]:
         try:
-            result = run(each, seed)
+            result = run(each, seed, cycles)
         except InputError as error:
             Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {error}")
             raise typer.Exit(2) from None

@@ -1,0 +1,287 @@
+"""A live session harmed again and again, at random moments, and what the broker holds after each time.
+
+`rl-intraday paper` runs as a process of its own against a simulated gateway, whose broker is the truth. One cycle is
+one harm at a random moment, the market moving meanwhile, and the recovery. Counted is what must never happen: orders
+lost, doubled or orphaned, a position unprotected for longer than 5 s after the process could know, a session that
+believes something else than the broker.
+"""
+
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks._live_audit import differences, doubled, lost
+from benchmarks._live_bundle import Traded, make_traded
+from benchmarks._live_harm import HARMS, Harm, Random
+from benchmarks._live_host import LiveHost, hosted
+from run.live_session import HALTED
+
+CYCLES = 26
+CYCLES_PER_SESSION = 8
+STARTS = tuple(date(2025, 1, 21) + timedelta(days=7 * week + day) for week in range(2) for day in range(3))
+RECOVERY_S, AGREEMENT_S = 90.0, 45.0
+MOMENTS = ("anywhere", "holding", "in_flight")
+
+
+@dataclass
+class Cycle:
+    """What one harm did.
+
+    Attributes
+    ----------
+    harm, moment : str
+    recovery_s : float or None
+        From the end of the harm until the session again knew what it holds; None where it never did.
+    differences : list of str
+        What the session still believed wrongly some seconds later.
+    ended : str
+        How the process ended by itself; empty where it did not.
+    """
+
+    harm: str
+    moment: str
+    recovery_s: float | None = None
+    differences: list[str] = field(default_factory=list)
+    ended: str = ""
+
+
+@dataclass
+class Session:
+    """What became of one session.
+
+    Attributes
+    ----------
+    cycles : list of Cycle
+    lost, doubled, flatten_failures : list of str
+    violations : list of (str, str)
+        From `benchmarks._live_watch.Watch`.
+    unsent : int
+        Orders that a kill kept from leaving the process.
+    longest_unprotected_s : float
+    orders, executions : int
+        At the broker.
+    latencies_us, process_latencies_us : list of float
+        From bar to order as the gateway sees it, and as the process measures it.
+    """
+
+    cycles: list[Cycle] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    flatten_failures: list[str] = field(default_factory=list)
+    violations: list[tuple[str, str]] = field(default_factory=list)
+    unsent: int = 0
+    longest_unprotected_s: float = 0.0
+    orders: int = 0
+    executions: int = 0
+    latencies_us: list[float] = field(default_factory=list)
+    process_latencies_us: list[float] = field(default_factory=list)
+
+
+def measure(seed: int, cycles: int = CYCLES) -> dict[str, float]:
+    """Figures of a campaign; what went wrong is told on standard error.
+
+    Parameters
+    ----------
+    seed : int
+        Of bars, network, order of harms and moments. Threads and sockets keep their own time: two campaigns of one
+        seed do the same harm at the same bars, not at the same microsecond.
+    cycles : int
+    """
+    with tempfile.TemporaryDirectory(prefix="live_faults-") as folder:
+        return run_campaign(Path(folder), make_traded(Path(folder), seed), seed, cycles)
+
+
+def run_campaign(folder: Path, traded: Traded, seed: int, cycles: int) -> dict[str, float]:
+    """Campaign over sessions in ``folder``, as many at once as there are cores."""
+    began = time.monotonic()
+    plans = [
+        (traded, folder / f"session-{number}", (seed, number), names)
+        for number, names in enumerate(_split(_order_of_harms(seed, cycles)))
+    ]
+    workers = max(1, min(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1, len(plans)))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        sessions = list(pool.map(_run_session, *zip(*plans, strict=True)))
+    return _figures(sessions, time.monotonic() - began)
+
+
+def _order_of_harms(seed: int, cycles: int) -> list[int]:
+    random = np.random.default_rng(seed)
+    rounds = -(-cycles // len(HARMS))
+    return [int(k) for _ in range(rounds) for k in random.permutation(len(HARMS))][:cycles]
+
+
+def _split(harms: list[int]) -> list[list[int]]:
+    return [harms[i : i + CYCLES_PER_SESSION] for i in range(0, len(harms), CYCLES_PER_SESSION)]
+
+
+def _run_session(traded: Traded, folder: Path, seed: tuple[int, int], harms: Sequence[int]) -> Session:
+    random = np.random.default_rng(seed)
+    result = Session()
+    start = STARTS[int(random.integers(len(STARTS)))]
+    with hosted(traded, folder, (start, start + timedelta(days=1))) as host:
+        skipped = int(random.integers(0, 6_000))
+        host.gateway.step(skipped)
+        if not host.begin():
+            result.violations.append(("not_started", _said_last(host)))
+            return result
+        killed_ns: list[int] = []
+        for k in harms:
+            cycle = _run_cycle(host, HARMS[k], random, killed_ns)
+            result.cycles.append(cycle)
+            _tell(folder.name, cycle)
+            if host.is_over or not _is_up_again(host, killed_ns):
+                break
+        _end(host, random, result)
+        result.lost, result.unsent = lost(host, killed_ns)
+        result.doubled = doubled(host)
+        result.violations = host.watch.violations
+        result.longest_unprotected_s = host.watch.longest_unprotected_s
+        result.orders, result.executions = len(host.broker.orders), len(host.broker.trades)
+        result.latencies_us = host.latencies_us
+        measured = [state["latency_ns"] / 1e3 for state in host.tail.states if state["what"] == "latency"]
+        result.process_latencies_us = measured
+    _tell_all(folder.name, result)
+    return result
+
+
+def _run_cycle(host: LiveHost, harm: Harm, random: Random, killed_ns: list[int]) -> Cycle:
+    cycle = Cycle(harm.name, MOMENTS[int(random.choice(len(MOMENTS), p=(0.2, 0.4, 0.4)))])
+    _await_moment(host, cycle.moment, random)
+    began_ns = time.time_ns()
+    harm.act(host, random)
+    over = time.monotonic()
+    if not host.is_alive():
+        killed_ns.append(began_ns)
+        killed_ns.append(time.time_ns())
+        if not host.begin():
+            cycle.ended = _said_last(host)
+            return cycle
+    since_ns = began_ns if harm.interrupts else 0
+    is_back = host.pass_time(lambda: not host.is_alive() or (host.is_subscribed() and host.knows(since_ns)), RECOVERY_S)
+    if not host.is_alive():
+        cycle.ended = _said_last(host)
+        return cycle
+    if not is_back:
+        host.kill()  # what a supervisor would do
+        killed_ns.append(time.time_ns())
+        if not host.begin():
+            cycle.ended = _said_last(host)
+        return cycle
+    cycle.recovery_s = time.monotonic() - over
+    host.step(int(random.integers(5, 25)))
+    if not host.pass_time(lambda: not differences(host), AGREEMENT_S, moving=False, pause_s=0.1):
+        cycle.differences = differences(host)
+    return cycle
+
+
+def _is_up_again(host: LiveHost, killed_ns: list[int]) -> bool:
+    """Do what a supervisor does: start again what ended, and let a halted session rest."""
+    if host.is_alive():
+        return True
+    assert host.process is not None
+    if host.process.returncode == HALTED:
+        return False
+    killed_ns.append(time.time_ns())
+    return any(host.begin() for _ in range(3))
+
+
+def _await_moment(host: LiveHost, moment: str, random: Random) -> None:
+    host.step(int(random.integers(5, 30)))
+    if moment == "holding":
+        host.step_until(lambda: host.units != 0, 200)
+        host.step(int(random.integers(0, 25)))
+    elif moment == "in_flight":
+        orders = len(host.broker.orders)
+        host.step_until(lambda: len(host.broker.orders) > orders, 250)
+
+
+def _end(host: LiveHost, random: Random, result: Session) -> None:
+    """Flatten with the process alive, hanging or dead, or let it flatten by itself."""
+    how = ("alive", "hanging", "dead", "sigterm")[int(random.integers(4))]
+    host.tail.poll()
+    if how == "sigterm" and host.is_alive():
+        code = host.end()
+        if code != 0:
+            result.flatten_failures.append(f"SIGTERM ended with {code}: {_said_last(host)}")
+    else:
+        if how == "hanging" and host.is_alive():
+            host.stop()
+        elif how == "dead":
+            host.kill()
+        answer = host.flatten()
+        if answer["exit_code"] != 0:
+            result.flatten_failures.append(f"{how}: {answer}")
+    working = host.gateway.call(lambda _: len(host.broker.working()))
+    if host.units or working:
+        result.flatten_failures.append(f"{how}: {host.units:+d} held and {working} orders after the end")
+    host.tail.poll()
+    host.kill()
+
+
+def _said_last(host: LiveHost) -> str:
+    code = host.process.poll() if host.process is not None else None
+    lines = host.printed.read_text(encoding="utf-8", errors="replace").splitlines()
+    told = [line for line in lines if line.startswith(("{", "error"))]
+    return f"exit {code}: {told[-1] if told else (lines or [''])[-1]}"[:400]
+
+
+def _tell(session: str, cycle: Cycle) -> None:
+    recovery = f"{cycle.recovery_s:5.1f} s" if cycle.recovery_s is not None else "NEVER"
+    wrong = "; ".join([*cycle.differences[:3], cycle.ended])
+    print(f"{session:12s} {cycle.harm:24s} {cycle.moment:10s} {recovery} {wrong}", file=sys.stderr, flush=True)
+
+
+def _tell_all(session: str, result: Session) -> None:
+    kinds = {"lost": result.lost, "doubled": result.doubled, "flatten": result.flatten_failures}
+    for kind, found in [*kinds.items(), ("seen", [f"{kind}: {said}" for kind, said in result.violations])]:
+        for said in found:
+            print(f"{session:12s} {kind} {said}", file=sys.stderr, flush=True)
+
+
+def _figures(sessions: Sequence[Session], seconds: float) -> dict[str, float]:
+    cycles = [cycle for session in sessions for cycle in session.cycles]
+    seen = Counter(kind for session in sessions for kind, _ in session.violations)
+    bad = [cycle for cycle in cycles if cycle.differences]
+    figures: dict[str, float] = {
+        "cycles": len(cycles),
+        "lost": sum(len(session.lost) for session in sessions),
+        "doubled": sum(len(session.doubled) for session in sessions) + seen["doubled"],
+        "orphaned": seen["orphaned"],
+        "unprotected_over_5s": seen["unprotected"],
+        "state_mismatches": len(bad),
+        "flatten_failures": sum(len(session.flatten_failures) for session in sessions),
+        "not_recovered": sum(cycle.recovery_s is None and not cycle.ended for cycle in cycles),
+        "ended_by_itself": sum(bool(cycle.ended) for cycle in cycles) + seen["not_started"],
+        "kept_from_leaving_by_a_kill": sum(session.unsent for session in sessions),
+        "longest_unprotected_s": max(session.longest_unprotected_s for session in sessions),
+        "sessions": len(sessions),
+        "orders": sum(session.orders for session in sessions),
+        "executions": sum(session.executions for session in sessions),
+        "seconds": seconds,
+    }
+    figures |= _spread("recovery_s", [cycle.recovery_s for cycle in cycles if cycle.recovery_s is not None])
+    figures |= _spread("bar_to_wire_us", [us for session in sessions for us in session.latencies_us])
+    figures |= _spread("bar_to_wire_in_process_us", [us for session in sessions for us in session.process_latencies_us])
+    for harm in HARMS:
+        mine = [cycle for cycle in cycles if cycle.harm == harm.name]
+        figures[f"{harm.name}.cycles"] = len(mine)
+        figures |= _spread(f"{harm.name}.recovery_s", [each.recovery_s for each in mine if each.recovery_s is not None])
+    return figures
+
+
+def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    p50, p99 = np.percentile(np.array(values), [50, 99])
+    return {f"{name}.p50": float(p50), f"{name}.p99": float(p99)}

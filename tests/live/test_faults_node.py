@@ -1,0 +1,224 @@
+"""`rl-intraday paper` as a process of its own, harmed in every way; what counts is what the broker holds in the end."""
+
+import inspect
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adapters.ibkr.simulator.faults import FAULTS
+from benchmarks import _live_harm
+from benchmarks._live_audit import differences, doubled, lost
+from benchmarks._live_bundle import UNITS, Traded, make_traded
+from benchmarks._live_harm import HARMS, Harm
+from benchmarks._live_host import LiveHost, hosted
+
+DAYS = date(2025, 1, 28), date(2025, 1, 29)
+
+
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory: pytest.TempPathFactory) -> Traded:
+    """A bundle that enters, leaves and reverses every few bars."""
+    return make_traded(tmp_path_factory.mktemp("traded"), seed=1)
+
+
+@pytest.fixture(scope="module")
+def shared_host(traded: Traded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHost]:
+    """One session, for all tests that leave it trading."""
+    with hosted(traded, tmp_path_factory.mktemp("host"), DAYS) as host:
+        yield host
+
+
+@pytest.fixture
+def host(shared_host: LiveHost) -> LiveHost:
+    """The session, trading and in agreement with the broker."""
+    if not shared_host.is_alive():
+        assert shared_host.begin(), shared_host.printed.read_text()
+    shared_host.watch.violations.clear()
+    assert shared_host.pass_time(lambda: shared_host.knows(), 30)
+    agrees(shared_host)
+    return shared_host
+
+
+def holds(host: LiveHost) -> None:
+    """Move the market until a whole position is held behind its barriers."""
+    assert host.step_until(lambda: abs(host.units) == UNITS and len(resting(host)) == 2, 2_000)
+
+
+def resting(host: LiveHost) -> list[tuple[str, int]]:
+    """Type and signed size of every order that works at the broker."""
+    return host.gateway.call(
+        lambda _: [(order.request.orderType, order.side * order.remaining) for order in host.broker.working()]
+    )
+
+
+def stops(host: LiveHost) -> int:
+    """Units that stops at the broker would sell, or buy back where negative."""
+    return -sum(units for kind, units in resting(host) if kind == "STP")
+
+
+def agrees(host: LiveHost) -> None:
+    """The session believes what the broker holds, to the last execution."""
+    host.pass_time(lambda: not differences(host), 10, moving=False)
+    assert differences(host) == []
+    assert doubled(host) == []
+    assert host.watch.violations == []
+
+
+def comes_back(host: LiveHost, since_ns: int, timeout_s: float = 60.0) -> None:
+    """The session is connected again and has asked the broker since."""
+    assert host.pass_time(lambda: host.is_subscribed() and host.knows(since_ns), timeout_s, moving=False)
+
+
+def test_killed_with_an_open_position_it_goes_on_with_it(host: LiveHost) -> None:
+    holds(host)
+    held, began_ns = host.units, time.time_ns()
+    host.kill()
+    assert (host.units, stops(host)) == (held, held)  # a dead process is still protected
+    assert host.begin(), host.printed.read_text()
+    comes_back(host, began_ns)
+    assert (host.units, stops(host)) == (held, held)
+    agrees(host)
+
+
+def test_a_stop_that_fills_while_the_connection_is_away_leaves_nothing_behind(host: LiveHost) -> None:
+    holds(host)
+    began_ns = time.time_ns()
+    host.fault("drop")
+    while host.units != 0:
+        host.step(pause_s=0.0)
+    comes_back(host, began_ns)
+    agrees(host)
+    assert host.position() == host.units
+
+
+def test_a_position_whose_stop_is_refused_is_closed(host: LiveHost) -> None:
+    assert host.step_until(lambda: host.units == 0, 2_000)
+    trades = len(host.broker.trades)
+    host.refuse_kind("STP")
+    assert host.step_until(lambda: not host.refused_kind, 2_000)
+    assert host.pass_time(lambda: host.units == 0 and resting(host) == [], 5, moving=False)
+    assert [abs(trade.units) for trade in host.broker.trades[trades:]] == [UNITS, UNITS]
+    agrees(host)
+
+
+def test_every_part_of_an_entry_has_a_stop_of_its_own(host: LiveHost) -> None:
+    assert host.step_until(lambda: host.units == 0, 2_000)
+    host.fault("partial_fills", 1)
+    assert host.step_until(lambda: host.units != 0, 2_000)
+    assert abs(host.units) == 1
+    assert host.pass_time(lambda: stops(host) == host.units, 5, moving=False)
+    for _ in range(10):
+        host.step()
+        assert host.pass_time(lambda: stops(host) == host.units, 5, moving=False)
+    host.fault("partial_fills", 0)
+    agrees(host)
+
+
+def test_a_fill_that_is_told_late_is_protected_when_it_is_told(host: LiveHost) -> None:
+    assert host.step_until(lambda: host.units == 0, 2_000)
+    host.fault("late_fills", 1)
+    assert host.step_until(lambda: host.gateway.gateway.unreported, 2_000)
+    assert stops(host) == 0
+    host.pass_time(lambda: False, 2.0, moving=False)
+    began_ns = time.time_ns()
+    host.fault("late_fills", 0)
+    assert host.pass_time(lambda: stops(host) == host.units, 5, moving=False)
+    comes_back(host, began_ns)
+    agrees(host)
+
+
+def test_it_trades_on_after_the_gateway_has_restarted(host: LiveHost) -> None:
+    holds(host)
+    began_ns = time.time_ns()
+    host.fault("restart", 500)
+    comes_back(host, began_ns)
+    agrees(host)
+    trades = len(host.broker.trades)
+    assert host.step_until(lambda: len(host.broker.trades) >= trades + 3, 4_000)
+    agrees(host)
+
+
+@pytest.mark.parametrize("process_is", ["alive", "hanging", "dead"])
+def test_flatten_closes_whatever_the_process_does(process_is: str, host: LiveHost) -> None:
+    holds(host)
+    began_ns = time.time_ns()
+    if process_is == "hanging":
+        host.stop()
+    elif process_is == "dead":
+        host.kill()
+    assert host.flatten()["is_flat"]
+    assert (host.units, resting(host)) == (0, [])
+    if process_is == "hanging":
+        host.go_on()
+    elif process_is == "dead":
+        assert host.begin(), host.printed.read_text()
+    comes_back(host, began_ns)
+    agrees(host)
+
+
+def test_sigterm_closes_what_is_held(host: LiveHost) -> None:
+    holds(host)
+    assert host.end() == 0
+    assert (host.units, resting(host)) == (0, [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.name)
+def test_the_broker_holds_what_the_session_believes_after(harm: Harm, host: LiveHost) -> None:
+    random = np.random.default_rng(1)
+    host.step_until(lambda: host.units != 0, 2_000)
+    began_ns = time.time_ns()
+    harm.act(host, random)
+    killed_ns = [] if host.is_alive() else [began_ns]
+    if killed_ns:
+        assert host.begin(), host.printed.read_text()
+    comes_back(host, began_ns if harm.interrupts else 0)
+    agrees(host)
+    assert lost(host, killed_ns)[0] == []
+    trades = len(host.broker.trades)
+    assert host.step_until(lambda: len(host.broker.trades) >= trades + 3, 4_000)
+    agrees(host)
+
+
+def test_every_fault_of_the_simulator_is_played() -> None:
+    played = inspect.getsource(_live_harm)
+    assert [name for name in FAULTS if f'"{name}"' not in played] == []
+
+
+def test_with_redis_a_session_starts_trades_and_goes_on(traded: Traded, tmp_path: Path) -> None:
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("needs redis-server: apt-get install redis-server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as redis:
+        try:
+            with hosted(traded, tmp_path / "host", DAYS, more=f"redis: {{port: {port}}}") as host:
+                assert host.begin(), host.printed.read_text()
+                holds(host)
+                assert "order" in keys_of(port)
+                held, began_ns = host.units, time.time_ns()
+                host.kill()
+                assert host.begin(), host.printed.read_text()
+                comes_back(host, began_ns)
+                assert (host.units, stops(host)) == (held, held)
+                agrees(host)
+        finally:
+            redis.terminate()
+
+
+def keys_of(port: int) -> str:
+    """Names of all keys in a Redis, in one text."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"KEYS *\r\n")
+        time.sleep(0.2)
+        return connection.recv(1 << 20).decode()
