@@ -105,16 +105,17 @@ class GatewayServer:
             `SETTLE_S` it is asked no more.
         """
         market = self.gateway.market
+        began_s, began_ns = time.monotonic(), market.now_ns
         while not market.is_over:
-            before_ns = market.now_ns
             self.step()
             if market.next_ns is None:
                 return
-            wait_s = (market.next_ns - before_ns) / NS / speed
             if market.phase == ANNOUNCE and settled is not None:
                 await self._until_settled(settled)
             elif market.phase == ANNOUNCE:
                 await self._until_quiet(quiet_s)
+            # By the clock of the beginning, so that what a step costs does not add up.
+            wait_s = began_s + (market.next_ns - began_ns) / NS / speed - time.monotonic()
             await asyncio.sleep(max(0.0, wait_s))
 
     async def _until_settled(self, settled: Callable[[int], bool]) -> None:
