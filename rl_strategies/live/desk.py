@@ -174,17 +174,14 @@ class LiveDesk(OrderDesk):
 
     def relearn(self, events: Sequence[OrderRow | FillRow]) -> None:
         """Know orders and executions of an earlier life of the session; the position has them in it already."""
-        units = 0
+        units, self._market_ticks = 0, self._core.close_ticks
         for event in events:
             if isinstance(event, OrderRow):
                 self._know(event)
                 if event.role in ("stop", "target"):
                     self._held.setdefault(event.group, event.units)
-                if event.role == "stop":
-                    self._stop_id = ClientOrderId(event.client_order_id)
             else:
                 self._note(event)
-                self._market_ticks = event.market_ticks
                 units += event.units
                 if units == 0:
                     self._held.clear()

@@ -1,0 +1,162 @@
+"""A live desk with NautilusTrader's own orders and cache, and a broker that does what a test tells it to."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.common.component import TestClock
+from nautilus_trader.common.factories import OrderFactory
+from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.identifiers import InstrumentId, StrategyId, TradeId, TraderId
+from nautilus_trader.model.objects import Currency, Money, Price, Quantity
+from nautilus_trader.model.orders import Order
+from nautilus_trader.test_kit.stubs.events import TestEventStubs
+
+from catalogs.instruments import resolve, to_nautilus
+from configs import instruments_path
+from rl_strategies.barriers import BarrierConfig, Distance
+from rl_strategies.decision import DecisionCore, Review
+from rl_strategies.features import default_plan
+from rl_strategies.live.desk import LiveDesk
+from rl_strategies.live.session_journal import FillRow, OrderRow
+from rl_strategies.rules import ExecutionConfig, TradingConfig
+from tests.live.bars import utc_ns
+
+CLOSE_NS = utc_ns("2024-12-03T14:31")
+CLOSE_TICKS = 50000  # 500.00 USD
+BARRIERS = BarrierConfig(Distance(40, "ticks"), Distance(60, "ticks"), 0)
+PLAN = default_plan(volume_known=True, extended_hours=False)
+LONG, FLAT, SHORT = (Review(side, units, "approved") for side, units in ((1, 3), (0, 0), (-1, 3)))
+
+
+def new_core(barriers: BarrierConfig = BARRIERS) -> DecisionCore:
+    """Core of SPY, three shares an entry, after one bar that closed at 500.00."""
+    trading = TradingConfig(3, barriers=barriers)
+    core = DecisionCore([resolve("SPY", instruments_path())], PLAN, trading, ExecutionConfig())
+    core.begin_session(core.instruments[0].on_bar(CLOSE_NS, CLOSE_TICKS, 50004, 49997, CLOSE_TICKS, 100))
+    return core
+
+
+@dataclass
+class Session:
+    """What a desk asks of its strategy, and the broker behind it.
+
+    Attributes
+    ----------
+    rows : list of OrderRow or FillRow
+        The journal.
+    sent : list of Order
+    moves : list of str
+        Everything that happened, in order.
+    allowed : bool
+        Whether a reversal may enter.
+    """
+
+    core: DecisionCore
+    sent: list[Order] = field(default_factory=list)
+    rows: list[OrderRow | FillRow] = field(default_factory=list)
+    moves: list[str] = field(default_factory=list)
+    counted: list[str] = field(default_factory=list)
+    allowed: bool = True
+    executions: int = 0
+
+    def __post_init__(self) -> None:
+        self.clock, self.cache = TestClock(), Cache()
+        self.clock.set_time(CLOSE_NS)
+        self.order_factory = OrderFactory(TraderId("T-1"), StrategyId("S-1"), self.clock)
+        self.instrument = to_nautilus(self.core.instruments[0].instrument)
+        self.cache.add_instrument(self.instrument)
+        self.desk = LiveDesk(self, 0, self.core.instruments[0], lambda group: [f"group {group}"])
+        self.desk.open(InstrumentId.from_str("SPY.EQUS"))
+
+    # What the desk asks for -----------------------------------------------------------------------------------------
+
+    def submit_order(self, order: Order) -> None:
+        self.moves.append("submit")
+        self.cache.add_order(order)
+        self._apply(order, TestEventStubs.order_submitted(order))
+        self.sent.append(order)
+
+    def record_order(self, row: OrderRow) -> None:
+        self.moves.append(f"order {row.role}")
+        self.rows.append(row)
+
+    def record_fill(self, instrument_id: str, row: FillRow) -> None:
+        assert instrument_id == "SPY.EQUS"
+        self.moves.append(f"fill {row.role}")
+        self.rows.append(row)
+
+    def after_fill(self) -> None:
+        self.moves.append("after fill")
+
+    def pursue_reversal(self, desk: LiveDesk, answer: Review) -> None:
+        self.moves.append("reversal")
+        if self.allowed:
+            desk.enter(answer)
+
+    def count(self, reason: str) -> None:
+        self.counted.append(reason)
+
+    # What the broker does -------------------------------------------------------------------------------------------
+
+    def accept(self, *orders: Order) -> None:
+        for order in orders:
+            self._apply(order, TestEventStubs.order_accepted(order))
+
+    def reject(self, order: Order) -> None:
+        self._apply(order, TestEventStubs.order_rejected(order))
+        self.desk.on_refused(order.client_order_id, "margin")
+
+    def cancel(self, *orders: Order) -> None:
+        for order in orders:
+            self._apply(order, TestEventStubs.order_canceled(order))
+
+    def fill(self, order: Order, units: int, ticks: int, trade_id: str = "", cents: int = 100) -> None:
+        """An execution that is told of by event."""
+        self.executions += 1
+        event = TestEventStubs.order_filled(
+            order,
+            self.instrument,
+            trade_id=TradeId(trade_id or f"x{self.executions}"),
+            last_qty=Quantity.from_int(units),
+            last_px=Price.from_str(f"{ticks / 100:.2f}"),
+            commission=Money(cents / 100, Currency.from_str("USD")),
+            ts_event=CLOSE_NS + self.executions,
+        )
+        self._apply(order, event)
+        self.desk.on_filled(event)
+
+    def _apply(self, order: Order, event: Any) -> None:
+        order.apply(event)
+        self.cache.update_order(order)
+
+    # Looking --------------------------------------------------------------------------------------------------------
+
+    @property
+    def units(self) -> int:
+        return self.core.instruments[0].units
+
+    def wires(self, first: int = 0) -> list[tuple[str, int, float, str]]:
+        """Orders sent, from the ``first``: kind, signed units, price, group."""
+        return [_wire(order) for order in self.sent[first:]]
+
+    def entered(self, units: int = 3) -> "Session":
+        """Long, filled at the close, with accepted barriers."""
+        self.desk.pursue(LONG._replace(units=units))
+        self.accept(self.sent[0])
+        self.fill(self.sent[0], units, CLOSE_TICKS)
+        self.accept(*self.sent[1:])
+        return self
+
+
+def _wire(order: Order) -> tuple[str, int, float, str]:
+    sign = 1 if order.side == OrderSide.BUY else -1
+    price = order.trigger_price if order.has_trigger_price else order.price if order.has_price else 0
+    (tag,) = order.tags
+    return (
+        type(order).__name__,
+        sign * int(order.quantity),
+        float(np.round(float(price), 2)),
+        tag.removeprefix("group "),
+    )
