@@ -1,6 +1,7 @@
 """Context from the experiment to the backtest: the node sees what the environments saw, bar for bar."""
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -39,12 +40,12 @@ def quiet(metrics: UpdateMetrics) -> None:
     del metrics
 
 
-def daily_vix(catalog: Path, first: str, last: str) -> None:
-    """A VIX that moves a little every day."""
+def daily(catalog: Path, symbol: str, first: str, last: str) -> None:
+    """An index that moves a little every day."""
     days = np.arange(np.datetime64(first), np.datetime64(last)).tolist()
     levels = 15.0 + np.sin(np.arange(len(days)))
     columns = dict.fromkeys(("open", "high", "low", "close"), levels)
-    write_context(catalog, {"VIX": pa.table({"date": days, **columns, "source": ["made up"] * len(days)})})
+    write_context(catalog, {symbol: pa.table({"date": days, **columns, "source": ["made up"] * len(days)})})
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
         bars = synthetic_sessions(spec, first, last, seed=seed, edge=edge, start_price=300.0).bars
         bars = with_holes(bars, seed=5, share=0.3) if ticker == "SPY" else bars
         write_bars(folder, spec, bars, synthetic_provenance(spec, bars, edge, seed))
-    daily_vix(folder, "2024-07-01", "2024-12-05")
+    daily(folder, "VIX", "2024-07-01", "2024-12-05")
     return folder
 
 
@@ -92,10 +93,40 @@ def test_the_node_repeats_the_simulator_with_context(
     assert {"vix_9d_1m", "QQQ_fresh"} <= {item["name"] for item in summary["left_out_features"]}
 
 
+def test_the_node_begins_early_enough_for_a_stream_with_a_long_memory(
+    catalog: Path, tmp_path: Path, answer: Callable[..., dict]
+) -> None:
+    average = {"kind": "sma", "name": "average", "params": {"n": 1500}}
+    settings = experiment(
+        instrument="AAPL",
+        features=SOON_WARM,
+        context=[{"name": "QQQ", "lag_s": 60, "max_age_s": 600_000, "features": [average]}],
+        cross=[{"kind": "value", "name": "qqq", "inputs": {"x": "QQQ.average"}}],
+        train={"start": "2024-11-25", "end": "2024-11-26"},
+    )
+    trained = train_experiment(settings, catalog, tmp_path / "runs", listener=quiet)
+    words = ("--catalog", catalog, "--start", "2024-12-02", "--end", "2024-12-03", "--out", tmp_path / "out")
+    told = answer("backtest", trained.bundle, *words)
+    assert told["simulator_agrees"] is True
+    assert told["decisions"] > 700
+
+
 def test_a_catalog_without_the_context_is_refused(bundle: Path, synthetic_catalog: Path, tmp_path: Path) -> None:
     words = ["--catalog", str(synthetic_catalog), "--start", "2024-11-27", "--end", "2024-12-03"]
     assert main(["backtest", str(bundle), *words, "--out", str(tmp_path / "out")]) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_context_from_another_source_than_the_training_s_is_refused(
+    bundle: Path, catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(catalog, other)
+    daily(other, "QQQ", "2024-07-01", "2024-12-05")
+    words = ["--catalog", str(other), "--start", "2024-11-27", "--end", "2024-12-03", "--out", str(tmp_path / "out")]
+    assert main(["backtest", str(bundle), *words]) == 2
+    line = " ".join(capsys.readouterr().err.split())
+    assert "reads QQQ.EQUS-1-MINUTE-LAST-EXTERNAL as context, this catalog has daily values" in line
 
 
 def test_what_is_pruned_is_fitted_on_training_sessions_alone(catalog: Path) -> None:
