@@ -130,6 +130,14 @@ PAPER_EXPERIMENT = {
 }  # fmt: skip
 
 
+PAPER_CONFIG = """
+host: 127.0.0.1
+port: 4002
+contract: {symbol: SPY, kind: STK, exchange: SMART}
+health: null  # a fixed port would be in the way of whatever else runs
+"""
+
+
 class PaperDay(NamedTuple):
     """A session that `rl-intraday paper --simulated` traded, and what it was made of."""
 
@@ -143,6 +151,7 @@ def paper_day(tmp_path_factory: pytest.TempPathFactory) -> PaperDay:
     """A shortened session of synthetic minutes, traded by a hardly trained policy that changes its mind often."""
     home = tmp_path_factory.mktemp("paper")
     catalog, experiment = home / "catalog", home / "quick.yaml"
+    (home / "paper.yaml").write_text(PAPER_CONFIG)
     spec, edge = resolve("SPY", instruments_path()), PlantedEdge()
     first, last = np.datetime64("2024-12-19"), np.datetime64(PAPER_DAY)
     bars = synthetic_sessions(spec, first, last, seed=0, edge=edge, start_price=300.0).bars
@@ -152,7 +161,7 @@ def paper_day(tmp_path_factory: pytest.TempPathFactory) -> PaperDay:
     (bundle,) = home.glob("runs/*/bundle/*")
     # A process of its own: NautilusTrader's live node sets things that outlive it.
     words = ["paper", bundle, "--simulated", "--start", PAPER_DAY, "--speed", 100_000, "--json"]
-    words += ["--catalog", catalog, "--sessions", home / "sessions"]
+    words += ["--catalog", catalog, "--sessions", home / "sessions", "--config", home / "paper.yaml"]
     command = [sys.executable, "-W", "ignore", "-m", "run.cli", *map(str, words)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
