@@ -18,9 +18,10 @@ from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.data import BarType
 from numpy.typing import NDArray
 
+from adapters.ibkr.broker_link import BrokerLink
 from adapters.ibkr.connection import GatewayError, gateway
 from adapters.ibkr.flatten import flatten
-from adapters.ibkr.trading import BrokerLink, build_node, order_tags, require_gateway
+from adapters.ibkr.trading import build_node, order_tags, require_gateway
 from catalogs.errors import InputError
 from catalogs.sessions import has_extended_hours
 from rl_strategies.journal import Journal

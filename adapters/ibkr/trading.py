@@ -1,20 +1,10 @@
-"""The TradingNode's way to Interactive Brokers: NautilusTrader's clients with the settings that its defects ask for,
-and the broker's own word beside them.
+"""NautilusTrader's clients for Interactive Brokers, with the settings that their defects ask for."""
 
-NautilusTrader keeps its picture of the account from events, and events get lost. `BrokerLink` asks the broker: what is
-held, what rests, what was executed. Where no answer comes the answer is None: unknown is not flat.
-"""
-
-import asyncio
 import os
 import socket
-import time
-from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-from nautilus_trader.adapters.interactive_brokers.client.common import get_venue_order_id
 from nautilus_trader.adapters.interactive_brokers.common import IB, IBContract, IBOrderTags
 from nautilus_trader.adapters.interactive_brokers.config import (
     InteractiveBrokersDataClientConfig,
@@ -25,15 +15,13 @@ from nautilus_trader.adapters.interactive_brokers.factories import (
     InteractiveBrokersLiveDataClientFactory,
     InteractiveBrokersLiveExecClientFactory,
 )
-from nautilus_trader.adapters.interactive_brokers.parsing.execution import timestring_to_timestamp
 from nautilus_trader.config import LiveExecEngineConfig, RoutingConfig
 from nautilus_trader.live.node import TradingNode
-from nautilus_trader.model.data import Bar, BarType
-from nautilus_trader.model.identifiers import InstrumentId
+
+from adapters.ibkr.broker_link import BrokerLink
 
 CONNECT_ATTEMPTS = "IB_MAX_CONNECTION_ATTEMPTS"  # read by NautilusTrader's client; unset means for ever
 OCA_REDUCE_WITH_BLOCK = 2
-REFUSED_S = 0.1  # until a request that the client has forgotten is given up
 
 
 @dataclass(frozen=True)
@@ -58,205 +46,6 @@ class BrokerContract:
     exchange: str
     expiry: str
     venue: str
-
-
-@dataclass(frozen=True)
-class RestingOrder:
-    """An order that works at the broker.
-
-    Attributes
-    ----------
-    order_ref : str
-        Client order id of whoever sent it, empty for orders made by hand.
-    order_id : int
-        The broker's number.
-    client_id : int
-    kind : str
-        ``"MKT"``, ``"STP"``, ``"LMT"``, ...
-    units : int
-        Signed, what is left to fill.
-    price : float
-        Trigger or limit price, 0 for market orders.
-    """
-
-    order_ref: str
-    order_id: int
-    client_id: int
-    kind: str
-    units: int
-    price: float
-
-
-@dataclass(frozen=True)
-class Execution:
-    """A fill as the broker reports it.
-
-    Attributes
-    ----------
-    con_id : int
-        The broker's number of the contract.
-    trade_id : str
-    order_ref : str
-    ts_ns : int
-        UTC nanoseconds, whole seconds.
-    units : int
-        Signed.
-    price : float
-    commission_usd : float
-    """
-
-    con_id: int
-    trade_id: str
-    order_ref: str
-    ts_ns: int
-    units: int
-    price: float
-    commission_usd: float
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What the broker says of one contract of one account, asked at one moment.
-
-    Attributes
-    ----------
-    units : int
-        Signed position.
-    orders : tuple of RestingOrder
-    """
-
-    units: int
-    orders: tuple[RestingOrder, ...]
-
-
-class BrokerLink:
-    """Connection, account and history of one contract, through the clients of a built TradingNode.
-
-    Made by `build_node`; every question goes over the node's own connection.
-    """
-
-    def __init__(self, account: str, instrument_id: str) -> None:
-        self._account = account
-        self._instrument_id = instrument_id
-        self._client: Any = None
-        self._execution: Any = None
-        self._wire_ns: dict[str, int] = {}
-        self._drift_s: float | None = None
-
-    def attach(self, execution_client: Any) -> None:
-        """Take the node's execution client; called by the node's factory."""
-        self._execution = execution_client
-        self._client = client = execution_client._client
-        place = client.place_order
-
-        def place_and_note(order: Any) -> None:
-            order_ref = order.orderRef
-            # NautilusTrader would wait for ever for the answer to an order that never left; a ValueError it refuses.
-            if not client._eclient.isConnected():
-                raise ValueError("not sent: the connection to the gateway is gone")
-            try:
-                place(order)
-            except OSError as error:
-                raise ValueError(f"not sent: {error}") from error
-            self._wire_ns[order_ref] = time.time_ns()
-
-        client.place_order = place_and_note
-        client._eclient.wrapper.currentTime = self._note_time
-
-    def wire_ns(self, client_order_id: str) -> int | None:
-        """Clock when an order was written to the socket, UTC nanoseconds; None where it was not."""
-        return self._wire_ns.get(client_order_id)
-
-    @property
-    def clock_drift_s(self) -> float | None:
-        """This machine's clock less the broker's, as last asked; None before the first answer."""
-        return self._drift_s
-
-    def ask_time(self) -> None:
-        """Ask for the broker's time; the answer moves `clock_drift_s`."""
-        if self.is_connected():
-            self._client._eclient.reqCurrentTime()
-
-    def _note_time(self, broker_s: int) -> None:
-        # The broker counts whole seconds: half of one is the best guess.
-        self._drift_s = time.time() - broker_s - 0.5
-
-    def is_connected(self) -> bool:
-        """Whether socket, API and the gateway's own servers are up."""
-        client = self._client
-        return bool(client is not None and client.is_ready and client._is_ib_connected.is_set())
-
-    def has_data(self) -> bool:
-        """Whether the data farms deliver; bars that arrive meanwhile may be halves."""
-        return self.is_connected() and self._client._data_farm_degraded_since_ns is None
-
-    def keep_reconnecting(self) -> None:
-        """Once trading has begun, never give the gateway up."""
-        self._client._indefinite_reconnect = True
-
-    def hang_up(self) -> None:
-        """End a connection on which nobody answers; NautilusTrader looks at its socket alone, and makes another."""
-        self._client._eclient.disconnect()
-
-    async def truth(self) -> Truth | None:
-        """Position and resting orders; None where the broker did not answer."""
-        if not self.is_connected():
-            return None
-        held, orders = await asyncio.gather(
-            _answer(self._client.get_positions(self._account)), _answer(self._client.get_open_orders(self._account))
-        )
-        if held is None or orders is None:
-            return None
-        con_id = self._con_id()
-        units = sum(int(position.quantity) for position in held if position.contract.conId == con_id)
-        mine = [order for order in orders if order.contract.conId == con_id]
-        return Truth(units, tuple(_resting(order, self._filled(order)) for order in mine))
-
-    async def executions(self) -> list[Execution] | None:
-        """Today's fills of the contract, oldest first, with their commissions; None where there was no answer."""
-        if not self.is_connected():
-            return None
-        found = await _answer(self._client.get_executions(self._account))
-        if found is None:
-            return None
-        # The client leaves out what it has no commission of yet: whoever adds these up must compare with the position.
-        con_id = self._con_id()
-        fills = {fill.trade_id: fill for fill in map(_execution, found) if fill.con_id == con_id}
-        return sorted(fills.values(), key=lambda fill: (fill.ts_ns, fill.trade_id))
-
-    async def bars(self, bar_type: BarType, end_ns: int, days: int, regular_hours: bool) -> list[Bar]:
-        """History of ``days`` days that ends at ``end_ns``; time is the bar's open, empty where nothing came."""
-        contract = self._execution.instrument_provider.contract.get(bar_type.instrument_id)
-        end = pd.Timestamp(end_ns, tz="UTC")
-        question = self._client.get_historical_bars(
-            bar_type=bar_type,
-            contract=contract,
-            use_rth=regular_hours,
-            end_date_time=end,
-            duration=f"{days} D",
-            timeout=self._client._request_timeout_secs,
-        )
-        # The client forgets a request that was refused (error 162) and goes on waiting for it.
-        name = (str(bar_type), end.strftime("%Y%m%d %H:%M:%S %Z"))
-        bars = await _answer(question, is_asked=lambda: self._client._requests.get(name=name) is not None)
-        return sorted(bars or [], key=lambda bar: int(bar.ts_event))
-
-    def cancel(self, order: RestingOrder) -> None:
-        """Cancel an order that the node itself does not know."""
-        self._client.cancel_order(order.order_id)
-
-    def cancel_everything(self) -> None:
-        """Cancel every order of every client of this login."""
-        self._client.cancel_all_orders()
-
-    def _filled(self, order: Any) -> int:
-        # What openOrder says of it is not to be relied on; the client keeps what orderStatus said.
-        names = {get_venue_order_id(order.orderId, order.permId), get_venue_order_id(order.orderId, 0)}
-        return max(int(self._execution._order_filled_qty.get(name, 0)) for name in names)
-
-    def _con_id(self) -> int:
-        details = self._execution.instrument_provider.contract_details[InstrumentId.from_str(self._instrument_id)]
-        return int(details.contract.conId)
 
 
 def order_tags(group: str) -> list[str]:
@@ -364,42 +153,3 @@ def build_node(node: TradingNode, link: BrokerLink, attempts: int) -> None:
     if not link.is_connected():
         raise ConnectionError(f"the gateway must answer, did not in {attempts} attempts")
     link.keep_reconnecting()
-
-
-async def _answer(question: Coroutine[Any, Any, Any], is_asked: Callable[[], bool] = lambda: True) -> Any:
-    # The node's own checks ask the same and wait for the same answer: whose patience ends first cancels it for both.
-    asked = asyncio.ensure_future(question)
-    try:
-        while not (await asyncio.wait([asked], timeout=REFUSED_S))[0] and is_asked():
-            pass
-    finally:
-        asked.cancel()
-    return asked.result() if asked.done() and not asked.cancelled() else None
-
-
-def _resting(order: Any, filled: int) -> RestingOrder:
-    left = int(order.totalQuantity) - filled
-    sign = 1 if order.action == "BUY" else -1
-    price = order.auxPrice if order.orderType.startswith("STP") else order.lmtPrice
-    return RestingOrder(
-        order_ref=order.orderRef.rsplit(":", 1)[0],
-        order_id=int(order.orderId),
-        client_id=int(order.clientId),
-        kind=order.orderType,
-        units=sign * left,
-        price=0.0 if order.orderType == "MKT" else float(price),
-    )
-
-
-def _execution(detail: Mapping[str, Any]) -> Execution:
-    told, cost = detail["execution"], detail["commission_report"]
-    sign = 1 if told.side == "BOT" else -1
-    return Execution(
-        con_id=int(detail["contract"].conId),
-        trade_id=told.execId,
-        order_ref=told.orderRef.rsplit(":", 1)[0],
-        ts_ns=int(timestring_to_timestamp(told.time).value),
-        units=sign * int(told.shares),
-        price=float(told.price),
-        commission_usd=float(cost.commissionAndFees or 0.0),
-    )

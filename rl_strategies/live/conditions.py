@@ -12,7 +12,7 @@ NS = 1_000_000_000
 
 
 class RestingOrder(Protocol):
-    """An order that works at the broker; see `adapters.ibkr.trading.RestingOrder`."""
+    """An order that works at the broker; see `adapters.ibkr.broker_link.RestingOrder`."""
 
     @property
     def order_ref(self) -> str:
@@ -68,7 +68,7 @@ class Execution(Protocol):
 
 
 class BrokerLink(Protocol):
-    """The broker's own word; `adapters.ibkr.trading.BrokerLink` is one."""
+    """The broker's own word; `adapters.ibkr.broker_link.BrokerLink` is one."""
 
     def is_connected(self) -> bool:
         """Whether orders would reach the broker."""
@@ -121,7 +121,7 @@ class Patience(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start_s : float
         Until a session must have begun, with history and the broker's word.
     resolve_s : float
-        How long the broker's position may differ from the session's before everything is closed and halted.
+        How long the broker's position may differ from the session's before it halts.
     """
 
     clock: Literal["wall", "bars"] = "wall"
