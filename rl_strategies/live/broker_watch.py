@@ -141,11 +141,12 @@ class BrokerWatch:
 
     async def catch_up(self) -> bool:
         """Take in executions that nobody told of; False where the broker did not answer."""
+        self._wants_executions = False  # before the question: what is wanted while it is asked is another one
         executions = await self._link.executions()
         if executions is None:
+            self._wants_executions = True
             self._note_silence("the broker did not say what it executed")
             return False
-        self._wants_executions = False
         for told in executions:
             if self._desk.take(self._executed(told), late=True):
                 self._session.say("fill", "", "found", f"{told.units:+d} executed while nobody listened")

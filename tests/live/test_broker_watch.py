@@ -1,0 +1,382 @@
+"""The watch on the broker: whom it believes, when it acts, and that it never takes silence for flat."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rl_strategies.live.broker_watch import UNANSWERED_QUESTIONS, BrokerWatch, NotOursError
+from rl_strategies.live.conditions import NS, Execution, Patience, Truth
+from rl_strategies.live.rebuild import BEGUN
+from tests.live.bars import ListLink
+from tests.live.trading_desk import CLOSE_NS, LONG, Session, new_core
+
+
+@dataclass(frozen=True)
+class Resting:
+    """An order at the broker."""
+
+    order_ref: str = ""
+    kind: str = "STP"
+    units: int = -3
+
+
+@dataclass(frozen=True)
+class Told:
+    """A fill as the broker reports it."""
+
+    trade_id: str
+    order_ref: str
+    units: int
+    price: float = 500.0
+    commission_usd: float = 0.35
+    ts_ns: int = CLOSE_NS
+
+
+@dataclass
+class Broker(ListLink):
+    """A broker whose answers a test writes down; None is no answer."""
+
+    up: bool = True
+    held: Truth | None = field(default_factory=lambda: SimpleNamespace(units=0, orders=()))
+    fills: list[Execution] | None = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    cancelled: list[Any] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
+    hung_up: int = 0
+
+    def is_connected(self) -> bool:
+        return self.up
+
+    async def truth(self) -> Truth | None:
+        self.questions.append("truth")
+        await asyncio.sleep(0)
+        self.meanwhile()
+        return self.held
+
+    async def executions(self) -> Sequence[Execution] | None:
+        self.questions.append("executions")
+        await asyncio.sleep(0)
+        self.meanwhile()
+        return self.fills
+
+    def cancel(self, order: Any) -> None:
+        self.cancelled.append(order)
+
+    def hang_up(self) -> None:
+        self.hung_up += 1
+
+
+class Scene:
+    """A watch over a real desk, with a clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.session, self.broker = Session(new_core()), Broker()
+        self.said: list[tuple[str, str]] = []
+        self.halted: list[str] = []
+        self.taken = 0
+        self.now_ns = CLOSE_NS
+        # Half a second between two questions, whether all is well or not.
+        patience = Patience(truth_s=0.5, watch_s=0.5, resolve_s=20.0)
+        self.watch = BrokerWatch(self.broker, self.session.desk, patience, self, lambda: self.now_ns)
+        asyncio.run(self.watch.claim())
+        self.said.clear()
+        self.broker.questions.clear()
+
+    def say(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
+        self.said.append((what, new))
+
+    def after_fill(self) -> None:
+        self.taken += 1
+
+    def halt(self, reason: str) -> None:
+        self.halted.append(reason)
+
+    def look(self, seconds: float = 0.5) -> None:
+        """Ask, so much later."""
+        self.now_ns += int(seconds * NS)
+        self.session.clock.set_time(self.now_ns)
+        asyncio.run(self.watch.ask())
+
+    def show(self, units: int, *orders: Resting) -> None:
+        """What the broker holds from now on."""
+        self.broker.held = SimpleNamespace(units=units, orders=orders)
+
+    def enter(self) -> None:
+        """Three shares with stop and target, which the broker shows."""
+        self.session.entered()
+        self.show(3, *self.barriers())
+
+    def barriers(self) -> tuple[Resting, Resting]:
+        _, stop, target = (order.client_order_id.value for order in self.session.sent[:3])
+        return Resting(stop, "STP", -3), Resting(target, "LMT", -3)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """A session that has begun, flat."""
+    return Scene()
+
+
+# Beginning --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("units", "orders"), [(2, ()), (-1, ()), (0, (Resting(),))])
+def test_an_account_that_holds_something_is_not_claimed(units: int, orders: tuple[Resting, ...]) -> None:
+    scene = Scene()
+    scene.show(units, *orders)
+    with pytest.raises(NotOursError, match=f"no SPY.EQUS that this session did not buy, held {units} with"):
+        asyncio.run(scene.watch.claim())
+    assert scene.said == []
+
+
+def test_what_was_executed_before_is_written_down_and_never_taken_in(scene: Scene) -> None:
+    scene.broker.fills = [Told("m1", "", 5), Told("m2", "", -5)]
+    written: list[str] = []
+    scene.say = lambda what, old="", new="", reason="", **more: written.extend([what, reason])  # type: ignore[method-assign]
+    asyncio.run(scene.watch.claim())
+    assert written == [BEGUN, "m1 m2"]
+    scene.watch.want_executions()
+    scene.look()
+    assert (scene.session.rows, scene.taken, scene.watch.known) == ([], 0, True)
+
+
+def test_silence_at_the_beginning_is_waited_out() -> None:
+    scene = Scene()
+    answers = iter([None, [], []])
+    scene.broker.meanwhile = lambda: setattr(scene.broker, "fills", next(answers, []))
+    scene.watch._patience = Patience(watch_s=0.001)
+    scene.broker.fills = None
+    asyncio.run(scene.watch.claim())
+    assert scene.broker.questions[:3] == ["executions", "executions", "truth"]
+
+
+# Belief -----------------------------------------------------------------------------------------------------------
+
+
+def test_while_all_is_well_it_asks_no_more_often_than_it_should(scene: Scene) -> None:
+    for _ in range(10):
+        scene.look(0.1)
+    assert scene.broker.questions == ["truth", "truth"]
+    assert scene.said == []
+    assert scene.watch.is_flat
+
+
+def test_no_answer_is_unknown_and_never_flat(scene: Scene) -> None:
+    scene.enter()
+    scene.look()
+    assert (scene.watch.known, scene.watch.is_flat) == (True, False)
+    scene.broker.held = None
+    scene.look()
+    assert (scene.watch.known, scene.watch.is_flat) == (False, False)
+    assert scene.said[-1] == ("broker", "unknown")
+    assert scene.session.units == 3
+    assert len(scene.session.sent) == 3
+    scene.show(3, *scene.barriers())
+    scene.look()
+    assert scene.watch.known
+
+
+def test_questions_that_nobody_answers_end_the_connection(scene: Scene) -> None:
+    scene.broker.held = None
+    for _ in range(UNANSWERED_QUESTIONS - 1):
+        scene.look()
+    assert scene.broker.hung_up == 0
+    scene.look()
+    assert scene.broker.hung_up == 1
+
+
+def test_an_answer_that_events_have_overtaken_is_not_believed(scene: Scene) -> None:
+    scene.enter()
+    scene.show(0)  # what it held before the entry
+    scene.broker.meanwhile = scene.watch.note_move
+    for _ in range(4):
+        scene.look()
+    assert scene.watch.known
+    assert scene.said == []
+    scene.broker.meanwhile = lambda: None
+    scene.look()
+    assert not scene.watch.known
+
+
+def test_while_an_order_is_under_way_an_answer_is_not_asked_for(scene: Scene) -> None:
+    scene.session.desk.pursue(LONG)
+    scene.look()
+    assert scene.broker.questions == []
+    scene.session.accept(scene.session.sent[0])
+    scene.session.fill(scene.session.sent[0], 3, 50000)
+    scene.session.accept(*scene.session.sent[1:])
+    scene.show(3, *scene.barriers())
+    scene.look()
+    assert scene.broker.questions == ["truth"]
+
+
+def test_an_order_sent_while_it_is_asked_makes_the_answer_old(scene: Scene) -> None:
+    scene.show(1)
+    scene.broker.meanwhile = lambda: scene.session.desk.pursue(LONG) if not scene.session.sent else None
+    scene.look()
+    assert scene.watch.known
+    assert scene.said == []
+
+
+def test_a_connection_that_went_or_came_back_is_doubted_until_executions_and_position_agree(scene: Scene) -> None:
+    scene.enter()
+    scene.broker.up = False
+    scene.watch.note_connection()
+    assert scene.said == [("connection", "down"), ("broker", "unknown")]
+    scene.look()
+    assert scene.broker.questions == [], "who is not there is not asked"
+    scene.broker.up = True
+    scene.watch.note_connection()
+    scene.watch.note_connection()
+    assert scene.said[2:] == [("connection", "up")]
+    assert not scene.watch.known
+    scene.look()
+    assert scene.broker.questions == ["executions", "truth"]
+    assert scene.watch.known
+
+
+# Naked ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_naked_is_closed_after_a_second_look_and_not_at_the_first(scene: Scene) -> None:
+    scene.enter()
+    scene.show(3, scene.barriers()[1])
+    for seconds in (0.5, 0.99):
+        scene.look(seconds)
+        assert len(scene.session.sent) == 3
+        assert not scene.watch.known, "but nothing is opened meanwhile"
+    scene.look(0.5)
+    assert [wire[:2] for wire in scene.session.wires(3)] == [("MarketOrder", -3)]
+    assert scene.session.rows[-1].reason == "protection_lost"
+    assert ("protection", "lost") in scene.said
+
+
+def test_a_stop_that_shows_up_again_in_time_saves_the_position(scene: Scene) -> None:
+    scene.enter()
+    scene.show(3)
+    scene.look(0.6)
+    scene.show(3, *scene.barriers())
+    scene.look(0.6)
+    scene.show(3)
+    scene.look(0.6)
+    assert len(scene.session.sent) == 3, "a second doubt begins anew"
+    scene.look(1.0)
+    assert len(scene.session.sent) == 4
+
+
+def test_a_close_that_is_refused_is_tried_again(scene: Scene) -> None:
+    scene.enter()
+    scene.show(3)
+    for _ in range(4):
+        scene.look(0.5)
+    scene.session.reject(scene.session.sent[3])
+    for _ in range(4):
+        scene.look(0.5)
+    assert [wire[:2] for wire in scene.session.wires(3)] == [("MarketOrder", -3)] * 2
+
+
+def test_exits_for_more_than_is_held_close_it(scene: Scene) -> None:
+    scene.enter()
+    scene.broker.fills = [Told("hand", "", -1)]
+    scene.watch.want_executions()
+    scene.show(2, *scene.barriers())
+    for _ in range(4):
+        scene.look(0.5)
+    assert [wire[:2] for wire in scene.session.wires(3)] == [("MarketOrder", -2)]
+
+
+# Orphans ----------------------------------------------------------------------------------------------------------
+
+
+def test_orphans_are_cancelled_after_a_second_look(scene: Scene) -> None:
+    orphan = Resting("whoever", "LMT", 1)
+    scene.show(0, orphan)
+    scene.look(0.5)
+    scene.look(0.5)
+    assert scene.broker.cancelled == []
+    scene.look(0.5)
+    assert scene.broker.cancelled == [orphan]
+    scene.show(0)
+    scene.look(0.5)
+    assert scene.watch.known
+    assert scene.watch.is_flat
+
+
+def test_only_orphans_are_cancelled(scene: Scene) -> None:
+    scene.enter()
+    orphan = Resting("", "STP", 3)
+    scene.show(3, *scene.barriers(), orphan)
+    for _ in range(3):
+        scene.look(0.5)
+    assert scene.broker.cancelled == [orphan]
+    assert len(scene.session.sent) == 3
+
+
+# Positions --------------------------------------------------------------------------------------------------------
+
+
+def test_executions_explain_a_position_and_count_once(scene: Scene) -> None:
+    scene.enter()
+    stop = scene.session.sent[1].client_order_id.value
+    scene.show(0)
+    scene.broker.fills = [Told("x1", "", 3), Told("s1", stop, -2, 499.60), Told("s2", stop, -1, 499.59)]
+    scene.look()
+    assert not scene.watch.known
+    scene.look()
+    assert (scene.watch.known, scene.session.units, scene.taken) == (True, 0, 2)
+    written = [(row.trade_id, row.role, row.units, row.price_ticks, row.commission_cents, row.late) for row in
+               scene.session.rows[-2:]]  # fmt: skip
+    assert written == [("s1", "stop", -2, 49960, 35, True), ("s2", "stop", -1, 49959, 35, True)]
+    scene.watch.want_executions()
+    scene.look()
+    assert scene.taken == 2
+    assert scene.halted == []
+
+
+def test_a_position_that_nothing_explains_halts_and_not_before_its_time(scene: Scene) -> None:
+    scene.show(2)
+    for _ in range(40):
+        scene.look(0.5)
+    assert scene.halted == []
+    scene.look(0.6)
+    assert scene.halted[0] == "the broker holds 2 units, the session 0 for 20 s; run `rl-intraday flatten`"
+    assert scene.session.sent == [], "nobody knows what it is: nothing is sent"
+
+
+def test_a_position_that_is_explained_in_time_does_not_halt_later(scene: Scene) -> None:
+    scene.show(2)
+    for _ in range(30):
+        scene.look(0.5)
+    scene.show(0)
+    scene.look(0.5)
+    scene.show(2)
+    for _ in range(30):
+        scene.look(0.5)
+    assert scene.halted == []
+
+
+def test_executions_that_are_not_told_are_asked_for_again_before_anything_is_believed(scene: Scene) -> None:
+    scene.broker.fills = None
+    scene.watch.want_executions()
+    scene.look()
+    scene.look()
+    assert scene.broker.questions == ["executions", "executions"]
+    assert not scene.watch.known
+    scene.broker.fills = []
+    scene.look()
+    assert scene.broker.questions[2:] == ["executions", "truth"]
+    assert scene.watch.known
+
+
+def test_executions_wanted_while_they_are_asked_for_are_asked_for_again(scene: Scene) -> None:
+    scene.watch.want_executions()
+    asked = iter([scene.watch.want_executions])
+    scene.broker.meanwhile = lambda: next(asked, lambda: None)()
+    scene.look()
+    scene.look()
+    scene.look()
+    assert scene.broker.questions == ["executions", "truth", "executions", "truth", "truth"]
