@@ -7,7 +7,6 @@ follows from it. While the broker's position is unknown nothing is decided; whoe
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from datetime import date
 from typing import Any, Literal
 
 import numpy as np
@@ -27,13 +26,12 @@ from rl_strategies.live.parts import LiveParts
 from rl_strategies.live.rebuild import RUIN, Relived
 from rl_strategies.live.session_journal import BarSource, FillRow, OrderRow
 from rl_strategies.live.session_telemetry import SessionTelemetry
+from rl_strategies.live.vital_signs import VitalSigns
 from rl_strategies.observation import MASK_OUTPUTS
 from rl_strategies.policy import OnnxPolicy
-from rl_strategies.risk.monitor import Transition, Vitals
+from rl_strategies.risk.monitor import Transition
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 
-CLOCK_EVERY_S = 30.0
-CLOCK_ANSWER_S = 3.0
 log = logging.getLogger(__name__)
 
 
@@ -73,8 +71,6 @@ class LiveStrategy(RLStrategy):
         self.last_decision_ns = 0
         self._ending: Literal["", "flatten", "hold"] = ""
         self._resumes = False
-        self._rejects = 0
-        self._asked_time_ns = 0
         self._due: list[tuple[int, Callable[[Any], None]]] = []
         super().__init__(config, core, policy)
         (self._instrument,) = core.instruments
@@ -97,6 +93,7 @@ class LiveStrategy(RLStrategy):
             self._wall_ns,
         )
         self.watch = BrokerWatch(parts.link, self.desk, parts.patience, self, self._wall_ns)
+        self._vital_signs = VitalSigns(core, self.desk, self.feed, self.watch, self.latency, parts.link, parts.patience)
 
     def _open_desk(self, k: int, instrument: InstrumentCore) -> LiveDesk:
         return LiveDesk(self, k, instrument, self._parts.order_tags)
@@ -149,19 +146,12 @@ class LiveStrategy(RLStrategy):
         else:
             await self.watch.claim()
         await self.feed.warm_up()
-        await self._compare_clocks()
+        await self._vital_signs.compare_clocks()
         while self._resumes and not await self.watch.catch_up():
             await asyncio.sleep(self._patience.watch_s)
         self.subscribe_bars(self._bar_type)
         self.is_ready = True
         self.say("session", "starting", "trading", f"{self._instrument.bars_seen} bars of history")
-
-    async def _compare_clocks(self) -> None:
-        # A drift that is not known yet would begin the session in reduce_only.
-        until_ns = self._wall_ns() + int(CLOCK_ANSWER_S * NS)
-        self._link.ask_time()
-        while self._link.clock_drift_s is None and self._wall_ns() < until_ns:
-            await asyncio.sleep(self._patience.watch_s)
 
     async def _look_around(self) -> None:
         self.feed.raise_failure()
@@ -176,7 +166,7 @@ class LiveStrategy(RLStrategy):
         await self.watch.ask()
         if (latency_ns := self.latency.read()) is not None:
             self.say("latency", "", "", "bar to wire", latency_ns=latency_ns)
-        vitals = self.vitals()
+        vitals = self._vital_signs.read(self._wall_ns())
         self._heed(self.monitor.observe(vitals))
         self._telemetry.vitals(vitals, self.monitor.usage())
         self._enforce()
@@ -316,7 +306,7 @@ class LiveStrategy(RLStrategy):
 
     def on_order_rejected(self, event: OrderRejected) -> None:
         """Count it; an order called rejected because nobody answered may have been filled all the same."""
-        self._rejects += 1
+        self._vital_signs.rejects += 1
         self.watch.want_executions()
         self.say("order", "", "rejected", f"{event.client_order_id.value}: {event.reason}")
         super().on_order_rejected(event)
@@ -342,28 +332,6 @@ class LiveStrategy(RLStrategy):
     def halt(self, reason: str) -> None:
         """Send nothing more until a person has looked."""
         self._heed(self.monitor.halt(reason))
-
-    def vitals(self) -> Vitals:
-        """What the monitor is shown."""
-        now_ns = self._wall_ns()
-        on_wall = self._patience.clock == "wall"
-        if on_wall and now_ns - self._asked_time_ns > CLOCK_EVERY_S * NS:
-            self._asked_time_ns = now_ns
-            self._link.ask_time()
-        day, spec = self.core.session_date, self._instrument.instrument
-        price = self._instrument.close_ticks * self.desk.tick_size
-        is_calm = self.watch.known and not self.desk.is_in_flight()
-        return Vitals(
-            ts_ns=now_ns,
-            session=date.min if np.isnat(day) else date.fromisoformat(str(day)),
-            equity_usd=self.core.mark(),
-            gross_exposure_usd=abs(self._instrument.units) * price * float(spec.multiplier),
-            is_flat=self.watch.is_flat if is_calm else None,
-            rejects=self._rejects,
-            decision_latency_s=self.latency.last_s,
-            clock_drift_s=self._link.clock_drift_s if on_wall else 0.0,
-            data_age_s=self.feed.age_s(),
-        )
 
     def _heed(self, transitions: Sequence[Transition]) -> None:
         for change in transitions:
