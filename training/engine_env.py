@@ -188,14 +188,8 @@ class EngineEnv(gym.Env):
             state = np.zeros(plan.state_size)
             plan.batch(rows, state)
             return named_state(state)
-        live, context = plan.live(), self.built.context
-        known = dict.fromkeys(context, 0)
-        for ts_ns, row in zip(self.built.series[k].ts_ns[:bars].tolist(), rows, strict=True):
-            for name, stream in context.items():
-                while known[name] < len(stream.ts_ns) and stream.ts_ns[known[name]] <= ts_ns:
-                    live.push_context(name, int(stream.ts_ns[known[name]]), stream.rows[known[name]])
-                    known[name] += 1
-            live.push(ts_ns, row)
+        live = plan.live()
+        live.forward(rows, self.built.series[k].ts_ns[:bars], self.built.context)
         return named_state(live.snapshot())
 
     def _run_until(self, end_ns: int) -> None:

@@ -135,15 +135,33 @@ class JoinedPlan:
         InputError
             When a stream is missing or a shape is wrong.
         """
+        own = self.primary.batch(rows)
+        joined, fresh = self.join(rows, own, ts_ns, streams)
+        return self.arrange(own, self.cross.batch(joined), fresh)
+
+    def join(
+        self, rows: Floats, own: Floats, ts_ns: NDArray[np.int64], streams: Mapping[str, StreamRows]
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Rows of the cross plan, and whether each stream has a warm row that is not too old.
+
+        Parameters
+        ----------
+        rows, ts_ns, streams
+            As for `batch`.
+        own : float64[n, p]
+            Outputs of the primary plan.
+
+        Returns
+        -------
+        float64[n, len(cross.columns)], bool[n, len(streams)]
+        """
         if len(rows) != len(ts_ns):
             raise InputError(f"feature rows must have a time each; had {len(ts_ns)} times for {len(rows)} rows")
-        own = self.primary.batch(rows)
         joined, fresh = [rows, own], np.empty((len(rows), len(self.streams)), bool)
         for k, stream in enumerate(self.streams):
             values, fresh[:, k] = self._join(stream, ts_ns, self._rows_of(stream, streams))
             joined.append(values)
-        crossed = self.cross.batch(np.column_stack(joined))
-        return self.arrange(own, crossed, fresh)
+        return np.column_stack(joined), fresh
 
     def warm_from(self, ts_ns: NDArray[np.int64], streams: Mapping[str, StreamRows]) -> int:
         """First row from which the plan and all of its streams are warm, ``len(ts_ns)`` if none.

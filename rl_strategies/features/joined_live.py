@@ -1,7 +1,7 @@
 """A joined plan running bar by bar: context rows are kept until their lag has passed, then until they are too old."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from catalogs.errors import InputError
 from rl_strategies.features.loop import Floats
-from rl_strategies.features.streams import NS_PER_SECOND, StreamSpec
+from rl_strategies.features.streams import NS_PER_SECOND, StreamRows, StreamSpec
 
 if TYPE_CHECKING:
     from rl_strategies.features.joined import JoinedPlan
+    from rl_strategies.features.live import LiveFeatures
     from rl_strategies.features.plan import FeaturePlan
 
 Snapshot = dict[str, NDArray]
+_NEVER_NS = np.iinfo(np.int64).max
 
 
 class LiveJoined:
@@ -75,6 +77,29 @@ class LiveJoined:
         """`take` and `settle` at once: every output of the bar that closed at ``ts_ns``, float64[m]."""
         self.take(ts_ns, row)
         return self.settle()
+
+    def forward(self, rows: Floats, ts_ns: NDArray[np.int64], streams: Mapping[str, StreamRows]) -> None:
+        """Take many bars at once, and every context row known by the last: from a fresh state what `push` would do.
+
+        Parameters
+        ----------
+        rows, ts_ns, streams
+            As for `JoinedPlan.batch`.
+        """
+        self.reset()
+        if len(rows) == 0:
+            return
+        plan, now_ns = self._plan, int(ts_ns[-1])
+        own = _carried(plan.primary, self._primary, rows)
+        joined, fresh = plan.join(rows, own, ts_ns, streams)
+        crossed = _carried(plan.cross, self._cross, joined)
+        self._row[:] = joined[-1]
+        self._outputs = plan.arrange(own[-1:], crossed[-1:], fresh[-1:])[0]
+        self._settled_ns = self._taken_ns = now_ns
+        for name, context in self._contexts.items():
+            context.forward(streams[name], now_ns)
+        warm_ns = max(context.warm_ns(streams[name]) for name, context in self._contexts.items())
+        self._warm_rows = len(rows) - int(np.searchsorted(ts_ns, warm_ns))
 
     def take(self, ts_ns: int, row: Floats | Sequence[float]) -> Floats:
         """Take the traded instrument's next bar, closed at ``ts_ns``; the bar before it is settled.
@@ -153,15 +178,24 @@ class LiveJoined:
         self._cross.reset()
         for context in self._contexts.values():
             context.reset()
+        self._row[:] = np.nan
+        self._outputs = np.full(len(self._plan.outputs), np.nan)
         self._settled_ns = self._taken_ns = self._warm_rows = 0
         self.late = dict.fromkeys(self._contexts, 0)
+
+
+def _carried(plan: "FeaturePlan", live: "LiveFeatures", rows: Floats) -> Floats:
+    state = np.zeros(plan.state_size)
+    outputs = plan.batch(rows, state)
+    live.restore(state)
+    return outputs
 
 
 class _Context:
     def __init__(self, spec: StreamSpec, plan: "FeaturePlan") -> None:
         self.lag_ns, self._max_age_ns = spec.lag_s * NS_PER_SECOND, spec.max_age_s * NS_PER_SECOND
         self.width = len(plan.outputs) + 1
-        self._warmup, self._live = plan.warmup, plan.live()
+        self._plan, self._warmup, self._live = plan, plan.warmup, plan.live()
         self.reset()
 
     def reset(self) -> None:
@@ -176,6 +210,20 @@ class _Context:
         self._seen += 1
         self.last_ns = ts_ns
         self._kept.append((ts_ns, self._seen, self._live.push(row).copy()))
+
+    def forward(self, given: StreamRows, now_ns: int) -> None:
+        stop, in_use = np.searchsorted(given.ts_ns, (now_ns, now_ns - self.lag_ns), side="right")
+        if stop == 0:
+            return
+        outputs = _carried(self._plan, self._live, given.rows[:stop])
+        self.last_ns, self._seen = int(given.ts_ns[stop - 1]), int(stop)
+        self._kept = deque(
+            (int(given.ts_ns[row]), row + 1, outputs[row].copy()) for row in range(max(int(in_use) - 1, 0), int(stop))
+        )
+
+    def warm_ns(self, given: StreamRows) -> int:
+        warm = len(given.ts_ns) >= self._warmup
+        return int(given.ts_ns[self._warmup - 1]) + self.lag_ns if warm else _NEVER_NS
 
     def stand_in(self, now_ns: int, into: Floats) -> bool:
         kept, usable_ns = self._kept, now_ns - self.lag_ns

@@ -239,6 +239,27 @@ def test_smt_and_vix_build_together_on_real_data_and_live_equals_batch(week: dic
     assert not any(live.late.values())
 
 
+@pytest.mark.parametrize("bars", [0, 1, 3, 60, 400])
+@pytest.mark.parametrize("lag_s", [0, 60, 90])
+def test_many_bars_at_once_leave_the_state_of_one_by_one(week: dict[str, StreamRows], bars: int, lag_s: int) -> None:
+    own, primary = week["AAPL"], FeaturePlan(SMT_PRIMARY, PRICE_COLUMNS)
+    plan = JoinedPlan(primary, [replaced(stream, lag_s=lag_s, fill=True) for stream in SMT_STREAMS], SMT_CROSS)
+    late = StreamRows(week["QQQ"].ts_ns[100:], week["QQQ"].rows[100:])
+    streams = {"SPY": week["SPY"], "QQQ": late}
+    walked, forwarded = plan.live(), plan.live()
+    for row in range(bars):
+        now_ns = int(own.ts_ns[row])
+        for name, stream in streams.items():
+            for k in np.flatnonzero((stream.ts_ns > walked.last_ns(name)) & (stream.ts_ns <= now_ns)):
+                walked.push_context(name, int(stream.ts_ns[k]), stream.rows[k])
+        walked.push(now_ns, own.rows[row])
+    forwarded.push(1, own.rows[0])  # forgotten
+    forwarded.forward(own.rows[:bars], own.ts_ns[:bars], streams)
+    expected, kept = walked.snapshot(), forwarded.snapshot()
+    assert {name: value.tobytes() for name, value in kept.items()} == {n: v.tobytes() for n, v in expected.items()}
+    assert forwarded.is_warm is walked.is_warm is (bars == 400)
+
+
 def test_five_minute_term_structure_on_real_data(shared_data: Path) -> None:
     table = pd.read_parquet(shared_data / "spx_vix_vix1d_5min_202502_202509.parquet")
     own, near, far = (minute_bars(table, name, 5) for name in ("SPX", "VIX1D", "VIX"))
