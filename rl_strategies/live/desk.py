@@ -165,7 +165,9 @@ class LiveDesk(OrderDesk):
             self._lay_barriers(row.price_ticks, abs(row.units), group)
         elif self._core.units == 0 and self._reversal is not None:
             answer, self._reversal = self._reversal, None
-            self._strategy.pursue_reversal(self, answer)
+            # Where a barrier was faster, the closing order is still on its way and may open what nobody wants.
+            if not self._is_leaving():
+                self._strategy.pursue_reversal(self, answer)
         return True
 
     def disown(self, trade_ids: Sequence[str]) -> None:
@@ -219,6 +221,12 @@ class LiveDesk(OrderDesk):
     def enter(self, answer: Review) -> None:
         """Send an entry."""
         self._enter(answer)
+
+    def on_accepted(self, client_order_id: ClientOrderId) -> None:
+        """Take back a barrier that reached the broker when what it should protect was gone."""
+        order = self.orders.get(client_order_id.value)
+        if order is not None and order.role in ("stop", "target") and self._held.get(order.group, 0) <= 0:
+            self._strategy.cancel_order(self._strategy.cache.order(client_order_id))
 
     def on_refused(self, client_order_id: ClientOrderId, reason: str) -> None:
         """A position without its stop is closed at once; every other refusal is counted."""

@@ -294,6 +294,7 @@ class LiveStrategy(RLStrategy):
     def on_order_accepted(self, event: OrderAccepted) -> None:
         """Journal when the broker took it, for `rl_strategies.live.calibration`."""
         if not event.reconciliation:
+            self.desk.on_accepted(event.client_order_id)
             name = event.client_order_id.value
             self._journal.state(self._wall_ns(), "order", "", "accepted", client_order_id=name)
 
