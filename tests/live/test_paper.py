@@ -1,7 +1,12 @@
 """What trades on a gateway decides as the BacktestNode does on the same bars, and is filled as that is."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +16,8 @@ from rl_strategies.bundle import load_bundle
 from rl_strategies.journal import read_journal
 from run.cli import main
 from run.node import NodeRun, Window, run_node
-from tests.live.conftest import PAPER_DAY, PaperDay
+from run.session_home import SessionHome
+from tests.live.conftest import PAPER_CONFIG, PAPER_DAY, ROOT, PaperDay
 
 pytestmark = pytest.mark.xdist_group("paper")
 
@@ -82,3 +88,41 @@ def test_the_replay_says_so_in_one_line(paper_day: PaperDay, capsys: pytest.Capt
     said = capsys.readouterr().err
     assert "equal: 204 decisions and" in said
     assert "not compared: no --catalog" in said
+
+
+# Calls of the command line, one after the other, in a process that NautilusTrader may set things of.
+CALLS = """
+import json, sys
+from run.cli import main
+for words in json.loads(sys.argv[1]):
+    print("code", main(words), file=sys.stderr)
+"""
+
+
+def test_bad_input_is_one_line(paper_day: PaperDay, tmp_path: Path) -> None:
+    bundle, home = str(paper_day.bundle), SessionHome(tmp_path / paper_day.bundle.name)
+    config = tmp_path / "paper.yaml"
+    config.write_text(PAPER_CONFIG)
+    paper = ["paper", bundle, "--sessions", str(tmp_path), "--config", str(config)]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        calls = {
+            "must be told which day": [*paper, "--simulated"],
+            "2024-12-25 must be a trading day of NYSE": [*paper, "--simulated", "--start", "2024-12-25"],
+            "must be one that catalog": [*paper, "--simulated", "--start", PAPER_DAY, "--catalog", str(tmp_path)],
+            "live configuration must be one of": [*paper[:-1], "nowhere"],
+            "must be used by one process at a time": paper,
+            f"port must be free to listen on, {port} was not": [
+                "gateway", "SPY", "--start", PAPER_DAY, "--catalog", str(paper_day.catalog), "--port", port,
+            ],
+        }  # fmt: skip
+        command = [sys.executable, "-W", "ignore", "-c", CALLS, json.dumps(list(calls.values()))]
+        environment = {**os.environ, "IB_ACCOUNT": "DU1234567"}
+        with home.held():
+            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    said = done.stderr.splitlines()
+    assert said[1::2] == ["code 2"] * len(calls)
+    for expected, line in zip(calls, said[::2], strict=True):
+        assert line.startswith("error: ")
+        assert expected in line
+    assert [path.name for path in tmp_path.glob("*/*")] == ["lock"]
