@@ -100,6 +100,8 @@ class BrokerLink:
         self._client: Any = None
         self._execution: Any = None
         self._wire_ns: dict[str, int] = {}
+        self._order_ids: dict[str, int] = {}
+        self._withdrawn: set[str] = set()
         self._drift_s: float | None = None
 
     def attach(self, execution_client: Any) -> None:
@@ -113,6 +115,9 @@ class BrokerLink:
             # NautilusTrader would wait for ever for the answer to an order that never left; a ValueError it refuses.
             if not client._eclient.isConnected():
                 raise ValueError("not sent: the connection to the gateway is gone")
+            if order_ref in self._withdrawn:
+                raise ValueError("not sent: withdrawn before")
+            self._order_ids[order_ref] = order.orderId
             try:
                 place(order)
             except OSError as error:
@@ -121,6 +126,15 @@ class BrokerLink:
 
         client.place_order = place_and_note
         client._eclient.wrapper.currentTime = self._note_time
+
+    def withdraw(self, client_order_id: str) -> None:
+        """Cancel an order of the node that has not been answered; what has not left yet never will."""
+        order_id = self._order_ids.get(client_order_id)
+        if order_id is None:
+            self._withdrawn.add(client_order_id)
+        elif self.is_connected():
+            # On one connection the gateway hears of the order first.
+            self._client.cancel_order(order_id)
 
     def wire_ns(self, client_order_id: str) -> int | None:
         """Clock when an order was written to the socket, UTC nanoseconds; None where it was not."""

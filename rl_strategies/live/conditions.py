@@ -98,6 +98,9 @@ class BrokerLink(Protocol):
     async def bars(self, bar_type: "BarType", end_ns: int, days: int, regular_hours: bool) -> "Sequence[Bar]":
         """History, stamped with opens; empty where nothing came."""
 
+    def withdraw(self, client_order_id: str) -> None:
+        """Cancel an order of the node that has not been answered, sent or not."""
+
     def cancel(self, order: Any) -> None:
         """Cancel an order that the node does not know."""
 

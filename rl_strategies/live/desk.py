@@ -156,6 +156,7 @@ class LiveDesk(OrderDesk):
         self._note(row)
         if self._core.units == 0:
             self._held.clear()
+            self._withdraw_unanswered()
         if late:
             self._reversal = None
             return True
@@ -163,11 +164,8 @@ class LiveDesk(OrderDesk):
             group = f"{row.client_order_id}-{len(self.trades)}"
             self._held[group] = abs(row.units)
             self._lay_barriers(row.price_ticks, abs(row.units), group)
-        elif self._core.units == 0 and self._reversal is not None:
-            answer, self._reversal = self._reversal, None
-            # Where a barrier was faster, the closing order is still on its way and may open what nobody wants.
-            if not self._is_leaving():
-                self._strategy.pursue_reversal(self, answer)
+        else:
+            self._flip()
         return True
 
     def disown(self, trade_ids: Sequence[str]) -> None:
@@ -222,6 +220,10 @@ class LiveDesk(OrderDesk):
         """Send an entry."""
         self._enter(answer)
 
+    def on_canceled(self) -> None:
+        """An order is gone: perhaps the last one that a reversal waited for."""
+        self._flip()
+
     def on_accepted(self, client_order_id: ClientOrderId) -> None:
         """Take back a barrier that reached the broker when what it should protect was gone."""
         order = self.orders.get(client_order_id.value)
@@ -270,6 +272,18 @@ class LiveDesk(OrderDesk):
         gone = [row.client_order_id for row in late if row.client_order_id not in resting]
         self._open.difference_update(gone)
         return gone
+
+    def _flip(self) -> None:
+        # Where a barrier was faster, a closing order may still be on its way and open what nobody wants.
+        if self._core.units == 0 and self._reversal is not None and not self._is_leaving():
+            answer, self._reversal = self._reversal, None
+            self._strategy.pursue_reversal(self, answer)
+
+    def _withdraw_unanswered(self) -> None:
+        # A group that is over cancels what rests in it, not what joins it afterwards.
+        for row, status in self._working():
+            if row.role in ("stop", "target", "exit") and status in _UNANSWERED:
+                self._strategy.withdraw(row.client_order_id)
 
     def _is_leaving(self) -> bool:
         return any(row.role == "exit" for row, _ in self._working())

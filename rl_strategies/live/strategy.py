@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from nautilus_trader.model.data import Bar
-from nautilus_trader.model.events import OrderAccepted, OrderFilled, OrderRejected
+from nautilus_trader.model.events import OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
 from numpy.typing import NDArray
 
 from rl_strategies.actions import FLAT
@@ -290,6 +290,14 @@ class LiveStrategy(RLStrategy):
     def on_order_event(self, event: Any) -> None:
         """Notice that something moved."""
         self.watch.note_move()
+
+    def withdraw(self, client_order_id: str) -> None:
+        """Take an order back that the broker has not answered; called by the desk."""
+        self._link.withdraw(client_order_id)
+
+    def on_order_canceled(self, event: OrderCanceled) -> None:
+        """Let the desk go on."""
+        self.desk.on_canceled()
 
     def on_order_accepted(self, event: OrderAccepted) -> None:
         """Journal when the broker took it, for `rl_strategies.live.calibration`."""

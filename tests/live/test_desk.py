@@ -211,6 +211,29 @@ def test_a_stop_that_fills_first_serves_a_flip_as_well(session: Session) -> None
     assert session.wires(4) == [("MarketOrder", -3, 0.0, "")]
 
 
+def test_a_flip_waits_for_the_end_of_a_closing_order_that_a_stop_forestalled(session: Session) -> None:
+    session.entered()
+    session.desk.pursue(SHORT)
+    session.accept(session.sent[3])
+    session.fill(session.sent[1], 3, 49960)
+    assert len(session.sent) == 4
+    session.fill(session.sent[3], 3, 49959)  # the broker filled it too: short, and nobody wanted that
+    assert (session.units, len(session.sent)) == (-3, 4)
+
+
+def test_a_target_that_arrives_after_its_stop_has_filled_is_taken_back(session: Session) -> None:
+    session.desk.pursue(LONG)
+    session.accept(session.sent[0])
+    session.fill(session.sent[0], 3, 50001)
+    stop, target = session.sent[1:]
+    session.accept(stop)
+    session.fill(stop, 3, 49960)
+    assert session.withdrawn == [target.client_order_id.value]
+    session.accept(target)
+    session.desk.on_accepted(target.client_order_id)
+    assert session.withdrawn == [target.client_order_id.value] * 2
+
+
 def test_whether_a_flip_still_may_enter_is_asked_when_it_could(session: Session) -> None:
     session.entered()
     session.allowed = False

@@ -58,6 +58,7 @@ class Session:
     rows: list[OrderRow | FillRow] = field(default_factory=list)
     moves: list[str] = field(default_factory=list)
     counted: list[str] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
     allowed: bool = True
     executions: int = 0
 
@@ -98,6 +99,12 @@ class Session:
     def count(self, reason: str) -> None:
         self.counted.append(reason)
 
+    def withdraw(self, client_order_id: str) -> None:
+        self.withdrawn.append(client_order_id)
+
+    def cancel_order(self, order: Order) -> None:
+        self.withdrawn.append(order.client_order_id.value)
+
     # What the broker does -------------------------------------------------------------------------------------------
 
     def accept(self, *orders: Order) -> None:
@@ -111,6 +118,7 @@ class Session:
     def cancel(self, *orders: Order) -> None:
         for order in orders:
             self._apply(order, TestEventStubs.order_canceled(order))
+            self.desk.on_canceled()
 
     def fill(self, order: Order, units: int, ticks: int, trade_id: str = "", cents: int = 100) -> None:
         """An execution that is told of by event."""
