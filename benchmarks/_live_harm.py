@@ -245,7 +245,7 @@ HARMS = (
     Harm("duplicate_bar", duplicate_bar),
     Harm("stale_bar", stale_bar),
     Harm("end_on_buffer", end_on_buffer),
-    Harm("corrupt", corrupt),
+    Harm("corrupt", corrupt, interrupts=True),
     Harm("hang", hang),
     Harm("kill_with_late_fills", kill_with_late_fills, interrupts=True),
     Harm("drop_with_partial_fills", drop_with_partial_fills, interrupts=True),

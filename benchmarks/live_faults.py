@@ -108,7 +108,8 @@ def run_campaign(folder: Path, traded: Traded, seed: int, cycles: int) -> dict[s
         (traded, folder / f"session-{number}", (seed, number), names)
         for number, names in enumerate(_split(_order_of_harms(seed, cycles)))
     ]
-    workers = max(1, min(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1, len(plans)))
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    workers = min(cores + 1, len(plans))  # sessions wait most of their time for a connection to come back
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         sessions = list(pool.map(_run_session, *zip(*plans, strict=True)))
