@@ -52,9 +52,12 @@ class Checkpoint:
             If the file cannot be read: what was kept is then not known.
         """
         try:
-            with np.load(self.path, allow_pickle=False) as kept:
-                return dict(kept)
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                kept = dict(archive)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"checkpoint {self.path} must be readable, was not: {error}") from error
+        if SEQ not in kept:
+            raise InputError(f"checkpoint {self.path} must hold {SEQ}, had {', '.join(sorted(kept))[:60]}")
+        return kept

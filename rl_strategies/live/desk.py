@@ -104,7 +104,7 @@ class LiveDesk(OrderDesk):
     @property
     def groups(self) -> tuple[str, ...]:
         """Groups of orders around units that are still held."""
-        return tuple(self._held)
+        return tuple(group for group, units in self._held.items() if units > 0)
 
     @property
     def wants_stop(self) -> bool:

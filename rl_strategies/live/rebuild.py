@@ -204,7 +204,7 @@ class Reliving:
         self.relived.events.append(fill)
 
     def _state(self, row: Row) -> None:
-        state = msgspec.json.decode(row.text)
+        state = msgspec.json.decode(row.text, type=dict[str, Any])
         if state["what"] == RUIN:
             self.core.look(row.ts_ns)
             self.relived.is_traded = False

@@ -325,14 +325,15 @@ def test_an_answer_that_does_not_reach_back_is_none() -> None:
     assert desk.minutes == [1, 2, 3, 4]
 
 
-def test_bars_that_arrive_while_history_is_asked_are_not_lost() -> None:
+@pytest.mark.parametrize("clock", ["wall", "bars"])
+def test_bars_that_arrive_while_history_is_asked_are_not_lost(clock: str) -> None:
     async def script(desk: Desk) -> None:
         arrivals = iter([(5,), (7, 7), ()])
         desk.link.before_answer = lambda: [desk.send(minute) for minute in next(arrivals, ())]
         desk.send(3)
         await settle(desk)
 
-    desk = after_open(script)
+    desk = after_open(script, clock=clock)
     # 4 and 6 were never sent: each is fetched before the bar after it.
     assert desk.minutes == [1, 2, 3, 4, 5, 6, 7]
     assert desk.decided == [1, 7], "what a newer bar has overtaken is not decided on"
@@ -454,28 +455,35 @@ def test_a_stopped_feed_asks_nothing_more() -> None:
     assert after_open(script).minutes == [1]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_whatever_arrives_the_true_sequence_is_handed_on(data: st.DataObject) -> None:
     """Drops, repetitions, exchanges, late bars, refused questions: pushed is the market, once, in order."""
     sent = data.draw(st.lists(st.integers(2, 25), max_size=30), label="sent")
     slack = data.draw(st.lists(st.integers(0, 6), min_size=len(sent), max_size=len(sent)), label="turns of the loop")
+    clock = data.draw(st.sampled_from(["wall", "bars"]), label="clock")
     refused = data.draw(st.lists(st.booleans(), max_size=6), label="refused questions")
 
-    async def script(desk: Desk) -> None:
-        desk.link.market = MARKET[MARKET.index(bar_at(DAY)) - 1 :][:30]
+    async def live() -> Desk:
+        desk = make_desk(clock=clock)
+        first = MARKET.index(bar_at(DAY))
+        desk.link.market = MARKET[first - 1 : first + 30]
+        desk.feed.continue_after(MARKET[first - 1].ts_event + MINUTE_NS)
+        desk.send(1)
+        await settle(desk)
         pattern = iter(refused)
         desk.link.before_answer = lambda: setattr(desk.link, "refusals", int(next(pattern, False)))
-        clock = 0
+        minutes = 0
         for minute, turns in zip(sent, slack, strict=True):
-            clock = max(clock, minute)
-            desk.now_ns = DAY + clock * MINUTE_NS + SECOND_NS
+            minutes = max(minutes, minute)
+            desk.now_ns = DAY + minutes * MINUTE_NS + SECOND_NS
             desk.feed.on_bar(bar_at(DAY + (minute - 1) * MINUTE_NS))
             for _ in range(turns):
                 await asyncio.sleep(0)
         await settle(desk)
+        return desk
 
-    desk = after_open(script)
+    desk = asyncio.run(live())
     assert desk.minutes == list(range(1, max(sent, default=1) + 1))
     assert desk.decided == sorted(set(desk.decided))
     assert set(desk.decided) <= {1, *sent}

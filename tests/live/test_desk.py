@@ -75,6 +75,9 @@ def test_an_execution_counts_once_whoever_tells_of_it(session: Session) -> None:
     assert [fill.units for fill in session.desk.fills] == [1, 2]
     assert session.moves.count("after fill") == 1
     assert session.core.account.balance_cents == 100_000_00 - 100 - 35
+    session.fill(entry, 2, 50000, trade_id="b")
+    assert (session.units, len(session.desk.fills)) == (3, 2)
+    assert session.moves.count("after fill") == 1, "nobody is told twice"
 
 
 def test_an_entry_found_late_gets_no_barriers(session: Session) -> None:
@@ -129,6 +132,20 @@ def test_a_stop_half_filled_leaves_the_rest_to_the_exit(session: Session) -> Non
     session.desk.close_position("end_of_session")
     assert session.wires(3) == [("MarketOrder", -2, 0.0, session.desk.groups[0])]
     assert session.rows[-1].reason == "end_of_session"
+
+
+def test_a_group_that_is_used_up_takes_no_exit(session: Session) -> None:
+    session.desk.pursue(LONG)
+    (entry,) = session.sent
+    session.accept(entry)
+    session.fill(entry, 1, 50000)
+    session.fill(entry, 2, 50000)
+    session.accept(*session.sent[1:])
+    session.fill(session.sent[1], 1, 49960)
+    second = f"{entry.client_order_id}-2"
+    assert session.desk.groups == (second,)
+    session.desk.pursue(FLAT)
+    assert session.wires(5) == [("MarketOrder", -2, 0.0, second)]
 
 
 def test_what_nobody_protects_is_closed_outside_the_groups(session: Session) -> None:

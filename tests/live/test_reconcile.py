@@ -52,6 +52,7 @@ OTHERS = Resting("", "LMT", -3)
         (3, 3, [STOP, TARGET, OTHERS], "orphans"),
         (3, 3, [STOP, TARGET, Resting("S-old", "STP", -3)], "orphans"),
         (3, 3, [STOP, Resting("E", "MKT", 3)], "orphans"),
+        (3, 3, [STOP, TARGET, Resting("X", "MKT", -3)], "orphans"),
         (2, 2, [STOP, TARGET], "oversized"),
         (2, 2, [Resting("S", "STP", -2), TARGET], "oversized"),
         (3, 3, [STOP, Resting("S", "STP", -1), TARGET], "oversized"),

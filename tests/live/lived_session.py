@@ -1,0 +1,197 @@
+"""A live strategy without a node: its real parts on disk, a market of random bars, a broker that fills at once."""
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.common.component import MessageBus, TestClock
+from nautilus_trader.model.identifiers import InstrumentId, TradeId, TraderId
+from nautilus_trader.model.objects import Currency, Money, Price, Quantity
+from nautilus_trader.model.orders import Order
+from nautilus_trader.portfolio.portfolio import Portfolio
+from nautilus_trader.test_kit.stubs.events import TestEventStubs
+
+from catalogs.instruments import resolve, to_nautilus
+from catalogs.sessions import session_calendar
+from configs import instruments_path
+from rl_strategies.barriers import BarrierConfig, Distance
+from rl_strategies.decision import DecisionCore
+from rl_strategies.features import FeaturePlan, FeatureSpec
+from rl_strategies.journal import Journal
+from rl_strategies.live.checkpoint import Checkpoint
+from rl_strategies.live.conditions import Patience
+from rl_strategies.live.parts import LiveParts
+from rl_strategies.live.rebuild import BEGUN, Relived, session_state
+from rl_strategies.live.resume import relive
+from rl_strategies.live.session_journal import SessionJournal
+from rl_strategies.live.strategy import LiveStrategy
+from rl_strategies.policy import OnnxPolicy
+from rl_strategies.risk.config import RiskConfig
+from rl_strategies.risk.monitor import RiskMonitor
+from rl_strategies.risk.monitor_config import MonitorConfig
+from rl_strategies.risk.state_file import RiskState
+from rl_strategies.rules import ExecutionConfig, TradingConfig
+from rl_strategies.strategy import RLStrategyConfig
+from tests.live.bars import BAR_TYPE, MINUTE_NS, ListLink, bar_at
+
+NYSE = session_calendar("NYSE")
+DAYS = tuple(int(ns) for ns in NYSE.open_ns[np.searchsorted(NYSE.session_date, np.datetime64("2024-12-02")) :][:3])
+PLAN = FeaturePlan([FeatureSpec("log_return", "return_1", {"n": 1}), FeatureSpec("sma", "atr_14", {"n": 2})])
+TRADING = TradingConfig(
+    3, BarrierConfig(Distance(40, "ticks"), Distance(60, "ticks"), 15), RiskConfig(0), mask_actions=True
+)
+
+
+def new_core() -> DecisionCore:
+    """A core before its first bar."""
+    return DecisionCore([resolve("SPY", instruments_path())], PLAN, TRADING, ExecutionConfig())
+
+
+@cache
+def network(n_observations: int) -> bytes:
+    """Sums the first observed value over a session, in hundredths of a percent, and wants its side."""
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 10, opset_import: ["": 20],
+         metadata_props: ["rl_intraday.network": "{{'n_observations': {n_observations}, 'n_actions': 3,
+             'lstm_layers': 1, 'lstm_hidden_size': 1}}"]>
+        policy (float[b, {n_observations}] obs, float[1, b, 1] h, float[1, b, 1] c, float[b] episode_start)
+            => (float[b, 3] logits, float[1, b, 1] h_next, float[1, b, 1] c_next)
+        <float[1] one = {{1.0}}, float[1] scale = {{10000.0}}, int64[2] axes = {{0, 2}}, int64[1] first = {{0}},
+         int64[1] second = {{1}}, int64[1] lane_axis = {{0}}, float[1, 3] side = {{-1.0, 0.0, 1.0}},
+         float[1, 3] offset = {{0.0, 0.5, 0.0}}>
+        {{
+            kept = Sub(one, episode_start)
+            keep = Unsqueeze(kept, axes)
+            value = Slice(obs, first, second, second)
+            scaled = Mul(value, scale)
+            step = Unsqueeze(scaled, lane_axis)
+            h_kept = Mul(h, keep)
+            h_next = Add(h_kept, step)
+            c_kept = Mul(c, keep)
+            c_next = Add(c_kept, one)
+            sum = Squeeze(h_next, lane_axis)
+            sided = Mul(sum, side)
+            logits = Add(sided, offset)
+        }}
+    """)
+    model.metadata_props[0].value = model.metadata_props[0].value.replace("'", '"')
+    return model.SerializeToString()
+
+
+def new_policy() -> OnnxPolicy:
+    """The policy before its first decision."""
+    return OnnxPolicy(network(len(new_core().observation_names)))
+
+
+class LivedSession:
+    """One life of a session; another one in the same folder takes it up again.
+
+    Parameters
+    ----------
+    folder : Path
+    relived : Relived, optional
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.journal, self.checkpoint = folder / "journal", Checkpoint(folder / "checkpoint.npz")
+        self.core, self.policy = new_core(), new_policy()
+        self.relived = self._relive()
+        self.published: list[tuple[str, dict[str, Any]]] = []
+        self._written = Journal(self.journal, durable=False)
+        state = RiskState("normal", 0, "", date(2024, 12, 2), None, None, None)
+        parts = LiveParts(
+            ListLink(), SessionJournal(self._written), self.checkpoint, RiskMonitor(MonitorConfig(), state),
+            Patience(clock="bars"), True, lambda group: [group], lambda table, row: self.published.append((table, row)),
+        )  # fmt: skip
+        config = RLStrategyConfig(bar_types=(BAR_TYPE,), order_id_tag="001")
+        self.pending: list[Order] = []
+        live_core, live_policy = new_core(), new_policy()
+        self.strategy = LiveStrategy(config, live_core, live_policy, parts)
+        self._connect()
+        if self.relived is not None:
+            live_policy.restore(self.policy.snapshot())
+            live_core.restore(self.core.snapshot())
+            self.strategy.resume(self.relived)
+        else:
+            self.strategy.say(BEGUN)
+        self.strategy.watch.is_connected = self.strategy.watch.known = self.strategy.is_ready = True
+
+    def _relive(self) -> Relived | None:
+        return relive(self.journal, self.checkpoint, self.core, self.policy)
+
+    def _connect(self) -> None:
+        clock, trader, self.cache = TestClock(), TraderId("T-001"), Cache()
+        self.clock = clock
+        bus = MessageBus(trader, clock)
+        self.instrument = to_nautilus(resolve("SPY", instruments_path()))
+        self.cache.add_instrument(self.instrument)
+        bus.register("RiskEngine.execute", lambda command: self.pending.append(command.order))
+        self.strategy.register(trader, Portfolio(bus, self.cache, clock), bus, self.cache, clock)
+        self.strategy.desk.open(InstrumentId.from_str("SPY.EQUS"))
+
+    def trade(self, random: np.random.Generator, first: int, bars: int) -> None:
+        """So many bars of a random walk, beginning with the ``first`` of the three days."""
+        for number in range(first, first + bars):
+            day, minute = divmod(number, 390)
+            open_ns = DAYS[day] + minute * MINUTE_NS
+            close = 50000 + int(random.integers(-60, 61))
+            self.clock.set_time(open_ns + MINUTE_NS)
+            bar = bar_at(open_ns + MINUTE_NS, (close - 3, close + 5, close - 8, close), int(random.integers(1, 999)))
+            self.strategy.push(bar, "live")
+            self.strategy.consider(bar.ts_event)
+            self.settle(random, close)
+
+    def settle(self, random: np.random.Generator, close: int) -> None:
+        """Fill what is at the market, sometimes in two parts; sometimes a barrier; then cancel what is left alone."""
+        while self.pending:
+            order = self.pending.pop(0)
+            self._apply(order, TestEventStubs.order_submitted(order))
+            self._apply(order, TestEventStubs.order_accepted(order))
+            if not order.has_price and not order.has_trigger_price:
+                units = int(order.quantity)
+                parts = [units] if random.random() < 0.5 or units == 1 else [1, units - 1]
+                for part in parts:
+                    self._fill(order, part, close)
+        barriers = [order for order in self.cache.orders_open() if order.has_price or order.has_trigger_price]
+        if barriers and random.random() < 0.1:
+            self._fill(barriers[0], int(barriers[0].leaves_qty), close)
+        if self.units == 0:
+            for order in self.cache.orders_open():
+                self._apply(order, TestEventStubs.order_canceled(order))
+        if self.pending:
+            self.settle(random, close)
+
+    def _fill(self, order: Order, units: int, ticks: int) -> None:
+        event = TestEventStubs.order_filled(
+            order, self.instrument, trade_id=TradeId(f"{order.client_order_id}-{units}-{order.filled_qty}"),
+            last_qty=Quantity.from_int(units), last_px=Price.from_str(f"{ticks / 100:.2f}"),
+            commission=Money(0.35, Currency.from_str("USD")), ts_event=self.clock.timestamp_ns(),
+        )  # fmt: skip
+        self._apply(order, event)
+        self.strategy.on_order_filled(event)
+
+    def _apply(self, order: Order, event: Any) -> None:
+        order.apply(event)
+        self.cache.update_order(order)
+
+    def die(self) -> None:
+        """As a killed process would leave it: what is on disk is on disk."""
+        self._written._file.close()
+
+    @property
+    def units(self) -> int:
+        """Held by the session."""
+        return self.strategy.core.instruments[0].units
+
+    def state(self) -> dict[str, bytes]:
+        """Everything that it must carry over a restart, as bytes."""
+        return as_bytes(self.strategy.core, self.strategy.policy)
+
+
+def as_bytes(core: DecisionCore, policy: OnnxPolicy) -> dict[str, bytes]:
+    """State of core and policy as bytes."""
+    return {name: value.tobytes() for name, value in session_state(core, policy).items()}

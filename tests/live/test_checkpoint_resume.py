@@ -1,0 +1,314 @@
+"""A killed session goes on bit for bit; one whose books do not agree goes nowhere, and says why."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalogs.errors import InputError
+from rl_strategies.journal import Journal, read_journal
+from rl_strategies.live.checkpoint import Checkpoint
+from rl_strategies.live.rebuild import Relived
+from rl_strategies.live.resume import ResumeError, relive
+from tests.live.lived_session import LivedSession, as_bytes, new_core, new_policy
+
+ROOT = Path(__file__).resolve().parents[2]
+Rows = list[dict[str, Any]]
+FIRST = 385  # five bars of the first day, then the second
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a process left behind that was killed after 45 bars, in a position."""
+    folder = tmp_path_factory.mktemp("killed")
+    session = LivedSession(folder)
+    session.trade(np.random.default_rng(3), FIRST, 45)
+    assert session.strategy.decisions == 40
+    assert len(session.strategy.desk.fills) > 10
+    assert session.units != 0
+    session.die()
+    return folder
+
+
+@pytest.fixture
+def left(killed: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be spoilt."""
+    return shutil.copytree(killed, tmp_path / "left")
+
+
+def take_up(folder: Path) -> Relived | None:
+    return relive(folder / "journal", Checkpoint(folder / "checkpoint.npz"), new_core(), new_policy())
+
+
+def rewrite(folder: Path, change: Callable[[Rows], None]) -> None:
+    """Change the rows of a journal, with checksums and numbers as they should be."""
+    rows: Rows = read_journal(folder / "journal").rows.to_pylist()
+    change(rows)
+    shutil.rmtree(folder / "journal")
+    journal = Journal(folder / "journal", durable=False)
+    for row in rows:
+        journal.append(row["kind"], row["ts_ns"], row["instrument_id"], row["values"], row["text"])
+    journal.close()
+
+
+# Checkpoint -------------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
+    checkpoint, core, policy = Checkpoint(tmp_path / "checkpoint.npz"), new_core(), new_policy()
+    assert checkpoint.read() is None
+    checkpoint.write(core, policy, 7)
+    kept = checkpoint.read()
+    assert kept is not None
+    assert int(kept.pop("journal_seq")) == 7
+    assert {name: value.tobytes() for name, value in kept.items()} == as_bytes(core, policy)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
+
+
+KILLED = """
+    import os, sys
+    from pathlib import Path
+    from types import SimpleNamespace
+    import numpy as np
+    from rl_strategies.live.checkpoint import Checkpoint
+
+    part = SimpleNamespace(snapshot=lambda: {"value": np.arange(1000)})
+    policy = SimpleNamespace(snapshot=lambda: np.zeros(3))
+    checkpoint = Checkpoint(Path(sys.argv[1]))
+    checkpoint.write(part, policy, 7)
+    Path.replace = lambda aside, target: os._exit(9)
+    checkpoint.write(part, policy, 8)
+"""
+
+
+def test_a_process_killed_before_the_file_is_in_place_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.npz"
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(KILLED), str(path)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 9
+    assert len(list(tmp_path.iterdir())) == 2, "what was being written lies beside it"
+    kept = Checkpoint(path).read()
+    assert kept is not None
+    assert int(kept["journal_seq"]) == 7
+
+
+def test_a_full_disk_is_said_and_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = Checkpoint(tmp_path / "checkpoint.npz")
+    checkpoint.write(new_core(), new_policy(), 7)
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="must have room, was full"):
+        checkpoint.write(new_core(), new_policy(), 8)
+    kept = checkpoint.read()
+    assert kept is not None
+    assert int(kept["journal_seq"]) == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "bit"])
+def test_a_damaged_checkpoint_is_refused(left: Path, damage: str) -> None:
+    path = left / "checkpoint.npz"
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    cut = {"cut": content[: len(content) // 2], "empty": b"", "text": b"hello", "bit": content}[damage]
+    path.write_bytes(bytes(cut))
+    with pytest.raises(InputError, match=f"checkpoint {path} must be readable, was not"):
+        Checkpoint(path).read()
+
+
+# Going on ---------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_taken_up_where_nothing_was(tmp_path: Path) -> None:
+    assert take_up(tmp_path) is None
+    Journal(tmp_path / "journal").close()
+    assert take_up(tmp_path) is None
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10**6), before=st.integers(6, 40), after=st.integers(1, 12))
+def test_a_session_taken_up_again_goes_on_as_if_nothing_had_happened(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, before: int, after: int
+) -> None:
+    folder = tmp_path_factory.mktemp("session")
+    first, random = LivedSession(folder / "first"), np.random.default_rng(seed)
+    first.trade(random, FIRST, before)
+    again = taken_up_again(first, folder / "in a position")
+    assert again.strategy.desk.groups == first.strategy.desk.groups
+    while first.units != 0:
+        first.trade(random, FIRST + before, 1)
+        before += 1
+    again = taken_up_again(first, folder / "flat")
+    same_chance = np.random.default_rng(seed + 1), np.random.default_rng(seed + 1)
+    for session, chance in zip((first, again), same_chance, strict=True):
+        session.trade(chance, FIRST + before, after)
+    assert again.state() == first.state()
+    assert again.strategy.decisions == first.strategy.decisions == FIRST + before + after - 390
+    assert again.strategy.desk.fills == first.strategy.desk.fills
+
+
+def taken_up_again(first: LivedSession, folder: Path) -> LivedSession:
+    """Another life of what the first has on disk, as a killed process would have left it."""
+    shutil.copytree(first.journal.parent, folder)
+    again = LivedSession(folder)
+    assert again.state() == first.state()
+    assert again.strategy.decisions == first.strategy.decisions
+    assert again.strategy.desk.fills == first.strategy.desk.fills
+    return again
+
+
+def test_a_journal_alone_is_enough_where_no_checkpoint_was_ever_written(left: Path) -> None:
+    (left / "checkpoint.npz").unlink()
+    relived = take_up(left)
+    assert relived is not None
+    assert (relived.decisions, relived.bars, relived.is_traded) == (40, 45, True)
+    assert relived.foreign == []
+
+
+def test_an_older_checkpoint_is_one_step_on_the_way(tmp_path: Path) -> None:
+    session = LivedSession(tmp_path)
+    session.trade(np.random.default_rng(3), FIRST, 20)
+    older = (tmp_path / "checkpoint.npz").read_bytes()
+    session.trade(np.random.default_rng(4), FIRST + 20, 20)
+    session.die()
+    (tmp_path / "checkpoint.npz").write_bytes(older)
+    again = LivedSession(tmp_path)
+    assert again.state() == session.state()
+
+
+def test_a_session_that_never_began_is_not_taken_up(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", durable=False)
+    journal.append("state", 1, text=json.dumps({"what": "session", "from": "trading", "to": "stopped", "reason": ""}))
+    journal.close()
+    session = LivedSession(tmp_path)
+    assert session.relived is not None
+    assert session.relived.foreign is None
+    assert not session.strategy._resumes
+
+
+# Tears ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tear_after_the_checkpoint_costs_only_what_followed_it(left: Path) -> None:
+    (segment,) = (left / "journal").glob("*.arrows")
+    content = segment.read_bytes()
+    segment.write_bytes(content + content[-100:-40])
+    relived = take_up(left)
+    assert relived is not None
+    assert relived.decisions == 40
+
+
+def test_a_tear_before_the_checkpoint_is_refused_with_the_rows(left: Path) -> None:
+    kept = Checkpoint(left / "checkpoint.npz").read()
+    assert kept is not None
+    (segment,) = (left / "journal").glob("*.arrows")
+    segment.write_bytes(segment.read_bytes()[:-3000])
+    rows = read_journal(left / "journal").rows.num_rows
+    assert rows < int(kept["journal_seq"])
+    with pytest.raises(ResumeError, match=f"must reach the checkpoint's row {kept['journal_seq']}, had {rows} rows"):
+        take_up(left)
+
+
+@pytest.mark.parametrize("how", ["deleted", "emptied"])
+def test_a_journal_that_is_gone_beside_a_checkpoint_is_no_fresh_beginning(left: Path, how: str) -> None:
+    shutil.rmtree(left / "journal")
+    if how == "emptied":
+        (left / "journal").mkdir()
+    with pytest.raises(ResumeError, match=r"must reach the checkpoint's row \d+, had 0 rows"):
+        take_up(left)
+
+
+# Tampering --------------------------------------------------------------------------------------------------------
+
+
+def nth(rows: Rows, kind: str, n: int) -> dict[str, Any]:
+    return [row for row in rows if row["kind"] == kind][n]
+
+
+def change_text(row: dict[str, Any], **changes: Any) -> None:
+    row["text"] = json.dumps(json.loads(row["text"]) | changes)
+
+
+def set_value(kind: str, place: int, value: float) -> Callable[[Rows], None]:
+    return lambda rows: nth(rows, kind, 20)["values"].__setitem__(place, value)
+
+
+SPOILT: list[tuple[str, Callable[[Rows], None], str]] = [
+    ("bar", lambda rows: nth(rows, "bar", 25)["values"].__setitem__(3, 49990), "return_1 at 1733237460000000000 was"),
+    ("bar lost", lambda rows: rows.remove(nth(rows, "bar", 25)), r"checkpoint's row \d+, had"),
+    ("fill", lambda rows: change_text(nth(rows, "fill", 2), price_ticks=49000), r"account\.balance_cents"),
+    ("commission", lambda rows: change_text(nth(rows, "fill", 2), commission_cents=0), r"account\.balance_cents"),
+    ("fill lost", lambda rows: rows.remove(nth(rows, "fill", 2)), r"checkpoint's row \d+, had"),
+    ("fill twice", lambda rows: rows.insert(rows.index(nth(rows, "fill", 2)), dict(nth(rows, "fill", 2))), "account"),
+    ("memory", lambda rows: nth(rows, "recurrent_state", 20).__setitem__("text", "0" * 64), "recurrent state"),
+    ("logits", set_value("logits", 0, 9.0), "logits"),
+    ("target", set_value("target", 0, 5), "target"),
+    ("review", set_value("review", 2, 77), "review"),
+    ("observation", set_value("observation", 0, 0.5), "differed in"),
+]
+
+
+@pytest.mark.parametrize(("change", "names"), [(c, n) for _, c, n in SPOILT], ids=[name for name, *_ in SPOILT])
+def test_a_journal_that_was_changed_is_refused_by_name(left: Path, change: Callable[[Rows], None], names: str) -> None:
+    rewrite(left, lambda rows: None)
+    assert take_up(left) is not None, "rewriting alone changes nothing"
+    rewrite(left, change)
+    with pytest.raises((ResumeError, InputError), match=names) as refused:
+        take_up(left)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        ("bar", {"values": [1.0, 2.0]}, r"row \d+ must be a whole bar"),
+        ("bar", {"ts_ns": 1}, r"row \d+ must be a whole bar"),
+        ("observation", {"values": [1.0]}, r"row \d+ must be a whole observation: it must have \d+ values, had 1"),
+        ("fill", {"text": "{"}, r"row \d+ must be a whole fill"),
+        ("order", {"text": "{}"}, r"row \d+ must be a whole order"),
+        ("state", {"text": "[]"}, r"row \d+ must be a whole state"),
+    ],
+)
+def test_a_row_that_is_not_what_it_says_is_refused(left: Path, kind: str, change: dict[str, Any], said: str) -> None:
+    rewrite(left, lambda rows: nth(rows, kind, 1).update(change))
+    with pytest.raises(InputError, match=f"journal: {said}"):
+        take_up(left)
+
+
+@pytest.mark.parametrize("name", ["account.balance_cents", "legs.units", "0.features", "policy.memory"])
+def test_a_checkpoint_that_was_changed_is_refused_by_name(left: Path, name: str) -> None:
+    path = left / "checkpoint.npz"
+    with np.load(path) as kept:
+        arrays = dict(kept)
+    arrays[name] = arrays[name] + 1
+    np.savez(path, **arrays)
+    with pytest.raises(
+        ResumeError, match=rf"the checkpoint must equal what the journal leads to, differed in \['{name}'\]"
+    ):
+        take_up(left)
+
+
+def test_a_checkpoint_of_another_make_is_refused(left: Path) -> None:
+    path = left / "checkpoint.npz"
+    with np.load(path) as kept:
+        arrays = dict(kept)
+    del arrays["legs.units"]
+    np.savez(path, **arrays, surplus=np.zeros(2))
+    with pytest.raises(ResumeError, match=r"differed in \['legs.units', 'surplus'\]"):
+        take_up(left)
+    np.savez(path, surplus=np.zeros(2))
+    with pytest.raises(InputError, match="must hold journal_seq, had surplus"):
+        take_up(left)
