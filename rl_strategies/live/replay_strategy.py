@@ -93,6 +93,7 @@ class ReplayStrategy(RLStrategy):
         super().on_reset()
         self.taken: dict[int, TakenDecision] = {}
         self.left_out: list[int] = []
+        self._decided_ns = 0
 
     def on_stop(self) -> None:
         """Hold what is held: that the journal ends is no decision."""

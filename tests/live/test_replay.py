@@ -155,6 +155,11 @@ def test_an_execution_that_is_missing_is_a_fill(changed: Callable[[Callable[[Row
     assert set(replay.decisions) == {"fill"}
 
 
+def state_row(ts_ns: int, what: str, **more: str) -> dict[str, Any]:
+    text = json.dumps({"what": what, "from": "", "to": "", "reason": "", **more})
+    return {"kind": "state", "ts_ns": ts_ns, "instrument_id": "", "values": [], "text": text}
+
+
 def without_decision(rows: Rows, n: int) -> dict[str, Any]:
     """Take a decision out; returns its bar."""
     ts_ns = nth(rows, "observation", n)["ts_ns"]
@@ -166,14 +171,41 @@ def without_decision(rows: Rows, n: int) -> dict[str, Any]:
 def test_a_decision_that_was_skipped_is_state_and_says_why(changed: Callable[[Callable[[Rows], None]], Path]) -> None:
     def skipped(rows: Rows) -> None:
         bar = without_decision(rows, 60)
-        said = {"what": "decision", "from": "", "to": "skipped", "reason": "disconnected"}
-        row = {"kind": "state", "ts_ns": bar["ts_ns"], "instrument_id": "", "values": [], "text": json.dumps(said)}
-        rows.insert(rows.index(bar) + 1, row)
+        rows.insert(rows.index(bar) + 1, state_row(bar["ts_ns"], "decision", to="skipped", reason="disconnected"))
 
     replay = replay_session(changed(skipped))
     first = replay.divergences[0]
     assert (first.cause, first.what, first.written) == ("state", "decision", "not taken: disconnected")
     assert replay.decisions["state"] == 1
+
+
+def test_bars_of_before_the_start_are_not_decided_on(changed: Callable[[Callable[[Rows], None]], Path]) -> None:
+    def later(rows: Rows) -> None:
+        for _ in range(3):
+            without_decision(rows, 0)["text"] = "warm-up"
+
+    assert all(each.what != "decision" for each in replay_session(changed(later)).divergences)
+
+
+def test_an_entry_that_was_not_permitted_is_state_and_the_backtest_does_not_open(
+    changed: Callable[[Callable[[Rows], None]], Path],
+) -> None:
+    def reduced(rows: Rows) -> None:
+        entry = nth(rows, "order", 0)
+        rows.insert(rows.index(entry), state_row(json.loads(entry["text"])["decision_ns"], "permit", reason="rejects"))
+
+    first, second, *_ = replay_session(changed(reduced)).divergences
+    assert (first.cause, first.written) == ("state", "not opened: rejects")
+    assert (second.cause, second.what, second.made) == ("fill", "entry", "not executed")
+
+
+def test_after_ruin_nothing_is_decided(changed: Callable[[Callable[[Rows], None]], Path]) -> None:
+    def ruined(rows: Rows) -> None:
+        bar = without_decision(rows, 60)
+        end = rows.index(bar) + 1
+        rows[end:] = [state_row(bar["ts_ns"], "ruin"), *(row for row in rows[end:] if row["kind"] == "bar")]
+
+    assert all(each.what != "decision" for each in replay_session(changed(ruined)).divergences)
 
 
 def test_a_bar_that_came_too_late_to_be_decided_on_is_data(changed: Callable[[Callable[[Rows], None]], Path]) -> None:

@@ -47,6 +47,16 @@ def test_a_decision_that_was_not_taken_says_why() -> None:
     ]
 
 
+def test_only_a_market_order_that_was_sent_before_is_in_flight() -> None:
+    written = Written(bars=1)
+    written.order("O-1", "exit", -1, 10, "stop_loss", 1)
+    written.bar(2)
+    written.order("O-2", "exit", -1, 10, "signal", 2)
+    written.bar(3)
+    session = written.session()
+    assert [session.is_in_flight(int(seq)) for seq in session.bar_seq] == [False, False, True]
+
+
 def test_after_the_answer_nothing_is_owed() -> None:
     written = Written(bars=1)
     written.fill(1.1, 10, "entry", decided=1)
@@ -141,6 +151,12 @@ def test_a_policy_that_was_shown_something_else_before_is_not_to_blame() -> None
     shown, answered = divergence(2, "feature"), divergence(7, "policy", 2)
     assert causes(session, made, [shown, answered]) == [(1, "feature"), (2, "feature")]
     assert causes(session, made, [answered]) == [(2, "policy")]
+    assert causes(session, made, [divergence(3, "state"), answered]) == [(1, "state"), (2, "state")]
+    # What is shown later explains nothing.
+    assert causes(session, made, [divergence(4, "policy"), divergence(7, "feature", 2)]) == [
+        (1, "policy"),
+        (2, "feature"),
+    ]
 
 
 def test_a_policy_forgets_over_night(two_days: JournaledSession) -> None:

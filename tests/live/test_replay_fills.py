@@ -2,6 +2,7 @@
 
 import pytest
 
+from catalogs.errors import InputError
 from rl_strategies.decision import Review
 from rl_strategies.live.rebuild import Divergence
 from rl_strategies.live.replay_fills import compare_fills
@@ -37,6 +38,7 @@ def test_decisions_and_reviews_are_read_back(written: Written) -> None:
 @pytest.mark.parametrize("at", [2.0, 2.007, 1.99])
 def test_a_market_order_belongs_to_the_close_that_it_followed(written: Written, at: float) -> None:
     # By the exchange's clock, 0.4 s later, or a little before by a clock that is behind.
+    written.decision(2)
     written.fill(at, 10, "entry", decided=2)
     written.bar(3)
     assert compare_fills(written.session(), [made(2, 10, "entry")]) == []
@@ -56,6 +58,7 @@ def test_a_barrier_belongs_to_the_bar_that_touched_it(written: Written, at: floa
     # In the middle of the third bar, at its close, and at its open, where the second bar's row stands before.
     written.fill(at, -10, "stop_loss", decided=1)
     written.bar(3)
+    written.bar(4)
     assert compare_fills(written.session(), [made(3, -10, "stop_loss")]) == []
 
 
@@ -77,6 +80,45 @@ def test_parts_of_an_order_are_one_execution(written: Written) -> None:
     assert said(compare_fills(session, [made(2, 10, "entry", 102)])) == [("fill", "entry of +10: price")]
     assert said(compare_fills(session, [made(2, 10, "entry", 103, 99)])) == [("cost", "entry of +10: cents")]
     assert said(compare_fills(session, [made(2, 9, "entry", 103)])) == [("fill", "entry of +10: units")]
+
+
+def test_both_halves_of_a_flip_are_executions_of_their_own(written: Written) -> None:
+    written.fill(2.0, -10, "signal", decided=2, price=101)
+    written.fill(2.0, -10, "entry", decided=2, price=103)
+    written.bar(3)
+    flipped = [made(2, -10, "reverse", 103), made(2, -10, "entry", 101)]
+    assert said(compare_fills(written.session(), flipped)) == [
+        ("fill", "signal of -10: price"),
+        ("fill", "entry of -10: price"),
+    ]
+
+
+def test_opposite_sides_are_never_one_execution(written: Written) -> None:
+    written.fill(2.0, -10, "signal", decided=2)
+    written.bar(3)
+    written.bar(4)
+    assert said(compare_fills(written.session(), [made(3, 10, "entry")])) == [("fill", "signal"), ("fill", "entry")]
+
+
+def test_a_stop_that_was_a_market_order_in_the_backtest_is_another_order(written: Written) -> None:
+    written.fill(2.5, -10, "stop_loss", decided=1)
+    written.bar(3)
+    written.bar(4)
+    (other,) = compare_fills(written.session(), [made(3, -10, "signal")])
+    assert (other.what, other.written, other.made) == ("stop_loss of -10: order", "stop", "market")
+
+
+def test_an_execution_that_was_told_twice_counts_once(written: Written) -> None:
+    written.fill(2.0, 10, "entry", decided=2)
+    written.rows.append((len(written.rows), *written.rows[-1][1:]))
+    (fill,) = written.session().fills
+    assert fill.seq == 3
+
+
+def test_bars_out_of_order_are_refused(written: Written) -> None:
+    written.bar(2)
+    with pytest.raises(InputError, match="row 2 must close after the bar before it"):
+        written.session()
 
 
 def test_after_an_execution_of_one_side_alone_the_rest_is_still_paired(written: Written) -> None:
