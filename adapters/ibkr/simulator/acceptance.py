@@ -25,6 +25,7 @@ DUPLICATE_ID = Refusal(103, "Duplicate order id")
 FILLED_ALREADY = Refusal(104, "Cannot modify a filled order.")
 TIMES_IN_FORCE = ("", "GTC", "DAY")
 REJECTED = 201
+GROUP_OVER = Refusal(REJECTED, "Order rejected - reason:OCA group is already filled.")
 NOT_CANCELLABLE = Refusal(161, "Cancel attempted when order is not in a cancellable state.")
 CANCELLED = Refusal(202, "Order Canceled - reason:")
 

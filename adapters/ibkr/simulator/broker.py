@@ -124,6 +124,8 @@ class Broker:
             self.tell(client_id, request.orderId, refusal)
         elif request.order.whatIf:
             self._preview(self._order_of(client_id, request, found[0]))
+        elif known is None and groups.is_over(request.order.ocaGroup, self.orders):
+            self.tell(client_id, request.orderId, acceptance.GROUP_OVER)
         elif known is None:
             self._accept(self._order_of(client_id, request, found[0]))
         elif known.is_working:

@@ -44,6 +44,13 @@ def active_units(order: WorkingOrder, orders: Orders) -> int:
     return min(order.remaining, parent.filled - sum(child.filled for child in siblings))
 
 
+def is_over(group: str, orders: Orders) -> bool:
+    """Whether an order of a one-cancels-all group has filled: nothing may join it any more."""
+    return bool(group) and any(
+        order.request.ocaGroup == group and order.status == "Filled" for order in orders.values()
+    )
+
+
 def reductions(order: WorkingOrder, filled: int, orders: Orders) -> Iterator[tuple[WorkingOrder, int]]:
     """Orders that a fill takes units from, and how many."""
     group, parent_id = order.request.ocaGroup, order.request.parentId

@@ -101,6 +101,23 @@ def test_a_partial_fill_cancels_or_reduces_its_group(
     assert (stop.status, stop.remaining) == (("Cancelled", 0) if left is None else ("PreSubmitted", left))
 
 
+def test_nothing_joins_a_group_that_has_filled(broker: Broker, place: Callable[..., None]) -> None:
+    place(1, "BUY", 2)
+    place(2, "SELL", 2, "STP", 5995.0, ocaGroup="exit", ocaType=2)
+    trade_at(broker, 23980)
+    assert units(broker) == 0
+    broker.events.clear()
+    place(3, "SELL", 2, ocaGroup="exit", ocaType=2)
+    (told,) = broker.events
+    assert (told.message.errorCode, told.message.errorMsg) == (
+        201,
+        "Order rejected - reason:OCA group is already filled.",
+    )
+    assert (units(broker), len(broker.working())) == (0, 0)
+    place(4, "SELL", 2, ocaGroup="another", ocaType=2)
+    assert units(broker) == -2
+
+
 @given(st.lists(st.tuples(st.integers(23980, 24040), st.integers(1, 3)), max_size=30))
 def test_a_bracket_never_turns_a_position_over(prices: list[tuple[int, int]]) -> None:
     broker = _fresh_broker()
