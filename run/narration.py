@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.markup import escape
 
-QUIET_STATES = {"latency", "bar", "order"}
+QUIET_STATES = {"latency", "bar", "order", "begun"}
 COLOURS = {"risk": "bold yellow", "protection": "bold red", "connection": "yellow", "broker": "yellow"}
 
 
