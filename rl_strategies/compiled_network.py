@@ -6,7 +6,8 @@ the golden outputs. No sum is reordered and no multiplication fused, so the same
 machine.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 import onnx
@@ -21,24 +22,51 @@ LSTM: Final = -1  # a row of the layout is an LSTM layer, or else a dense one by
 TANH: Final = ACTIVATIONS.index("Tanh")
 RELU: Final = ACTIVATIONS.index("Relu")
 
-# tanh as a quotient of polynomials in x*x, as Eigen and onnxruntime compute it in float32: within 3e-7 everywhere.
-_TANH_LIMIT = np.float32(7.90531110763549805)  # the quotient is 1 from here on
-_P = tuple(
-    map(
-        np.float32,
-        (
-            4.89352455891786e-03,
-            6.37261928875436e-04,
-            1.48572235717979e-05,
-            5.12229709037114e-08,
-            -8.60467152213735e-11,
-            2.00018790482477e-13,
-            -2.76076847742355e-16,
-        ),
-    )
-)
-_Q = tuple(map(np.float32, (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)))
-_HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
+# tanh as a quotient of polynomials in x*x (Eigen's coefficients), computed in double precision: within 3e-8.
+_TANH_LIMIT = 9.0
+_P = (
+    4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08, -8.60467152213735e-11,
+    2.00018790482477e-13, -2.76076847742355e-16,
+)  # fmt: skip
+_Q = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
+_HALF, _ZERO = np.float32(0.5), np.float32(0.0)
+_LANES_AT_ONCE = 16  # whose sums stay in the processor's nearest cache
+
+
+class Layer(NamedTuple):
+    """Weights of a layer, as torch and ONNX shape them; an LSTM's gates in the order of ONNX.
+
+    Attributes
+    ----------
+    kind : int
+        `LSTM`, or the place of a dense layer's activation in `rl_strategies.network.ACTIVATIONS`.
+    bias : float32[outputs], or float32[4 * outputs]
+    weight : float32[outputs, inputs], or float32[4 * outputs, inputs]
+    recurrent : float32[4 * outputs, outputs], or None
+    """
+
+    kind: int
+    bias: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    recurrent: NDArray[np.float32] | None = None
+
+
+def pack(layers: Sequence[Layer]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Layers as `run_layers` reads them: int64[layers, 3] (kind, inputs, outputs) and all weights in a row.
+
+    Layer after layer the bias, then the weights input by input.
+    """
+    layout = [
+        (layer.kind, layer.weight.shape[1], len(layer.bias) // (4 if layer.kind == LSTM else 1)) for layer in layers
+    ]
+    parts = [part.T for layer in layers for part in layer[1:] if part is not None]
+    return np.array(layout, np.int64), np.concatenate([part.ravel() for part in parts]).astype(np.float32)
+
+
+def room(layout: NDArray[np.int64], lanes: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """``values`` and ``sums`` for `run_layers`."""
+    widest = int(layout[:, 1:].max())
+    return np.zeros((lanes, widest), np.float32), np.zeros((lanes, 4 * widest), np.float32)
 
 
 class CompiledNetwork:
@@ -75,13 +103,12 @@ class CompiledNetwork:
         self.shape = shape
         self.logits = np.zeros((1, shape.n_instruments * shape.n_actions), np.float32)
         self.state = np.zeros((2, shape.lstm_layers, 1, shape.lstm_hidden_size), np.float32)
-        self._logits, self._state = self.logits[0], self.state.reshape(2, -1)
+        self._logits = self.logits[0]
         # mean, deviation and the limits of clipping, as far as the observation is normalised
         limits = (np.full_like(found["mean"], found[name]) for name in ("clip_low", "clip_high"))
         self._statistics = np.stack([found["mean"], found["deviation"], *limits])
-        self._layout, self._weights = _packed(found, shape)
-        widest = max(int(self._layout[:, 1:].max()), shape.n_observations)
-        self._scratch = np.zeros((3, 4 * widest), np.float32)
+        self._layout, self._weights = pack(_layers(found, shape))
+        self._values, self._sums = room(self._layout, lanes=1)
 
     def run(self, observations: NDArray[np.float32], episode_start: NDArray[np.bool_] | bool) -> None:
         """Advance by one observation, float32[1, n_observations]; as `RecurrentNetwork.run`."""
@@ -92,105 +119,120 @@ class CompiledNetwork:
         if episode_start:
             self.state[:] = 0.0
         if not forward(
-            observations[0], self._statistics, self._layout, self._weights, self._state, self._scratch, self._logits
-        ):
+            observations[0], self._statistics, self._layout, self._weights, self.state, self._values, self._sums,
+            self._logits,
+        ):  # fmt: skip
             check_finite(observations)
 
 
 @kernel
-def forward(observation, statistics, layout, weights, state, scratch, logits):  # type: ignore[no-untyped-def]
-    """One step of the network; False, and nothing moved, if a value of the observation is not finite.
+def forward(observation, statistics, layout, weights, state, values, sums, logits):  # type: ignore[no-untyped-def]
+    """One step of one lane; False, and nothing moved, if a value of the observation is not finite.
 
-    ``statistics`` float64[4, columns], ``layout`` int64[layers, 3] (kind, inputs, outputs), ``weights`` float32[n],
-    ``state`` float32[2, lstm layers * hidden], ``scratch`` float32[3, w]; writes ``state`` and ``logits``.
+    ``statistics`` float64[4, columns]; ``layout`` and ``weights`` from `pack`; ``state`` float32[2, lstm layers, 1,
+    hidden]; ``values`` and ``sums`` as in `run_layers`; writes ``state`` and ``logits``.
     """
     columns = statistics.shape[1]
     for i in range(observation.shape[0]):
         if not np.isfinite(observation[i]):
             return False
-    here, there, gates = scratch[0], scratch[1], scratch[2]
     for i in range(columns):
         scaled = (np.float64(observation[i]) - statistics[0, i]) / statistics[1, i]
-        here[i] = min(max(scaled, statistics[2, i]), statistics[3, i])
-    at, cell = 0, 0
-    for k in range(layout.shape[0]):
-        kind, inputs, outputs = layout[k, 0], layout[k, 1], layout[k, 2]
-        if kind == LSTM:
-            gated = 4 * outputs
-            hidden = state[0, cell : cell + outputs]
-            _copy(gates, weights, at, gated)
-            at = _add_products(gates, here, inputs, weights, at + gated, gated)
-            at = _add_products(gates, hidden, outputs, weights, at, gated)
-            _gate(gates, hidden, state[1, cell : cell + outputs], outputs)
-            _copy(here, hidden, 0, outputs)
-            cell += outputs
-        else:
-            _copy(there, weights, at, outputs)
-            at = _add_products(there, here, inputs, weights, at + outputs, outputs)
-            _activate(there, outputs, kind)
-            here, there = there, here
+        values[0, i] = min(max(scaled, statistics[2, i]), statistics[3, i])
+    run_layers(layout, weights, state, values, sums)
     for j in range(logits.shape[0]):
         masked = columns < observation.shape[0] and not observation[columns + j] > _HALF
-        logits[j] = -np.inf if masked else here[j]
+        logits[j] = -np.inf if masked else values[0, j]
     return True
 
 
-@inlined
-def _copy(out, values, begin, n):  # type: ignore[no-untyped-def]
-    for j in range(n):
-        out[j] = values[begin + j]
+@kernel
+def run_layers(layout, weights, state, values, sums):  # type: ignore[no-untyped-def]
+    """Carry every lane through all layers: ``values``, float32[lanes, w], are the inputs and then the outputs.
+
+    ``state`` float32[2, lstm layers, lanes, hidden] is advanced; ``sums`` float32[lanes, 4 w] is room to work in. A
+    lane's results do not depend on the others'.
+    """
+    at, memory = 0, 0
+    for k in range(layout.shape[0]):
+        kind, inputs, outputs = layout[k, 0], layout[k, 1], layout[k, 2]
+        width = 4 * outputs if kind == LSTM else outputs
+        for lane in range(values.shape[0]):
+            for j in range(width):
+                sums[lane, j] = weights[at + j]
+        at = _add_products(sums, values, inputs, weights, at + width, width)
+        if kind == LSTM:
+            hidden, cell = state[0, memory], state[1, memory]
+            at = _add_products(sums, hidden, outputs, weights, at, width)
+            for lane in range(values.shape[0]):
+                _gate(sums[lane], hidden[lane], cell[lane], values[lane], outputs)
+            memory += 1
+        else:
+            for lane in range(values.shape[0]):
+                _activate(sums[lane], values[lane], outputs, kind)
 
 
 @inlined
-def _add_products(out, values, inputs, weights, begin, width):  # type: ignore[no-untyped-def]
+def _add_products(sums, values, inputs, weights, begin, width):  # type: ignore[no-untyped-def]
     # Input by input instead of output by output: independent sums, which the compiler may take side by side.
     at = begin
     four = inputs - inputs % 4
-    for i in range(0, four, 4):
-        a, b, c, d = values[i], values[i + 1], values[i + 2], values[i + 3]
-        first, second = weights[at : at + width], weights[at + width : at + 2 * width]
-        third, fourth = weights[at + 2 * width : at + 3 * width], weights[at + 3 * width : at + 4 * width]
-        for j in range(width):
-            out[j] += (a * first[j] + b * second[j]) + (c * third[j] + d * fourth[j])
-        at += 4 * width
-    for i in range(four, inputs):
-        value, row = values[i], weights[at : at + width]
-        for j in range(width):
-            out[j] += value * row[j]
-        at += width
+    for first in range(0, values.shape[0], _LANES_AT_ONCE):
+        at = begin
+        stop = min(first + _LANES_AT_ONCE, values.shape[0])
+        for i in range(0, four, 4):
+            row, second = weights[at : at + width], weights[at + width : at + 2 * width]
+            third, fourth = weights[at + 2 * width : at + 3 * width], weights[at + 3 * width : at + 4 * width]
+            for lane in range(first, stop):
+                a, b, c, d = values[lane, i], values[lane, i + 1], values[lane, i + 2], values[lane, i + 3]
+                out = sums[lane]
+                for j in range(width):
+                    out[j] += (a * row[j] + b * second[j]) + (c * third[j] + d * fourth[j])
+            at += 4 * width
+        for i in range(four, inputs):
+            row = weights[at : at + width]
+            for lane in range(first, stop):
+                value, out = values[lane, i], sums[lane]
+                for j in range(width):
+                    out[j] += value * row[j]
+            at += width
     return at
 
 
 @inlined
-def _gate(gates, hidden, cell, n):  # type: ignore[no-untyped-def]
+def _gate(sums, hidden, cell, out, n):  # type: ignore[no-untyped-def]
     # The gates lie one after the other as in ONNX: input, output, forget, cell.
     for j in range(3 * n):
-        gates[j] = _HALF + _HALF * tanh(_HALF * gates[j])
+        sums[j] = _HALF + _HALF * tanh(_HALF * sums[j])
     for j in range(3 * n, 4 * n):
-        gates[j] = tanh(gates[j])
+        sums[j] = tanh(sums[j])
     for j in range(n):
-        cell[j] = gates[2 * n + j] * cell[j] + gates[j] * gates[3 * n + j]
+        cell[j] = sums[2 * n + j] * cell[j] + sums[j] * sums[3 * n + j]
     for j in range(n):
-        hidden[j] = gates[n + j] * tanh(cell[j])
+        hidden[j] = sums[n + j] * tanh(cell[j])
+        out[j] = hidden[j]
 
 
 @inlined
-def _activate(values, n, kind):  # type: ignore[no-untyped-def]
+def _activate(sums, out, n, kind):  # type: ignore[no-untyped-def]
     if kind == TANH:
         for j in range(n):
-            values[j] = tanh(values[j])
+            out[j] = tanh(sums[j])
     elif kind == RELU:
         for j in range(n):
-            values[j] = max(values[j], _ZERO)
+            out[j] = max(sums[j], _ZERO)
+    else:
+        for j in range(n):
+            out[j] = sums[j]
 
 
 @inlined
 def tanh(value):  # type: ignore[no-untyped-def]
-    """Hyperbolic tangent of a float32, within 3e-7."""
-    x = min(max(value, -_TANH_LIMIT), _TANH_LIMIT)
+    """Hyperbolic tangent of a float32, correctly rounded but for 3e-8."""
+    x = min(max(np.float64(value), -_TANH_LIMIT), _TANH_LIMIT)
     s = x * x
     p = ((((((_P[6] * s + _P[5]) * s + _P[4]) * s + _P[3]) * s + _P[2]) * s + _P[1]) * s + _P[0]) * x
-    return p / (((_Q[3] * s + _Q[2]) * s + _Q[1]) * s + _Q[0])
+    return np.float32(p / (((_Q[3] * s + _Q[2]) * s + _Q[1]) * s + _Q[0]))
 
 
 def _names(shape: NetworkShape) -> list[str]:
@@ -200,18 +242,15 @@ def _names(shape: NetworkShape) -> list[str]:
     return ["mean", "deviation", "clip_low", "clip_high", *lstm, *head]
 
 
-def _packed(
-    found: dict[str, NDArray[np.float32]], shape: NetworkShape
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    # Layer after layer: bias, then the weights input by input.
-    layout: list[tuple[int, int, int]] = []
-    parts: list[NDArray[np.float32]] = []
-    for k in range(shape.lstm_layers):
-        w_input, w_hidden, bias = (found[f"{part}_{k}"][0] for part in ("w_input", "w_hidden", "bias"))
-        layout.append((LSTM, w_input.shape[1], shape.lstm_hidden_size))
-        parts += [bias.reshape(2, -1).sum(axis=0), w_input.T, w_hidden.T]
-    for k, activation in enumerate(shape.activations or ()):
-        weight = found[f"weight_{k}"]
-        layout.append((ACTIVATIONS.index(activation), weight.shape[1], weight.shape[0]))
-        parts += [found[f"head_bias_{k}"], weight.T]
-    return np.array(layout, np.int64), np.concatenate([part.ravel() for part in parts])
+def _layers(found: dict[str, NDArray[np.float32]], shape: NetworkShape) -> list[Layer]:
+    lstm = (
+        Layer(
+            LSTM, found[f"bias_{k}"][0].reshape(2, -1).sum(axis=0), found[f"w_input_{k}"][0], found[f"w_hidden_{k}"][0]
+        )
+        for k in range(shape.lstm_layers)
+    )
+    head = (
+        Layer(ACTIVATIONS.index(activation), found[f"head_bias_{k}"], found[f"weight_{k}"])
+        for k, activation in enumerate(shape.activations or ())
+    )
+    return [*lstm, *head]

@@ -23,13 +23,13 @@ from catalogs.cache import written_aside
 from catalogs.errors import InputError
 from rl_strategies.actions import ACTIONS, FLAT
 from rl_strategies.golden import Golden
-from rl_strategies.network import ACTIVATIONS, METADATA_KEY, NetworkShape, inputs_of, outputs_of
+from rl_strategies.network import METADATA_KEY, NetworkShape, inputs_of, outputs_of
+from training.layers import as_array, dense_layers, gates_as_onnx
 from training.masking import IMPOSSIBLE
 from training.normalize import MaskedVecNormalize
 
 OPSET = 20
 IR_VERSION = 10
-OPERATORS: dict[type[nn.Module], str] = {nn.Identity: "Identity", nn.Tanh: "Tanh", nn.ReLU: "Relu"}
 
 
 def export_onnx(model: BaseAlgorithm, vecnormalize: VecNormalize, path: Path) -> None:
@@ -52,7 +52,7 @@ def export_onnx(model: BaseAlgorithm, vecnormalize: VecNormalize, path: Path) ->
     """
     policy: Any = model.policy
     lstm: nn.LSTM | None = getattr(policy, "lstm_actor", None)
-    head = _dense_layers(policy.decision_layers())
+    head = dense_layers(policy.decision_layers())
     shape = _shape(model, lstm, tuple(activation for _, activation in head))
     graph = _Graph()
     _normalise(graph, vecnormalize, shape.n_observations - policy.mask_columns)
@@ -219,7 +219,7 @@ def _lstm(graph: _Graph, lstm: nn.LSTM) -> None:
         graph.add("Mul", [part, "keep_state"], f"{part}_kept")
         graph.add("Split", [f"{part}_kept"], [f"{part}_{k}" for k in layers], axis=0, num_outputs=lstm.num_layers)
     for k, weights in enumerate(lstm.all_weights):
-        w_input, w_hidden, b_input, b_hidden = (_gates_as_onnx(w) for w in weights)
+        w_input, w_hidden, b_input, b_hidden = (gates_as_onnx(w) for w in weights)
         names = [
             graph.constant(f"w_input_{k}", w_input[np.newaxis], np.float32),
             graph.constant(f"w_hidden_{k}", w_hidden[np.newaxis], np.float32),
@@ -234,29 +234,10 @@ def _lstm(graph: _Graph, lstm: nn.LSTM) -> None:
     graph.add("Squeeze", [f"sequence_{lstm.num_layers}", "time_axis"], "hidden_0")
 
 
-def _gates_as_onnx(weight: torch.Tensor) -> NDArray[np.float32]:
-    # torch stacks the gates input, forget, cell, output; ONNX input, output, forget, cell.
-    i, f, g, o = np.split(weight.detach().cpu().numpy(), 4)
-    return np.concatenate([i, o, f, g])
-
-
-def _dense_layers(modules: list[nn.Module]) -> list[tuple[nn.Linear, str]]:
-    # Each dense layer with the operator that follows it.
-    layers: list[tuple[nn.Linear, str]] = []
-    for module in modules:
-        if isinstance(module, nn.Linear):
-            layers.append((module, ACTIVATIONS[0]))
-        elif type(module) in OPERATORS:
-            layers[-1] = (layers[-1][0], OPERATORS[type(module)])
-        else:
-            raise InputError(f"network layer: must be Linear, Tanh or ReLU, was {type(module).__name__}")
-    return layers
-
-
 def _head(graph: _Graph, layers: list[tuple[nn.Linear, str]]) -> None:
     for k, (linear, activation) in enumerate(layers):
-        weight = graph.constant(f"weight_{k}", linear.weight.detach().cpu().numpy(), np.float32)
-        bias = graph.constant(f"head_bias_{k}", linear.bias.detach().cpu().numpy(), np.float32)
+        weight = graph.constant(f"weight_{k}", as_array(linear.weight), np.float32)
+        bias = graph.constant(f"head_bias_{k}", as_array(linear.bias), np.float32)
         graph.add("Gemm", [f"hidden_{k}", weight, bias], f"dense_{k}", transB=1)
         output = "preferences" if k == len(layers) - 1 else f"hidden_{k + 1}"
         graph.add(activation, [f"dense_{k}"], output)

@@ -81,7 +81,10 @@ class MaskedPolicy(ActorCriticPolicy):
 
     def action_logits(self, latent_pi: torch.Tensor) -> torch.Tensor:
         """Unnormalised log-probabilities of all actions; `IMPOSSIBLE` where the last observation forbids one."""
-        logits = self.action_net(latent_pi)
+        return self.masked(self.action_net(latent_pi))
+
+    def masked(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits with `IMPOSSIBLE` where the last observation forbids an action."""
         if self.mask_columns == 0:
             return logits
         allowed = self.features_extractor.allowed

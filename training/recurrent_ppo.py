@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
@@ -16,7 +15,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
+from training.categorical import draw, evaluate
 from training.masking import MaskedPolicy
+from training.rollout_network import RolloutNetwork
 from training.sequence_buffer import LstmState, PackedStates, SequenceRolloutBuffer
 
 
@@ -33,6 +34,11 @@ class SequenceLstmPolicy(MaskedPolicy, RecurrentActorCriticPolicy):
     lstm_critic: nn.LSTM | None
     critic: nn.Linear
     shared_lstm: bool
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Those of the library, but one call for all weights instead of one each.
+        kwargs.setdefault("optimizer_kwargs", {"eps": 1e-5, "fused": True})
+        super().__init__(*args, **kwargs)
 
     def evaluate_actions(  # type: ignore[override]  # of a base that sb3-contrib's recurrent policy replaces
         self,
@@ -51,8 +57,8 @@ class SequenceLstmPolicy(MaskedPolicy, RecurrentActorCriticPolicy):
         else:
             critic_hidden = hidden.detach() if self.shared_lstm else self.critic(features)
         values = self.value_net(self.mlp_extractor.forward_critic(critic_hidden))
-        distribution = self._get_action_dist_from_latent(self.mlp_extractor.forward_actor(hidden))
-        return values, distribution.log_prob(actions), distribution.entropy()
+        logits = self.action_logits(self.mlp_extractor.forward_actor(hidden))
+        return values, *evaluate(logits, actions, self.action_space)
 
     @staticmethod
     def _process_sequence(
@@ -123,6 +129,11 @@ class SequenceRecurrentPPO(RecurrentPPO):
         # The stock class chooses its buffer itself, without a parameter for it.
         self.rollout_buffer.__class__ = SequenceRolloutBuffer
         self.rollout_buffer.seq_len = self.seq_len
+        can_run = RolloutNetwork.can_run(self.policy)
+        self._network = RolloutNetwork(self.policy, self.n_envs) if can_run else None
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_network"]
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: SequenceRolloutBuffer, n_rollout_steps: int
@@ -131,8 +142,12 @@ class SequenceRecurrentPPO(RecurrentPPO):
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
+        if self._network is not None:
+            self._network.begin(self._last_lstm_states)
+            self._last_lstm_states = self._network.states
         for _ in range(n_rollout_steps):
             observations, starts = self._last_obs, self._last_episode_starts
+            self._store_states(rollout_buffer)
             actions, values, log_prob, states = self._act(observations, starts)
             new_observations, rewards, dones, infos = env.step(actions)
             self.num_timesteps += env.num_envs
@@ -159,18 +174,28 @@ class SequenceRecurrentPPO(RecurrentPPO):
     def _act(
         self, observations: np.ndarray, starts: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, RNNStates]:
-        policy, before, start = self.policy, self._last_lstm_states, self._tensor(starts)
         with torch.no_grad():
-            features = policy.extract_features(self._tensor(observations))
-            hidden, pi = policy._process_sequence(features, before.pi, start, policy.lstm_actor)
-            if policy.lstm_critic is not None:
-                critic_hidden, vf = policy._process_sequence(features, before.vf, start, policy.lstm_critic)
+            features = self.policy.extract_features(self._tensor(observations))
+            if self._network is not None:
+                found, values = self._network.step(features.numpy(), starts)
+                logits, after = self.policy.masked(torch.from_numpy(found)), self._network.states
             else:
-                critic_hidden, vf = hidden if policy.shared_lstm else policy.critic(features), pi
-            values = policy.value_net(policy.mlp_extractor.forward_critic(critic_hidden))
-            logits = policy.action_logits(policy.mlp_extractor.forward_actor(hidden))
-            actions, log_prob = _sample(logits, self.action_space)
-        return actions.cpu().numpy(), values.cpu().numpy()[:, 0], log_prob.cpu().numpy(), RNNStates(pi, vf)
+                logits, values, after = self._act_with_torch(features, self._tensor(starts))
+            actions, log_prob = draw(logits, self.action_space)
+        return actions.cpu().numpy(), values, log_prob.cpu().numpy(), after
+
+    def _act_with_torch(
+        self, features: torch.Tensor, start: torch.Tensor
+    ) -> tuple[torch.Tensor, np.ndarray, RNNStates]:
+        policy, before = self.policy, self._last_lstm_states
+        hidden, pi = policy._process_sequence(features, before.pi, start, policy.lstm_actor)
+        if policy.lstm_critic is not None:
+            critic_hidden, vf = policy._process_sequence(features, before.vf, start, policy.lstm_critic)
+        else:
+            critic_hidden, vf = hidden if policy.shared_lstm else policy.critic(features), pi
+        values = policy.value_net(policy.mlp_extractor.forward_critic(critic_hidden))
+        logits = policy.action_logits(policy.mlp_extractor.forward_actor(hidden))
+        return logits, values.cpu().numpy()[:, 0], RNNStates(pi, vf)
 
     def _bootstrap_truncated(
         self, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]], states: RNNStates
@@ -185,6 +210,11 @@ class SequenceRecurrentPPO(RecurrentPPO):
                 value = self.policy.predict_values(observation, state, torch.zeros(1, device=self.device))
             rewards[i] += self.gamma * float(value)
 
+    def _store_states(self, buffer: SequenceRolloutBuffer) -> None:
+        before = self._last_lstm_states
+        for name, state in zip(buffer.STATES, (*before.pi, *before.vf), strict=True):
+            getattr(buffer, name)[buffer.pos] = state.cpu().numpy()
+
     def _store(
         self,
         buffer: SequenceRolloutBuffer,
@@ -196,9 +226,6 @@ class SequenceRecurrentPPO(RecurrentPPO):
         log_prob: np.ndarray,
     ) -> None:
         at = buffer.pos
-        before = self._last_lstm_states
-        for name, state in zip(buffer.STATES, (*before.pi, *before.vf), strict=True):
-            getattr(buffer, name)[at] = state.cpu().numpy()
         buffer.observations[at] = observations
         buffer.actions[at] = actions.reshape(buffer.actions.shape[1:])
         buffer.rewards[at] = rewards
@@ -206,19 +233,3 @@ class SequenceRecurrentPPO(RecurrentPPO):
         buffer.values[at] = values
         buffer.log_probs[at] = log_prob
         buffer.pos += 1
-
-
-def _sample(logits: torch.Tensor, action_space: spaces.Space) -> tuple[torch.Tensor, torch.Tensor]:
-    # The draws are those of torch's Categorical, without building the distribution.
-    if isinstance(action_space, spaces.Discrete):
-        actions, log_prob = _draw(logits)
-        return actions[:, 0], log_prob
-    assert isinstance(action_space, spaces.MultiDiscrete)
-    drawn = [_draw(part) for part in torch.split(logits, action_space.nvec.tolist(), dim=1)]
-    return torch.cat([actions for actions, _ in drawn], dim=1), torch.stack([logp for _, logp in drawn]).sum(0)
-
-
-def _draw(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    log_probs = torch.log_softmax(logits, dim=1)
-    actions = torch.multinomial(log_probs.exp(), 1)
-    return actions, log_probs.gather(1, actions)[:, 0]

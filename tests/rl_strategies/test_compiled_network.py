@@ -105,7 +105,7 @@ def test_a_session_s_start_empties_the_memory() -> None:
 def test_tanh_is_that_of_the_standard_library() -> None:
     values = np.linspace(-12.0, 12.0, 4001, dtype=np.float32)
     found = np.array([tanh(value) for value in values])
-    np.testing.assert_allclose(found, [math.tanh(value) for value in values], rtol=0, atol=3e-7)
+    np.testing.assert_allclose(found, [math.tanh(value) for value in values], rtol=0, atol=6e-8)
     assert np.abs(found).max() <= 1.0
 
 
