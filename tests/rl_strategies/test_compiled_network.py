@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from catalogs.errors import InputError
-from rl_strategies.compiled_network import CompiledNetwork, tanh
+from rl_strategies.compiled_network import LSTM, CompiledNetwork, Layer, pack, room, run_layers, tanh
 from rl_strategies.network import NetworkShape
 
 Weights = dict[str, NDArray[np.float64]]
@@ -100,6 +100,28 @@ def test_a_session_s_start_empties_the_memory() -> None:
     assert not np.array_equal(network.logits, first)
     network.run(row, episode_start=True)
     np.testing.assert_array_equal(network.logits, first)
+
+
+def test_a_lane_s_bits_do_not_depend_on_the_others() -> None:
+    rng, lanes = np.random.default_rng(0), 21  # more than are summed at once
+    normal = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
+    layout, weights = pack([Layer(LSTM, normal(20), normal(20, 7), normal(20, 5)), Layer(1, normal(3), normal(3, 5))])
+    inputs, together, alone = normal(4, lanes, 7), [], []
+    state = np.zeros((2, 1, lanes, HIDDEN), np.float32)
+    values, sums = room(layout, lanes)
+    for step in inputs:
+        values[:, :7] = step
+        run_layers(layout, weights, state, values, sums)
+        together.append(values[:, :3].copy())
+    for lane in range(lanes):
+        state = np.zeros((2, 1, 1, HIDDEN), np.float32)
+        values, sums = room(layout, 1)
+        for step in inputs:
+            values[0, :7] = step[lane]
+            run_layers(layout, weights, state, values, sums)
+            alone.append(values[0, :3].copy())
+    assert np.array(together).swapaxes(0, 1).tobytes() == np.array(alone).tobytes()
+    assert len(np.unique(together)) > 200
 
 
 def test_tanh_is_that_of_the_standard_library() -> None:

@@ -21,6 +21,8 @@ NETWORKS = {
     "two layers": {"n_lstm_layers": 2},
     "shared": {"shared_lstm": True, "enable_critic_lstm": False},
     "feed-forward critic": {"enable_critic_lstm": False},
+    "ReLU": {"activation_fn": torch.nn.ReLU},
+    "not compiled": {"activation_fn": torch.nn.ELU},
 }
 
 
@@ -132,6 +134,11 @@ def test_rollout_equals_stock(network: dict[str, Any]) -> None:
     stock, ours = (collect(make_model(cls, **network)) for cls in (RecurrentPPO, SequenceRecurrentPPO))
     assert stock.episode_starts.sum() > 20, "the rollout must contain episode starts"
     assert_same_rollout(ours, stock)
+
+
+def test_rollouts_run_compiled_where_they_can() -> None:
+    compiled = {name: make_model(SequenceRecurrentPPO, **network)._network for name, network in NETWORKS.items()}
+    assert [name for name, network in compiled.items() if network is None] == ["not compiled"]
 
 
 def test_rollout_of_several_actions_equals_stock() -> None:
