@@ -30,6 +30,7 @@ CYCLES = 26
 CYCLES_PER_SESSION = 8
 STARTS = tuple(date(2025, 1, 21) + timedelta(days=7 * week + day) for week in range(2) for day in range(3))
 RECOVERY_S, AGREEMENT_S = 90.0, 45.0
+UNHARMED_BARS = 800
 MOMENTS = ("anywhere", "holding", "in_flight")
 
 
@@ -104,6 +105,7 @@ def measure(seed: int, cycles: int = CYCLES) -> dict[str, float]:
 def run_campaign(folder: Path, traded: Traded, seed: int, cycles: int) -> dict[str, float]:
     """Campaign over sessions in ``folder``, as many at once as there are cores."""
     began = time.monotonic()
+    unharmed = _latencies_of_an_unharmed_session(traded, folder / "unharmed")
     plans = [
         (traded, folder / f"session-{number}", (seed, number), names)
         for number, names in enumerate(_split(_order_of_harms(seed, cycles)))
@@ -113,7 +115,16 @@ def run_campaign(folder: Path, traded: Traded, seed: int, cycles: int) -> dict[s
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         sessions = list(pool.map(_run_session, *zip(*plans, strict=True)))
-    return _figures(sessions, time.monotonic() - began)
+    return _figures(sessions, time.monotonic() - began) | _spread("unharmed_bar_to_wire_us", unharmed)
+
+
+def _latencies_of_an_unharmed_session(traded: Traded, folder: Path) -> list[float]:
+    """From bar to order as the gateway sees it, alone on the machine."""
+    with hosted(traded, folder, (STARTS[0], STARTS[0] + timedelta(days=1))) as host:
+        if host.begin():
+            for _ in range(UNHARMED_BARS):
+                host.step(5, pause_s=0.01)
+        return host.latencies_us
 
 
 def _order_of_harms(seed: int, cycles: int) -> list[int]:
