@@ -167,6 +167,15 @@ class BrokerLink:
         """Once trading has begun, never give the gateway up."""
         self._client._indefinite_reconnect = True
 
+    def forget_questions(self) -> None:
+        """After a reconnect: nobody answers what was asked on the connection before.
+
+        NautilusTrader keeps one open question of a kind and lets everybody wait for its answer, also for one that was
+        asked while there was no connection.
+        """
+        for name in ("OpenPositions", "OpenOrders", f"Executions-{self._account}"):
+            self._client._requests.remove(name=name)
+
     def hang_up(self) -> None:
         """End a connection on which nobody answers; NautilusTrader looks at its socket alone, and makes another."""
         self._client._eclient.disconnect()

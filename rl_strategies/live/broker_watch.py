@@ -86,6 +86,8 @@ class BrokerWatch:
             return
         old, new = ("up", "down") if self.is_connected else ("down", "up")
         self.is_connected = is_connected
+        if is_connected:
+            self._link.forget_questions()
         self._session.say("connection", old, new)
         self._doubt("the connection was lost")
         self._wants_executions = True

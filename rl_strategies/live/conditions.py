@@ -86,6 +86,9 @@ class BrokerLink(Protocol):
     def ask_time(self) -> None:
         """Ask for the broker's time."""
 
+    def forget_questions(self) -> None:
+        """Ask anew what was asked before the connection was lost."""
+
     def hang_up(self) -> None:
         """End a connection on which nobody answers; another is made."""
 

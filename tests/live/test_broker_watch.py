@@ -47,6 +47,7 @@ class Broker(ListLink):
     cancelled: list[Any] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None
     hung_up: int = 0
+    forgotten: int = 0
 
     def is_connected(self) -> bool:
         return self.up
@@ -65,6 +66,9 @@ class Broker(ListLink):
 
     def cancel(self, order: Any) -> None:
         self.cancelled.append(order)
+
+    def forget_questions(self) -> None:
+        self.forgotten += 1
 
     def hang_up(self) -> None:
         self.hung_up += 1
@@ -233,6 +237,7 @@ def test_a_connection_that_went_or_came_back_is_doubted_until_executions_and_pos
     scene.watch.note_connection()
     scene.watch.note_connection()
     assert scene.said[2:] == [("connection", "up")]
+    assert scene.broker.forgotten == 1, "what was asked on the old connection is asked anew"
     assert not scene.watch.known
     scene.look()
     assert scene.broker.questions == ["executions", "truth"]
