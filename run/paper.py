@@ -185,5 +185,7 @@ def tell(outcome: Outcome, as_json: bool) -> None:
             p50, p99 = np.percentile(outcome.latencies_us, [50, 99]) / 1000
             count = len(outcome.latencies_us)
             progress.print(f"bar to order on the wire: p50 {p50:.1f} ms, p99 {p99:.1f} ms over {count} entries")
+        if outcome.decisions:
+            progress.print(f"Next    rl-intraday replay {outcome.folder}")
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
