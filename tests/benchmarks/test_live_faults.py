@@ -1,0 +1,137 @@
+"""The judge of the fault campaign: what it counts, and what it does not."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from adapters.ibkr.simulator.server import GatewayServer
+from benchmarks._live_audit import UNSENT_S, doubled, lost
+from benchmarks._live_harm import HARMS
+from benchmarks._live_journal import JournalTail
+from benchmarks._live_watch import Watch, _Since
+from benchmarks.live_faults import _order_of_harms
+from rl_strategies.journal import Journal
+from rl_strategies.live.conditions import NS
+from rl_strategies.live.session_journal import OrderRow, SessionJournal
+
+SENT_NS = 1_767_623_400 * NS
+
+
+def order(name: str, role: str, units: int = 3) -> OrderRow:
+    return OrderRow(name, "MESH5.XCME", role, 1, units, "market", 0, "entry", "", SENT_NS, SENT_NS)
+
+
+def test_what_is_wrong_counts_once_and_only_as_long_as_it_could_be_known() -> None:
+    naked = _Since(5.0)
+    assert not naked.look(True, None, 0.0)
+    assert not naked.look(True, 10.0, 15.0)  # known for five seconds of fifteen
+    assert naked.look(True, 10.0, 15.1)
+    assert not naked.look(True, 10.0, 16.0)
+    assert naked.longest_s == 6.0
+    assert not naked.look(False, 10.0, 17.0)
+    assert not naked.look(True, 10.0, 18.0)
+    assert naked.look(True, 10.0, 23.1)
+
+
+def broker_with(units: int, *resting: tuple[str, int, int]) -> Any:
+    orders = [
+        SimpleNamespace(request=SimpleNamespace(orderType=kind), side=side, remaining=left)
+        for kind, side, left in resting
+    ]
+    broker = SimpleNamespace(account=SimpleNamespace(units=lambda con_id: units), working=lambda: orders, halted=False)
+    session = SimpleNamespace(client_id=1)
+    gateway = SimpleNamespace(broker=broker, servers_lost=False, reports_held=False, sessions=[session])
+    return SimpleNamespace(gateway=gateway, connections=[SimpleNamespace(session=session, silent=False)])
+
+
+@pytest.mark.parametrize(
+    ("units", "resting", "seen"),
+    [
+        (3, [("STP", -1, 3), ("LMT", -1, 3)], []),
+        (-3, [("STP", 1, 2)], ["unprotected"]),
+        (3, [("STP", 1, 3)], ["unprotected"]),  # a stop that would buy more
+        (3, [("LMT", -1, 3)], ["unprotected"]),
+        (0, [("LMT", -1, 3)], ["orphaned"]),
+        (0, [("MKT", 1, 3)], []),
+        (1, [("STP", -1, 3)], ["orphaned"]),
+        (6, [("STP", -1, 6)], ["doubled"]),
+    ],
+)
+def test_what_the_watch_sees(
+    units: int, resting: list[tuple[str, int, int]], seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 11.0])
+    monkeypatch.setattr("benchmarks._live_watch.time.monotonic", lambda: next(clock))
+    watch = Watch(3, 1, lambda: True)
+    server: GatewayServer = broker_with(units, *resting)
+    watch.look(server)
+    watch.look(server)
+    assert [kind for kind, _ in watch.violations] == seen
+
+
+def host_of(decided: list[OrderRow], arrived: list[str], trades: list[tuple[str, int]]) -> Any:
+    told = lambda ref: SimpleNamespace(orderRef=f"{ref}:7")  # noqa: E731
+    broker = SimpleNamespace(
+        orders={n: SimpleNamespace(request=told(ref), client_id=1) for n, ref in enumerate(arrived)},
+        trades=[SimpleNamespace(units=units, details=SimpleNamespace(execution=told(ref))) for ref, units in trades],
+    )
+    tail = SimpleNamespace(orders={row.client_order_id: row for row in decided}, refused={"refused"})
+    return SimpleNamespace(broker=broker, tail=tail, gateway=SimpleNamespace(call=lambda act: act(None)))
+
+
+def test_an_order_that_never_arrived_is_lost_unless_that_is_known() -> None:
+    host = host_of([order("in", "entry"), order("refused", "exit"), order("gone", "exit")], ["in"], [])
+    (said,), unsent = lost(host, [])
+    assert said.startswith("exit gone")
+    assert unsent == 0
+    assert lost(host, [SENT_NS + NS]) == ([], 1)
+    assert lost(host, [SENT_NS + int(UNSENT_S + 1) * NS])[1] == 0
+
+
+def test_two_closes_of_one_position_are_seen() -> None:
+    decided = [order("in", "entry"), order("stop", "stop"), order("out", "exit"), order("more", "entry")]
+    names = [row.client_order_id for row in decided]
+    whole = [("in", 1), ("in", 2), ("stop", -3)]
+    assert doubled(host_of(decided, names, whole)) == []
+    assert doubled(host_of(decided, names, [*whole, ("out", -3)])) == ["exit of -3 while +0 were held"]
+    assert doubled(host_of(decided, names, [("in", 3), ("more", 3)])) == ["+3 entered while +3 were held"]
+    assert doubled(host_of(decided, names, [("in", 3), ("by hand", -4)])) == ["foreign of -4 while +3 were held"]
+    assert doubled(host_of(decided, [*names, "in"], whole)) == ["order in reached the broker 2 times"]
+    assert doubled(host_of(decided[1:], names, [])) == ["order in was never decided"]
+
+
+def test_a_journal_is_followed_while_it_is_written_and_over_the_end_of_a_life(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    journal = SessionJournal(Journal(folder, durable=False))
+    tail = JournalTail(folder)
+    journal.order(order("one", "entry"))
+    journal.flush()
+    tail.poll()
+    assert set(tail.orders) == {"one"}
+    journal.state(5, "order", "", "rejected", "one: too much")
+    journal.state(7, "broker", "unknown", "known")
+    tail.poll()
+    assert not tail.is_known  # not flushed yet
+    journal.flush()
+    tail.poll()
+    assert (tail.refused, tail.is_known, tail.known_ns) == ({"one"}, True, 7)
+    journal.order(order("two", "exit"))
+    journal.close()
+    second = SessionJournal(Journal(folder, durable=False))
+    second.order(order("three", "entry"))
+    second.flush()
+    tail.poll()
+    assert set(tail.orders) == {"one", "two", "three"}
+    second.order(order("four", "exit"))
+    second.close()
+    tail.poll()
+    assert set(tail.orders) == {"one", "two", "three", "four"}
+
+
+def test_every_harm_comes_before_one_comes_again() -> None:
+    first = _order_of_harms(3, 30)
+    assert first == _order_of_harms(3, 30)
+    assert first != _order_of_harms(4, 30)
+    assert sorted(first[: len(HARMS)]) == list(range(len(HARMS)))
