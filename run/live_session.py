@@ -84,9 +84,10 @@ class LiveSession:
         )
         folder, checkpoint = plan.home.journal(plan.day), Checkpoint(plan.folder / CHECKPOINT_FILE)
         relived, state = self._relive(folder, checkpoint)
+        self._journal = SessionJournal(Journal(folder, durable=False))
         parts = LiveParts(
             link=self.link,
-            journal=SessionJournal(Journal(folder, durable=False)),
+            journal=self._journal,
             checkpoint=checkpoint,
             monitor=RiskMonitor(plan.config.monitor, plan.home.risk.read()),
             patience=plan.config.patience,
@@ -128,7 +129,7 @@ class LiveSession:
         try:
             require_gateway(config.host, config.port, config.request_timeout_s)
         except ConnectionError as error:
-            self._store.close()
+            self._close_books()
             return self._outcome(NOT_STARTED, str(error))
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
@@ -143,7 +144,11 @@ class LiveSession:
         finally:
             supervision.close()
             node.dispose()
-            self._store.close()
+            self._close_books()
+
+    def _close_books(self) -> None:
+        self._journal.close()
+        self._store.close()
 
     async def _trade(
         self,

@@ -132,7 +132,6 @@ class LiveStrategy(RLStrategy):
             self.task.cancel()
         self.feed.stop()
         self.say("session", "trading", "stopped")
-        self._journal.close()
 
     async def _live(self) -> None:
         await self._begin()

@@ -1,5 +1,6 @@
 """A live strategy without a node: its real parts on disk, a market of random bars, a broker that fills at once."""
 
+import weakref
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -102,6 +103,7 @@ class LivedSession:
         self.relived = self._relive()
         self.published: list[tuple[str, dict[str, Any]]] = []
         self._written = Journal(self.journal, durable=False)
+        weakref.finalize(self, self._written._file.close)
         state = RiskState("normal", 0, "", date(2024, 12, 2), None, None, None)
         parts = LiveParts(
             ListLink(), SessionJournal(self._written), self.checkpoint, RiskMonitor(MonitorConfig(), state),

@@ -1,0 +1,285 @@
+"""`paper` and `live` refuse what must not be traded, in one line, before anything is written or sent."""
+
+import math
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from catalogs.errors import InputError
+from catalogs.instruments import resolve
+from configs import instruments_path
+from configs.live.contract import BrokerContract
+from configs.live.schema import LiveConfig, load_live
+from rl_strategies.bundle import Bundle, load_bundle, write_bundle
+from rl_strategies.decision import DecisionCore
+from rl_strategies.golden import Golden
+from rl_strategies.journal import Journal
+from rl_strategies.live.conditions import Patience
+from rl_strategies.manifest import BundleFacts
+from rl_strategies.risk.state_file import RiskState
+from rl_strategies.rules import ExecutionConfig, TradingConfig
+from run.cli import BAD_INPUT, main
+from run.live import check_intent
+from run.live_session import HALTED, NOT_STARTED, trade_session
+from run.session_home import SessionHome
+from run.session_plan import SessionPlan, broker_contract, traded_spec
+from tests.live.lived_session import PLAN, network
+
+DAY = date(2026, 10, 1)
+MES = resolve("MESZ6", instruments_path(), DAY)
+HALT = RiskState("halted", 1_767_623_400_000_000_000, "drawdown must stay below 0.1, was 0.2", DAY, None, None, None)
+EXPERIMENT = "name: quick\ntrading: {}\nexecution: {}\n"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle for MESZ6 whose policy sums returns."""
+    folder = tmp_path_factory.mktemp("bundle")
+    count = len(DecisionCore([MES], PLAN, TradingConfig(), ExecutionConfig()).observation_names)
+    files = {"policy_onnx": network(count), "model_zip": b"model", "vecnormalize_pkl": b"statistics"}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    # Without a return the logits are (0, 0.5, 0).
+    flat = math.exp(0.5) / (2 + math.exp(0.5))
+    log_probs = np.log(np.array([[[(1 - flat) / 2, flat, (1 - flat) / 2]]])).astype(np.float32)
+    golden = Golden(np.zeros((1, 1, count), np.float32), np.ones((1, 1), np.bool_), log_probs, 1e-5)
+    facts = BundleFacts(
+        instruments=(MES,), bar_types=("MESZ6.XCME-1-MINUTE-LAST-EXTERNAL",), seeds=(1,), data_hash="d" * 64,
+        calendar_hash="c" * 64, git_commit="0" * 40,
+    )  # fmt: skip
+    path = write_bundle(
+        folder / "bundles", "quick", plan=PLAN, experiment_yaml=EXPERIMENT, golden=golden, facts=facts,
+        created=datetime(2026, 1, 1, tzinfo=UTC), **{name: folder / name for name in files},
+    )  # fmt: skip
+    return load_bundle(path)
+
+
+@pytest.fixture(autouse=True)
+def mask() -> Iterator[None]:
+    """A session makes its files unreadable for others; the tests after this one need not."""
+    kept = os.umask(0o022)
+    yield
+    os.umask(kept)
+
+
+@pytest.fixture(autouse=True)
+def account(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No account in the environment, but what a test puts there."""
+    for name in ("IB_ACCOUNT", "IB_ACCOUNT_FILE", "RL_INTRADAY_TELEMETRY_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def config() -> LiveConfig:
+    """A gateway that nobody serves."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    patched = {"port": port, "health": None, "request_timeout_s": 1.0}
+    return msgspec.structs.replace(load_live("paper"), **patched)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """Run a command that must be refused; the line it prints."""
+    capsys.readouterr()
+    assert main([str(word) for word in words]) == BAD_INPUT
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    (line,) = [line for line in err.splitlines() if line.startswith("error:")]
+    return line
+
+
+# Whose money ------------------------------------------------------------------------------------------------------
+
+
+def test_real_money_wants_to_be_meant_by_this_very_account(account: pytest.MonkeyPatch) -> None:
+    config = load_live("live")
+    account.setenv("IB_ACCOUNT", "U7654321")
+    check_intent(config, "U7654321", is_meant=True)
+    with pytest.raises(InputError, match="must be meant: add --live"):
+        check_intent(config, "U7654321", is_meant=False)
+    for typed in ("U7654322", "u7654321", "", " U7654321"):
+        with pytest.raises(InputError, match="must be the account in the environment variable IB_ACCOUNT") as said:
+            check_intent(config, typed, is_meant=True)
+        assert "7654" not in str(said.value)
+    account.setenv("IB_ACCOUNT", "DU7654321")
+    with pytest.raises(InputError, match="does not begin with DU"):
+        check_intent(config, "DU7654321", is_meant=True)
+
+
+def test_real_money_knows_no_empty_account(account: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="must be the account in the environment variable"):
+        check_intent(load_live("live"), "", is_meant=True)
+
+
+def test_real_money_is_not_traded_by_a_replayed_clock(account: pytest.MonkeyPatch) -> None:
+    account.setenv("IB_ACCOUNT", "U7654321")
+    config = msgspec.structs.replace(load_live("live"), patience=Patience(clock="bars"))
+    with pytest.raises(InputError, match=r"patience\.clock must be wall with real money, was bars"):
+        check_intent(config, "U7654321", is_meant=True)
+
+
+def test_live_without_its_word_is_refused(
+    bundle: Bundle, tmp_path: Path, account: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.setenv("IB_ACCOUNT", "U7654321")
+    words = ("live", bundle.path, "--account", "U7654321", "--sessions", tmp_path / "sessions")
+    assert "must be meant" in refused(capsys, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [("", "must be in the environment variable IB_ACCOUNT, was empty"), ("U7654321", "begins with DU")],
+)
+def test_paper_is_traded_on_paper_accounts_alone(
+    number: str,
+    said: str,
+    bundle: Bundle,
+    tmp_path: Path,
+    account: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    account.setenv("IB_ACCOUNT", number)
+    line = refused(capsys, "paper", bundle.path, "--sessions", tmp_path / "sessions")
+    assert said in line
+    assert "7654321" not in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--simulated",), "must be told which day to replay: --start"),
+        (("--simulated", "--start", "2024-12-25"), "2024-12-25 must be a trading day of CME Globex Equity, is none"),
+        (("--simulated", "--start", "2024-12-24", "--end", "2024-12-25"), "2024-12-25 must be a trading day"),
+        (("--simulated", "--start", "2024-12-24", "--catalog", "nowhere"), "nowhere"),
+        (("--config", "papyrus"), "live configuration must be one of live, paper or a YAML file, was 'papyrus'"),
+    ],
+)
+def test_what_paper_cannot_do_it_says(
+    words: tuple[str, ...], said: str, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in refused(capsys, "paper", bundle.path, "--sessions", tmp_path / "sessions", *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_that_is_none_is_refused(
+    tmp_path: Path, account: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.setenv("IB_ACCOUNT", "U1234567")
+    assert "nothing" in refused(capsys, "paper", tmp_path / "nothing", "--sessions", tmp_path / "sessions")
+    assert "nothing" in refused(capsys, "live", tmp_path / "nothing", "--account", "U1234567", "--live")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Homes ------------------------------------------------------------------------------------------------------------
+
+
+def home_of(bundle: Bundle, sessions: Path) -> SessionHome:
+    return SessionHome(sessions / bundle.id)
+
+
+def test_a_halted_home_is_not_traded(
+    bundle: Bundle, tmp_path: Path, account: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.setenv("IB_ACCOUNT", "DU1234567")
+    home = home_of(bundle, tmp_path)
+    home.path.mkdir()
+    home.risk.write(HALT)
+    assert main(["paper", str(bundle.path), "--sessions", str(tmp_path)]) == HALTED == 5
+    said = capsys.readouterr().err
+    assert "halted: drawdown must stay below 0.1, was 0.2; `rl-intraday unhalt" in said
+    assert home.risk.read() == HALT
+    assert list(home.path.glob("*/journal")) == []
+
+
+def test_a_home_is_traded_by_one_process_at_a_time(
+    bundle: Bundle, tmp_path: Path, account: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.setenv("IB_ACCOUNT", "DU1234567")
+    home = home_of(bundle, tmp_path)
+    with home.held():
+        before = sorted(tmp_path.rglob("*"))
+        assert "must be used by one process at a time, another runs" in refused(
+            capsys, "paper", bundle.path, "--sessions", tmp_path
+        )
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+def plan_of(bundle: Bundle, config: LiveConfig, home: SessionHome) -> SessionPlan:
+    return SessionPlan(bundle, MES, config, "DU1234567", home, DAY)
+
+
+def test_a_gateway_that_is_not_there_is_said(bundle: Bundle, config: LiveConfig, tmp_path: Path) -> None:
+    home = SessionHome(tmp_path / "home")
+    outcome = trade_session(plan_of(bundle, config, home))
+    assert (outcome.exit_code, outcome.decisions, outcome.units) == (NOT_STARTED, 0, 0)
+    assert f"gateway must answer on 127.0.0.1:{config.port}" in outcome.reason
+    assert home.risk.read().level == "normal"
+    again = trade_session(plan_of(bundle, config, home))
+    assert again.exit_code == NOT_STARTED, "what never began is begun again"
+    folder = home.path / "2026-10-01"
+    assert folder.stat().st_mode & 0o077 == 0, "it knows the account"
+    assert "DU1234567" not in (folder / "session.log").read_text()
+
+
+def test_a_session_that_cannot_be_taken_up_again_halts_its_home(
+    bundle: Bundle, config: LiveConfig, tmp_path: Path
+) -> None:
+    home = SessionHome(tmp_path / "home")
+    journal = Journal(home.journal(DAY), durable=False)
+    journal.append("bar", 1, "MESZ6.XCME", [1, 2, 3])
+    journal.close()
+    outcome = trade_session(plan_of(bundle, config, home))
+    assert outcome.exit_code == HALTED
+    assert outcome.reason.startswith(
+        "the session of 2026-10-01 cannot be taken up again: journal: row 0 must be a whole bar"
+    )
+    assert "the broker could not be asked" in outcome.reason
+    assert "run `rl-intraday flatten`" in outcome.reason
+    kept = home.risk.read()
+    assert (kept.level, kept.reason) == ("halted", outcome.reason.partition(";")[0])
+    assert trade_session(plan_of(bundle, config, home)).reason.startswith("halted: the session of 2026-10-01")
+
+
+# Contracts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_later_month_of_the_bundles_future_is_traded(bundle: Bundle) -> None:
+    spec = traded_spec(bundle, BrokerContract("MES", "FUT", "CME", "202703"), DAY)
+    assert (spec.instrument_id, spec.tick_size, spec.multiplier) == ("MESH7.XCME", MES.tick_size, 5)
+    told = broker_contract(spec)
+    assert (told.symbol, told.kind, told.exchange, told.expiry, told.venue) == ("MES", "FUT", "CME", "202703", "XCME")
+
+
+@pytest.mark.parametrize(
+    ("contract", "said"),
+    [
+        (BrokerContract("ES", "FUT", "CME", "202612"), "contract ESZ6: underlying must be MES as in bundle"),
+        (BrokerContract("SPY", "STK", "SMART"), "contract SPY: kind must be future as in bundle"),
+    ],
+)
+def test_other_terms_than_the_bundles_are_refused(bundle: Bundle, contract: BrokerContract, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        traded_spec(bundle, contract, DAY)
+
+
+def test_another_share_than_the_bundles_is_refused(bundle: Bundle) -> None:
+    spy = resolve("SPY", instruments_path())
+    facts = msgspec.structs.replace(bundle.manifest.facts, instruments=(spy,))
+    known = msgspec.structs.replace(bundle.manifest, facts=facts)
+    shares = replace(bundle, manifest=known)
+    assert traded_spec(shares, BrokerContract("SPY", "STK", "SMART"), DAY) == spy
+    assert broker_contract(spy).exchange == "SMART"
+    with pytest.raises(InputError, match="AAPL"):
+        traded_spec(shares, BrokerContract("AAPL", "STK", "SMART"), DAY)
