@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rl_strategies.actions import FLAT, LONG
 from rl_strategies.decision import Review
 from rl_strategies.live.rebuild import Cause, Divergence
 from rl_strategies.live.replay_bars import compare_bars
 from rl_strategies.live.replay_causes import Attribution, undecided
 from rl_strategies.live.replay_journal import JournaledSession
-from rl_strategies.live.replay_strategy import TakenDecision
+from rl_strategies.live.replay_strategy import LedPolicy, TakenDecision
+from rl_strategies.policy import FlatPolicy
 from tests.live.written_session import Written, minute
 
 
@@ -177,3 +179,10 @@ def test_bars_are_held_against_the_catalogs_one_by_one() -> None:
     assert (extra.seq, extra.written, extra.made) == (3, "seen", "not in the catalog")
     (missing,) = compare_bars(replace(session, bars=bars.slice(0, 3), bar_seq=session.bar_seq[:3]), bars)
     assert (missing.cause, missing.ts_ns, missing.written) == ("data", minute(4), "not seen")
+
+
+def test_a_led_policy_answers_what_was_written_and_remembers_what_it_wanted() -> None:
+    led = LedPolicy(FlatPolicy())  # type: ignore[arg-type]
+    led.written = LONG
+    assert led.act(np.zeros(1, np.float32)) == LONG
+    assert led.wanted == FLAT
