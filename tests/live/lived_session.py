@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 from nautilus_trader.cache.cache import Cache
@@ -34,7 +35,7 @@ from rl_strategies.policy import OnnxPolicy
 from rl_strategies.risk.config import RiskConfig
 from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.risk.monitor_config import MonitorConfig
-from rl_strategies.risk.state_file import RiskState
+from rl_strategies.risk.state_file import RiskLevel, RiskState
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from rl_strategies.strategy import RLStrategyConfig
 from tests.live.bars import BAR_TYPE, MINUTE_NS, ListLink, bar_at
@@ -94,17 +95,23 @@ class LivedSession:
     Parameters
     ----------
     folder : Path
-    relived : Relived, optional
+    level : str
+        Of the risk monitor.
+
+    Attributes
+    ----------
+    published : list of (str, dict)
+        Telemetry.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, level: RiskLevel = "normal") -> None:
         self.journal, self.checkpoint = folder / "journal", Checkpoint(folder / "checkpoint.npz")
         self.core, self.policy = new_core(), new_policy()
         self.relived = self._relive()
         self.published: list[tuple[str, dict[str, Any]]] = []
         self._written = Journal(self.journal, durable=False)
         weakref.finalize(self, self._written._file.close)
-        state = RiskState("normal", 0, "", date(2024, 12, 2), None, None, None)
+        state = RiskState(level, 0, "", date(2024, 12, 2), None, None, None)
         parts = LiveParts(
             ListLink(), SessionJournal(self._written), self.checkpoint, RiskMonitor(MonitorConfig(), state),
             Patience(clock="bars"), True, lambda group: [group], lambda table, row: self.published.append((table, row)),
@@ -144,8 +151,14 @@ class LivedSession:
             self.clock.set_time(open_ns + MINUTE_NS)
             bar = bar_at(open_ns + MINUTE_NS, (close - 3, close + 5, close - 8, close), int(random.integers(1, 999)))
             self.strategy.push(bar, "live")
+            self.strategy.feed.continue_after(bar.ts_event)
             self.strategy.consider(bar.ts_event)
             self.settle(random, close)
+
+    def restrict(self, level: RiskLevel) -> None:
+        """Set the risk monitor's level."""
+        monitor = self.strategy.monitor
+        monitor.state = msgspec.structs.replace(monitor.state, level=level)
 
     def settle(self, random: np.random.Generator, close: int) -> None:
         """Fill what is at the market, sometimes in two parts; sometimes a barrier; then cancel what is left alone."""
@@ -174,7 +187,20 @@ class LivedSession:
             commission=Money(0.35, Currency.from_str("USD")), ts_event=self.clock.timestamp_ns(),
         )  # fmt: skip
         self._apply(order, event)
+        # The rest of a group goes by the broker's own hand.
+        for other in self.cache.orders_open():
+            if order.is_closed and other.tags == order.tags != [""]:
+                self._apply(other, TestEventStubs.order_canceled(other))
         self.strategy.on_order_filled(event)
+
+    def refuse(self) -> list[Order]:
+        """Reject everything that was sent."""
+        refused, self.pending = self.pending, []
+        for order in refused:
+            self._apply(order, TestEventStubs.order_submitted(order))
+            self._apply(order, TestEventStubs.order_rejected(order))
+            self.strategy.desk.on_refused(order.client_order_id, "margin")
+        return refused
 
     def _apply(self, order: Order, event: Any) -> None:
         order.apply(event)
