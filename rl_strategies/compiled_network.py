@@ -104,30 +104,31 @@ class CompiledNetwork:
         self.logits = np.zeros((1, shape.n_instruments * shape.n_actions), np.float32)
         self.state = np.zeros((2, shape.lstm_layers, 1, shape.lstm_hidden_size), np.float32)
         self._logits = self.logits[0]
+        self._expected = (shape.n_observations,)
         # mean, deviation and the limits of clipping, as far as the observation is normalised
         limits = (np.full_like(found["mean"], found[name]) for name in ("clip_low", "clip_high"))
         self._statistics = np.stack([found["mean"], found["deviation"], *limits])
         self._layout, self._weights = pack(_layers(found, shape))
         self._values, self._sums = room(self._layout, lanes=1)
 
-    def run(self, observations: NDArray[np.float32], episode_start: NDArray[np.bool_] | bool) -> None:
-        """Advance by one observation, float32[1, n_observations]; as `RecurrentNetwork.run`."""
-        if observations.shape != (1, self.shape.n_observations):
-            raise InputError(
-                f"observations: must have shape {(1, self.shape.n_observations)}, was {observations.shape}"
-            )
-        if episode_start:
-            self.state[:] = 0.0
-        if not forward(
-            observations[0], self._statistics, self._layout, self._weights, self.state, self._values, self._sums,
+    def step(self, observation: NDArray[np.float32]) -> int:
+        """Advance by one observation, float32[n_observations]; as `RecurrentNetwork.step`."""
+        if observation.shape != self._expected:
+            raise InputError(f"observation: must have shape {self._expected}, was {observation.shape}")
+        largest = forward(
+            observation, self._statistics, self._layout, self._weights, self.state, self._values, self._sums,
             self._logits,
-        ):  # fmt: skip
-            check_finite(observations)
+        )  # fmt: skip
+        if largest < 0:
+            check_finite(observation[np.newaxis])
+        return largest
 
 
 @kernel
 def forward(observation, statistics, layout, weights, state, values, sums, logits):  # type: ignore[no-untyped-def]
-    """One step of one lane; False, and nothing moved, if a value of the observation is not finite.
+    """One step of one lane; returns the place of the largest logit.
+
+    -1, and nothing has moved, if a value of the observation is not finite.
 
     ``statistics`` float64[4, columns]; ``layout`` and ``weights`` from `pack`; ``state`` float32[2, lstm layers, 1,
     hidden]; ``values`` and ``sums`` as in `run_layers`; writes ``state`` and ``logits``.
@@ -135,7 +136,7 @@ def forward(observation, statistics, layout, weights, state, values, sums, logit
     columns = statistics.shape[1]
     for i in range(observation.shape[0]):
         if not np.isfinite(observation[i]):
-            return False
+            return -1
     for i in range(columns):
         scaled = (np.float64(observation[i]) - statistics[0, i]) / statistics[1, i]
         values[0, i] = min(max(scaled, statistics[2, i]), statistics[3, i])
@@ -143,7 +144,11 @@ def forward(observation, statistics, layout, weights, state, values, sums, logit
     for j in range(logits.shape[0]):
         masked = columns < observation.shape[0] and not observation[columns + j] > _HALF
         logits[j] = -np.inf if masked else values[0, j]
-    return True
+    largest = 0
+    for j in range(1, logits.shape[0]):
+        if logits[j] > logits[largest]:
+            largest = j
+    return largest
 
 
 @kernel

@@ -122,6 +122,22 @@ class RecurrentNetwork:
         self._session.run_with_iobinding(self._bindings[self._read])
         self._read = 1 - self._read
 
+    def step(self, observation: NDArray[np.float32]) -> int:
+        """Advance the only lane by one observation, float32[n_observations].
+
+        Returns
+        -------
+        int
+            Place of the largest logit: the likeliest action, where there is one instrument.
+
+        Raises
+        ------
+        InputError
+            As `run`.
+        """
+        self.run(observation[np.newaxis], episode_start=False)
+        return int(self.logits.argmax())
+
     def _bind(self, read: int) -> onnxruntime.IOBinding:
         binding = self._session.io_binding()
         source, target = self._states[read], self._states[1 - read]

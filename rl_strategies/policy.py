@@ -87,6 +87,7 @@ class OnnxPolicy:
         self._content = source
         reference = RecurrentNetwork(source, n_lanes=1)
         self.shape: NetworkShape = reference.shape
+        self._is_single = self.shape.n_instruments == 1
         self._network = reference if self.shape.activations is None else CompiledNetwork(source, self.shape)
 
     @property
@@ -100,9 +101,9 @@ class OnnxPolicy:
 
     def act(self, observation: NDArray[np.float32]) -> int | list[int]:
         """Likeliest action for one observation, float32[n]: an int, or a list of them for several instruments."""
-        self._network.run(observation[np.newaxis], episode_start=False)
-        if self.shape.n_instruments == 1:
-            return int(self._network.logits.argmax())
+        likeliest = self._network.step(observation)
+        if self._is_single:
+            return likeliest
         return list(map(int, by_instrument(self._network.logits, self.shape)[0].argmax(axis=-1)))
 
     def snapshot(self) -> NDArray[np.float32]:

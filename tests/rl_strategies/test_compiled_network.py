@@ -86,20 +86,22 @@ def test_it_computes_what_the_equations_say(
     if masked:
         observations[:, columns:] = rng.integers(2, size=(50, 3))
     for row, expected in zip(observations, answers(weights, shape, observations), strict=True):
-        network.run(row[np.newaxis], episode_start=False)
+        largest = network.step(row)
+        assert largest == network.logits[0].argmax()
         np.testing.assert_allclose(network.logits[0], expected, rtol=0, atol=3e-6)
 
 
-def test_a_session_s_start_empties_the_memory() -> None:
+def test_an_observation_that_is_no_such_is_refused_and_not_remembered() -> None:
     shape = NetworkShape(2, 3, 1, HIDDEN, activations=("Identity",))
     network = CompiledNetwork(file_of(weights_of(shape, 2, seed=0)), shape)
-    row = np.array([[0.3, -0.2]], np.float32)
-    network.run(row, episode_start=False)
-    first = network.logits.copy()
-    network.run(row, episode_start=False)
-    assert not np.array_equal(network.logits, first)
-    network.run(row, episode_start=True)
-    np.testing.assert_array_equal(network.logits, first)
+    network.step(np.array([0.3, -0.2], np.float32))
+    before = network.state.copy()
+    assert before.any()
+    with pytest.raises(InputError, match=r"observation: must have shape \(2,\), was \(3,\)"):
+        network.step(np.zeros(3, np.float32))
+    with pytest.raises(InputError, match="observations: must be finite, was nan in lane 0, column 1"):
+        network.step(np.array([0.3, np.nan], np.float32))
+    np.testing.assert_array_equal(network.state, before)
 
 
 def test_a_lane_s_bits_do_not_depend_on_the_others() -> None:
