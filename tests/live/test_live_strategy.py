@@ -104,9 +104,10 @@ def test_what_may_not_be_held_is_closed_again_and_again(tmp_path: Path) -> None:
     assert session.strategy.desk.fills[-1].reason == "risk_halt"
 
 
-def test_a_halted_session_sends_nothing(tmp_path: Path) -> None:
+def test_a_halted_session_sends_nothing_not_even_at_its_end(tmp_path: Path) -> None:
     session = entered(tmp_path)
     session.strategy.halt("nobody knows")
+    assert not asyncio.run(session.strategy.wind_down(flatten=True, timeout_s=0.0))
     session.strategy._enforce()
     assert session.pending == []
     assert states(session, "risk") == [("halted", "nobody knows")]
