@@ -198,10 +198,13 @@ def change_side(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, side, 
 
 @kernel
 def trade_at_open(lane, leg, rules, fills, slips, bar, ts_ns):  # type: ignore[no-untyped-def]
-    """The bar's opening trade: it meets resting barriers first, then what waited for it."""
+    """The bar's opening trade: it meets resting barriers first, then what waited for it; whether an order was sent."""
     quarter, _ = tick_sizes(bar.volume)
     match_tick(lane, leg, rules, fills, slips, ts_ns, bar.open, quarter, True)
-    if leg.waiting != 0:
-        leg.waiting = 0
-        side, units, reason = leg.waiting_side, leg.waiting_units, leg.waiting_reason
-        change_side(lane, leg, rules, fills, slips, bar.open, quarter, ts_ns, side, units, reason)
+    if leg.waiting == 0:
+        return False
+    leg.waiting = 0
+    side, units, reason = leg.waiting_side, leg.waiting_units, leg.waiting_reason
+    sent = side != side_of_units(leg.units)
+    change_side(lane, leg, rules, fills, slips, bar.open, quarter, ts_ns, side, units, reason)
+    return sent

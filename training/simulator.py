@@ -35,7 +35,9 @@ from training.matching import (
     TIME,
     change_side,
     close_position,
+    fill_target,
     match_bar,
+    tick_sizes,
     trade_at_open,
 )
 
@@ -86,16 +88,52 @@ def exit_reason(leg):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def rematch(world, lane, legs, fills, at, done, opened, ts_ns):  # type: ignore[no-untyped-def]
+    """An order of any instrument has the engine look at every resting order again.
+
+    ``done`` legs have had their bar of time ``at``, the next up to ``opened`` its opening trade.
+    """
+    for k in range(len(legs)):
+        if legs[k].target_filled != 0 and legs[k].units != 0:  # seldom, and the call is dear
+            fill_leftovers(world, lane, legs, fills, at, done, opened, ts_ns)
+            return
+
+
+@kernel
+def fill_leftovers(world, lane, legs, fills, at, done, opened, ts_ns):  # type: ignore[no-untyped-def]
+    """What is left of a take profit that its market stands at meets the quoted size once more.
+
+    A leg that is flat by it cancels its stop, which is an order again.
+    """
+    again = True
+    while again:
+        again = False
+        for k in range(len(legs)):
+            leg = legs[k]
+            if leg.units == 0 or leg.target_filled == 0:
+                continue
+            is_opened = k >= done and k < opened and world.row[at, k] >= 0
+            bar = world.bars[world.row[at, k] if is_opened else world.seen[at if k < done else at - 1, k]]
+            price, size = (bar.open, tick_sizes(bar.volume)[0]) if is_opened else (bar.close, bar.book_size)
+            if price == leg.target_ticks:
+                has_stop = leg.stop_ticks != 0
+                fill_target(lane, leg, world.rules[k], fills[k], world.slips, ts_ns, price, size)
+                again = again or (leg.units == 0 and has_stop)
+
+
+@inlined
 def act(world, lane, legs, fills, targets):  # type: ignore[no-untyped-def]
     """Review the targets (int64[K]); execute what was approved against the present books, or have it wait."""
     review_all(legs, targets, world.rules, world.limits[0], lane)
     ts_ns = world.time_ns[lane.at] + world.settings[0].delay_ns
+    orders = False
     for k in range(len(legs)):
         leg = legs[k]
         lane.refused[leg.reason] += leg.reason != APPROVED
         side, units, why = leg.side, leg.order_units, exit_reason(leg)
         if world.settings[0].at_open == 0:
             bar = world.bars[world.seen[lane.at, k]]
+            orders = orders or side != side_of_units(leg.units)
             change_side(
                 lane,
                 leg,
@@ -112,6 +150,8 @@ def act(world, lane, legs, fills, targets):  # type: ignore[no-untyped-def]
         else:
             leg.waiting = side != side_of_units(leg.units)
             leg.waiting_side, leg.waiting_units, leg.waiting_reason = side, units, why
+    if orders:
+        rematch(world, lane, legs, fills, lane.at, len(legs), len(legs), ts_ns)
 
 
 @inlined
@@ -124,11 +164,20 @@ def close_at_last(world, lane, leg, k, fills, ts_ns, reason):  # type: ignore[no
 
 @inlined
 def close_before(world, lane, legs, fills, until_ns):  # type: ignore[no-untyped-def]
-    """Close what must be flat before ``until_ns``, at the last book there was."""
-    for k in range(len(legs)):
-        flat_ns = world.flat_ns[lane.episode, k]
-        if flat_ns < until_ns and (legs[k].units != 0 or legs[k].waiting != 0):
-            close_at_last(world, lane, legs[k], k, fills[k], flat_ns, END)
+    """Close what must be flat before ``until_ns``, at the last book there was; earliest first."""
+    while True:
+        now_ns, orders = until_ns, False
+        for k in range(len(legs)):
+            if legs[k].units != 0 or legs[k].waiting != 0:
+                now_ns = min(now_ns, world.flat_ns[lane.episode, k])
+        if now_ns == until_ns:
+            return
+        for k in range(len(legs)):
+            if world.flat_ns[lane.episode, k] == now_ns and (legs[k].units != 0 or legs[k].waiting != 0):
+                orders = orders or legs[k].units != 0
+                close_at_last(world, lane, legs[k], k, fills[k], now_ns, END)
+        if orders:
+            rematch(world, lane, legs, fills, lane.at, len(legs), len(legs), now_ns)
 
 
 @inlined
@@ -140,16 +189,22 @@ def happen(world, lane, legs, fills, at):  # type: ignore[no-untyped-def]
         if at_open and row >= 0 and (leg.units != 0 or leg.waiting != 0):
             bar = world.bars[row]
             open_ns = bar.ts_ns - world.settings[0].open_lead_ns
-            trade_at_open(lane, leg, world.rules[k], fills[k], world.slips, bar, open_ns)
+            has_both = leg.stop_ticks != 0 and leg.target_ticks != 0
+            sent = trade_at_open(lane, leg, world.rules[k], fills[k], world.slips, bar, open_ns)
+            if sent or (has_both and leg.units == 0):
+                rematch(world, lane, legs, fills, at, 0, k + 1, open_ns)
         leg.waiting = 0
     for k in range(len(legs)):
         row, leg = world.row[at, k], legs[k]
         if row >= 0 and leg.units != 0:
             bar = world.bars[row]
             last = bar.open if at_open else world.bars[row - 1].close
+            has_both = leg.stop_ticks != 0 and leg.target_ticks != 0
             match_bar(lane, leg, world.rules[k], fills[k], world.slips, bar, last)
             if leg.units != 0:
                 leg.age_bars += 1
+            elif has_both:  # the other barrier is cancelled
+                rematch(world, lane, legs, fills, at, k + 1, len(legs) if at_open else 0, bar.ts_ns)
     lane.at = at
     close_before(world, lane, legs, fills, world.time_ns[at] + 1)
 

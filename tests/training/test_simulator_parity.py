@@ -294,3 +294,15 @@ def series_of(frame: pd.DataFrame, spec: InstrumentSpec) -> BarSeries:
         True,
         spec.tick_raw,
     )
+
+
+@pytest.mark.parametrize("fill", ["same_close", "next_open"])
+@pytest.mark.parametrize("stop", [TICKS, None])
+def test_what_is_left_of_a_take_profit_meets_the_book_again_at_any_order(fill: str, stop: Distance | None) -> None:
+    names = ("SPY", "MESH5", "QQQ", "AAPL", "MSFT")
+    held = [synthetic_bars(name, "2025-01-06", "2025-01-14", seed=place) for place, name in enumerate(names)]
+    held = [(spec, with_holes(thinned(bars, place), place, 0.05)) for place, (spec, bars) in enumerate(held)]
+    trading = TradingConfig(6, BarrierConfig(stop, Distance(1, "ticks"), 20), RiskConfig(0, 5))
+    execution = ExecutionConfig(0, fill=fill)  # type: ignore[arg-type]
+    market = build_portfolio_market(held, DEFAULT, trading, execution)
+    assert assert_equal_walk(market, 1, seed=4, switch=0.1) > 100
