@@ -51,6 +51,7 @@ def describe(replay: Replay) -> dict[str, Any]:
         "bars": len(replay.session.bars),
         "decisions": len(replay.session.decisions),
         "fills": len(replay.session.fills),
+        "other_actions": replay.other_actions,
         "equal_observations": replay.equal_observations,
         "torn": None if torn is None else {"segment": torn.segment, "bytes_lost": torn.bytes_lost},
         "is_equal": replay.is_equal,
@@ -113,4 +114,7 @@ def verdict(replay: Replay) -> str:
         return f"equal decisions: all {total} come out as they were written; divergences beside them: {said}"
     changed = {cause: replay.decisions[cause] for cause in CAUSES if replay.decisions.get(cause)}
     said = ", ".join(f"{count} by {cause}" for cause, count in changed.items())
-    return f"different: {sum(changed.values())} decisions come out otherwise, caused first: {said}"
+    return (
+        f"different: {sum(changed.values())} of {total} decisions come out otherwise, {replay.other_actions} with "
+        f"another action; caused first: {said}"
+    )

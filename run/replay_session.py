@@ -39,6 +39,9 @@ class Replay:
         In the order of the journal.
     decisions : mapping of Cause to int
         Decisions that come out otherwise, by what caused them first.
+    other_actions : int
+        Of these decisions those that end in another target or another answer of the risk overlay, or were taken on one
+        side alone. The rest differs in what was seen or computed on the way.
     equal_observations : int
         Decisions at which the backtest clock saw the very bytes that the session saw.
     bars_compared : bool
@@ -50,6 +53,7 @@ class Replay:
     torn: TornTail | None
     divergences: tuple[Divergence, ...]
     decisions: Mapping[Cause, int]
+    other_actions: int
     equal_observations: int
     bars_compared: bool
 
@@ -92,15 +96,25 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
     clock = run_clock(session, fresh_core(), loaded.policy())
     undone = undecided(session, clock.taken, clock.left_out)
     others = [*undone, *compare_fills(session, clock.fills)]
-    changed = dict(Attribution(session, clock.taken, relived, bars, others).causes())
+    attribution = Attribution(session, clock.taken, relived, bars, others)
+    changed = dict(attribution.causes())
     changed.update({each.ts_ns: each.cause for each in undone})
+    other_actions = {each.ts_ns for each in undone} | set(attribution.other_actions())
     same = sum(
         clock.taken[ts_ns].observation.tobytes() == written.observation.tobytes()
         for ts_ns, written in session.decisions.items()
         if ts_ns in clock.taken
     )
-    divergences = tuple(sorted([*bars, *relived, *others], key=lambda each: each.seq))
-    return Replay(about, session, content.torn, divergences, Counter(changed.values()), same, catalog is not None)
+    return Replay(
+        about,
+        session,
+        content.torn,
+        divergences=tuple(sorted([*bars, *relived, *others], key=lambda each: each.seq)),
+        decisions=Counter(changed.values()),
+        other_actions=len(other_actions),
+        equal_observations=same,
+        bars_compared=catalog is not None,
+    )
 
 
 def _bundle(about: SessionAbout, moved_to: Path | None) -> Bundle:

@@ -22,6 +22,7 @@ from rl_strategies.policy import OnnxPolicy
 RUIN = "ruin"  # what a state row says when trading ended for good
 BEGUN = "begun"  # and when the account was seen to be flat; its reason names the executions before
 SEQ, MEMORY = "journal_seq", "policy.memory"  # names in a checkpoint
+TARGET, REVIEW = "target", "review"  # what of a divergence that changes what is done
 Cause = Literal["data", "feature", "state", "policy", "fill", "cost"]
 
 
@@ -182,14 +183,14 @@ class Reliving:
         target = int(row.values[0])
         made = (self._actions if isinstance(self._actions, int) else self._actions[0]) - FLAT
         if made != target:
-            self._differs(row, "policy", "target", target, made)
+            self._differs(row, "policy", TARGET, target, made)
         self._reviews = self.core.review([target + FLAT])
 
     def _review(self, row: Row) -> None:
         (made,) = self._reviews
         written = Review(int(row.values[1]), int(row.values[2]), row.text)
         if made != written:
-            self._differs(row, "state", "review", written, made)
+            self._differs(row, "state", REVIEW, written, made)
 
     def _order(self, row: Row) -> None:
         self.relived.events.append(msgspec.json.decode(row.text, type=OrderRow))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rl_strategies.live.rebuild import Cause, Divergence
+from rl_strategies.live.rebuild import REVIEW, TARGET, Cause, Divergence
 from rl_strategies.live.replay_journal import JournaledSession
 from rl_strategies.live.replay_strategy import TakenDecision
 
@@ -74,6 +74,7 @@ class Attribution:
         self._first: dict[int, Divergence] = {}
         for divergence in relived:
             self._first.setdefault(divergence.ts_ns, divergence)
+        self._other_actions = {each.ts_ns for each in relived if each.what in (TARGET, REVIEW)}
         self._inputs = [each for each in relived if each.cause in ("feature", "state")]
         self._others = sorted(others, key=lambda each: each.seq)
 
@@ -85,6 +86,12 @@ class Attribution:
                 yield ts_ns, self._root(own)
             elif self._is_changed(ts_ns):
                 yield ts_ns, self._before(ts_ns, ("fill", "cost", "state")) or "state"
+
+    def other_actions(self) -> Iterator[int]:
+        """Closes whose decision ends in another target or another answer of the risk overlay."""
+        for ts_ns in self._session.decisions:
+            if ts_ns in self._other_actions or self._is_changed(ts_ns):
+                yield ts_ns
 
     def _is_changed(self, ts_ns: int) -> bool:
         written, taken = self._session.decisions[ts_ns], self._taken.get(ts_ns)

@@ -133,6 +133,7 @@ def test_a_changed_answer_is_policy(
     assert (replay.divergences[0].cause, replay.divergences[0].what) == ("policy", what)
     assert by_cause(replay)["policy"] == 1
     assert dict(replay.decisions) == {"policy": 1}
+    assert replay.other_actions == (kind == "target")
 
 
 def test_a_changed_price_is_a_fill_and_explains_the_state(changed: Callable[[Callable[[Rows], None]], Path]) -> None:

@@ -127,6 +127,17 @@ def test_a_decision_that_the_backtest_takes_otherwise_follows_the_days_first_exe
     assert causes(two_days, made, others=[divergence(1, "fill"), later]) == [(2, "state")]
 
 
+def test_other_actions_are_told_from_other_numbers(two_days: JournaledSession) -> None:
+    def acted(made: TakenDecision, *relived: Divergence) -> list[int]:
+        found = Attribution(two_days, {minute(1): taken(), minute(2): made}, relived, [], [])
+        return list(found.other_actions())
+
+    assert acted(taken(seen=1.0), divergence(9, "policy", 2)) == []
+    assert acted(taken(target=1)) == [minute(2)]
+    assert acted(taken(), replace(divergence(9, "policy", 2), what="target")) == [minute(2)]
+    assert acted(taken(), replace(divergence(9, "state", 2), what="review")) == [minute(2)]
+
+
 def test_a_changed_bar_explains_features_and_nothing_else(two_days: JournaledSession) -> None:
     made = {1: taken(), 2: taken()}
     relived, bar = [divergence(7, "feature", 2)], divergence(0, "data")
