@@ -129,16 +129,23 @@ def test_an_ordered_end_closes_and_says_when_it_could_not(tmp_path: Path) -> Non
     assert session.strategy.desk.fills[-1].reason == "end_of_session"
 
 
-def test_an_end_that_closes_nothing_is_no_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("closes", [False, True])
+def test_an_end_that_the_broker_does_not_confirm_is_none(tmp_path: Path, closes: bool) -> None:
     session = entered(tmp_path)
 
     async def end() -> bool:
         ended = asyncio.create_task(session.strategy.wind_down(flatten=True, timeout_s=5.0))
         await asyncio.sleep(0)
+        if closes:
+            session.strategy._enforce()
+            session.settle(np.random.default_rng(1), 50000)
+        session.strategy.watch.is_flat = False
+        await asyncio.sleep(0.3)
         session.clock.set_time(session.clock.timestamp_ns() + 6 * 10**9)
         return await ended
 
     assert not asyncio.run(end())
+    assert (session.units == 0) is closes
 
 
 def test_before_the_close_everything_is_closed_by_the_markets_clock(tmp_path: Path) -> None:
