@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmarks._pandas_features import pandas_features
 from benchmarks._timing import interleaved
-from rl_strategies.features import ALL_COLUMNS, COLUMNS, FeaturePlan, build_plan, feature_set
+from rl_strategies.features import ALL_COLUMNS, FeaturePlan, build_plan, feature_set
 from rl_strategies.features.loop import Floats
 
 ROWS = 200_000
@@ -44,10 +44,10 @@ def measure(seed: int) -> dict[str, float]:
     """
     bars = made_up_bars(ROWS, seed)
     plan = build_plan("full", volume_known=True, extended_hours=True)
-    rows = bars[list(plan.columns)].to_numpy()
+    rows = np.ascontiguousarray(bars[list(plan.columns)].to_numpy())  # row by row, as `input_rows` gives them
     reference = pandas_features(bars.head(1000))
     shared = shared_plan(set(reference))
-    shared_rows = bars[list(shared.columns)].to_numpy()
+    shared_rows = np.ascontiguousarray(bars[list(shared.columns)].to_numpy())
     seconds = interleaved(
         {
             "full": lambda: plan.batch(rows),
@@ -97,7 +97,7 @@ def shared_plan(names: set[str]) -> FeaturePlan:
     """The features of ``full`` with an output among ``names``, which may have others too."""
     whole = FeaturePlan(feature_set("full"), ALL_COLUMNS)
     kept = {whole.feature_of(output) for output in names & {*whole.outputs}}
-    return FeaturePlan([spec for spec in whole.specs if spec.name in kept], COLUMNS)
+    return build_plan([spec for spec in whole.specs if spec.name in kept], volume_known=True, extended_hours=True)
 
 
 def _live_us(plan: FeaturePlan, rows: Floats) -> tuple[float, float]:

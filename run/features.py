@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rl_strategies.features import COLUMNS, REGISTRY, Kernel
-from rl_strategies.features.wiring import SESSION_ROWS
+from rl_strategies.features import COLUMNS, REGISTRY, FeaturePlan, FeatureSpec, Kernel
 from run.features_build import build
 from run.features_check import check
 
@@ -61,9 +60,14 @@ def describe(kernel: Kernel) -> dict[str, Any]:
         "needs": list(kernel.inputs),
         "wire": [name for name in kernel.inputs if name not in COLUMNS],
         "anchored": kernel.anchored,
-        "warmup_rows": kernel.warmup_rows(kernel.params, SESSION_ROWS),
+        "warmup_rows": _alone(kernel).warmup,
         "summary": kernel.summary,
     }
+
+
+def _alone(kernel: Kernel) -> FeaturePlan:
+    reset = "session" if kernel.anchored else None
+    return FeaturePlan([FeatureSpec(kernel.kind, "alone", reset=reset)], tuple({*kernel.inputs, "session"}))
 
 
 def _family_then_kind(kind: str) -> tuple[str, str]:

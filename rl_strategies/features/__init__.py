@@ -8,7 +8,7 @@ from rl_strategies.features import ict, identity, microstructure, oscillators, r
 from rl_strategies.features.default import DataAtHand, build_plan, default_plan, joined_plan_for, plan_for
 from rl_strategies.features.joined import JoinedPlan, context_streams, plan_from_spec
 from rl_strategies.features.joined_live import LiveJoined
-from rl_strategies.features.kernel import REGISTRY, Kernel, feature
+from rl_strategies.features.kernel import REGISTRY, Kernel, Part, Window, feature
 from rl_strategies.features.live import LiveFeatures
 from rl_strategies.features.plan import FeaturePlan
 from rl_strategies.features.plugins import load_entry_points, load_feature_file
@@ -33,11 +33,13 @@ __all__ = [
     "LiveFeatures",
     "LiveJoined",
     "LiveRows",
+    "Part",
     "PruningConfig",
     "Quotes",
     "State",
     "StreamRows",
     "StreamSpec",
+    "Window",
     "build_plan",
     "cached_matrix",
     "context_streams",

@@ -9,7 +9,7 @@ import math
 
 from numba.extending import register_jitable
 
-from rl_strategies.features.kernel import Params, feature
+from rl_strategies.features.kernel import Params, Part, Window, feature
 from rl_strategies.features.levels import (
     CAPACITY,
     LEVELS_SIZE,
@@ -27,7 +27,6 @@ from rl_strategies.features.levels import (
 from rl_strategies.features.primitives import (
     State,
     ring_back,
-    ring_mean,
     ring_push,
     ring_size,
     safe_ratio,
@@ -35,6 +34,7 @@ from rl_strategies.features.primitives import (
     total_push,
     total_size,
 )
+from rl_strategies.features.technical import bar_range
 
 
 @register_jitable
@@ -44,11 +44,10 @@ def _proximity(distance: float, usual: float) -> float:
 
 
 @register_jitable
-def _swing_slices(s: State, n: int, wing: int) -> tuple[State, State, State, State, State]:
+def _swing_slices(s: State, wing: int) -> tuple[State, State, State, State]:
     ring = 2 * (2 * wing + 1) + 2
-    ranges = 2 * ring + 2 * n + 2
-    tops = ranges + LEVELS_SIZE
-    return s[:ring], s[ring : 2 * ring], s[2 * ring : ranges], s[ranges:tops], s[tops : tops + LEVELS_SIZE]
+    tops = 2 * ring + LEVELS_SIZE
+    return s[:ring], s[ring : 2 * ring], s[2 * ring : tops], s[tops : tops + LEVELS_SIZE]
 
 
 @register_jitable
@@ -147,16 +146,21 @@ def opening_range(
 
 
 @feature(
+    parts={
+        "reach": Part(bar_range),
+        "average": Window("mean", "reach", "n"),
+        "usual": Window("lag", "average", 1),
+    },
     outputs=("now", "density"),
-    state=lambda p: ring_size(p["n"]) + total_size(p["n"]),
-    warmup=lambda p: 2 * p["n"],
+    state=lambda p: total_size(p["n"]),
+    warmup=lambda p: p["n"],
 )
 def displacement(
     s: State,
     open: float,
-    high: float,
-    low: float,
     close: float,
+    reach: float,
+    usual: float,
     n: int = 20,
     strength: float = 2.0,
     body: float = 0.6,
@@ -167,30 +171,24 @@ def displacement(
     before and its body at least the share ``body`` of its range, else 0; ``density`` is the sum of the last ``n`` of
     them over ``n``. Warm-up 2n rows.
     """
-    ranges, seen = s[: 2 * n + 2], s[2 * n + 2 :]
-    is_full = ranges[0] >= n
-    usual = ring_mean(ranges, n) if is_full else 0.0
-    reach = high - low
-    ring_push(ranges, n, reach)
-    if not is_full:
-        return math.nan, math.nan
     moved = reach > 0.0 and reach >= strength * usual and abs(close - open) >= body * reach
     now = sign(close - open) if moved else 0.0
-    density = total_push(seen, n, now) / n
-    return now, density if seen[0] >= n else math.nan
+    density = total_push(s, n, now) / n
+    return now, density if s[0] >= n else math.nan
 
 
 def _gap_state(p: Params) -> int:
-    return ring_size(3) * 2 + ring_size(p["n"]) + 2 * LEVELS_SIZE + total_size(p["horizon"])
+    return ring_size(3) * 2 + 2 * LEVELS_SIZE + total_size(p["horizon"])
 
 
 @feature(
+    parts={"reach": Part(bar_range), "usual": Window("mean", "reach", "n")},
     outputs=("below", "above", "open", "filled", "density"),
     state=_gap_state,
-    warmup=lambda p: p["horizon"] + max(3, p["n"]) + 2,
+    warmup=lambda p: p["horizon"] + 5,
 )
 def fair_value_gap(
-    s: State, high: float, low: float, close: float, n: int = 20, horizon: int = 120
+    s: State, high: float, low: float, close: float, usual: float, n: int = 20, horizon: int = 120
 ) -> tuple[float, float, float, float, float]:
     """Fair-value gaps: three bars of which the third does not reach back to the first.
 
@@ -200,14 +198,12 @@ def fair_value_gap(
     less bearish open gaps over 8; ``filled`` is 1 where this bar filled a bearish gap, -1 a bullish one, 0 neither or
     both; ``density`` is the gaps of the last ``horizon`` bars over ``horizon``. Range means over ``n`` bars.
     """
-    highs, lows, ranges = s[0:8], s[8:16], s[16 : 2 * n + 18]
-    rest = s[2 * n + 18 :]
+    highs, lows, rest = s[0:8], s[8:16], s[16:]
     bullish, bearish, formed = rest[:LEVELS_SIZE], rest[LEVELS_SIZE : 2 * LEVELS_SIZE], rest[2 * LEVELS_SIZE :]
     levels_tick(bullish, horizon)
     levels_tick(bearish, horizon)
     filled = min(1.0, drop_reached_up(bearish, high)) - min(1.0, drop_reached_down(bullish, low))
     ring_push(lows, 3, low)
-    is_known = ring_push(ranges, n, high - low)
     gaps = 0.0
     if ring_push(highs, 3, high):
         first_high, first_low = ring_back(highs, 3, 2), ring_back(lows, 3, 2)
@@ -218,27 +214,28 @@ def fair_value_gap(
             levels_add(bearish, high, first_low)
             gaps = 1.0
     density = total_push(formed, horizon, gaps) / horizon
-    if not is_known or formed[0] < horizon:
+    if formed[0] < horizon:
         return math.nan, math.nan, math.nan, math.nan, math.nan
-    usual = ring_mean(ranges, n)
     below, above = _nearest_under(bullish, close, usual), _nearest_over(bearish, close, usual)
     return below, above, (bullish[1] - bearish[1]) / CAPACITY, filled, density
 
 
 def _swing_state(p: Params) -> int:
-    return 2 * ring_size(2 * p["wing"] + 1) + ring_size(p["n"]) + 2 * LEVELS_SIZE
+    return 2 * ring_size(2 * p["wing"] + 1) + 2 * LEVELS_SIZE
 
 
 @feature(
+    parts={"reach": Part(bar_range), "usual": Window("mean", "reach", "n")},
     outputs=("highs", "lows"),
     state=_swing_state,
-    warmup=lambda p: p["horizon"] + 2 * p["wing"] + 1 + p["n"],
+    warmup=lambda p: p["horizon"] + 2 * p["wing"] + 1,
 )
 def equal_extremes(
     s: State,
     high: float,
     low: float,
     close: float,
+    usual: float,
     n: int = 20,
     wing: int = 2,
     horizon: int = 240,
@@ -250,12 +247,8 @@ def equal_extremes(
     where they differ by at most ``tolerance`` mean ranges (of ``n`` bars); the level is the higher one. Lows mirror
     it. 0 where there is no pair. Swings: the extreme of ``wing`` bars on either side.
     """
-    highs, lows, ranges, tops, bottoms = _swing_slices(s, n, wing)
-    slack = tolerance * ring_mean(ranges, n) if ranges[0] >= n else 0.0
-    _track_swings(highs, lows, tops, bottoms, high, low, slack, wing, horizon)
-    if not ring_push(ranges, n, high - low):
-        return math.nan, math.nan
-    usual = ring_mean(ranges, n)
+    highs, lows, tops, bottoms = _swing_slices(s, wing)
+    _track_swings(highs, lows, tops, bottoms, high, low, tolerance * usual, wing, horizon)
     above, below = 0.0, 0.0
     for i in range(int(tops[1])):
         for j in range(i):
@@ -273,7 +266,7 @@ def equal_extremes(
 @feature(
     outputs=("now", "density"),
     state=lambda p: _swing_state(p) + total_size(p["n"]),
-    warmup=lambda p: p["horizon"] + 2 * p["wing"] + 1 + p["n"],
+    warmup=lambda p: max(p["n"], p["horizon"] + 2 * p["wing"] + 1) + p["n"],
 )
 def liquidity_sweep(
     s: State, high: float, low: float, close: float, n: int = 30, wing: int = 2, horizon: int = 240
@@ -285,7 +278,7 @@ def liquidity_sweep(
     of the last ``n`` of them over ``n``. A level that was traded through stands no more. Swings as in
     `equal_extremes`.
     """
-    highs, lows, _, tops, bottoms = _swing_slices(s, n, wing)
+    highs, lows, tops, bottoms = _swing_slices(s, wing)
     seen = s[-(n + 3) :]
     bearish, bullish = 0.0, 0.0
     for i in range(int(tops[1])):

@@ -12,13 +12,21 @@ A kernel never sees a series, so it cannot look ahead; batch and live run the sa
         return (close - before) * scale if before > 0.0 else math.nan
 
 The first argument is the state. Arguments without a default are inputs, read from the column of that name
-unless wired elsewhere; arguments with a default are parameters. A function that kernels share is made known to
-numba with ``numba.extending.register_jitable``, as those of `primitives` are.
+unless wired elsewhere; arguments with a default are parameters. What a kernel builds upon are its ``parts``: other
+kernels, and windows over values, which the plan computes once for all that ask::
+
+    @feature(parts={"usual": Window("mean", "volume", "n")})
+    def volume_ratio(s: State, volume: float, usual: float, n: int = 10) -> float:
+        '''Volume over its mean of the last ``n`` bars.'''
+        return volume / usual if usual > 0.0 else 1.0
+
+A function that kernels share is made known to numba with ``numba.extending.register_jitable``, as those of
+`primitives` are.
 """
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +34,7 @@ from numba import njit
 
 from catalogs.errors import InputError
 from rl_strategies.features.source import source_hash
+from rl_strategies.features.windows import MEASURES
 
 Params = Mapping[str, Any]
 Sized = int | Callable[[Params], int]
@@ -33,6 +42,61 @@ Sized = int | Callable[[Params], int]
 # Without numba's reference counts a slice of the state costs nothing (half of the run time otherwise), and a kernel
 # that would allocate memory on every row does not compile.
 COMPILE_OPTIONS = {"error_model": "numpy", "_nrt": False}
+
+
+@dataclass(frozen=True)
+class Window:
+    """The last rows of a value, the current one included, made one number.
+
+    A row where the value is not finite is skipped; nothing is known until there were enough.
+
+    Attributes
+    ----------
+    measure : str
+        A key of `windows.MEASURES`. ``lag`` is the value so many rows ago; ``rank`` compares with so many before it.
+    of : str
+        An input, or a part named before.
+    rows : int, str or callable
+        How many; a string is the kernel's parameter of that name, a callable is given all of them.
+    """
+
+    measure: str
+    of: str
+    rows: str | Sized
+
+    def length(self, params: Params) -> int:
+        """Rows that the window covers."""
+        rows = params[self.rows] if isinstance(self.rows, str) else self.rows
+        return int(rows(params) if callable(rows) else rows) + MEASURES[self.measure].beyond
+
+
+@dataclass(frozen=True)
+class Part:
+    """Another kernel, on the same inputs.
+
+    Attributes
+    ----------
+    function : callable
+        As `feature` registered it.
+    params : dict
+        Where they differ from its defaults; a string is the parameter of that name of the kernel that asks.
+    """
+
+    function: Callable[..., Any]
+    params: Mapping[str, int | float | str] = field(default_factory=dict)
+
+    def own_params(self, params: Params) -> dict[str, int | float]:
+        """Parameters of the part, ``params`` being those of the kernel that asks."""
+        named = {k: params[v] if isinstance(v, str) else v for k, v in self.params.items()}
+        return {**self.kernel.params, **named}
+
+    @property
+    def kernel(self) -> "Kernel":
+        """The kernel registered under the function's name."""
+        return find_kernel(self.function.__name__)
+
+
+Parts = Mapping[str, Window | Part]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +113,12 @@ class Kernel:
         First line of the docstring.
     function : callable
         ``(state, *inputs, *params) -> float or tuple of float``, plain Python.
+    arguments : tuple of str
+        Those without a default: inputs and parts.
     inputs : tuple of str
-        Arguments without a default: columns of the row or outputs of earlier features.
+        What the arguments and the parts read: columns of the row or outputs of earlier features.
+    parts : dict of str to Window or Part
+        In order: a part may read those before it.
     params : dict of str to int or float
         Arguments with a default.
     outputs : tuple of str
@@ -65,7 +133,9 @@ class Kernel:
     family: str
     summary: str
     function: Callable[..., Any]
+    arguments: tuple[str, ...]
     inputs: tuple[str, ...]
+    parts: Parts
     params: dict[str, int | float]
     outputs: tuple[str, ...]
     state: Sized
@@ -78,7 +148,7 @@ class Kernel:
         return self.state(params) if callable(self.state) else self.state
 
     def warmup_rows(self, params: Params, session_rows: int) -> int:
-        """Rows until the output is finite and no longer depends on where the kernel was started.
+        """Rows with all inputs and parts until the output is finite and no longer depends on the kernel's start.
 
         ``session_rows`` is the most that a session has.
         """
@@ -100,8 +170,13 @@ class Kernel:
     @cached_property
     def compiled(self) -> Any:
         """The function for use inside compiled code."""
-        # Wrappers for callers in Python would double the time to compile.
-        return njit(**COMPILE_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(self.function)
+        return compiled_inside(self.function, forceinline=True)
+
+
+def compiled_inside(function: Callable[..., Any], **options: bool) -> Any:
+    """A function compiled for calls from compiled code alone."""
+    # Wrappers for callers in Python would double the time to compile.
+    return njit(**COMPILE_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
 
 
 REGISTRY: dict[str, Kernel] = {}
@@ -110,6 +185,7 @@ USER_PACKAGE = "user_features_"  # how the names of modules begin that users' fi
 
 def feature[F: Callable[..., Any]](
     *,
+    parts: Parts | None = None,
     outputs: tuple[str, ...] = (),
     state: Sized = 0,
     warmup: Sized = 1,
@@ -120,13 +196,16 @@ def feature[F: Callable[..., Any]](
 
     Parameters
     ----------
+    parts : dict of str to Window or Part
+        What the kernel builds upon, by name: an argument of that name receives it, and so may the parts after it. Of a
+        part with several outputs the names are ``NAME_suffix``.
     outputs : tuple of str
         Suffixes, for kernels that return a tuple.
     state : int or callable
         Float64 cells of state, all zero before the first row; a callable is given the parameters by name.
     warmup : int or callable
-        Rows until the output is finite and the same bits whatever row the kernel was started on; for an anchored
-        kernel, rows since the reset until it is finite.
+        Rows, once inputs and parts are known, until the output is finite and the same bits whatever row the kernel was
+        started on; for an anchored kernel, rows since the reset until it is finite.
     warmup_sessions : int or callable
         Whole sessions on top of ``warmup``, for kernels that compare sessions.
     anchored : bool
@@ -136,11 +215,11 @@ def feature[F: Callable[..., Any]](
     Raises
     ------
     InputError
-        When the name is taken, the docstring is missing, or a default is neither int nor float.
+        When the name is taken, the docstring is missing, a default is neither int nor float, or a part is unknown.
     """
 
     def register(function: F) -> F:
-        kernel = _kernel(function, outputs, state, warmup, warmup_sessions, anchored)
+        kernel = _kernel(function, parts or {}, outputs, state, warmup, warmup_sessions, anchored)
         known = REGISTRY.get(kernel.kind)
         if known is not None and known.function.__module__ != function.__module__:
             where = known.function.__module__
@@ -166,6 +245,7 @@ def find_kernel(kind: str) -> Kernel:
 
 def _kernel(
     function: Callable[..., Any],
+    parts: Parts,
     outputs: tuple[str, ...],
     state: Sized,
     warmup: Sized,
@@ -181,12 +261,15 @@ def _kernel(
     for name, default in params.items():
         if type(default) not in (int, float):
             raise InputError(f"feature kernel {kind!r}: {name!r} must default to a number; was {default!r}")
+    asked = tuple(a.name for a in arguments if a.default is a.empty)
     return Kernel(
         kind=kind,
         family=function.__globals__.get("FAMILY", function.__module__.rpartition(".")[2]),
         summary=docstring.splitlines()[0],
         function=function,
-        inputs=tuple(a.name for a in arguments if a.default is a.empty),
+        arguments=asked,
+        inputs=_inputs(kind, asked, parts),
+        parts=parts,
         params=params,
         outputs=outputs,
         state=state,
@@ -194,3 +277,19 @@ def _kernel(
         warmup_sessions=warmup_sessions,
         anchored=anchored,
     )
+
+
+def _inputs(kind: str, arguments: tuple[str, ...], parts: Parts) -> tuple[str, ...]:
+    made: set[str] = set()
+    read: list[str] = []
+    for name, part in parts.items():
+        if isinstance(part, Window):
+            if part.measure not in MEASURES:
+                known = ", ".join(MEASURES)
+                raise InputError(f"feature kernel {kind!r}: a measure must be one of {known}; was {part.measure!r}")
+            read += [part.of] if part.of not in made else []
+            made.add(name)
+        else:
+            read += [argument for argument in part.kernel.inputs if argument not in made]
+            made |= {f"{name}_{suffix}" for suffix in part.kernel.outputs} or {name}
+    return tuple(dict.fromkeys([*(name for name in arguments if name not in made), *read]))

@@ -14,9 +14,10 @@ class LiveFeatures:
     `push` runs the machine code of `FeaturePlan.batch` on one row: the same bits for the same rows.
     """
 
-    def __init__(self, loop: Loop, state_size: int, columns: int, outputs: int) -> None:
+    def __init__(self, loop: Loop, state_size: int, scratch_size: int, columns: int, outputs: int) -> None:
         self._loop = loop
         self._state = np.zeros(state_size)
+        self._scratch = np.zeros(scratch_size)
         self._row = np.empty((1, columns))
         self._out = np.empty((1, outputs))
         self._only_row, self._only_out = self._row[0], self._out[0]
@@ -35,7 +36,7 @@ class LiveFeatures:
             A view that the next push overwrites: copy what has to last.
         """
         self._only_row[:] = row
-        self._loop(self._row, self._state, self._out)
+        self._loop(self._row, self._state, self._scratch, self._out)
         return self._only_out
 
     def snapshot(self) -> Floats:

@@ -9,8 +9,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import isfinite, nan
 from pathlib import Path
 from types import ModuleType
@@ -23,66 +22,18 @@ from numpy.typing import NDArray
 
 from catalogs.cache import cache_dir, written_aside
 from catalogs.errors import InputError
-from rl_strategies.features.kernel import COMPILE_OPTIONS, Kernel
+from rl_strategies.features.kernel import COMPILE_OPTIONS, Kernel, compiled_inside
+from rl_strategies.features.source import source_hash
+from rl_strategies.features.windows import MEASURES, ROW_FUNCTIONS
 
 Floats = NDArray[np.float64]
-Loop = Callable[[Floats, Floats, Floats], None]
-SIGNATURE = "(float64[:, ::1], float64[::1], float64[:, ::1])"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One feature of a plan, wired: which registers it reads and writes, which cells of state are its own.
-
-    Attributes
-    ----------
-    name : str
-        The feature's name.
-    kernel : Kernel
-    params : tuple of int or float
-        In the order of the kernel's arguments.
-    reads, writes : tuple of str
-        Registers: ``c3`` is column 3 of the row, ``f7`` what goes into output column 7.
-    start, stop : int
-        State cells; with a reset column the first of them holds that column's value.
-    reset : str or None
-        Register whose change zeroes the state.
-    places : tuple of int
-        Where the outputs go in the output matrix.
-    """
-
-    name: str
-    kernel: Kernel
-    params: tuple[int | float, ...]
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    start: int
-    stop: int
-    reset: str | None
-    places: tuple[int, ...]
-
-
-def loop_source(steps: Sequence[Step], columns: int) -> str:
-    """Python text of ``run(rows, state, out)``: no imports, kernels are looked up as ``kernel_KIND``.
-
-    Parameters
-    ----------
-    steps : sequence of Step
-        In order: a step reads columns and what earlier steps wrote.
-    columns : int
-        Columns of a row.
-    """
-    used = {register for step in steps for register in (*step.reads, step.reset)}
-    lines = ["def run(rows, state, out):", "    for i in range(rows.shape[0]):"]
-    lines += [f"        c{j} = rows[i, {j}]" for j in range(columns) if f"c{j}" in used]
-    for step in steps:
-        lines += [f"        {line}" for line in _step_lines(step)]
-    return "\n".join(lines) + "\n"
+Loop = Callable[[Floats, Floats, Floats, Floats], None]  # rows, state, scratch, out
+SIGNATURE = "(float64[:, ::1], float64[::1], float64[::1], float64[:, ::1])"
 
 
 def interpreted(source: str, kernels: tuple[Kernel, ...]) -> Loop:
     """The loop as plain Python: slow, and the reference that the compiled one must equal bit for bit."""
-    return _execute(source, "<features>", {f"kernel_{k.kind}": k.function for k in kernels})
+    return _execute(source, "<features>", {f"kernel_{k.kind}": k.function for k in kernels} | _window_functions())
 
 
 @functools.cache
@@ -99,13 +50,29 @@ def compiled(source: str, kernels: tuple[Kernel, ...]) -> Loop:
     if numba.config.DISABLE_JIT:
         return interpreted(source, kernels)
     path = _kept(source, kernels)
-    run = _execute(source, str(path), {f"kernel_{k.kind}": k.compiled for k in kernels})
+    run = _execute(source, str(path), {f"kernel_{k.kind}": k.compiled for k in kernels} | _compiled_windows())
     loop = numba.njit(cache=True, nogil=True, **COMPILE_OPTIONS)(run)
     try:
         loop.compile(SIGNATURE)
     except NumbaError as error:
         raise InputError(_compile_refusal(str(error))) from error
     return loop
+
+
+@functools.cache
+def windows_hash() -> str:
+    """Hash of the code of all measures and of how rows come to them."""
+    return "".join(source_hash(function) for function in _window_functions().values())
+
+
+def _window_functions() -> dict[str, Callable[..., Any]]:
+    measures = {f"window_{name}": measure.function for name, measure in MEASURES.items()}
+    return measures | {function.__name__: function for function in ROW_FUNCTIONS}
+
+
+@functools.cache
+def _compiled_windows() -> dict[str, Any]:
+    return {name: compiled_inside(function) for name, function in _window_functions().items()}
 
 
 def _compile_refusal(numba_says: str) -> str:
@@ -119,7 +86,7 @@ def _compile_refusal(numba_says: str) -> str:
 def _kept(source: str, kernels: tuple[Kernel, ...]) -> Path:
     # Numba's cached code names the module that it came from: the same kernel in another file is another plan.
     hashes = sorted(f"{kernel.kind} {kernel.function.__module__} {kernel.hash}" for kernel in kernels)
-    identity = "\0".join([source, numba.__version__, np.__version__, *hashes])
+    identity = "\0".join([source, windows_hash(), numba.__version__, np.__version__, *hashes])
     path = cache_dir() / "features" / f"plan_{hashlib.sha256(identity.encode()).hexdigest()[:32]}.py"
     if not path.exists():
         with written_aside(path) as aside:
@@ -135,31 +102,3 @@ def _execute(source: str, filename: str, kernels: dict[str, Any]) -> Loop:
     vars(module).update(kernels, isfinite=isfinite, nan=nan)
     exec(compile(source, filename, "exec"), vars(module))
     return module.run
-
-
-def _step_lines(step: Step) -> list[str]:
-    own = step.start + (step.reset is not None)
-    arguments = ", ".join([f"state[{own}:{step.stop}]", *step.reads, *map(repr, step.params)])
-    return [
-        f"# {step.kernel.kind}",
-        f"if {' and '.join(f'isfinite({register})' for register in _guards(step)) or 'True'}:",
-        *_reset_lines(step),
-        f"    {', '.join(step.writes)} = kernel_{step.kernel.kind}({arguments})",
-        "else:",
-        *(f"    {register} = nan" for register in step.writes),
-        *(f"out[i, {j}] = {register}" for j, register in zip(step.places, step.writes, strict=True)),
-    ]
-
-
-def _guards(step: Step) -> list[str]:
-    return list(dict.fromkeys((*step.reads, step.reset) if step.reset is not None else step.reads))
-
-
-def _reset_lines(step: Step) -> list[str]:
-    if step.reset is None:
-        return []
-    return [
-        f"    if state[{step.start}] != {step.reset}:",
-        f"        state[{step.start}:{step.stop}] = 0.0",
-        f"        state[{step.start}] = {step.reset}",
-    ]

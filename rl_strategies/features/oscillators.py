@@ -6,117 +6,82 @@ range, no volume) the value is the neutral one that each docstring names.
 
 import math
 
-from numba.extending import register_jitable
-
-from rl_strategies.features.kernel import Params, feature
-from rl_strategies.features.primitives import (
-    State,
-    ema_push,
-    exact_push,
-    exact_size,
-    memory_rows,
-    newest_sum,
-    ring_back,
-    ring_deviation,
-    ring_max,
-    ring_mean,
-    ring_min,
-    ring_push,
-    ring_ramp,
-    ring_size,
-    ring_std,
-    ring_sum,
-    safe_ratio,
-    sign,
-    total_push,
-    total_size,
-    true_range,
-    wilder_push,
-)
+from rl_strategies.features.kernel import Params, Part, Window, feature
+from rl_strategies.features.primitives import State, ema_push, memory_rows, safe_ratio, sign, wilder_push
+from rl_strategies.features.technical import true_range
 
 FAMILY = "technical"
-
-
-def _window(p: Params) -> int:
-    return int(p["n"])
-
-
-def _ring(p: Params) -> int:
-    return ring_size(p["n"])
 
 
 def _ema_rows(p: Params, stages: int) -> int:
     return stages * (int(p["n"]) + memory_rows(2.0 / (p["n"] + 1)))
 
 
-@register_jitable
-def _pressure_share(pressure: State, ranges: State, slow: int, count: int) -> float:
-    moved = newest_sum(ranges, slow, count)
-    return newest_sum(pressure, slow, count) / moved if moved > 0.0 else 0.5
-
-
-@feature(
-    outputs=("k", "d"),
-    state=lambda p: 2 * ring_size(p["n"]) + ring_size(p["k"]) + ring_size(p["d"]),
-    warmup=lambda p: p["n"] + p["k"] + p["d"] - 2,
-)
-def stochastic(
-    s: State, high: float, low: float, close: float, n: int = 14, k: int = 3, d: int = 3
-) -> tuple[float, float]:
-    """Slow stochastic oscillator, 0 to 1.
-
-    ``SMA(k)`` of ``(close - lowest low) / (highest high - lowest low)`` over ``n`` bars, and its ``SMA(d)``; 0.5 where
-    the ``n`` bars have no range. Warm-up n + k + d - 2 rows. TA-Lib ``STOCH`` / 100.
-    """
-    high_ring, low_ring = s[: 2 * n + 2], s[2 * n + 2 : 4 * n + 4]
-    fast_ring, slow_ring = s[4 * n + 4 : 4 * n + 2 * k + 6], s[4 * n + 2 * k + 6 :]
-    ring_push(high_ring, n, high)
-    if not ring_push(low_ring, n, low):
-        return math.nan, math.nan
-    top, bottom = ring_max(high_ring, n), ring_min(low_ring, n)
-    fast = (close - bottom) / (top - bottom) if top > bottom else 0.5
-    if not ring_push(fast_ring, k, fast):
-        return math.nan, math.nan
-    slow = ring_mean(fast_ring, k)
-    return slow, ring_mean(slow_ring, d) if ring_push(slow_ring, d, slow) else math.nan
-
-
-@feature(state=lambda p: 2 * ring_size(p["n"]), warmup=_window)
-def channel_position(s: State, high: float, low: float, close: float, n: int = 20) -> float:
+@feature(parts={"top": Window("highest", "high", "n"), "bottom": Window("lowest", "low", "n")})
+def channel_position(s: State, close: float, top: float, bottom: float, n: int = 20) -> float:
     """Place of the price in its Donchian channel, 0 at the lowest low and 1 at the highest high.
 
     ``(close - lowest) / (highest - lowest)`` over ``n`` bars; 0.5 where they have no range. Warm-up n rows. TA-Lib
     ``WILLR`` / 100 + 1.
     """
-    high_ring, low_ring = s[: 2 * n + 2], s[2 * n + 2 :]
-    ring_push(high_ring, n, high)
-    if not ring_push(low_ring, n, low):
-        return math.nan
-    top, bottom = ring_max(high_ring, n), ring_min(low_ring, n)
     return (close - bottom) / (top - bottom) if top > bottom else 0.5
 
 
-@feature(state=_ring, warmup=_window)
-def cci(s: State, high: float, low: float, close: float, n: int = 20) -> float:
-    """Commodity channel index, in its own units over 100.
+@feature(
+    parts={
+        "fast": Part(channel_position, {"n": "n"}),
+        "slow": Window("mean", "fast", "k"),
+        "signal": Window("mean", "slow", "d"),
+    },
+    outputs=("k", "d"),
+)
+def stochastic(s: State, slow: float, signal: float, n: int = 14, k: int = 3, d: int = 3) -> tuple[float, float]:
+    """Slow stochastic oscillator, 0 to 1.
 
-    ``(typical - SMA(n)) / (0.015 * mean absolute deviation) / 100`` of ``typical = (high + low + close) / 3``; 0 where
-    all are equal. Warm-up n rows. TA-Lib ``CCI`` / 100.
+    ``SMA(k)`` of `channel_position` over ``n`` bars, and its ``SMA(d)``; 0.5 where the ``n`` bars have no range.
+    Warm-up n + k + d - 2 rows. TA-Lib ``STOCH`` / 100.
     """
-    typical = (high + low + close) / 3.0
-    if not ring_push(s, n, typical):
-        return math.nan
-    mean = ring_mean(s, n)
-    deviation = ring_deviation(s, n, mean)
-    return (typical - mean) / (1.5 * deviation) if deviation > 1e-9 * abs(mean) else 0.0
+    return slow, signal
+
+
+@feature()
+def typical_price(s: State, high: float, low: float, close: float) -> float:
+    """Typical price of the bar.
+
+    ``(high + low + close) / 3``; warm-up 1 row. TA-Lib ``TYPPRICE``.
+    """
+    return (high + low + close) / 3.0
 
 
 @feature(
-    outputs=("plus_di", "minus_di", "adx"),
-    state=9,
-    warmup=lambda p: 2 * (p["n"] + 1 + memory_rows(1.0 / p["n"])),
+    parts={
+        "typical": Part(typical_price),
+        "average": Window("mean", "typical", "n"),
+        "deviation": Window("mean_deviation", "typical", "n"),
+    }
 )
-def directional_movement(s: State, high: float, low: float, close: float, n: int = 14) -> tuple[float, float, float]:
+def cci(s: State, typical: float, average: float, deviation: float, n: int = 20) -> float:
+    """Commodity channel index, in its own units over 100.
+
+    ``(typical - SMA(n)) / (0.015 * mean absolute deviation) / 100`` of the `typical_price`; 0 where all are equal.
+    Warm-up n rows. TA-Lib ``CCI`` / 100.
+    """
+    return (typical - average) / (1.5 * deviation) if deviation > 1e-9 * abs(average) else 0.0
+
+
+@feature(
+    parts={
+        "high_before": Window("lag", "high", 1),
+        "low_before": Window("lag", "low", 1),
+        "reach": Part(true_range),
+    },
+    outputs=("plus_di", "minus_di", "adx"),
+    state=6,
+    warmup=lambda p: 2 * (p["n"] + memory_rows(1.0 / p["n"])),
+)
+def directional_movement(
+    s: State, high: float, low: float, high_before: float, low_before: float, reach: float, n: int = 14
+) -> tuple[float, float, float]:
     """Directional indicators and their average index, 0 to 1.
 
     Wilder sums of the upward and downward movement of the extremes over that of the true range; the index averages
@@ -124,60 +89,58 @@ def directional_movement(s: State, high: float, low: float, close: float, n: int
     bars, mean of the first n. Finite after n + 1 and 2n rows, free of the seeds after the warm-up. Wilder (1978).
     """
     s[0] += 1.0
-    up, down, before = high - s[1], s[2] - low, s[3]
-    s[1], s[2], s[3] = high, low, close
-    if s[0] == 1.0:
+    up, down = high - high_before, low_before - low
+    keep = 1.0 if s[0] < n else (n - 1.0) / n
+    s[1] = s[1] * keep + (up if up > 0.0 and up > down else 0.0)
+    s[2] = s[2] * keep + (down if down > 0.0 and down > up else 0.0)
+    s[3] = s[3] * keep + reach
+    if s[0] < n:
         return math.nan, math.nan, math.nan
-    keep = 1.0 if s[0] <= n else (n - 1.0) / n
-    s[4] = s[4] * keep + (up if up > 0.0 and up > down else 0.0)
-    s[5] = s[5] * keep + (down if down > 0.0 and down > up else 0.0)
-    s[6] = s[6] * keep + true_range(high, low, before)
-    if s[0] <= n:
-        return math.nan, math.nan, math.nan
-    plus, minus = (s[4] / s[6], s[5] / s[6]) if s[6] > 0.0 else (0.0, 0.0)
+    plus, minus = (s[1] / s[3], s[2] / s[3]) if s[3] > 0.0 else (0.0, 0.0)
     index = abs(plus - minus) / (plus + minus) if plus + minus > 0.0 else 0.0
-    return plus, minus, wilder_push(s[7:9], n, index)
+    return plus, minus, wilder_push(s[4:6], n, index)
 
 
-@feature(outputs=("up", "down"), state=lambda p: 2 * ring_size(p["n"] + 1), warmup=lambda p: p["n"] + 1)
-def aroon(s: State, high: float, low: float, n: int = 14) -> tuple[float, float]:
+@feature(
+    parts={"high_age": Window("highest_age", "high", "n"), "low_age": Window("lowest_age", "low", "n")},
+    outputs=("up", "down"),
+)
+def aroon(s: State, high_age: float, low_age: float, n: int = 14) -> tuple[float, float]:
     """Aroon up and down, 0 to 1: how recent the highest high and the lowest low are.
 
     ``1 - age / n`` of the extreme of the last n + 1 bars, the latest one where several are equal. Warm-up n + 1 rows.
     TA-Lib ``AROON`` / 100; Chande (1995).
     """
-    high_ring, low_ring = s[: 2 * n + 4], s[2 * n + 4 :]
-    ring_push(high_ring, n + 1, high)
-    if not ring_push(low_ring, n + 1, low):
-        return math.nan, math.nan
-    top, bottom = ring_max(high_ring, n + 1), ring_min(low_ring, n + 1)
-    high_age, low_age = 0, 0
-    while ring_back(high_ring, n + 1, high_age) != top:
-        high_age += 1
-    while ring_back(low_ring, n + 1, low_age) != bottom:
-        low_age += 1
     return 1.0 - high_age / n, 1.0 - low_age / n
 
 
-@feature(state=lambda p: 2 + 2 * ring_size(p["n"]), warmup=lambda p: p["n"] + 1)
-def money_flow_index(s: State, high: float, low: float, close: float, volume: float, n: int = 14) -> float:
+@feature(
+    parts={"typical": Part(typical_price), "before": Window("lag", "typical", 1)},
+    outputs=("up", "down"),
+)
+def money_flow(s: State, typical: float, before: float, volume: float) -> tuple[float, float]:
+    """Money traded in a bar whose typical price rose, and in one whose typical price fell.
+
+    `typical_price` times volume, and 0 for the other; warm-up 2 rows.
+    """
+    money, same = typical * volume, 1e-12 * typical  # equal sums of prices differ in their last bit
+    return money if typical - before > same else 0.0, money if before - typical > same else 0.0
+
+
+@feature(
+    parts={
+        "flow": Part(money_flow),
+        "risen": Window("total", "flow_up", "n"),
+        "fallen": Window("total", "flow_down", "n"),
+    }
+)
+def money_flow_index(s: State, risen: float, fallen: float, n: int = 14) -> float:
     """Money flow index, 0 to 1: the RSI's idea weighted by traded money.
 
-    Money (typical price times volume) of the bars whose typical price rose, over that of those that rose or fell, in
-    ``n`` bars; 0.5 where there was none. Warm-up n + 1 rows. TA-Lib ``MFI`` / 100.
+    `money_flow` of the bars whose typical price rose, over that of those that rose or fell, in ``n`` bars; 0.5 where
+    there was none. Warm-up n + 1 rows. TA-Lib ``MFI`` / 100.
     """
-    up_ring, down_ring = s[2 : 2 * n + 4], s[2 * n + 4 :]
-    typical = (high + low + close) / 3.0
-    first, before = s[0] == 0.0, s[1]
-    s[0], s[1] = 1.0, typical
-    if first:
-        return math.nan
-    money, same = typical * volume, 1e-12 * typical  # equal sums of prices differ in their last bit
-    ring_push(up_ring, n, money if typical - before > same else 0.0)
-    if not ring_push(down_ring, n, money if before - typical > same else 0.0):
-        return math.nan
-    up, down = ring_sum(up_ring, n), ring_sum(down_ring, n)
-    return up / (up + down) if up + down > 0.0 else 0.5
+    return risen / (risen + fallen) if risen + fallen > 0.0 else 0.5
 
 
 @feature(state=7, warmup=lambda p: _ema_rows(p, 3) + 1)
@@ -214,42 +177,62 @@ def swift_ema_distance(s: State, close: float, n: int = 20) -> tuple[float, floa
     return double, safe_ratio(close, 3.0 * one - 3.0 * two + ema_push(s[4:6], n, two)) - 1.0
 
 
-@feature(outputs=("distance", "slope"), state=_ring, warmup=_window)
-def weighted_average(s: State, close: float, n: int = 20) -> tuple[float, float]:
+@feature(
+    parts={"average": Window("mean", "close", "n"), "climb": Window("ramp", "close", "n")},
+    outputs=("distance", "slope"),
+)
+def weighted_average(s: State, close: float, average: float, climb: float, n: int = 20) -> tuple[float, float]:
     """Distance of the price from its linearly weighted average, and the slope of the line through the closes.
 
     ``close / WMA(n) - 1``, and the least-squares slope per bar over the close; unitless. Warm-up n rows. TA-Lib
     ``WMA``, ``LINEARREG_SLOPE``.
     """
-    if not ring_push(s, n, close):
-        return math.nan, math.nan
-    mean = ring_mean(s, n)
-    ramp = ring_ramp(s, n, mean)  # of differences: no digits are lost to the price level
-    slope = ramp / (n * (n * n - 1.0) / 12.0) if n > 1 else 0.0
-    return safe_ratio(close, mean + ramp / (0.5 * n * (n + 1))) - 1.0, safe_ratio(slope, close)
+    slope = climb / (n * (n * n - 1.0) / 12.0) if n > 1 else 0.0
+    return safe_ratio(close, average + climb / (0.5 * n * (n + 1))) - 1.0, safe_ratio(slope, close)
 
 
-@feature(state=lambda p: 1 + 2 * ring_size(p["slow"]), warmup=lambda p: p["slow"] + 1)
+@feature(parts={"before": Window("lag", "close", 1)})
+def buying_pressure(s: State, low: float, close: float, before: float) -> float:
+    """How far the bar closed above the lower of its low and the close before, in price units.
+
+    Warm-up 2 rows. Williams (1985).
+    """
+    return close - min(low, before)
+
+
+@feature(
+    parts={
+        "pressure": Part(buying_pressure),
+        "reach": Part(true_range),
+        "pressure_fast": Window("total", "pressure", "fast"),
+        "pressure_middle": Window("total", "pressure", "middle"),
+        "pressure_slow": Window("total", "pressure", "slow"),
+        "reach_fast": Window("total", "reach", "fast"),
+        "reach_middle": Window("total", "reach", "middle"),
+        "reach_slow": Window("total", "reach", "slow"),
+    }
+)
 def ultimate_oscillator(
-    s: State, high: float, low: float, close: float, fast: int = 7, middle: int = 14, slow: int = 28
+    s: State,
+    pressure_fast: float,
+    pressure_middle: float,
+    pressure_slow: float,
+    reach_fast: float,
+    reach_middle: float,
+    reach_slow: float,
+    fast: int = 7,
+    middle: int = 14,
+    slow: int = 28,
 ) -> float:
     """Williams' ultimate oscillator, 0 to 1.
 
-    Buying pressure over true range, summed over three windows and weighted 4 : 2 : 1; 0.5 for a window without range.
-    None may be longer than ``slow``. Warm-up slow + 1 rows. TA-Lib ``ULTOSC`` / 100.
+    `buying_pressure` over `true_range`, summed over three windows and weighted 4 : 2 : 1; 0.5 for a window without
+    range. Warm-up slow + 1 rows. TA-Lib ``ULTOSC`` / 100.
     """
-    pressure, ranges = s[1 : 2 * slow + 3], s[2 * slow + 3 :]
-    before, s[0] = s[0], close
-    if before == 0.0:
-        return math.nan
-    ring_push(pressure, slow, close - min(low, before))
-    if not ring_push(ranges, slow, true_range(high, low, before)):
-        return math.nan
-    return (
-        4.0 * _pressure_share(pressure, ranges, slow, fast)
-        + 2.0 * _pressure_share(pressure, ranges, slow, middle)
-        + _pressure_share(pressure, ranges, slow, slow)
-    ) / 7.0
+    one = pressure_fast / reach_fast if reach_fast > 0.0 else 0.5
+    two = pressure_middle / reach_middle if reach_middle > 0.0 else 0.5
+    three = pressure_slow / reach_slow if reach_slow > 0.0 else 0.5
+    return (4.0 * one + 2.0 * two + three) / 7.0
 
 
 @feature()
@@ -261,19 +244,37 @@ def balance_of_power(s: State, open: float, high: float, low: float, close: floa
     return (close - open) / (high - low) if high > low else 0.0
 
 
-@feature(state=lambda p: exact_size(p["n"]) + total_size(p["n"]), warmup=_window)
-def chaikin_money_flow(s: State, high: float, low: float, close: float, volume: float, n: int = 20) -> float:
+@feature()
+def close_place(s: State, high: float, low: float, close: float) -> float:
+    """Where in its range the bar closed, -1 at the low to 1 at the high.
+
+    ``((close - low) - (high - close)) / (high - low)``; 0 for a bar without range. Warm-up 1 row.
+    """
+    return ((close - low) - (high - close)) / (high - low) if high > low else 0.0
+
+
+@feature(parts={"place": Part(close_place)})
+def placed_volume(s: State, place: float, volume: float) -> float:
+    """Volume weighted by the `close_place`, in units traded.
+
+    Warm-up 1 row. The flow of Chaikin's accumulation and distribution.
+    """
+    return place * volume
+
+
+@feature(
+    parts={
+        "flow": Part(placed_volume),
+        "net": Window("total", "flow", "n"),
+        "traded": Window("total", "volume", "n"),
+    }
+)
+def chaikin_money_flow(s: State, net: float, traded: float, n: int = 20) -> float:
     """Chaikin money flow, -1 to 1.
 
-    Volume weighted by the close's place in the bar, ``((close - low) - (high - close)) / (high - low)``, over the
-    volume of ``n`` bars; 0 without volume. Warm-up n rows.
+    `placed_volume` over the volume of ``n`` bars; 0 without volume. Warm-up n rows.
     """
-    flows, volumes = s[: n + 4], s[n + 4 :]
-    place = ((close - low) - (high - close)) / (high - low) if high > low else 0.0
-    flow, total = exact_push(flows, n, place * volume), total_push(volumes, n, volume)
-    if volumes[0] < n:
-        return math.nan
-    return flow / total if total > 0.0 else 0.0
+    return net / traded if traded > 0.0 else 0.0
 
 
 @feature(state=3, anchored=True)
@@ -288,14 +289,10 @@ def on_balance_volume(s: State, close: float, volume: float) -> float:
     return s[2]
 
 
-@feature(state=_ring, warmup=_window)
-def z_score(s: State, close: float, n: int = 60) -> float:
+@feature(parts={"average": Window("mean", "close", "n"), "deviation": Window("deviation", "close", "n")})
+def z_score(s: State, close: float, average: float, deviation: float, n: int = 60) -> float:
     """Distance of a value from its mean in standard deviations.
 
     ``(x - mean) / population standard deviation`` over ``n`` rows; 0 where all are equal. Warm-up n rows.
     """
-    if not ring_push(s, n, close):
-        return math.nan
-    mean = ring_mean(s, n)
-    deviation = ring_std(s, n, mean)
-    return (close - mean) / deviation if deviation > 1e-9 * abs(mean) else 0.0
+    return (close - average) / deviation if deviation > 1e-9 * abs(average) else 0.0

@@ -7,7 +7,6 @@ bar by bar, the live observation, bit for bit.
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
 import msgspec
@@ -16,8 +15,8 @@ import numpy as np
 from catalogs.errors import InputError
 from rl_strategies.features.kernel import find_kernel
 from rl_strategies.features.live import LiveFeatures
-from rl_strategies.features.loop import Floats, Loop, compiled, loop_source
-from rl_strategies.features.plugins import load_feature_file, rebuild
+from rl_strategies.features.loop import Floats, Loop, compiled, windows_hash
+from rl_strategies.features.plugins import load_stored_file, portable_name, rebuild
 from rl_strategies.features.rows import COLUMNS
 from rl_strategies.features.spec import FeatureSpec, PlanSpec
 from rl_strategies.features.wiring import SESSION_ROWS, wire
@@ -52,6 +51,8 @@ class FeaturePlan:
         The same for each output.
     state_size : int
         Float64 cells that a running plan carries from row to row.
+    scratch_size : int
+        Float64 cells that `loop` works in; they need not be kept.
     hash : str
         SHA-256 over everything that shapes the numbers.
     kernels : tuple of Kernel
@@ -92,11 +93,12 @@ class FeaturePlan:
         self.session_rows, self.pruned = session_rows, tuple(pruned)
         wiring = wire(self.specs, self.columns, session_rows, frozenset(name for name, _ in self.pruned))
         self.outputs, self.observed = wiring.outputs, wiring.observed
-        self.warmups, self.state_size, self.needs = wiring.warmups, wiring.state_size, wiring.needs
+        self.warmups, self.needs, self._features = wiring.warmups, wiring.needs, wiring.features
         self.warmup = max(self.warmups.values())
-        self.kernels, self._features = wiring.kernels, wiring.features
-        self.source = loop_source(wiring.steps, len(self.columns))
-        identity = [self.columns, self.outputs, self.observed, self.source, self._kernel_hashes()]
+        program = wiring.program
+        self.kernels, self.source = program.kernels, program.source
+        self.state_size, self.scratch_size = program.state_size, program.scratch_size
+        identity = [self.columns, self.outputs, self.observed, self.source, self._kernel_hashes(), windows_hash()]
         self.hash = hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -115,7 +117,7 @@ class FeaturePlan:
 
     @cached_property
     def loop(self) -> Loop:
-        """What `batch` and `live` run: ``loop(rows, state, out)``, compiled at first use and kept on disk."""
+        """What `batch` and `live` run: ``loop(rows, state, scratch, out)``, compiled at first use and kept on disk."""
         return compiled(self.source, self.kernels)
 
     def index(self, name: str) -> int:
@@ -158,12 +160,13 @@ class FeaturePlan:
         elif state.shape != (self.state_size,) or state.dtype != np.float64:
             raise InputError(f"feature state must be {self.state_size} float64 cells; was {state.dtype} {state.shape}")
         out = np.empty((len(rows), len(self.outputs)))
-        self.loop(np.require(rows, np.float64, ["C", "W"]), state, out)
+        self.loop(np.require(rows, np.float64, ["C", "W"]), state, np.zeros(self.scratch_size), out)
         return out
 
     def live(self) -> LiveFeatures:
         """The plan running bar by bar, from a fresh state."""
-        return LiveFeatures(self.loop, self.state_size, len(self.columns), len(self.outputs))
+        sizes = (self.state_size, self.scratch_size, len(self.columns), len(self.outputs))
+        return LiveFeatures(self.loop, *sizes)
 
     def to_spec(self) -> dict[str, Any]:
         """Plain data (JSON) from which `from_spec` builds the same plan."""
@@ -178,7 +181,7 @@ class FeaturePlan:
             left_out=self.left_out,
             session_rows=self.session_rows,
             pruned=self.pruned,
-            files=self.files,
+            files=tuple(portable_name(file) for file in self.files),
         )
         return msgspec.to_builtins(spec)
 
@@ -201,7 +204,7 @@ class FeaturePlan:
         except msgspec.ValidationError as error:
             raise InputError(f"a stored feature plan must be what `to_spec` gave: {error}") from error
         for file in stored.files:
-            load_feature_file(Path(file))
+            load_stored_file(file)
         for kind, stored_hash in stored.kernels.items():
             now = find_kernel(kind).hash
             if now != stored_hash:

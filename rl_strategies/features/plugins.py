@@ -5,6 +5,7 @@ Such a file registers kernels exactly as this project's families do and needs no
 
 import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
@@ -15,6 +16,7 @@ from catalogs.errors import InputError
 from rl_strategies.features.kernel import REGISTRY, USER_PACKAGE
 
 ENTRY_POINT_GROUP = "rl_intraday.features"
+FOLDERS_VARIABLE = "RL_INTRADAY_FEATURES"
 
 
 def load_feature_file(path: Path) -> tuple[str, ...]:
@@ -48,6 +50,40 @@ def load_feature_file(path: Path) -> tuple[str, ...]:
     if not kinds:
         raise InputError(f"a file of features must register at least one with @feature; {path} had none")
     return kinds
+
+
+def portable_name(file: str) -> str:
+    """Name under which a stored plan asks for a user's file: its place below the working folder, or its bare name."""
+    path = Path(file)
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
+
+
+def load_stored_file(name: str) -> None:
+    """Register the kernels of a file that a stored plan asks for.
+
+    Parameters
+    ----------
+    name : str
+        From `portable_name`. Looked for in the working folder, in the folders that the environment variable
+        ``RL_INTRADAY_FEATURES`` names, and among what is loaded already. Whether its code is what the plan was stored
+        with is for the plan to say.
+
+    Raises
+    ------
+    InputError
+        When it is nowhere.
+    """
+    bare = Path(name).name
+    folders = [folder for folder in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if folder]
+    for path in (Path(name), Path(bare), *(Path(folder) / bare for folder in folders)):
+        if path.is_file():
+            load_feature_file(path)
+            return
+    if not any(kernel.file is not None and Path(kernel.file).name == bare for kernel in REGISTRY.values()):
+        raise InputError(
+            f"the features' file {name} must lie in the working folder or in one that {FOLDERS_VARIABLE} names; "
+            "was not found"
+        )
 
 
 def load_entry_points() -> tuple[str, ...]:

@@ -1,9 +1,8 @@
 """The building blocks of feature kernels: ring buffers, exponential averages, guarded ratios.
 
 Each works on a slice of the kernel's own float64 state and is plain Python that numba compiles within one.
-A zeroed state is the state before the first value, so resetting is zeroing. Window sums are either exact (of whole
-numbers, or in two parts) or summed again at every row in an order that the values' age alone fixes: nothing
-drifts, and a fresh start gives the same bits once the window is full.
+A zeroed state is the state before the first value, so resetting is zeroing. Means, extremes and the like over the last
+rows are no business of a kernel's state: they are windows of the plan (`kernel.Window`).
 """
 
 import math
@@ -63,188 +62,9 @@ def ring_push(s: State, n: int, x: float) -> bool:
 
 
 @register_jitable
-def ring_oldest(s: State) -> float:
-    """Value that the next push overwrites: with ``n`` values pushed, the one ``n`` rows ago."""
-    return s[2 + int(s[1])]
-
-
-@register_jitable
 def ring_back(s: State, n: int, age: int) -> float:
     """Value pushed ``age`` rows before the newest (0 is the newest) of a ring that holds it."""
     return s[2 + int(s[1]) + n - 1 - age]
-
-
-@register_jitable
-def ring_sum(s: State, n: int) -> float:
-    """Sum of a full ring."""
-    return newest_sum(s, n, n)
-
-
-@register_jitable
-def newest_sum(s: State, n: int, count: int) -> float:
-    """Sum of the newest ``count`` values of a full ring.
-
-    Four strands, oldest first: one addition need not wait for the last, and age alone fixes the order.
-    """
-    end = 2 + int(s[1]) + n
-    w = s[end - count : end]  # a view from 0 on: indices that cannot be negative make the loop fast
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    for k in range(count // 4):
-        i = 4 * k
-        a += w[i]
-        b += w[i + 1]
-        c += w[i + 2]
-        d += w[i + 3]
-    total = (a + b) + (c + d)
-    for i in range(count - count % 4, count):
-        total += w[i]
-    return total
-
-
-@register_jitable
-def ring_mean(s: State, n: int) -> float:
-    """Mean of a full ring."""
-    return ring_sum(s, n) / n
-
-
-@register_jitable
-def ring_std(s: State, n: int, mean: float) -> float:
-    """Population standard deviation of a full ring around ``mean`` (two passes: no cancellation)."""
-    first = 2 + int(s[1])
-    w = s[first : first + n]
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    for k in range(n // 4):
-        i = 4 * k
-        e, f, g, h = w[i] - mean, w[i + 1] - mean, w[i + 2] - mean, w[i + 3] - mean
-        a += e * e
-        b += f * f
-        c += g * g
-        d += h * h
-    total = (a + b) + (c + d)
-    for i in range(n - n % 4, n):
-        e = w[i] - mean
-        total += e * e
-    return math.sqrt(total / n)
-
-
-@register_jitable
-def ring_deviation(s: State, n: int, mean: float) -> float:
-    """Mean absolute deviation of a full ring around ``mean``."""
-    first = 2 + int(s[1])
-    w = s[first : first + n]
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    for k in range(n // 4):
-        i = 4 * k
-        a += abs(w[i] - mean)
-        b += abs(w[i + 1] - mean)
-        c += abs(w[i + 2] - mean)
-        d += abs(w[i + 3] - mean)
-    total = (a + b) + (c + d)
-    for i in range(n - n % 4, n):
-        total += abs(w[i] - mean)
-    return total / n
-
-
-@register_jitable
-def ring_succession(s: State, n: int, mean: float) -> float:
-    """Sum over successive pairs of a full ring of the product of their deviations from ``mean``."""
-    first = 2 + int(s[1])
-    w = s[first : first + n]
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    for k in range((n - 1) // 4):
-        i = 4 * k
-        a += (w[i] - mean) * (w[i + 1] - mean)
-        b += (w[i + 1] - mean) * (w[i + 2] - mean)
-        c += (w[i + 2] - mean) * (w[i + 3] - mean)
-        d += (w[i + 3] - mean) * (w[i + 4] - mean)
-    total = (a + b) + (c + d)
-    for i in range(n - 1 - (n - 1) % 4, n - 1):
-        total += (w[i] - mean) * (w[i + 1] - mean)
-    return total
-
-
-@register_jitable
-def ring_variation(s: State, n: int, lag: int, drift: float) -> float:
-    """Sum of squared changes over ``lag`` values of a full ring, each less ``drift``."""
-    first, count = 2 + int(s[1]), n - lag
-    w = s[first : first + n]
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    for k in range(count // 4):
-        i = 4 * k
-        e = w[i + lag] - w[i] - drift
-        f = w[i + 1 + lag] - w[i + 1] - drift
-        g = w[i + 2 + lag] - w[i + 2] - drift
-        h = w[i + 3 + lag] - w[i + 3] - drift
-        a += e * e
-        b += f * f
-        c += g * g
-        d += h * h
-    total = (a + b) + (c + d)
-    for i in range(count - count % 4, count):
-        e = w[i + lag] - w[i] - drift
-        total += e * e
-    return total
-
-
-@register_jitable
-def ring_ramp(s: State, n: int, origin: float) -> float:
-    """Sum of a full ring's differences from ``origin``, weighted 1 for the oldest to ``n`` for the newest."""
-    first = 2 + int(s[1])
-    w = s[first : first + n]
-    a, b = 0.0, 0.0
-    for k in range(n // 2):
-        i = 2 * k
-        a += (i + 1) * (w[i] - origin)
-        b += (i + 2) * (w[i + 1] - origin)
-    if n % 2 == 1:
-        a += n * (w[n - 1] - origin)
-    return a + b
-
-
-@register_jitable
-def ring_max(s: State, n: int) -> float:
-    """Largest value of a full ring."""
-    first = 2 + int(s[1])
-    w = s[first : first + n]
-    a, b, c, d = w[0], w[0], w[0], w[0]
-    for k in range(n // 4):
-        i = 4 * k
-        a = w[i] if w[i] > a else a
-        b = w[i + 1] if w[i + 1] > b else b
-        c = w[i + 2] if w[i + 2] > c else c
-        d = w[i + 3] if w[i + 3] > d else d
-    for i in range(n - n % 4, n):
-        a = w[i] if w[i] > a else a
-    return max(max(a, b), max(c, d))
-
-
-@register_jitable
-def ring_min(s: State, n: int) -> float:
-    """Smallest value of a full ring."""
-    first = 2 + int(s[1])
-    w = s[first : first + n]
-    a, b, c, d = w[0], w[0], w[0], w[0]
-    for k in range(n // 4):
-        i = 4 * k
-        a = w[i] if w[i] < a else a
-        b = w[i + 1] if w[i + 1] < b else b
-        c = w[i + 2] if w[i + 2] < c else c
-        d = w[i + 3] if w[i + 3] < d else d
-    for i in range(n - n % 4, n):
-        a = w[i] if w[i] < a else a
-    return min(min(a, b), min(c, d))
-
-
-@register_jitable
-def ring_rank(s: State, n: int, x: float) -> float:
-    """Share of a full ring that lies below ``x``, equal values counting half."""
-    first = 2 + int(s[1])
-    w = s[first : first + n]
-    below, equal = 0, 0
-    for i in range(n):
-        below += 1 if w[i] < x else 0
-        equal += 1 if w[i] == x else 0
-    return (below + 0.5 * equal) / n
 
 
 def total_size(n: int) -> int:
@@ -267,47 +87,10 @@ def total_push(s: State, n: int, x: float) -> float:
     return s[2]
 
 
-def exact_size(n: int) -> int:
-    """State cells that an exact total of the last ``n`` numbers takes: count, position, two parts, values."""
-    return n + 4
-
-
-@register_jitable
-def exact_push(s: State, n: int, x: float) -> float:
-    """Total of the last ``n`` numbers, ``s`` being ``exact_size(n)`` cells, without adding them all again.
-
-    The sum is held in two parts whose error-free additions (Knuth's two-sum) lose nothing as long as the window's
-    numbers span less than some 50 binary digits beyond their own 53, as prices, returns and their squares do. So it
-    depends on the window alone, as a sum done again would.
-    """
-    position = int(s[1])
-    old = s[4 + position]
-    s[4 + position] = x
-    s[1] = position + 1 if position + 1 < n else 0
-    if s[0] < n:
-        s[0] += 1.0
-    one = s[2] + x
-    part = one - s[2]
-    low = s[3] + ((s[2] - (one - part)) + (x - part))
-    two = one - old
-    part = two - one
-    low += (one - (two - part)) + (-old - part)
-    s[2] = two + low
-    part = s[2] - two
-    s[3] = (two - (s[2] - part)) + (low - part)
-    return s[2]
-
-
 @register_jitable
 def sign(x: float) -> float:
     """-1, 0 or 1."""
     return 1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)
-
-
-@register_jitable
-def true_range(high: float, low: float, before: float) -> float:
-    """Largest of the bar's range and its reaches from the close before."""
-    return max(high - low, max(abs(high - before), abs(low - before)))
 
 
 @register_jitable

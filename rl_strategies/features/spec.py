@@ -58,7 +58,7 @@ class PlanSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session_rows : int
     pruned : tuple of (output, reason)
     files : tuple of str
-        Users' files with kernels of the plan.
+        Users' files with kernels of the plan, by names that mean the same on another machine.
     """
 
     columns: tuple[str, ...]

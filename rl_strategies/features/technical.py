@@ -8,39 +8,12 @@ wiring into other features.
 
 import math
 
-from rl_strategies.features.kernel import Params, feature
-from rl_strategies.features.primitives import (
-    State,
-    ema_push,
-    exact_push,
-    exact_size,
-    log_ratio,
-    memory_rows,
-    ring_mean,
-    ring_oldest,
-    ring_push,
-    ring_size,
-    ring_std,
-    safe_ratio,
-    true_range,
-    wilder_push,
-)
+from rl_strategies.features.kernel import Params, Part, Window, feature
+from rl_strategies.features.primitives import State, ema_push, log_ratio, memory_rows, safe_ratio, wilder_push
 
 # Equal prices leave a standard deviation of rounding errors (1e-16 of the price); one tick in a window leaves
 # 1e-6.
 FLAT = 1e-9
-
-
-def _window(p: Params) -> int:
-    return int(p["n"])
-
-
-def _window_ring(p: Params) -> int:
-    return ring_size(p["n"])
-
-
-def _exact(p: Params) -> int:
-    return exact_size(p["n"])
 
 
 def _ema_warmup(p: Params) -> int:
@@ -48,7 +21,7 @@ def _ema_warmup(p: Params) -> int:
 
 
 def _wilder_warmup(p: Params) -> int:
-    return 1 + int(p["n"]) + memory_rows(1.0 / p["n"])
+    return int(p["n"]) + memory_rows(1.0 / p["n"])
 
 
 def _macd_warmup(p: Params) -> int:
@@ -56,25 +29,50 @@ def _macd_warmup(p: Params) -> int:
     return int(slow) + memory_rows(2.0 / (slow + 1)) + int(p["signal"]) + memory_rows(2.0 / (p["signal"] + 1))
 
 
-@feature(state=_window_ring, warmup=lambda p: p["n"] + 1)
-def log_return(s: State, close: float, n: int = 1) -> float:
+@feature(parts={"before": Window("lag", "close", "n")})
+def log_return(s: State, close: float, before: float, n: int = 1) -> float:
     """Log return over ``n`` bars.
 
     ``ln(close / close n bars ago)``, unitless; warm-up n + 1 rows. NaN unless both prices are positive.
     """
-    before = ring_oldest(s) if s[0] >= n else math.nan
-    ring_push(s, n, close)
     return log_ratio(close, before)
 
 
-@feature(state=_exact, warmup=_window)
-def sma(s: State, close: float, n: int = 20) -> float:
+@feature()
+def log_level(s: State, close: float) -> float:
+    """Natural logarithm of a price or an index.
+
+    ``ln(close)``; warm-up 1 row. NaN unless it is positive.
+    """
+    return log_ratio(close, 1.0)
+
+
+@feature(parts={"before": Window("lag", "close", 1)})
+def true_range(s: State, high: float, low: float, before: float) -> float:
+    """True range, in price units.
+
+    ``max(high - low, |high - close before|, |low - close before|)``, so gaps count; warm-up 2 rows. TA-Lib ``TRANGE``;
+    Wilder (1978).
+    """
+    return max(high - low, max(abs(high - before), abs(low - before)))
+
+
+@feature()
+def bar_range(s: State, high: float, low: float) -> float:
+    """Range of the bar, in price units.
+
+    ``high - low``; warm-up 1 row.
+    """
+    return high - low
+
+
+@feature(parts={"average": Window("mean", "close", "n")})
+def sma(s: State, average: float, n: int = 20) -> float:
     """Simple moving average, in the input's units.
 
     Mean of the last ``n`` values; warm-up n rows. TA-Lib ``SMA``.
     """
-    total = exact_push(s, n, close)
-    return total / n if s[0] >= n else math.nan
+    return average
 
 
 @feature(state=2, warmup=_ema_warmup)
@@ -87,23 +85,22 @@ def ema(s: State, close: float, n: int = 20) -> float:
     return ema_push(s, n, close)
 
 
-@feature(state=_window_ring, warmup=_window)
-def standard_deviation(s: State, close: float, n: int = 20) -> float:
+@feature(parts={"deviation": Window("deviation", "close", "n")})
+def standard_deviation(s: State, deviation: float, n: int = 20) -> float:
     """Population standard deviation, in the input's units.
 
     Over the last ``n`` values, divided by n; warm-up n rows. TA-Lib ``STDDEV``.
     """
-    return ring_std(s, n, ring_mean(s, n)) if ring_push(s, n, close) else math.nan
+    return deviation
 
 
-@feature(state=_exact, warmup=_window)
-def sma_distance(s: State, close: float, n: int = 20) -> float:
+@feature(parts={"average": Window("mean", "close", "n")})
+def sma_distance(s: State, close: float, average: float, n: int = 20) -> float:
     """Distance of the price from its simple moving average.
 
     ``close / SMA(n) - 1``, unitless; warm-up n rows.
     """
-    total = exact_push(s, n, close)
-    return safe_ratio(close, total / n) - 1.0 if s[0] >= n else math.nan
+    return safe_ratio(close, average) - 1.0
 
 
 @feature(state=2, warmup=_ema_warmup)
@@ -115,42 +112,30 @@ def ema_distance(s: State, close: float, n: int = 20) -> float:
     return safe_ratio(close, ema_push(s, n, close)) - 1.0
 
 
-@feature(state=6, warmup=_wilder_warmup)
-def rsi(s: State, close: float, n: int = 14) -> float:
+@feature(parts={"before": Window("lag", "close", 1)}, state=4, warmup=_wilder_warmup)
+def rsi(s: State, close: float, before: float, n: int = 14) -> float:
     """Relative strength index, 0 to 1.
 
     Wilder's average gain over average gain plus average loss; 0.5 while the price has not moved at all.
     Finite after n + 1 rows, free of its seed after the warm-up. TA-Lib ``RSI`` / 100; Wilder, New Concepts in
     Technical Trading Systems (1978).
     """
-    if s[0] == 0.0:
-        s[0] = 1.0
-        s[1] = close
-        return math.nan
-    change = close - s[1]
-    s[1] = close
-    gain = wilder_push(s[2:4], n, change if change > 0.0 else 0.0)
-    loss = wilder_push(s[4:6], n, -change if change < 0.0 else 0.0)
+    change = close - before
+    gain = wilder_push(s[0:2], n, change if change > 0.0 else 0.0)
+    loss = wilder_push(s[2:4], n, -change if change < 0.0 else 0.0)
     if math.isnan(gain):
         return math.nan
     return gain / (gain + loss) if gain + loss > 0.0 else 0.5
 
 
-@feature(state=4, warmup=_wilder_warmup)
-def atr(s: State, high: float, low: float, close: float, n: int = 14) -> float:
+@feature(parts={"reach": Part(true_range)}, state=2, warmup=_wilder_warmup)
+def atr(s: State, reach: float, n: int = 14) -> float:
     """Average true range, in price units.
 
-    Wilder's average of ``max(high - low, |high - close before|, |low - close before|)`` from the second bar
-    on, so gaps count. Finite after n + 1 rows, free of its seed after the warm-up. TA-Lib ``ATR``; Wilder
-    (1978).
+    Wilder's average of the `true_range`, which begins with the second bar. Finite after n + 1 rows, free of its seed
+    after the warm-up. TA-Lib ``ATR``; Wilder (1978).
     """
-    if s[0] == 0.0:
-        s[0] = 1.0
-        s[1] = close
-        return math.nan
-    before = s[1]
-    s[1] = close
-    return wilder_push(s[2:4], n, true_range(high, low, before))
+    return wilder_push(s, n, reach)
 
 
 @feature(outputs=("line", "signal", "histogram"), state=7, warmup=_macd_warmup)
@@ -170,34 +155,32 @@ def macd(s: State, close: float, fast: int = 12, slow: int = 26, signal: int = 9
     return safe_ratio(line, close), safe_ratio(average, close), safe_ratio(line - average, close)
 
 
-@feature(outputs=("percent_b", "bandwidth"), state=_window_ring, warmup=_window)
-def bollinger(s: State, close: float, n: int = 20, width: float = 2.0) -> tuple[float, float]:
+@feature(
+    parts={"middle": Window("mean", "close", "n"), "deviation": Window("deviation", "close", "n")},
+    outputs=("percent_b", "bandwidth"),
+)
+def bollinger(
+    s: State, close: float, middle: float, deviation: float, n: int = 20, width: float = 2.0
+) -> tuple[float, float]:
     """Bollinger %b and bandwidth.
 
     Bands are ``SMA(n) ± width * population standard deviation``. %b is 0 at the lower band and 1 at the upper
     (0.5 where the bands meet); bandwidth is ``(upper - lower) / SMA(n)``. Unitless, warm-up n rows. TA-Lib
     ``BBANDS``; Bollinger on Bollinger Bands (2001).
     """
-    if not ring_push(s, n, close):
-        return math.nan, math.nan
-    middle = ring_mean(s, n)
-    reach = width * ring_std(s, n, middle)
+    reach = width * deviation
     percent_b = (close - (middle - reach)) / (2.0 * reach) if reach > FLAT * abs(middle) else 0.5
     return percent_b, safe_ratio(2.0 * reach, middle)
 
 
-@feature(state=lambda p: 1 + ring_size(p["n"]), warmup=lambda p: p["n"] + 1)
-def realised_volatility(s: State, close: float, n: int = 30) -> float:
+@feature(parts={"change": Part(log_return, {"n": 1}), "deviation": Window("deviation", "change", "n")})
+def realised_volatility(s: State, deviation: float, n: int = 30) -> float:
     """Realised volatility of one-bar log returns.
 
     Population standard deviation of the last ``n`` log returns, per bar and not annualised; warm-up n + 1
     rows.
     """
-    change = log_ratio(close, s[0])
-    s[0] = close
-    if math.isnan(change) or not ring_push(s[1:], n, change):
-        return math.nan
-    return ring_std(s[1:], n, ring_mean(s[1:], n))
+    return deviation
 
 
 @feature()

@@ -4,10 +4,9 @@ Level and z-score run on the index's own rows, daily or intraday; term-structure
 as-of join (9-day over 1-month, 1-month over 3-month). A daily value is known only after that day's close.
 """
 
-import math
-
-from rl_strategies.features.kernel import feature
-from rl_strategies.features.primitives import State, log_ratio, ring_mean, ring_push, ring_size, ring_std
+from rl_strategies.features.kernel import Part, Window, feature
+from rl_strategies.features.primitives import State, log_ratio
+from rl_strategies.features.technical import log_level
 
 PERCENT = 100.0
 
@@ -21,19 +20,20 @@ def implied_volatility(s: State, close: float) -> float:
     return close / PERCENT
 
 
-@feature(state=lambda p: ring_size(p["n"]), warmup=lambda p: p["n"])
-def implied_volatility_z(s: State, close: float, n: int = 60) -> float:
+@feature(
+    parts={
+        "level": Part(log_level),
+        "average": Window("mean", "level", "n"),
+        "deviation": Window("deviation", "level", "n"),
+    }
+)
+def implied_volatility_z(s: State, level: float, average: float, deviation: float, n: int = 60) -> float:
     """Log of a volatility index in standard deviations from its recent mean.
 
     Z-score of ``ln(index)`` over the index's last ``n`` rows, days or bars as its source has them; 0 where all are
     equal. Warm-up n rows of the stream; NaN unless the index is positive.
     """
-    level = log_ratio(close, 1.0)
-    if math.isnan(level) or not ring_push(s, n, level):
-        return math.nan
-    mean = ring_mean(s, n)
-    deviation = ring_std(s, n, mean)
-    return (level - mean) / deviation if deviation > 1e-9 else 0.0
+    return (level - average) / deviation if deviation > 1e-9 else 0.0
 
 
 @feature()

@@ -6,21 +6,11 @@ that each docstring names.
 
 import math
 
-from rl_strategies.features.kernel import feature
-from rl_strategies.features.primitives import (
-    State,
-    ema_push,
-    memory_rows,
-    ring_max,
-    ring_mean,
-    ring_push,
-    ring_size,
-    ring_std,
-    sign,
-    total_push,
-    total_size,
-)
+from rl_strategies.features.kernel import Part, Window, feature
+from rl_strategies.features.oscillators import close_place
+from rl_strategies.features.primitives import State, ema_push, memory_rows, sign, total_push, total_size
 from rl_strategies.features.session import MINUTES_PER_DAY
+from rl_strategies.features.technical import bar_range
 
 MINUTES = int(MINUTES_PER_DAY)
 
@@ -49,103 +39,146 @@ def relative_volume(s: State, volume: float, session: float, minute_of_day: floa
     return math.log((volume + 1.0) / (mean + 1.0))
 
 
-@feature(state=lambda p: ring_size(p["n"]), warmup=lambda p: p["n"])
-def volume_z(s: State, volume: float, n: int = 60) -> float:
-    """Volume in standard deviations from what it was lately.
+@feature()
+def log_volume(s: State, volume: float) -> float:
+    """Logarithm of the volume and one.
 
-    Z-score of ``ln(1 + volume)`` over ``n`` bars; 0 where all are equal. Warm-up n rows.
+    ``ln(1 + volume)``; warm-up 1 row.
     """
-    effort = math.log1p(volume)
-    if not ring_push(s, n, effort):
-        return math.nan
-    mean = ring_mean(s, n)
-    deviation = ring_std(s, n, mean)
-    return (effort - mean) / deviation if deviation > 1e-9 else 0.0
+    return math.log1p(volume)
 
 
 @feature(
-    outputs=("now", "density"),
-    state=lambda p: ring_size(p["n"]) + total_size(p["n"]),
-    warmup=lambda p: 2 * p["n"],
+    parts={
+        "effort": Part(log_volume),
+        "average": Window("mean", "effort", "n"),
+        "deviation": Window("deviation", "effort", "n"),
+    }
 )
-def climax(
-    s: State, open: float, high: float, low: float, close: float, volume: float, n: int = 20
-) -> tuple[float, float]:
+def volume_z(s: State, effort: float, average: float, deviation: float, n: int = 60) -> float:
+    """Volume in standard deviations from what it was lately.
+
+    Z-score of `log_volume` over ``n`` bars; 0 where all are equal. Warm-up n rows.
+    """
+    return (effort - average) / deviation if deviation > 1e-9 else 0.0
+
+
+@feature(parts={"reach": Part(bar_range)})
+def volume_times_range(s: State, reach: float, volume: float) -> float:
+    """Volume times the bar's range, in units traded times price units.
+
+    Warm-up 1 row.
+    """
+    return volume * reach
+
+
+@feature(
+    parts={
+        "work": Part(volume_times_range),
+        "most": Window("highest", "work", "n"),
+        "most_before": Window("lag", "most", 1),
+    },
+    outputs=("now", "density"),
+    state=lambda p: total_size(p["n"]),
+    warmup=lambda p: p["n"],
+)
+def climax(s: State, open: float, close: float, work: float, most_before: float, n: int = 20) -> tuple[float, float]:
     """Climax bars: volume times range above everything of the ``n`` bars before, signed by the bar's direction.
 
     ``now`` is 1 for a bar that closed up on such effort, -1 for one that closed down, else 0; ``density`` is the sum of
     the last ``n`` of them over ``n``. Warm-up 2n rows.
     """
-    effort, seen = s[: 2 * n + 2], s[2 * n + 2 :]
-    work = volume * (high - low)
-    is_climax = effort[0] >= n and work > ring_max(effort, n)
-    is_full = effort[0] >= n
-    ring_push(effort, n, work)
-    if not is_full:
-        return math.nan, math.nan
-    now = sign(close - open) if is_climax else 0.0
-    density = total_push(seen, n, now) / n
-    return now, density if seen[0] >= n else math.nan
+    now = sign(close - open) if work > most_before else 0.0
+    density = total_push(s, n, now) / n
+    return now, density if s[0] >= n else math.nan
 
 
-@feature(state=lambda p: 2 * ring_size(p["n"]), warmup=lambda p: 2 * p["n"] - 1)
-def churn(s: State, high: float, low: float, volume: float, n: int = 20) -> float:
-    """Effort without result: volume per range, in standard deviations from what it was lately.
+@feature(parts={"effort": Part(log_volume), "reach": Part(bar_range), "usual": Window("mean", "reach", "n")})
+def effort_per_range(s: State, effort: float, reach: float, usual: float, n: int = 20) -> float:
+    """Effort against result: volume per range, both as logarithms.
 
-    Z-score over ``n`` bars of ``ln(1 + volume) - ln(1 + range / mean range)``, the mean over ``n`` bars; 0 where all
-    are equal. High: much traded, little moved. Warm-up 2n - 1 rows.
+    ``ln(1 + volume) - ln(1 + range / mean range)``, the mean over ``n`` bars. Warm-up n rows.
     """
-    ranges, efforts = s[: 2 * n + 2], s[2 * n + 2 :]
-    if not ring_push(ranges, n, high - low):
-        return math.nan
-    usual = ring_mean(ranges, n)
-    effort = math.log1p(volume) - (math.log1p((high - low) / usual) if usual > 0.0 else 0.0)
-    if not ring_push(efforts, n, effort):
-        return math.nan
-    mean = ring_mean(efforts, n)
-    deviation = ring_std(efforts, n, mean)
-    return (effort - mean) / deviation if deviation > 1e-9 else 0.0
+    return effort - (math.log1p(reach / usual) if usual > 0.0 else 0.0)
 
 
 @feature(
-    outputs=("imbalance", "persistence"),
-    state=lambda p: 2 * total_size(p["n"]) + total_size(p["n"]),
-    warmup=lambda p: p["n"],
+    parts={
+        "effort": Part(effort_per_range, {"n": "n"}),
+        "average": Window("mean", "effort", "n"),
+        "deviation": Window("deviation", "effort", "n"),
+    }
 )
-def volume_direction(s: State, open: float, close: float, volume: float, n: int = 30) -> tuple[float, float]:
+def churn(s: State, effort: float, average: float, deviation: float, n: int = 20) -> float:
+    """Effort without result: volume per range, in standard deviations from what it was lately.
+
+    Z-score over ``n`` bars of `effort_per_range`; 0 where all are equal. High: much traded, little moved. Warm-up
+    2n - 1 rows.
+    """
+    return (effort - average) / deviation if deviation > 1e-9 else 0.0
+
+
+@feature()
+def bar_direction(s: State, open: float, close: float) -> float:
+    """Direction of the bar: 1 where it closed above its open, -1 below, else 0.
+
+    Warm-up 1 row.
+    """
+    return sign(close - open)
+
+
+@feature(parts={"direction": Part(bar_direction)})
+def directed_volume(s: State, direction: float, volume: float) -> float:
+    """Volume with the sign of the `bar_direction`, in units traded.
+
+    Warm-up 1 row.
+    """
+    return direction * volume
+
+
+@feature(
+    parts={
+        "direction": Part(bar_direction),
+        "directed": Part(directed_volume),
+        "net": Window("total", "directed", "n"),
+        "traded": Window("total", "volume", "n"),
+        "steady": Window("mean", "direction", "n"),
+    },
+    outputs=("imbalance", "persistence"),
+)
+def volume_direction(s: State, net: float, traded: float, steady: float, n: int = 30) -> tuple[float, float]:
     """Volume of rising against falling bars, and how steadily one side had it, -1 to 1.
 
-    ``imbalance`` is Σ direction * volume / Σ volume over ``n`` bars, ``persistence`` the mean direction, direction
-    being the sign of close - open. 0 without volume. Warm-up n rows.
+    ``imbalance`` is Σ `directed_volume` / Σ volume over ``n`` bars, ``persistence`` the mean `bar_direction`. 0 without
+    volume. Warm-up n rows.
     """
-    direction = sign(close - open)
-    signed = total_push(s[: n + 3], n, direction * volume)
-    total = total_push(s[n + 3 : 2 * n + 6], n, volume)
-    steady = total_push(s[2 * n + 6 :], n, direction)
-    if s[0] < n:
-        return math.nan, math.nan
-    return signed / total if total > 0.0 else 0.0, steady / n
+    return net / traded if traded > 0.0 else 0.0, steady
 
 
-@feature(state=2, warmup=lambda p: p["n"] + memory_rows(2.0 / (p["n"] + 1)))
-def direction_ema(s: State, high: float, low: float, close: float, n: int = 10) -> float:
+@feature(parts={"place": Part(close_place)}, state=2, warmup=lambda p: p["n"] + memory_rows(2.0 / (p["n"] + 1)))
+def direction_ema(s: State, place: float, n: int = 10) -> float:
     """Exponential average of where bars close in their range, -1 (at the low) to 1 (at the high).
 
-    ``EMA(n)`` of ``((close - low) - (high - close)) / (high - low)``, 0 for a bar without range. Finite after n rows,
-    free of its seed after the warm-up.
+    ``EMA(n)`` of the `close_place`. Finite after n rows, free of its seed after the warm-up.
     """
-    return ema_push(s, n, ((close - low) - (high - close)) / (high - low) if high > low else 0.0)
+    return ema_push(s, n, place)
 
 
-@feature(state=lambda p: ring_size(p["n"]), warmup=lambda p: p["n"])
-def intrabar_volatility(s: State, open: float, high: float, low: float, close: float, n: int = 20) -> float:
-    """Volatility within bars, per bar, free of their drift.
+@feature()
+def rogers_satchell(s: State, open: float, high: float, low: float, close: float) -> float:
+    """Variance within the bar, free of its drift.
 
-    Square root of the mean over ``n`` bars of ``ln(h/c) ln(h/o) + ln(l/c) ln(l/o)``. Warm-up n rows; NaN unless prices
-    are positive. Rogers and Satchell (1991).
+    ``ln(h/c) ln(h/o) + ln(l/c) ln(l/o)``; warm-up 1 row. NaN unless prices are positive. Rogers and Satchell (1991).
     """
     if low <= 0.0:
         return math.nan
-    up, down = math.log(high / close), math.log(low / close)
-    full = ring_push(s, n, up * math.log(high / open) + down * math.log(low / open))
-    return math.sqrt(max(0.0, ring_mean(s, n))) if full else math.nan
+    return math.log(high / close) * math.log(high / open) + math.log(low / close) * math.log(low / open)
+
+
+@feature(parts={"variance": Part(rogers_satchell), "average": Window("mean", "variance", "n")})
+def intrabar_volatility(s: State, average: float, n: int = 20) -> float:
+    """Volatility within bars, per bar, free of their drift.
+
+    Square root of the mean of `rogers_satchell` over ``n`` bars. Warm-up n rows; NaN unless prices are positive.
+    """
+    return math.sqrt(max(0.0, average))

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from catalogs.errors import InputError
-from rl_strategies.features.kernel import Kernel, find_kernel
-from rl_strategies.features.loop import Step
+from rl_strategies.features.kernel import Kernel, Window, find_kernel
+from rl_strategies.features.program import Program, Series, Step
 from rl_strategies.features.spec import FeatureSpec
+from rl_strategies.features.windows import MEASURES
 
 # The longest session in one-minute bars: after so many rows every session that was begun has ended.
 SESSION_ROWS = 1440
@@ -17,18 +19,12 @@ SESSION_ROWS = 1440
 class Wiring:
     """A plan's features in place; the attributes are those of `FeaturePlan`."""
 
-    steps: tuple[Step, ...]
+    program: Program
     outputs: tuple[str, ...]
     observed: int
     warmups: dict[str, int]
-    state_size: int
     needs: dict[str, frozenset[str]]
     features: dict[str, str]
-
-    @property
-    def kernels(self) -> tuple[Kernel, ...]:
-        """The kernels in use, each once."""
-        return tuple({step.kernel.kind: step.kernel for step in self.steps}.values())
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,11 @@ class _Source:
     register: str
     warmup: int
     columns: frozenset[str]
+    level: int = 0
+    reset: str | None = None
+
+
+Reset = tuple[str, str] | None  # name of the column and its register
 
 
 def wire(specs: Sequence[FeatureSpec], columns: Sequence[str], session_rows: int, pruned: frozenset[str]) -> Wiring:
@@ -49,25 +50,95 @@ def wire(specs: Sequence[FeatureSpec], columns: Sequence[str], session_rows: int
     """
     outputs = _output_names(specs, columns, pruned)
     sources = {name: _Source(f"c{j}", 1, frozenset({name})) for j, name in enumerate(columns)}
-    steps: list[Step] = []
+    bench = _Bench(session_rows)
+    places: dict[str, tuple[int, ...]] = {}
     needs: dict[str, frozenset[str]] = {}
-    start = 0
     for spec in specs:
         kernel = find_kernel(spec.kind)
-        read = _reads(spec, kernel, sources)
-        step = _step(spec, kernel, read, start, tuple(columns), outputs)
-        own_rows = kernel.warmup_rows(_params(spec, kernel), session_rows) + (session_rows if spec.reset else 0)
-        warmup = max((source.warmup for source in read), default=1) + own_rows - 1
-        needs[spec.name] = frozenset().union(*(s.columns for s in read), {spec.reset} if spec.reset else ())
-        for name, register in zip(_names(spec, kernel), step.writes, strict=True):
-            sources[name] = _Source(register, warmup, needs[spec.name])
-        steps.append(step)
-        start = step.stop
+        _check_reset(spec, kernel, tuple(columns))
+        reset = None if spec.reset is None else (spec.reset, sources[spec.reset].register)
+        made = bench.feature(kernel, _params(spec, kernel), _inputs(spec, kernel, sources), reset)
+        for name, source in zip(_names(spec, kernel), made, strict=True):
+            sources[name] = source
+            places[source.register] = (*places.get(source.register, ()), outputs.index(name))
+        needs[spec.name] = made[0].columns
     features = {name: spec.name for spec in specs for name in _names(spec, find_kernel(spec.kind))}
     seen = {spec.name for spec in specs if spec.observe}
     observed = sum(feature in seen and name not in pruned for name, feature in features.items())
     warmups = {output: sources[output].warmup for output in outputs}
-    return Wiring(tuple(steps), outputs, observed, warmups, start, needs, features)
+    return Wiring(bench.program(len(columns), places), outputs, observed, warmups, needs, features)
+
+
+class _Bench:
+    """Where steps and windows are put together; the same one asked for twice is made once."""
+
+    def __init__(self, session_rows: int) -> None:
+        self._session_rows = session_rows
+        self._steps: list[Step] = []
+        self._made: dict[tuple[Any, ...], tuple[_Source, ...]] = {}
+        self._windows: dict[tuple[str, str | None, int], dict[tuple[str, int], str]] = {}
+        self._registers = 0
+        self._cells = 0
+
+    def feature(
+        self, kernel: Kernel, params: dict[str, int | float], inputs: dict[str, _Source], reset: Reset
+    ) -> tuple[_Source, ...]:
+        """A kernel with its parts; one source for each of its outputs."""
+        scope = dict(inputs)
+        for name, part in kernel.parts.items():
+            if isinstance(part, Window):
+                scope[name] = self._window(part.measure, scope[part.of], part.length(params), reset)
+                continue
+            inner = part.kernel
+            read = {argument: scope[argument] for argument in inner.inputs}
+            outputs = self.feature(inner, part.own_params(params), read, reset)
+            named = [f"{name}_{suffix}" for suffix in inner.outputs] or [name]
+            scope |= dict(zip(named, outputs, strict=True))
+        reads = [scope[argument] for argument in kernel.arguments]
+        key = (kernel.kind, *params.items(), *(source.register for source in reads), reset)
+        if key not in self._made:
+            self._made[key] = self._step(kernel, params, reads, reset)
+        return self._made[key]
+
+    def program(self, columns: int, places: dict[str, tuple[int, ...]]) -> Program:
+        """What was put together."""
+        series: list[Series] = []
+        start = self._cells
+        for (source, reset, level), windows in self._windows.items():
+            series.append(Series(source, reset, windows, start, level))
+            start += series[-1].size
+        return Program(columns, tuple(self._steps), tuple(series), places)
+
+    def _step(
+        self, kernel: Kernel, params: dict[str, int | float], reads: list[_Source], reset: Reset
+    ) -> tuple[_Source, ...]:
+        cells = kernel.state_size(params)
+        start, self._cells = self._cells, self._cells + cells + (reset is not None and cells > 0)
+        level = max((source.level for source in reads), default=0)
+        writes = tuple(self._register("f") for _ in kernel.outputs or ("",))
+        values, register = tuple(params.values()), None if reset is None else reset[1]
+        names = tuple(source.register for source in reads)
+        self._steps.append(Step(kernel, values, names, writes, start, self._cells, register, level))
+        rows = kernel.warmup_rows(params, self._session_rows)
+        if reset is not None and all(source.reset != reset[0] for source in reads):
+            rows += self._session_rows  # until the first reset; what it reads may have waited for that already
+        warmup = max((source.warmup for source in reads), default=1) + rows - 1
+        columns = frozenset().union(*(source.columns for source in reads), {reset[0]} if reset else ())
+        return tuple(_Source(write, warmup, columns, level, reset and reset[0]) for write in writes)
+
+    def _window(self, measure: str, source: _Source, rows: int, reset: Reset) -> _Source:
+        if MEASURES[measure].around_mean:
+            self._window("mean", source, rows, reset)
+        level = source.level + 1
+        windows = self._windows.setdefault((source.register, None if reset is None else reset[1], level), {})
+        if (measure, rows) not in windows:
+            windows[measure, rows] = self._register("m")
+        columns = source.columns | ({reset[0]} if reset else frozenset())
+        return _Source(windows[measure, rows], source.warmup + rows - 1, columns, level, source.reset)
+
+    def _register(self, letter: str) -> str:
+        self._registers += 1
+        return f"{letter}{self._registers - 1}"
 
 
 def _names(spec: FeatureSpec, kernel: Kernel) -> tuple[str, ...]:
@@ -107,42 +178,18 @@ def _param(spec: FeatureSpec, name: str, default: int | float) -> int | float:
     return float(value)
 
 
-def _reads(spec: FeatureSpec, kernel: Kernel, sources: dict[str, _Source]) -> list[_Source]:
+def _inputs(spec: FeatureSpec, kernel: Kernel, sources: dict[str, _Source]) -> dict[str, _Source]:
     for argument in spec.inputs:
         if argument not in kernel.inputs:
             known = ", ".join(kernel.inputs)
             raise InputError(f"feature {spec.name!r}: input of {spec.kind} must be one of {known}; was {argument!r}")
-    wired = [spec.inputs.get(argument, argument) for argument in kernel.inputs]
-    for name in wired:
+    wired = {argument: spec.inputs.get(argument, argument) for argument in kernel.inputs}
+    for name in wired.values():
         if name not in sources:
             raise InputError(
                 f"feature {spec.name!r}: inputs must be columns or outputs of earlier features; was {name!r}"
             )
-    return [sources[name] for name in wired]
-
-
-def _step(
-    spec: FeatureSpec,
-    kernel: Kernel,
-    read: list[_Source],
-    start: int,
-    columns: tuple[str, ...],
-    outputs: tuple[str, ...],
-) -> Step:
-    _check_reset(spec, kernel, columns)
-    params = _params(spec, kernel)
-    places = tuple(outputs.index(name) for name in _names(spec, kernel))
-    return Step(
-        name=spec.name,
-        kernel=kernel,
-        params=tuple(params.values()),
-        reads=tuple(source.register for source in read),
-        writes=tuple(f"f{place}" for place in places),
-        start=start,
-        stop=start + kernel.state_size(params) + (spec.reset is not None),
-        reset=f"c{columns.index(spec.reset)}" if spec.reset is not None else None,
-        places=places,
-    )
+    return {argument: sources[name] for argument, name in wired.items()}
 
 
 def _check_reset(spec: FeatureSpec, kernel: Kernel, columns: tuple[str, ...]) -> None:

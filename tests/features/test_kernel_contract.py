@@ -118,7 +118,8 @@ def test_one_missing_input_touches_only_the_features_that_read_it(contract: Any,
 def test_interpreted_equals_compiled(contract: Any) -> None:
     rows, state = contract.rows[:1500], np.zeros(contract.plan.state_size)
     outputs = np.empty((1500, len(contract.plan.outputs)))
-    interpreted(contract.plan.source, contract.plan.kernels)(rows, state, outputs)
+    scratch = np.zeros(contract.plan.scratch_size)
+    interpreted(contract.plan.source, contract.plan.kernels)(rows, state, scratch, outputs)
     assert contract.differing(outputs, contract.outputs[:1500]) == []
     assert state.tobytes() == _state_after(contract, 1500).tobytes()
 

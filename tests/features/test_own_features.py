@@ -1,5 +1,7 @@
 """Features of the user's own, pruning, and the cache of matrices."""
 
+import json
+import os
 import pickle
 import subprocess
 import sys
@@ -26,27 +28,29 @@ from rl_strategies.features.store import matrix_path
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "features.md"
 OWN = '''
-import math
-from rl_strategies.features import State, feature
-from rl_strategies.features.primitives import ring_mean, ring_push, ring_size
+from rl_strategies.features import State, Window, feature
 
 
-@feature(state=lambda p: 1 + ring_size(p["n"]), warmup=lambda p: p["n"] + 1)
-def mean_gap(s: State, open: float, close: float, n: int = 3) -> float:
+@feature(
+    parts={
+        "before": Window("lag", "close", 1),
+        "closes": Window("mean", "before", "n"),
+        "opens": Window("mean", "open", "n"),
+    }
+)
+def mean_gap(s: State, opens: float, closes: float, n: int = 3) -> float:
     """Mean gap between the open and the close before."""
-    gap, s[0] = open - s[0], close
-    if gap == open:
-        return math.nan
-    return ring_mean(s[1:], n) if ring_push(s[1:], n, gap) else math.nan
+    return opens - closes
 '''
 
 
 @pytest.fixture
-def own_file(tmp_path: Path) -> Iterator[Path]:
+def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A user's file with one feature; what it registers is forgotten after the test."""
     path = tmp_path / "my_gaps.py"
     path.write_text(OWN)
     known = dict(REGISTRY)
+    monkeypatch.chdir(tmp_path)
     yield path
     REGISTRY.clear()
     REGISTRY.update(known)
@@ -78,12 +82,29 @@ def test_own_feature_feeds_another_one_and_comes_back_with_its_plan(own_file: Pa
 def test_changed_own_feature_is_refused_by_its_stored_plan(own_file: Path) -> None:
     load_feature_file(own_file)
     stored = FeaturePlan([FeatureSpec("mean_gap", "gap")]).to_spec()
-    own_file.write_text(OWN.replace("open - s[0]", "s[0] - open"))
+    own_file.write_text(OWN.replace("opens - closes", "closes - opens"))
     with pytest.raises(InputError, match="feature kernel 'mean_gap': its code must be what the plan was stored with"):
         FeaturePlan.from_spec(stored)
-    own_file.unlink()
-    with pytest.raises(InputError, match=r"a file of features must exist; was .*my_gaps.py"):
+
+
+def test_stored_plan_names_its_file_without_the_machine(
+    own_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_feature_file(own_file)
+    plan = FeaturePlan([FeatureSpec("mean_gap", "gap")])
+    stored = plan.to_spec()
+    assert stored["files"] == ("my_gaps.py",)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert plan.to_spec() == stored  # outside the working folder it is the bare name
+    assert str(tmp_path) not in json.dumps(stored)
+    module = plan.kernels[-1].function.__module__
+    assert FeaturePlan.from_spec(stored).hash == plan.hash  # what is loaded already will do
+    del REGISTRY["mean_gap"], sys.modules[module]
+    with pytest.raises(InputError, match=r"my_gaps.py must lie in the working folder or .* names; was not found"):
         FeaturePlan.from_spec(stored)
+    monkeypatch.setenv("RL_INTRADAY_FEATURES", f"{tmp_path / 'none'}{os.pathsep}{tmp_path}")
+    assert FeaturePlan.from_spec(stored).hash == plan.hash
 
 
 @pytest.mark.parametrize(

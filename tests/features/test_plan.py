@@ -81,10 +81,10 @@ def test_wrong_shapes_are_refused(rows: Floats) -> None:
     plan = FeaturePlan([RETURN])
     with pytest.raises(InputError, match=r"11 columns; their shape was \(4000, 3\)"):
         plan.batch(rows[:, :3])
-    with pytest.raises(InputError, match=r"4 float64 cells; was float64 \(2,\)"):
-        plan.batch(rows, np.zeros(2))
-    with pytest.raises(InputError, match=r"4 cells; was \(2,\)"):
-        plan.live().restore(np.zeros(2))
+    with pytest.raises(InputError, match=r"2 float64 cells; was float64 \(3,\)"):
+        plan.batch(rows, np.zeros(3))
+    with pytest.raises(InputError, match=r"2 cells; was \(3,\)"):
+        plan.live().restore(np.zeros(3))
 
 
 def test_stored_plan_comes_back_through_json(rows: Floats) -> None:
