@@ -50,7 +50,9 @@ def compiled(source: str, kernels: tuple[Kernel, ...]) -> Loop:
     if numba.config.DISABLE_JIT:
         return interpreted(source, kernels)
     path = _kept(source, kernels)
-    run = _execute(source, str(path), {f"kernel_{k.kind}": k.compiled for k in kernels} | _compiled_windows())
+    run = _execute(
+        source, str(path), {f"kernel_{k.kind}": k.compiled for k in kernels} | _compiled_windows(), compiled_inside
+    )
     loop = numba.njit(cache=True, nogil=True, **COMPILE_OPTIONS)(run)
     try:
         loop.compile(SIGNATURE)
@@ -95,10 +97,14 @@ def _kept(source: str, kernels: tuple[Kernel, ...]) -> Path:
     return path
 
 
-def _execute(source: str, filename: str, kernels: dict[str, Any]) -> Loop:
+def _execute(
+    source: str, filename: str, functions: dict[str, Any], compile_part: Callable[[Any], Any] = lambda part: part
+) -> Loop:
     # Numba finds the globals of code from its cache by the module's name, so the module must stay registered.
     module = ModuleType(f"rl_strategies.features._{Path(filename).stem}")
     sys.modules[module.__name__] = module
-    vars(module).update(kernels, isfinite=isfinite, nan=nan)
+    vars(module).update(functions, isfinite=isfinite, nan=nan)
     exec(compile(source, filename, "exec"), vars(module))
+    parts = {name: compile_part(part) for name, part in vars(module).items() if name.startswith("part_")}
+    vars(module).update(parts)
     return module.run

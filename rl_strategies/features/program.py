@@ -5,13 +5,18 @@ the whole block; then what reads those windows, and so on. Registers: ``c3`` is 
 kernel gave, ``m2`` what a window measured; ``f7s`` holds a block of them where another level reads it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import batched
 
 from rl_strategies.features.kernel import Kernel
 from rl_strategies.features.windows import MEASURES, VECTOR
 
 BLOCK = 256  # rows that a level is worked for at once: more would not stay in the processor's cache
+STEPS_OF_PART = 24
+SERIES_OF_PART = 8
 
 
 @dataclass(frozen=True)
@@ -114,55 +119,67 @@ class Program:
 
     @property
     def source(self) -> str:
-        """Python text of ``run(rows, state, scratch, out)``: no imports.
+        """Python text of ``run(rows, state, scratch, out)`` and the functions ``part_N`` that it calls: no imports.
 
-        Kernels are looked up as ``kernel_KIND``, measures as ``window_MEASURE``.
+        Kernels are looked up as ``kernel_KIND``, measures as ``window_MEASURE``. Compiling takes longer than in
+        proportion to a function's length, therefore the parts.
         """
-        levels = 1 + max(step.level for step in self.steps)
-        body = ["count = min(BLOCK, rows.shape[0] - first)", *self._columns_of_series()]
-        for level in range(levels):
-            for one in self.series:
-                body += _series_lines(one) if one.level == level else []
-            body += self._rows(level)
-        lines = [f"BLOCK = {BLOCK}", *self._scratch(), "for first in range(0, rows.shape[0], BLOCK):"]
-        lines += [f"    {line}" for line in body]
-        return "\n".join(["def run(rows, state, scratch, out):", *(f"    {line}" for line in lines)]) + "\n"
+        parts = list(self._parts())
+        lines = []
+        for number, part in enumerate(parts):
+            lines += [f"def part_{number}(rows, state, scratch, out, first, count):"]
+            lines += [f"    {line}" for line in (*self._views(part), *part)]
+        lines += ["def run(rows, state, scratch, out):", f"    for first in range(0, rows.shape[0], {BLOCK}):"]
+        lines += [f"        count = min({BLOCK}, rows.shape[0] - first)"]
+        lines += [f"        part_{number}(rows, state, scratch, out, first, count)" for number in range(len(parts))]
+        return "\n".join(lines) + "\n"
 
-    @property
+    def _parts(self) -> Iterator[list[str]]:
+        columns = [register for register in self._blocks if register.startswith("c")]
+        if columns:
+            copies = [f"    {column}s[i] = rows[first + i, {column[1:]}]" for column in columns]
+            yield ["for i in range(count):", *copies]
+        for level in range(1 + max(step.level for step in self.steps)):
+            series = [one for one in self.series if one.level == level]
+            for some in batched(series, SERIES_OF_PART):
+                yield [line for one in some for line in _series_lines(one)]
+            for steps in batched([step for step in self.steps if step.level == level], STEPS_OF_PART):
+                yield self._row_lines(steps)
+
+    @cached_property
     def _span(self) -> int:
         return max((one.kept for one in self.series), default=0) + BLOCK + VECTOR
 
-    @property
+    @cached_property
     def _blocks(self) -> tuple[str, ...]:
-        # Registers that are read at another level than they were written, or by a window.
-        made = {register: step.level for step in self.steps for register in step.writes}
+        # Registers that another part reads than the one that writes them.
         blocks = {name: None for one in self.series for name in (one.source, one.reset) if name is not None}
         blocks |= {register: None for one in self.series for register in one.windows.values()}
-        blocks |= {name: None for step in self.steps for name in step.reads if made.get(name, step.level) != step.level}
+        made: dict[str, tuple[int, int]] = {}
+        places: dict[int, int] = {}
+        for step in self.steps:
+            place = places[step.level] = places.get(step.level, -1) + 1
+            part = step.level, place // STEPS_OF_PART
+            blocks |= {name: None for name in step.reads if made.get(name, part) != part}
+            made |= dict.fromkeys(step.writes, part)
         return tuple(blocks)
 
-    def _scratch(self) -> Iterable[str]:
-        for number, name in enumerate(("past", "work_a", "work_b")):
-            yield f"{name} = scratch[{number * self._span}:{(number + 1) * self._span}]"
-        start = 3 * self._span
-        for number, name in enumerate(("held", "begun", *(f"{register}s" for register in self._blocks))):
-            yield f"{name} = scratch[{start + number * BLOCK}:{start + (number + 1) * BLOCK}]"
+    def _views(self, part: Sequence[str]) -> Iterator[str]:
+        used = set(re.findall(r"\w+", " ".join(part)))
+        start = 0
+        for name in ("past", "work_a", "work_b", "held", "begun", *(f"{register}s" for register in self._blocks)):
+            stop = start + (self._span if name in ("past", "work_a", "work_b") else BLOCK)
+            if name in used:
+                yield f"{name} = scratch[{start}:{stop}]"
+            start = stop
 
-    def _columns_of_series(self) -> list[str]:
-        columns = [register for register in self._blocks if register.startswith("c")]
-        if not columns:
-            return []
-        copies = [f"    {column}s[i] = rows[first + i, {column[1:]}]" for column in columns]
-        return ["for i in range(count):", *copies]
-
-    def _rows(self, level: int) -> list[str]:
-        steps = [step for step in self.steps if step.level == level]
+    def _row_lines(self, steps: Sequence[Step]) -> list[str]:
         written = {register for step in steps for register in step.writes}
         read = dict.fromkeys(name for step in steps for name in (*step.reads, step.reset) if name is not None)
         lines = [f"    {_loaded(register)}" for register in read if register not in written]
         for step in steps:
             lines += [f"    {line}" for line in (*_step_lines(step), *self._stores(step))]
-        return ["for i in range(count):", *lines] if steps else []
+        return ["for i in range(count):", *lines]
 
     def _stores(self, step: Step) -> Iterable[str]:
         for register in step.writes:
