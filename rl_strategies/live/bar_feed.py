@@ -15,6 +15,7 @@ from rl_strategies.live.session_journal import BarSource
 
 LONGEST_HISTORY_DAYS = 40
 RETRY_S = 1.0
+LAGGING_ANSWERS = 3  # so many are not believed; then there was nothing to know
 
 
 class BlindError(RuntimeError):
@@ -186,6 +187,7 @@ class BarFeed:
             self._failure = task.exception()
 
     async def _fill(self) -> None:
+        lags = 0
         try:
             while self._waiting:
                 newest_ns = max(bar.ts_event for bar in self._waiting)
@@ -194,6 +196,10 @@ class BarFeed:
                     self._receiver.say(
                         "bars", "", "missing", "history did not answer; nothing is decided until it does"
                     )
+                    await asyncio.sleep(RETRY_S)
+                elif lags < LAGGING_ANSWERS and (not missing or missing[-1].ts_event < newest_ns):
+                    # It does not know the bar that has just come, so it may not know those before it either.
+                    lags += 1
                     await asyncio.sleep(RETRY_S)
                 else:
                     self._push_until(newest_ns, missing)

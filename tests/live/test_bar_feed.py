@@ -325,6 +325,24 @@ def test_an_answer_that_does_not_reach_back_is_none() -> None:
     assert desk.minutes == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(("lagging", "expected"), [(2, [1, 2, 3, 4]), (9, [1, 4])])
+def test_history_that_does_not_know_the_newest_bar_is_not_believed_at_once(lagging: int, expected: list[int]) -> None:
+    async def script(desk: Desk) -> None:
+        whole = list(desk.link.market)
+        known = [bar for bar in whole if bar.ts_event < DAY + MINUTE_NS]  # up to the bar of minute 1
+
+        def answered() -> None:
+            desk.link.market = known if len(desk.link.asked) <= lagging else whole
+
+        desk.link.before_answer = answered
+        desk.send(4)
+        await settle(desk)
+
+    desk = after_open(script)
+    assert desk.minutes == expected, "after three such answers there was nothing to know"
+    assert desk.decided == [1, 4]
+
+
 @pytest.mark.parametrize("clock", ["wall", "bars"])
 def test_bars_that_arrive_while_history_is_asked_are_not_lost(clock: str) -> None:
     async def script(desk: Desk) -> None:
