@@ -1,7 +1,7 @@
 """Microseconds of one live decision, from a closed bar to a reviewed target, beside stable-baselines3's predict.
 
 Both routes take the bar in, compute the features and review the target by the same decision core; what differs is who
-answers in between: the exported network on onnxruntime, or VecNormalize and ``model.predict`` on torch.
+answers in between: the exported network, compiled, or VecNormalize and ``model.predict`` on torch.
 """
 
 import time

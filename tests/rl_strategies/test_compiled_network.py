@@ -1,6 +1,10 @@
 """The compiled network against NumPy in double precision; against torch and onnxruntime it is held by the export."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -124,6 +128,38 @@ def test_a_lane_s_bits_do_not_depend_on_the_others() -> None:
             alone.append(values[0, :3].copy())
     assert np.array(together).swapaxes(0, 1).tobytes() == np.array(alone).tobytes()
     assert len(np.unique(together)) > 200
+
+
+# Float64 text is exact, so equal lines are equal bits.
+WALK = """
+import numpy as np
+from rl_strategies.compiled_network import LSTM, Layer, pack, room, run_layers
+rng = np.random.default_rng(0)
+normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
+layout, weights = pack([Layer(LSTM, normal(64), normal(64, 9), normal(64, 16)), Layer(1, normal(3), normal(3, 16))])
+values, sums = room(layout, 2)
+state = np.zeros((2, 1, 2, 16), np.float32)
+for _ in range(5):
+    values[:, :9] = normal(2, 9)
+    run_layers(layout, weights, state, values, sums)
+    print(values[:, :3].tolist(), state.tolist())
+"""
+
+
+def walked(**environment: str) -> str:
+    """What `WALK` prints in a process of its own."""
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", WALK]
+    done = subprocess.run(command, cwd=root, env={**os.environ, **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_compiled_and_interpreted_give_the_same_bits() -> None:
+    # No sum is reordered, no multiplication fused: so it is for every processor that the kernel is compiled for.
+    compiled = walked()
+    assert compiled.count("\n") == 5
+    assert compiled == walked(NUMBA_DISABLE_JIT="1")
 
 
 def test_tanh_is_that_of_the_standard_library() -> None:
