@@ -159,6 +159,10 @@ class BrokerLink:
         client = self._client
         return bool(client is not None and client.is_ready and client._is_ib_connected.is_set())
 
+    def _is_listening(self) -> bool:
+        # One message that cannot be read ends NautilusTrader's reader, and the connection stays open unheard.
+        return not self._client._internal_msg_queue_processor_task.done()
+
     def has_data(self) -> bool:
         """Whether the data farms deliver; bars that arrive meanwhile may be halves."""
         return self.is_connected() and self._client._data_farm_degraded_since_ns is None
@@ -178,6 +182,10 @@ class BrokerLink:
 
     def hang_up(self) -> None:
         """End a connection on which nobody answers; NautilusTrader looks at its socket alone, and makes another."""
+        # What waits unread belongs to the old connection; a message that cannot be read would deafen the new one too.
+        waiting = self._client._internal_msg_queue
+        while not waiting.empty():
+            waiting.get_nowait()
         self._client._eclient.disconnect()
 
     async def truth(self) -> Truth | None:
@@ -185,7 +193,8 @@ class BrokerLink:
         if not self.is_connected():
             return None
         held, orders = await asyncio.gather(
-            _answer(self._client.get_positions(self._account)), _answer(self._client.get_open_orders(self._account))
+            _answer(self._client.get_positions(self._account), self._is_listening),
+            _answer(self._client.get_open_orders(self._account), self._is_listening),
         )
         if held is None or orders is None:
             return None
@@ -198,7 +207,7 @@ class BrokerLink:
         """Today's fills of the contract, oldest first, with their commissions; None where there was no answer."""
         if not self.is_connected():
             return None
-        found = await _answer(self._client.get_executions(self._account))
+        found = await _answer(self._client.get_executions(self._account), self._is_listening)
         if found is None:
             return None
         # The client leaves out what it has no commission of yet: whoever adds these up must compare with the position.
