@@ -144,8 +144,7 @@ def _run_session(traded: Traded, folder: Path, seed: tuple[int, int], harms: Seq
     with hosted(traded, folder, (start, start + timedelta(days=1))) as host:
         skipped = int(random.integers(0, 6_000))
         host.gateway.step(skipped)
-        if not host.begin():
-            result.violations.append(("not_started", _said_last(host)))
+        if not _begins(host, result):
             return result
         killed_ns: list[int] = []
         for k in harms:
@@ -195,6 +194,16 @@ def _run_cycle(host: LiveHost, harm: Harm, random: Random, killed_ns: list[int])
     if not host.pass_time(lambda: not differences(host), AGREEMENT_S, moving=False, pause_s=0.1):
         cycle.differences = differences(host)
     return cycle
+
+
+def _begins(host: LiveHost, result: Session) -> bool:
+    for _ in range(3):
+        if host.begin():
+            return True
+        result.violations.append(("not_started", _said_last(host)))
+        _tell_all(host.folder.name, result)
+        host.kill()
+    return False
 
 
 def _is_up_again(host: LiveHost, killed_ns: list[int]) -> bool:
