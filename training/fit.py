@@ -25,6 +25,7 @@ from training.findings import Finding, findings
 from training.finite_env import FiniteVecEnv
 from training.learner import LearnerConfig
 from training.live_table import LiveTable
+from training.memory import keep_freed_memory
 from training.normalize import MaskedVecNormalize
 from training.progress import UpdateMetrics
 from training.stability import StabilityCallback
@@ -144,8 +145,8 @@ def fit(
 
     Notes
     -----
-    Sets torch's number of threads and switches off its checks of distribution arguments (a tenth of a rollout) for
-    the process; divergence is checked after every update instead.
+    For the process, it sets torch's number of threads, keeps the memory that torch frees, and switches off torch's
+    checks of distribution arguments (a tenth of a rollout); divergence is checked after every update instead.
     """
     _check_environment(config, env)
     algorithm = algorithm_named(config.algorithm, env.action_space)
@@ -153,6 +154,7 @@ def fit(
         raise InputError(f"run directory {run_dir}: must be that of a new run, but has checkpoints already")
     checkpoint = latest_checkpoint(run_dir) if resume else None
     torch.set_num_threads(config.torch_threads)
+    keep_freed_memory()
     torch.distributions.Distribution.set_default_validate_args(False)
     timed = TimedVecEnv(FiniteVecEnv(env))
     normalizer = MaskedVecNormalize(
