@@ -37,6 +37,7 @@ def lost(host: LiveHost, killed_ns: Sequence[int]) -> tuple[list[str], int]:
     list of str, int
         Lost orders, and how many a kill kept from leaving.
     """
+    host.tail.poll()
     arrived = host.gateway.call(lambda _: {_ref(order.request.orderRef) for order in host.broker.orders.values()})
     missing = [row for name, row in host.tail.orders.items() if name not in arrived | host.tail.refused]
     unsent = [row for row in missing if any(0 <= ns - row.sent_ns < UNSENT_S * NS for ns in killed_ns)]

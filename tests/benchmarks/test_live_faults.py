@@ -77,7 +77,7 @@ def host_of(decided: list[OrderRow], arrived: list[str], trades: list[tuple[str,
         orders={n: SimpleNamespace(request=told(ref), client_id=1) for n, ref in enumerate(arrived)},
         trades=[SimpleNamespace(units=units, details=SimpleNamespace(execution=told(ref))) for ref, units in trades],
     )
-    tail = SimpleNamespace(orders={row.client_order_id: row for row in decided}, refused={"refused"})
+    tail = SimpleNamespace(orders={row.client_order_id: row for row in decided}, refused={"refused"}, poll=lambda: None)
     return SimpleNamespace(broker=broker, tail=tail, gateway=SimpleNamespace(call=lambda act: act(None)))
 
 

@@ -180,6 +180,7 @@ def test_the_broker_holds_what_the_session_believes_after(harm: Harm, host: Live
         assert host.begin(), host.printed.read_text()
     comes_back(host, began_ns if harm.interrupts else 0)
     agrees(host)
+    host.pass_time(lambda: not lost(host, killed_ns)[0], 10, moving=False)  # a refusal may be on its way
     assert lost(host, killed_ns)[0] == []
     trades = len(host.broker.trades)
     assert host.step_until(lambda: len(host.broker.trades) >= trades + 3, 4_000)
