@@ -75,19 +75,21 @@ def _rolling(bars: pd.DataFrame) -> Columns:
     span, body, efficiency = high - low, close - open_, close.diff(60) / close.diff().abs().rolling(60).sum()
     usual = span.rolling(20).mean().shift(1)
     is_wide = (span > 0) & (span >= 2.0 * usual) & (body.abs() >= 0.6 * span)
-    moved = np.sign(body).where(is_wide, 0.0).where(usual.notna())
-    reach, beyond = np.log(high / low), np.log(high / close) * np.log(high / open_)
+    moved = pd.Series(np.sign(body)).where(is_wide, 0.0).where(usual.notna())
+    reach, beyond = pd.Series(np.log(high / low)), np.log(high / close) * np.log(high / open_)
     both = np.log(np.maximum(high, high.shift()) / np.minimum(low, low.shift()))
     beta, base = reach**2 + reach.shift() ** 2, 3.0 - 2.0 * np.sqrt(2.0)
     grown = np.exp((np.sqrt(2.0 * beta) - np.sqrt(beta)) / base - np.sqrt(both**2 / base))
     return {
         "close_z_60": (close - close.rolling(60).mean()) / close.rolling(60).std(ddof=0),
         "trend_efficiency": efficiency,
-        "trend_state": np.sign(efficiency).where(efficiency.abs() >= 0.3, 0.0),
+        "trend_state": pd.Series(np.sign(efficiency)).where(efficiency.abs() >= 0.3, 0.0),
         "displacement_now": moved,
         "displacement_density": moved.rolling(20).mean(),
         "volatility_rank": (reach.rolling(61).rank() - 1.0) / 60.0,
-        "intrabar_volatility": np.sqrt((beyond + np.log(low / close) * np.log(low / open_)).rolling(20).mean()),
+        "intrabar_volatility": np.sqrt(
+            pd.Series(beyond + np.log(low / close) * np.log(low / open_)).rolling(20).mean()
+        ),
         "corwin_schultz": (20_000.0 * (grown - 1.0) / (1.0 + grown)).clip(lower=0.0).rolling(30).mean(),
     }
 
@@ -104,7 +106,7 @@ def _of_returns(bars: pd.DataFrame) -> Columns:
     return {f"return_{n}": level.diff(n) for n in (1, 5, 15, 30, 60)} | {
         "volatility_30": change.rolling(30).std(ddof=0),
         "volatility_regime_ratio": ratio,
-        "volatility_regime_state": np.sign(ratio).where(ratio.abs() > 0.25, 0.0),
+        "volatility_regime_state": pd.Series(np.sign(ratio)).where(np.abs(ratio) > 0.25, 0.0),
         "autocorrelation": covariance / (60.0 * variance),
         "roll_spread": 20_000.0 * np.sqrt((-covariance / 59.0).clip(lower=0.0)),
         "variance_ratio": several / (5.0 * variance) - 1.0,
@@ -142,7 +144,7 @@ def _by_session(bars: pd.DataFrame) -> Columns:
     top, bottom = session.map(days["high"]), session.map(days["low"])
     same_minute = bars.pivot(index="session", columns="minute_of_day", values="volume")
     usual = same_minute.rolling(20, min_periods=1).mean().shift(1)
-    place = usual.index.get_indexer(session), usual.columns.get_indexer(bars["minute_of_day"])
+    place = usual.index.get_indexer(pd.Index(session)), usual.columns.get_indexer(pd.Index(bars["minute_of_day"]))
     return _opening_ranges(bars) | {
         "vwap_distance": close / vwap - 1,
         "prior_high": close / top - 1,
