@@ -49,14 +49,13 @@ class JournalTail:
     def poll(self) -> None:
         """Read what is new."""
         segments = sorted(self.folder.glob(f"*{OPEN}")) if self.folder.is_dir() else []
-        if not segments:
-            return
-        newest = segments[-1]
+        newest = segments[-1] if segments else Path()  # none between two lives of a session
         if newest != self._segment:
             self._segment, self._offset = newest, 0
             if list(self.folder.glob(f"*{SEALED}")):
                 self._take(read_journal(self.folder).rows)
-        self._read_on()
+        if segments:
+            self._read_on()
 
     def _read_on(self) -> None:
         try:
