@@ -153,7 +153,7 @@ def _run_session(traded: Traded, folder: Path, seed: tuple[int, int], harms: Seq
             _tell(folder.name, cycle)
             if host.is_over or not _is_up_again(host, killed_ns):
                 break
-        _end(host, random, result)
+        _end(host, random, result, killed_ns)
         result.lost, result.unsent = lost(host, killed_ns)
         result.doubled = doubled(host)
         result.violations = host.watch.violations
@@ -227,10 +227,11 @@ def _await_moment(host: LiveHost, moment: str, random: Random) -> None:
         host.step_until(lambda: len(host.broker.orders) > orders, 250)
 
 
-def _end(host: LiveHost, random: Random, result: Session) -> None:
+def _end(host: LiveHost, random: Random, result: Session, killed_ns: list[int]) -> None:
     """Flatten with the process alive, hanging or dead, or let it flatten by itself."""
     how = ("alive", "hanging", "dead", "sigterm")[int(random.integers(4))]
     host.tail.poll()
+    killed_ns.append(time.time_ns())
     if how == "sigterm" and host.is_alive():
         code = host.end()
         if code != 0:
