@@ -231,7 +231,6 @@ def _end(host: LiveHost, random: Random, result: Session, killed_ns: list[int]) 
     """Flatten with the process alive, hanging or dead, or let it flatten by itself."""
     how = ("alive", "hanging", "dead", "sigterm")[int(random.integers(4))]
     host.tail.poll()
-    killed_ns.append(time.time_ns())
     if how == "sigterm" and host.is_alive():
         code = host.end()
         if code != 0:
@@ -241,6 +240,7 @@ def _end(host: LiveHost, random: Random, result: Session, killed_ns: list[int]) 
             host.stop()
         elif how == "dead":
             host.kill()
+        killed_ns.append(time.time_ns())
         answer = host.flatten()
         if answer["exit_code"] != 0:
             result.flatten_failures.append(f"{how}: {answer}")
