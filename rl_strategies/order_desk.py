@@ -61,6 +61,7 @@ class OrderDesk:
         self._stop_id: ClientOrderId | None = None
         self._waiting: Review | None = None
         self._market_ticks = 0
+        self._has_sent = False
 
     def open(self, instrument_id: InstrumentId) -> None:
         """Look the instrument up before the first order."""
@@ -68,6 +69,14 @@ class OrderDesk:
         self._instrument = self._strategy.cache.instrument(instrument_id)
         if self._instrument is None:
             raise ValueError(f"the cache must hold {instrument_id}, found no such instrument")
+
+    def begin_session(self) -> None:
+        """Where nothing has been left over, nothing can be owed before the session's first order."""
+        cache = self._strategy.cache
+        is_clear = not (
+            cache.orders_open(None, self._instrument_id) or cache.orders_inflight(None, self._instrument_id)
+        )
+        self._has_sent = self._has_sent and not is_clear
 
     def take_bar(self, bar: Bar) -> np.datetime64:
         """Hand a bar to the core; returns its trading day."""
@@ -142,6 +151,8 @@ class OrderDesk:
 
         Unknown is not flat. A barrier on its way out is no such doubt: it can only reduce.
         """
+        if not self._has_sent:
+            return False
         cache = self._strategy.cache
         waiting = cache.orders_inflight(None, self._instrument_id)
         if waiting and any(order.status == OrderStatus.SUBMITTED for order in waiting):
@@ -174,6 +185,7 @@ class OrderDesk:
 
     def _submit(self, order: Any, reason: FillReason, group: str = "") -> None:
         self._reasons[order.client_order_id] = reason
+        self._has_sent = True
         self._strategy.submit_order(order)
 
     def _lay_barriers(self, entry_ticks: int, units: int, group: str = "") -> None:

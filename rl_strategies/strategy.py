@@ -117,6 +117,7 @@ class RLStrategy(Strategy):
         self._context = ContextFeed(core) if context is None else context
         self.trade_from_ns = config.trade_from_ns
         self._index = {bar_type.instrument_id: k for k, bar_type in enumerate(config.bar_types)}
+        self._is_alone = len(config.bar_types) == 1 and not self._context.bar_types
         self._desks = [self._open_desk(k, instrument) for k, instrument in enumerate(core.instruments)]
         self.on_reset()
 
@@ -156,23 +157,26 @@ class RLStrategy(Strategy):
         """Take in a bar; decide once all bars of its time are there."""
         if self.core.is_ruined:
             return
-        self._take_in(bar)
-        if self._session_is_traded and bar.bar_type.instrument_id in self._index:
+        is_traded = self._take_in(bar)
+        if is_traded and self._session_is_traded:
             self._consider(bar.ts_event)
 
-    def _take_in(self, bar: Bar) -> None:
+    def _take_in(self, bar: Bar) -> bool:
+        """Returns whether the bar is of a traded instrument."""
         ts_ns = bar.ts_event
         self._context.catch_up(ts_ns)
         if self._context.bar_types:
             prices = (bar.open.raw, bar.high.raw, bar.low.raw, bar.close.raw)
             self._context.take_bar(str(bar.bar_type), ts_ns, prices, int(bar.volume))
-        k = self._index.get(bar.bar_type.instrument_id)
+        # To look an instrument up costs a microsecond, and where there is one alone it is this one.
+        k = 0 if self._is_alone else self._index.get(bar.bar_type.instrument_id)
         if k is None:
-            return
+            return False
         day = self._desks[k].take_bar(bar)
         # The same object as long as the session lasts, and comparing two dates takes a microsecond.
         if day is not self.core.session_date and day != self.core.session_date:
             self._begin_session(day, ts_ns)
+        return True
 
     def _consider(self, ts_ns: int) -> None:
         if not self._waits:
@@ -195,6 +199,8 @@ class RLStrategy(Strategy):
         self._context.refresh()
         core = self.core
         core.begin_session(day)
+        for desk in self._desks:
+            desk.begin_session()
         self._session_is_traded = core.is_warm_at(ts_ns) and self.trade_from_ns <= ts_ns
         if self._session_is_traded:
             for k, desk in enumerate(self._desks):
