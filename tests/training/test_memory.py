@@ -32,6 +32,6 @@ def faults(mode: str) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc has the switch")
 def test_memory_that_was_freed_is_used_again() -> None:
-    pages = 20 * (32 << 20) // resource.getpagesize()
-    assert faults("default") > pages / 2
-    assert faults("keep") < pages / 20
+    # Without the switch it is anything between a little more than one round and all twenty, as the heap happens to lie.
+    one_round = (32 << 20) // resource.getpagesize()
+    assert faults("keep") <= one_round
