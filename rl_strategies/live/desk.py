@@ -83,7 +83,7 @@ class LiveDesk(OrderDesk):
         self.orders: dict[str, OrderRow] = {}
         self.trades: set[str] = set()
         self._held: dict[str, int] = {}  # units of every group that are still held
-        self._open: set[str] = set()  # sent and perhaps not closed
+        self._open: dict[str, None] = {}  # sent and perhaps not closed
         self._reversal: Review | None = None
 
     @property
@@ -196,7 +196,7 @@ class LiveDesk(OrderDesk):
 
     def _know(self, row: OrderRow) -> None:
         self.orders[row.client_order_id] = row
-        self._open.add(row.client_order_id)
+        self._open[row.client_order_id] = None
 
     def _fill_row(self, told: Executed, late: bool) -> FillRow:
         order = self.orders.get(told.client_order_id)
@@ -270,7 +270,8 @@ class LiveDesk(OrderDesk):
         """
         late = [row for row, _ in self._working() if now_ns - row.sent_ns > ANSWER_S * NS]
         gone = [row.client_order_id for row in late if row.client_order_id not in resting]
-        self._open.difference_update(gone)
+        for name in gone:
+            self._open.pop(name, None)
         return gone
 
     def _flip(self) -> None:
@@ -293,7 +294,7 @@ class LiveDesk(OrderDesk):
         for name in list(self._open):
             order = self._strategy.cache.order(ClientOrderId(name))
             if order is None or order.is_closed:
-                self._open.discard(name)
+                del self._open[name]
             else:
                 found.append((self.orders[name], order.status))
         return found

@@ -171,7 +171,9 @@ class LivedSession:
                 parts = [units] if random.random() < 0.5 or units == 1 else [1, units - 1]
                 for part in parts:
                     self._fill(order, part, close)
-        barriers = [order for order in self.cache.orders_open() if order.has_price or order.has_trigger_price]
+        # The cache gives them in the order of their hashes, which no two lives share.
+        found = [order for order in self.cache.orders_open() if order.has_price or order.has_trigger_price]
+        barriers = sorted(found, key=lambda order: (order.ts_init, order.order_type.value))
         if barriers and random.random() < 0.1:
             self._fill(barriers[0], int(barriers[0].leaves_qty), close)
         if self.units == 0:
