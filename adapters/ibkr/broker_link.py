@@ -16,6 +16,7 @@ from nautilus_trader.adapters.interactive_brokers.parsing.execution import times
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
+LONGEST_PAUSE_S = 10  # between two attempts to reconnect
 REFUSED_S = 0.1  # until a request that the client has forgotten is given up
 
 
@@ -170,6 +171,8 @@ class BrokerLink:
     def keep_reconnecting(self) -> None:
         """Once trading has begun, never give the gateway up."""
         self._client._indefinite_reconnect = True
+        # It would double its pause with every attempt, up to five minutes: a gateway that is back must be found soon.
+        self._client._reconnect_delay_max = LONGEST_PAUSE_S
 
     def forget_questions(self) -> None:
         """After a reconnect: nobody answers what was asked on the connection before.
