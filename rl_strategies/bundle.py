@@ -7,6 +7,7 @@ further training, hashed, and never read as anything but bytes.
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,24 +157,27 @@ def write_bundle(
         EXPERIMENT: experiment_yaml.encode(),
         GOLDEN: golden.to_npz(),
     }
-    for file_name, source in zip(TRAINING_ONLY, (model_zip, vecnormalize_pkl), strict=True):
-        if source is not None:
-            contents[file_name] = source.read_bytes()
+    sources = zip(TRAINING_ONLY, (model_zip, vecnormalize_pkl), strict=True)
+    contents |= {file_name: source.read_bytes() for file_name, source in sources if source is not None}
     manifest = Manifest.of(name, contents, facts, installed_versions(), created or datetime.now(UTC))
     target = parent / manifest.bundle_id
     if target.exists():
         load_bundle(target)
         return target
-    parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=parent, prefix=".bundle-"))
+    _write_whole(target, {**contents, MANIFEST: manifest.to_json()})
+    return target
+
+
+def _write_whole(target: Path, contents: Mapping[str, bytes]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".bundle-"))
     try:
-        for file_name, content in {**contents, MANIFEST: manifest.to_json()}.items():
+        for file_name, content in contents.items():
             (aside / file_name).write_bytes(content)
         aside.chmod(0o755)  # mkdtemp's are private
         aside.rename(target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return target
 
 
 def load_bundle(path: Path) -> Bundle:

@@ -18,11 +18,11 @@ from rl_strategies.manifest import installed_versions
 from rl_strategies.metrics import Metrics, compute_metrics
 from rl_strategies.telemetry import Fill, RunRecord
 from rl_strategies.trades import build_trades
+from run.backtest_window import backtest_window
 from run.market_record import market_record
 from run.markets import bundle_market
 from run.node import NodeRun, run_node
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
-from run.replay_window import replay_window
 from run.reports.artifacts import write_artifacts
 from run.reports.context import CostAssumptions, ReportContext
 from run.reports.verdict import verdict
@@ -117,7 +117,7 @@ def backtest_bundle(
         f"Replaying [bold]{bundle.id}[/] over {len(market)} sessions "
         f"{market.session_dates[0]} to {market.session_dates[-1]} ..."
     )
-    window = replay_window(market, bundle)
+    window = backtest_window(market, bundle)
     run = run_node(bundle, catalog, window, volume_known=market.volume_known)
     record = market_record(market, market.session_dates[0], market.session_dates[-1], run.fills, run.refusals)
     if round(record.equity_usd[-1] * 100) != run.balance_cents:

@@ -71,7 +71,11 @@ class LiveSession:
         self.link = BrokerLink(plan.account, plan.spec.instrument_id)
         url = plan.config.telemetry_url() or f"sqlite:///{plan.folder / TELEMETRY_FILE}"
         self._store = TelemetryStore(url, plan.day.isoformat())
-        self.strategy = self._strategy()
+        try:
+            self.strategy = self._strategy()
+        except ResumeError:
+            self._store.close()
+            raise
 
     def _strategy(self) -> LiveStrategy:
         plan = self.plan
@@ -128,23 +132,24 @@ class LiveSession:
         config = self.plan.config
         try:
             require_gateway(config.host, config.port, config.request_timeout_s)
+            return self._run_node(meanwhile)
         except ConnectionError as error:
-            self._close_books()
             return self._outcome(NOT_STARTED, str(error))
+        finally:
+            self._close_books()
+
+    def _run_node(self, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None) -> Outcome:
+        supervision = Supervision(self.plan.config.health)
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         node = TradingNode(node_config(self.plan), loop=loop)
         node.trader.add_strategy(self.strategy)
-        supervision = Supervision(self.plan.config.health)
         try:
             build_node(node, self.link, attempts=3)
             return loop.run_until_complete(self._trade(node, loop, supervision, meanwhile))
-        except ConnectionError as error:
-            return self._outcome(NOT_STARTED, str(error))
         finally:
             supervision.close()
             node.dispose()
-            self._close_books()
 
     def _close_books(self) -> None:
         self._journal.close()

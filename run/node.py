@@ -29,7 +29,7 @@ from rl_strategies.rules import ExecutionConfig
 from rl_strategies.strategy import RLStrategy, core_of
 from rl_strategies.telemetry import Fill
 from rl_strategies.venue import venue_configs
-from run.replay_window import Window
+from run.backtest_window import Window
 from training.engine_env import ORDER_RATE
 
 

@@ -153,9 +153,7 @@ def fit(
     if not resume and (run_dir / "checkpoints").exists():
         raise InputError(f"run directory {run_dir}: must be that of a new run, but has checkpoints already")
     checkpoint = latest_checkpoint(run_dir) if resume else None
-    torch.set_num_threads(config.torch_threads)
-    keep_freed_memory()
-    torch.distributions.Distribution.set_default_validate_args(False)
+    _set_up_process(config)
     timed = TimedVecEnv(FiniteVecEnv(env))
     normalizer = MaskedVecNormalize(
         timed, mask_columns, norm_reward=config.normalize_reward, clip_obs=config.clip_obs, gamma=config.gamma
@@ -164,11 +162,20 @@ def fit(
     state = restore(checkpoint, model, normalizer) if checkpoint else {"steps": 0, "validation": {}}
     (run_dir / "metrics").mkdir(parents=True, exist_ok=True)
     run = _Run(config, model, normalizer, timed, run_dir, validate, state, seed)
-    bar: AbstractContextManager[Callable[[UpdateMetrics], None]] = (
-        LiveTable(config.planned_steps) if progress is None else nullcontext(progress)
-    )
-    with bar as listener:
+    with _listening(config, progress) as listener:
         return run.learn(listener)
+
+
+def _set_up_process(config: LearnerConfig) -> None:
+    torch.set_num_threads(config.torch_threads)
+    keep_freed_memory()
+    torch.distributions.Distribution.set_default_validate_args(False)
+
+
+def _listening(
+    config: LearnerConfig, progress: Callable[[UpdateMetrics], None] | None
+) -> AbstractContextManager[Callable[[UpdateMetrics], None]]:
+    return LiveTable(config.planned_steps) if progress is None else nullcontext(progress)
 
 
 class _Run:

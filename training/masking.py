@@ -47,21 +47,8 @@ class DetachMask(BaseFeaturesExtractor):
         return observations[:, : -self.mask_columns]
 
 
-class MaskedPolicy(ActorCriticPolicy):
-    """Actor-critic that never takes an action that its observation forbids.
-
-    Parameters
-    ----------
-    mask_columns : int
-        Number of the observation's last columns that are the mask: as many as there are action logits, or 0.
-
-    Raises
-    ------
-    InputError
-        If there are as many mask columns as neither.
-    """
-
-    features_extractor: DetachMask
+class MaskReading:
+    """A policy's part that takes the mask off the observation: put it before the class of stable-baselines3."""
 
     def __init__(
         self,
@@ -77,7 +64,24 @@ class MaskedPolicy(ActorCriticPolicy):
             "features_extractor_kwargs": {"mask_columns": mask_columns},
         }
         self.mask_columns = mask_columns
-        super().__init__(observation_space, action_space, *args, **kwargs)
+        super().__init__(observation_space, action_space, *args, **kwargs)  # type: ignore[call-arg]
+
+
+class MaskedPolicy(MaskReading, ActorCriticPolicy):
+    """Actor-critic that never takes an action that its observation forbids.
+
+    Parameters
+    ----------
+    mask_columns : int
+        Number of the observation's last columns that are the mask: as many as there are action logits, or 0.
+
+    Raises
+    ------
+    InputError
+        If there are as many mask columns as neither.
+    """
+
+    features_extractor: DetachMask
 
     def action_logits(self, latent_pi: torch.Tensor) -> torch.Tensor:
         """Unnormalised log-probabilities of all actions; `IMPOSSIBLE` where the last observation forbids one."""

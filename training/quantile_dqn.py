@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from sb3_contrib import QRDQN
 from sb3_contrib.qrdqn.policies import QRDQNPolicy, QuantileNetwork
 from stable_baselines3.common.distributions import CategoricalDistribution, Distribution
 from torch import nn
 
-from training.masking import IMPOSSIBLE, DetachMask, check_mask_columns
+from training.masking import IMPOSSIBLE, DetachMask, MaskReading
 
 
 class MaskedQuantileNetwork(QuantileNetwork):
@@ -33,7 +32,7 @@ class MaskedQuantileNetwork(QuantileNetwork):
         return quantiles.masked_fill(~allowed[:, None, :], IMPOSSIBLE)
 
 
-class MaskedQuantilePolicy(QRDQNPolicy):
+class MaskedQuantilePolicy(MaskReading, QRDQNPolicy):
     """Takes the action with the largest mean return of those that are allowed.
 
     Parameters
@@ -46,22 +45,6 @@ class MaskedQuantilePolicy(QRDQNPolicy):
     InputError
         If there are as many mask columns as neither.
     """
-
-    def __init__(
-        self,
-        observation_space: spaces.Box,
-        action_space: spaces.Discrete,
-        *args: Any,
-        mask_columns: int = 0,
-        **kwargs: Any,
-    ) -> None:
-        check_mask_columns(mask_columns, action_space)
-        kwargs |= {
-            "features_extractor_class": DetachMask,
-            "features_extractor_kwargs": {"mask_columns": mask_columns},
-        }
-        self.mask_columns = mask_columns
-        super().__init__(observation_space, action_space, *args, **kwargs)
 
     def make_quantile_net(self) -> MaskedQuantileNetwork:
         """A network with an extractor of its own."""

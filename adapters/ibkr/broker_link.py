@@ -239,10 +239,6 @@ class BrokerLink:
         """Cancel an order that the node itself does not know."""
         self._client.cancel_order(order.order_id)
 
-    def cancel_everything(self) -> None:
-        """Cancel every order of every client of this login."""
-        self._client.cancel_all_orders()
-
     def _filled(self, order: Any) -> int:
         # What openOrder says of it is not to be relied on; the client keeps what orderStatus said.
         names = {get_venue_order_id(order.orderId, order.permId), get_venue_order_id(order.orderId, 0)}

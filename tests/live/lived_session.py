@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import onnx
 from nautilus_trader.cache.cache import Cache
 from nautilus_trader.common.component import MessageBus, TestClock
 from nautilus_trader.model.identifiers import InstrumentId, TradeId, TraderId
@@ -39,6 +38,7 @@ from rl_strategies.risk.state_file import RiskLevel, RiskState
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from rl_strategies.strategy import RLStrategyConfig
 from tests.live.bars import BAR_TYPE, MINUTE_NS, ListLink, bar_at
+from tests.summing_network import summing_network
 
 NYSE = session_calendar("NYSE")
 DAYS = tuple(int(ns) for ns in NYSE.open_ns[np.searchsorted(NYSE.session_date, np.datetime64("2024-12-02")) :][:3])
@@ -56,32 +56,7 @@ def new_core() -> DecisionCore:
 @cache
 def network(n_observations: int) -> bytes:
     """Sums the first observed value over a session, in hundredths of a percent, and wants its side."""
-    model = onnx.parser.parse_model(f"""
-        <ir_version: 10, opset_import: ["": 20],
-         metadata_props: ["rl_intraday.network": "{{'n_observations': {n_observations}, 'n_actions': 3,
-             'lstm_layers': 1, 'lstm_hidden_size': 1}}"]>
-        policy (float[b, {n_observations}] obs, float[1, b, 1] h, float[1, b, 1] c, float[b] episode_start)
-            => (float[b, 3] logits, float[1, b, 1] h_next, float[1, b, 1] c_next)
-        <float[1] one = {{1.0}}, float[1] scale = {{10000.0}}, int64[2] axes = {{0, 2}}, int64[1] first = {{0}},
-         int64[1] second = {{1}}, int64[1] lane_axis = {{0}}, float[1, 3] side = {{-1.0, 0.0, 1.0}},
-         float[1, 3] offset = {{0.0, 0.5, 0.0}}>
-        {{
-            kept = Sub(one, episode_start)
-            keep = Unsqueeze(kept, axes)
-            value = Slice(obs, first, second, second)
-            scaled = Mul(value, scale)
-            step = Unsqueeze(scaled, lane_axis)
-            h_kept = Mul(h, keep)
-            h_next = Add(h_kept, step)
-            c_kept = Mul(c, keep)
-            c_next = Add(c_kept, one)
-            sum = Squeeze(h_next, lane_axis)
-            sided = Mul(sum, side)
-            logits = Add(sided, offset)
-        }}
-    """)
-    model.metadata_props[0].value = model.metadata_props[0].value.replace("'", '"')
-    return model.SerializeToString()
+    return summing_network(n_observations, scale=10_000.0)
 
 
 def new_policy() -> OnnxPolicy:

@@ -157,7 +157,7 @@ def range_of_bars(first_ns: int, last_ns: int) -> list[int]:
 
 @pytest.mark.parametrize(("day", "warmup"), [("2024-12-03", 14), ("2024-12-03", 395), ("2024-12-02", 215)])
 def test_it_begins_where_a_backtest_begins(day: str, warmup: int) -> None:
-    from run.replay_window import _session_start  # the rule that a backtest's window is made by
+    from run.backtest_window import _session_start  # the rule that a backtest's window is made by
 
     spec: InstrumentSpec = resolve("SPY", instruments_path())
     open_ns = int(NYSE.open_ns[np.searchsorted(NYSE.session_date, np.datetime64(day))])

@@ -14,9 +14,9 @@ import pytest
 from catalogs.sessions import session_calendar
 from rl_strategies.bundle import load_bundle
 from rl_strategies.journal import read_journal
+from run.backtest_window import Window
 from run.cli import main
 from run.node import NodeRun, run_node
-from run.replay_window import Window
 from run.session_home import SessionHome
 from tests.live.conftest import PAPER_CONFIG, PAPER_DAY, ROOT, PaperDay
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from adapters.ibkr.simulator.gateway import Gateway
 
 Answer = Callable[["Gateway", Session, Any], list[Message]]
-MANUAL_CLIENT = 0
 
 
 def answer(gateway: "Gateway", session: Session, request: Message) -> list[Message]:

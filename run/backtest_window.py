@@ -33,7 +33,7 @@ class Window:
     end_ns: int
 
 
-def replay_window(market: TrainingMarket, bundle: Bundle) -> Window:
+def backtest_window(market: TrainingMarket, bundle: Bundle) -> Window:
     """Window over all episodes of a market, early enough for every instrument and every stream to be warm."""
     world = market.world
     trade_from_ns = int(world.time_ns[world.episodes["first"][0]])
