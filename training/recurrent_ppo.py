@@ -8,13 +8,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
+from training import fused_lstm
 from training.categorical import draw, evaluate
 from training.masking import MaskedPolicy
 from training.rollout_network import RolloutNetwork
@@ -22,7 +25,7 @@ from training.sequence_buffer import LstmState, PackedStates, SequenceRolloutBuf
 
 
 class SequenceLstmPolicy(MaskedPolicy, RecurrentActorCriticPolicy):
-    """Actor-critic whose LSTM takes whole blocks of sequences in one call.
+    """Actor-critic whose LSTM takes whole sequences in one call.
 
     Stock sb3-contrib steps the LSTM through every minibatch in which an episode begins. Its buffer cuts minibatches at
     every episode start, so that only the first step of a sequence can be one; `SequenceRolloutBuffer` zeroes the state
@@ -51,9 +54,9 @@ class SequenceLstmPolicy(MaskedPolicy, RecurrentActorCriticPolicy):
         if not isinstance(lstm_states, PackedStates):
             return RecurrentActorCriticPolicy.evaluate_actions(self, obs, actions, lstm_states, episode_starts)
         features: Any = self.extract_features(obs)
-        hidden = _run_blocks(self.lstm_actor, features, lstm_states.pi, lstm_states.blocks)
+        hidden = _run_sequences(self.lstm_actor, features, lstm_states.pi, lstm_states.counts)
         if self.lstm_critic is not None:
-            critic_hidden = _run_blocks(self.lstm_critic, features, lstm_states.vf, lstm_states.blocks)
+            critic_hidden = _run_sequences(self.lstm_critic, features, lstm_states.vf, lstm_states.counts)
         else:
             critic_hidden = hidden.detach() if self.shared_lstm else self.critic(features)
         values = self.value_net(self.mlp_extractor.forward_critic(critic_hidden))
@@ -76,17 +79,11 @@ class SequenceLstmPolicy(MaskedPolicy, RecurrentActorCriticPolicy):
         return output, (torch.stack(new_h), torch.stack(new_c))
 
 
-def _run_blocks(
-    lstm: nn.LSTM, features: torch.Tensor, state: LstmState, blocks: tuple[tuple[int, int], ...]
-) -> torch.Tensor:
-    outputs, begin = [], 0
-    for steps, sequences in blocks:
-        block = features[begin : begin + steps * sequences].view(steps, sequences, -1)
-        h, c = (part[:, :sequences].contiguous() for part in state)
-        output, state = lstm(block, (h, c))
-        outputs.append(output.flatten(0, 1))
-        begin += steps * sequences
-    return torch.cat(outputs)
+def _run_sequences(lstm: nn.LSTM, features: torch.Tensor, state: LstmState, counts: NDArray[np.int64]) -> torch.Tensor:
+    if fused_lstm.can_run(lstm):
+        return fused_lstm.run(lstm, features, state, counts)
+    packed: Any = PackedSequence(features, torch.from_numpy(counts))
+    return lstm(packed, state)[0].data
 
 
 class SequenceRecurrentPPO(RecurrentPPO):

@@ -1,8 +1,7 @@
 """Rollouts cut into sequences and packed: sb3-contrib's minibatches, or shuffled pieces of a fixed length.
 
-A packed batch holds its steps time by time, the longest sequence first, as torch's PackedSequence does: between two
-lengths at which sequences end, all that go on lie side by side, and one LSTM call takes that whole block. Padding is
-left only where it is cheaper than one more block; ``mask`` is 0 there.
+A packed batch holds its steps time by time, the longest sequence first, as torch's PackedSequence does: no step is
+computed in vain.
 """
 
 from collections.abc import Iterator
@@ -16,9 +15,6 @@ from sb3_contrib.common.recurrent.buffers import RecurrentRolloutBuffer
 from sb3_contrib.common.recurrent.type_aliases import RecurrentRolloutBufferSamples
 from stable_baselines3.common.buffers import RolloutBuffer
 
-# An LSTM call of a block costs about as much beside its arithmetic as these many steps of a sequence (one CPU core).
-STEPS_WORTH_A_CALL = 64
-
 LstmState = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -29,13 +25,13 @@ class PackedStates(NamedTuple):
     ----------
     pi, vf : tuple of float32[layers, sequences, hidden]
         Hidden and cell state of the actor and the critic.
-    blocks : tuple of (int, int)
-        Steps and sequences of each block, in order.
+    counts : int64[steps]
+        Sequences that go on in each step.
     """
 
     pi: LstmState
     vf: LstmState
-    blocks: tuple[tuple[int, int], ...]
+    counts: NDArray[np.int64]
 
 
 # Steps of a batch; where in them each sequence begins; how long each is.
@@ -122,10 +118,9 @@ class SequenceRolloutBuffer(RecurrentRolloutBuffer):
     ) -> RecurrentRolloutBufferSamples:
         longest_first = np.argsort(-lengths, kind="stable")
         first, lengths = first[longest_first], lengths[longest_first]
-        padded = _padded(lengths)
-        age, sequence = np.nonzero(np.arange(padded[0])[:, np.newaxis] < padded)
-        inside = age < lengths[sequence]
-        rows = steps[first[sequence] + np.where(inside, age, 0)]
+        goes_on = np.arange(lengths[0])[:, np.newaxis] < lengths
+        age, sequence = np.nonzero(goes_on)
+        rows = steps[first[sequence] + age]
 
         def take(values: NDArray[Any]) -> torch.Tensor:
             return self.to_torch(values[rows], copy=False)
@@ -138,9 +133,9 @@ class SequenceRolloutBuffer(RecurrentRolloutBuffer):
             old_log_prob=take(self.log_probs.ravel()),
             advantages=take(self.advantages.ravel()),
             returns=take(self.returns.ravel()),
-            lstm_states=PackedStates((pi_h, pi_c), (vf_h, vf_c), _blocks(padded)),
+            lstm_states=PackedStates((pi_h, pi_c), (vf_h, vf_c), goes_on.sum(axis=1)),
             episode_starts=take(self.episode_starts.ravel()),
-            mask=self.to_torch(inside.astype(np.float32), copy=False),
+            mask=self.to_torch(np.ones(len(rows), np.float32), copy=False),  # of padding, of which there is none
         )
 
     def _states_at(self, rows: NDArray[np.int64]) -> list[torch.Tensor]:
@@ -148,23 +143,3 @@ class SequenceRolloutBuffer(RecurrentRolloutBuffer):
         goes_on = (self.episode_starts.ravel()[rows] == 0)[:, np.newaxis]
         states = (getattr(self, name)[step, :, env].swapaxes(0, 1) * goes_on for name in self.STATES)
         return [self.to_torch(np.ascontiguousarray(state), copy=False) for state in states]
-
-
-def _padded(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    # Lengths, some of them raised to the next longer one where that costs less than another call of the LSTM.
-    ends, counts = np.unique(lengths, return_counts=True)
-    raised, begin = ends.copy(), 0
-    for k in range(len(ends)):
-        is_last = k + 1 == len(ends)
-        if is_last or counts[begin : k + 1].sum() * (ends[k + 1] - ends[k]) > STEPS_WORTH_A_CALL:
-            raised[begin : k + 1] = ends[k]
-            begin = k + 1
-    return raised[np.searchsorted(ends, lengths)]
-
-
-def _blocks(lengths: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
-    # lengths: int64[sequences], longest first.
-    ends, counts = np.unique(lengths, return_counts=True)
-    steps = np.diff(ends, prepend=0)
-    sequences = np.cumsum(counts[::-1])[::-1]
-    return tuple(zip(steps.tolist(), sequences.tolist(), strict=True))

@@ -13,7 +13,6 @@ from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from training.recurrent_ppo import SequenceLstmPolicy, SequenceRecurrentPPO
-from training.sequence_buffer import _padded
 
 N_ENVS, N_STEPS, BATCH = 4, 48, 64
 NETWORKS = {
@@ -215,7 +214,7 @@ def test_pieces_cover_every_step_once(seq_len: int) -> None:
     begins = {int(v) for v in buffer.values[buffer.episode_starts == 1]}
     seen: list[int] = []
     for data in buffer.get(BATCH):
-        for piece in unpacked(data.old_values, data.mask, data.lstm_states.blocks):
+        for piece in unpacked(data.old_values, data.lstm_states.counts):
             assert len(piece) <= seq_len
             np.testing.assert_array_equal(np.diff(piece), 1)
             assert not begins & set(piece[1:]), "an episode must not begin inside a piece"
@@ -223,26 +222,16 @@ def test_pieces_cover_every_step_once(seq_len: int) -> None:
     assert sorted(seen) == sorted(lane * 1000 + t for lane in range(N_ENVS) for t in range(N_STEPS))
 
 
-def unpacked(values: torch.Tensor, mask: torch.Tensor, blocks: tuple[tuple[int, int], ...]) -> list[list[int]]:
-    """Values of each sequence of a packed batch, in time order, without what the mask leaves out."""
-    pieces: list[list[int]] = [[] for _ in range(blocks[0][1])]
+def unpacked(values: torch.Tensor, counts: np.ndarray) -> list[list[int]]:
+    """Values of each sequence of a packed batch, in time order."""
+    pieces: list[list[int]] = [[] for _ in range(counts[0])]
     row = 0
-    for steps, sequences in blocks:
-        for _ in range(steps):
-            for k in range(sequences):
-                if mask[row]:
-                    pieces[k].append(int(values[row]))
-                row += 1
+    for count in counts:
+        for k in range(count):
+            pieces[k].append(int(values[row + k]))
+        row += count
     assert row == len(values)
     return pieces
-
-
-def test_a_batch_is_padded_only_where_that_saves_a_call() -> None:
-    # Two of 100 and two of 99: raising the shorter costs 2 steps. One of 10: raising it would cost 89.
-    np.testing.assert_array_equal(_padded(np.array([100, 100, 99, 99, 10])), [100, 100, 100, 100, 10])
-    # Each gap is cheap for one sequence; what was raised counts again at the next gap: 40 + 2 * 40 is too dear.
-    np.testing.assert_array_equal(_padded(np.array([90, 50, 10])), [90, 50, 50])
-    np.testing.assert_array_equal(_padded(np.array([7])), [7])
 
 
 def test_an_unfilled_rollout_is_not_sampled() -> None:
