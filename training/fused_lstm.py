@@ -70,7 +70,7 @@ class _Layer(torch.autograd.Function):
         gates = np.empty((rows, padded(4 * hidden)), np.float32)
         cells, outputs = (np.empty((rows, hidden), np.float32) for _ in range(2))
         inputs = inputs.contiguous()
-        _forward(
+        forward(
             inputs.detach().numpy(), offsets, h.numpy(), c.numpy(), panels(w_in.T), panels(w_rec.T),
             (b_input + b_hidden).detach().numpy(), gates, cells, outputs,
         )  # fmt: skip
@@ -107,8 +107,13 @@ class _Layer(torch.autograd.Function):
 
 
 @kernel
-def _forward(inputs, offsets, h, c, w_input, w_hidden, bias, gates, cells, outputs):  # type: ignore[no-untyped-def]
-    # Writes gates (activated; torch's order: input, forget, cell, output), cells and outputs.
+def forward(inputs, offsets, h, c, w_input, w_hidden, bias, gates, cells, outputs):  # type: ignore[no-untyped-def]
+    """Write ``gates`` (activated; torch's order: input, forget, cell, output), ``cells`` and ``outputs`` of all rows.
+
+    ``inputs`` float32[rows, columns]; ``offsets`` int64[steps + 1], the first row of each step; ``h`` and ``c``
+    float32[sequences, hidden]; weights as `training.tiles.panels` gives those of torch turned over; ``bias``
+    float32[4 * hidden]; ``gates`` float32[rows, padded(4 * hidden)]; ``cells`` and ``outputs`` float32[rows, hidden].
+    """
     steps, first = offsets.shape[0] - 1, 0
     while first < steps:
         stop = _end_of_chunk(offsets, first, steps)

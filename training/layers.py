@@ -1,4 +1,4 @@
-"""A torch policy's layers as the exporter and the compiled rollout take them."""
+"""A torch policy's layers as the exporter and the compiled kernels take them."""
 
 import numpy as np
 import torch
@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from catalogs.errors import InputError
-from rl_strategies.compiled_network import LSTM, Layer
 from rl_strategies.network import ACTIVATIONS
 
 OPERATORS: dict[type[nn.Module], str] = {nn.Identity: "Identity", nn.Tanh: "Tanh", nn.ReLU: "Relu"}
@@ -43,16 +42,3 @@ def gates_as_onnx(weight: torch.Tensor) -> NDArray[np.float32]:
 def as_array(weight: torch.Tensor) -> NDArray[np.float32]:
     """Values of a parameter."""
     return weight.detach().cpu().numpy()
-
-
-def compiled_layers(lstm: nn.LSTM | None, modules: list[nn.Module]) -> list[Layer]:
-    """Layers for `rl_strategies.compiled_network.pack`."""
-    memory = [
-        Layer(LSTM, gates_as_onnx(b_input) + gates_as_onnx(b_hidden), gates_as_onnx(w_input), gates_as_onnx(w_hidden))
-        for w_input, w_hidden, b_input, b_hidden in (lstm.all_weights if lstm is not None else [])
-    ]
-    head = [
-        Layer(ACTIVATIONS.index(activation), as_array(linear.bias), as_array(linear.weight))
-        for linear, activation in dense_layers(modules)
-    ]
-    return [*memory, *head]

@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from training import fused_lstm
+from training import fused_dense, fused_lstm
 from training.categorical import draw, evaluate
 from training.masking import MaskedPolicy
 from training.rollout_network import RolloutNetwork
@@ -56,12 +56,17 @@ class SequenceLstmPolicy(MaskedPolicy, RecurrentActorCriticPolicy):
         features: Any = self.extract_features(obs)
         hidden = _run_sequences(self.lstm_actor, features, lstm_states.pi, lstm_states.counts)
         if self.lstm_critic is not None:
-            critic_hidden = _run_sequences(self.lstm_critic, features, lstm_states.vf, lstm_states.counts)
+            seen = _run_sequences(self.lstm_critic, features, lstm_states.vf, lstm_states.counts)
         else:
-            critic_hidden = hidden.detach() if self.shared_lstm else self.critic(features)
-        values = self.value_net(self.mlp_extractor.forward_critic(critic_hidden))
-        logits = self.action_logits(self.mlp_extractor.forward_actor(hidden))
+            seen = hidden.detach() if self.shared_lstm else features
+        values = _run_dense(self.critic_layers(), seen)
+        logits = self.masked(_run_dense(self.decision_layers(), hidden))
         return values, *evaluate(logits, actions, self.action_space)
+
+    def critic_layers(self) -> list[nn.Module]:
+        """Layers from what the critic remembers, or from the unmasked observation, to the value."""
+        first = [self.critic] if self.lstm_critic is None and not self.shared_lstm else []
+        return [*first, *self.mlp_extractor.value_net, self.value_net]
 
     @staticmethod
     def _process_sequence(
@@ -84,6 +89,14 @@ def _run_sequences(lstm: nn.LSTM, features: torch.Tensor, state: LstmState, coun
         return fused_lstm.run(lstm, features, state, counts)
     packed: Any = PackedSequence(features, torch.from_numpy(counts))
     return lstm(packed, state)[0].data
+
+
+def _run_dense(modules: list[nn.Module], inputs: torch.Tensor) -> torch.Tensor:
+    if fused_dense.can_run(modules):
+        return fused_dense.run(modules, inputs)
+    for module in modules:
+        inputs = module(inputs)
+    return inputs
 
 
 class SequenceRecurrentPPO(RecurrentPPO):
