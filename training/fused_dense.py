@@ -16,7 +16,7 @@ from catalogs.compiled import kernel
 from rl_strategies.compiled_network import RELU, TANH, tanh
 from rl_strategies.network import ACTIVATIONS
 from training.layers import OPERATORS, dense_layers
-from training.tiles import as_panels, padded, panels, product
+from training.tiles import padded, panels, product, product_of_rows
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
@@ -64,7 +64,7 @@ class _Layer(torch.autograd.Function):
         _through_activation(outputs, ctx.kind, inner)
         d_weight = np.empty((len(weight), padded(columns)), np.float32)
         d_inputs = np.empty((rows if ctx.needs_input_grad[0] else 0, padded(columns)), np.float32)
-        _backward(inner, as_panels(_widened(inputs)), panels(weight), d_weight, d_inputs)
+        _backward(inner, _widened(inputs), panels(weight), d_weight, d_inputs)
         to_inputs = torch.from_numpy(d_inputs)[:, :columns] if ctx.needs_input_grad[0] else None
         return to_inputs, torch.from_numpy(d_weight)[:, :columns], torch.from_numpy(inner.sum(axis=0)), None
 
@@ -113,6 +113,6 @@ def _through_activation(outputs, kind, grad):  # type: ignore[no-untyped-def]
 
 @kernel
 def _backward(inner, inputs, weight, d_weight, d_inputs):  # type: ignore[no-untyped-def]
-    product(d_weight, inner.T, inputs, False)
+    product_of_rows(d_weight, inner.T, inputs, False)
     if d_inputs.shape[0] > 0:
         product(d_inputs, inner, weight, False)

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from catalogs.compiled import inlined, kernel
 from rl_strategies.compiled_network import tanh
-from training.tiles import as_panels, padded, panels, product
+from training.tiles import padded, panels, product, product_of_rows
 
 _CHUNK_ROWS = 64  # steps whose gates stay in the second cache beside the weights
 _HALF, _ONE = np.float32(0.5), np.float32(1.0)
@@ -96,7 +96,7 @@ class _Layer(torch.autograd.Function):
         _backward(
             grad.contiguous().numpy(), inputs, offsets, h, c, panels(w_input), panels(w_hidden), gates, cells, outputs,
             np.zeros((sequences, padded(hidden)), np.float32), np.zeros((sequences, hidden), np.float32),
-            d_gates, seen, as_panels(seen), d_weights, d_bias, d_inputs,
+            d_gates, seen, d_weights, d_bias, d_inputs,
         )  # fmt: skip
         found = torch.from_numpy(d_weights)
         bias = torch.from_numpy(d_bias)
@@ -157,8 +157,8 @@ def _activate(gates, bias, c_before, cell, output):  # type: ignore[no-untyped-d
 
 @kernel
 def _backward(  # type: ignore[no-untyped-def]
-    grad, inputs, offsets, h, c, w_input, w_hidden, gates, cells, outputs, d_h, d_c, d_gates, seen, seen_panels,
-    d_weights, d_bias, d_inputs,
+    grad, inputs, offsets, h, c, w_input, w_hidden, gates, cells, outputs, d_h, d_c, d_gates, seen, d_weights, d_bias,
+    d_inputs,
 ):  # fmt: skip
     # Writes d_weights (of inputs and hidden, side by side), d_bias and, unless it is empty, d_inputs.
     columns, hidden = inputs.shape[1], h.shape[1]
@@ -181,7 +181,7 @@ def _backward(  # type: ignore[no-untyped-def]
                     seen[row - base, columns + j] = h_before[r, j]
             product(d_h, d_gates[begin - base : begin - base + count, : 4 * hidden], w_hidden, False)
         rows = offsets[stop] - base
-        product(d_weights, d_gates[:rows, : 4 * hidden].T, seen_panels[:, :rows], True)
+        product_of_rows(d_weights, d_gates[:rows, : 4 * hidden].T, seen[:rows], True)
         if d_inputs.shape[0] > 0:
             product(d_inputs[base:], d_gates[:rows, : 4 * hidden], w_input, False)
         stop = first

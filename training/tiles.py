@@ -29,12 +29,7 @@ def panels(weight: NDArray[np.float32]) -> NDArray[np.float32]:
     depth, columns = weight.shape
     wide = np.zeros((depth, padded(columns)), np.float32)
     wide[:, :columns] = weight
-    return np.ascontiguousarray(as_panels(wide))
-
-
-def as_panels(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A view of float32[depth, columns], whose columns are `padded`, as `product` reads it."""
-    return matrix.reshape(len(matrix), matrix.shape[1] // PANEL, PANEL).swapaxes(0, 1)
+    return np.ascontiguousarray(wide.reshape(depth, wide.shape[1] // PANEL, PANEL).swapaxes(0, 1))
 
 
 def padded(columns: int) -> int:
@@ -136,6 +131,16 @@ def product(out, left, right, add):  # type: ignore[no-untyped-def]
     rows = left.shape[0]
     for p in range(right.shape[0]):
         panel = right[p]
+        for i in range(0, rows, TILE_ROWS):
+            _rows(rows - i, out[i:, p * PANEL :], left[i:], panel, add)
+
+
+@inlined
+def product_of_rows(out, left, right, add):  # type: ignore[no-untyped-def]
+    """As `product`, but of ``right`` as it lies: float32[depth, panels * PANEL]."""
+    rows = left.shape[0]
+    for p in range(right.shape[1] // PANEL):
+        panel = right[:, p * PANEL :]
         for i in range(0, rows, TILE_ROWS):
             _rows(rows - i, out[i:, p * PANEL :], left[i:], panel, add)
 
