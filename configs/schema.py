@@ -24,6 +24,7 @@ from rl_strategies.features import (
     load_feature_file,
     plan_for,
 )
+from rl_strategies.features.plugins import portable_name
 from rl_strategies.features.sets import ContextSet, context_set
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from training.learner import LearnerConfig
@@ -172,6 +173,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         own = feature_set(self.features) if isinstance(self.features, str) else self.features
         primary = plan_for((*own, *parts.primary), data)
         return joined_plan_for(primary, parts.streams, parts.cross, streams) if parts.streams else primary
+
+    def portable(self) -> "Experiment":
+        """As a bundle carries it: files of features by a name that says nothing of this machine's folders."""
+        return msgspec.structs.replace(self, feature_files=[portable_name(file) for file in self.feature_files])
 
     def to_yaml(self) -> str:
         """The whole experiment, defaults included."""

@@ -185,7 +185,7 @@ def _bundle(experiment: Experiment, markets: ExperimentMarkets, result: FitResul
             experiment.name.lower(),
             policy_onnx=onnx,
             plan=markets.train[0].plan,
-            experiment_yaml=experiment.to_yaml(),
+            experiment_yaml=experiment.portable().to_yaml(),
             golden=golden_outputs(model, normalizer, golden_observations(normalizer)),
             facts=_facts(experiment, markets),
             model_zip=result.checkpoint / "model.zip",

@@ -1,6 +1,7 @@
 """From an experiment to a bundle and back: held-out windows, resuming, several tickers, equal seeds."""
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from catalogs.errors import InputError
 from rl_strategies.bundle import load_bundle
+from rl_strategies.features import REGISTRY
 from run.cli import main
 from run.evaluation import SampledPolicy
 from run.markets import experiment_markets
@@ -29,6 +31,15 @@ def one_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("run.training_run.git_commit", lambda: "0" * 40)
 
 
+@pytest.fixture
+def known_features() -> Iterator[None]:
+    """What a test registers is forgotten after it."""
+    known = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(known)
+
+
 def quiet(metrics: UpdateMetrics) -> None:
     del metrics
 
@@ -44,6 +55,25 @@ def test_equal_seeds_give_equal_bundles(synthetic_catalog: Path, tmp_path: Path)
     assert first.bundle.name == second.bundle.name
     other = train_experiment(experiment(seed=2), synthetic_catalog, tmp_path / "c", listener=quiet)
     assert other.bundle.name != first.bundle.name
+
+
+@pytest.mark.usefixtures("known_features")
+def test_a_bundle_names_no_folder_of_the_machine_it_was_trained_on(synthetic_catalog: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own_gap.py"
+    own.write_text(
+        "from rl_strategies.features import State, feature\n\n\n"
+        "@feature()\n"
+        "def own_gap(s: State, open: float, close: float) -> float:\n"
+        '    """Gap between open and close."""\n'
+        "    return open - close\n"
+    )
+    atr = {"kind": "atr", "name": "atr_14", "params": {"n": 14}, "observe": False}
+    changed = experiment(features=[atr, {"kind": "own_gap", "name": "gap"}], feature_files=[str(own)])
+    result = train_experiment(changed, synthetic_catalog, tmp_path / "runs", listener=quiet)
+    texts = {path.name: path.read_bytes() for path in result.bundle.iterdir() if path.suffix != ".zip"}
+    assert [name for name, content in texts.items() if str(tmp_path).encode() in content] == []
+    assert b"own_gap.py" in texts["experiment.yaml"]
+    assert load_bundle(result.bundle).id == result.bundle.name
 
 
 def test_a_stopped_run_makes_no_bundle_and_says_how_to_go_on(
