@@ -30,7 +30,6 @@ _P = (
 )  # fmt: skip
 _Q = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
 _HALF, _ZERO = np.float32(0.5), np.float32(0.0)
-_LANES_AT_ONCE = 16  # whose sums stay in the processor's nearest cache
 
 
 class Layer(NamedTuple):
@@ -63,10 +62,10 @@ def pack(layers: Sequence[Layer]) -> tuple[NDArray[np.int64], NDArray[np.float32
     return np.array(layout, np.int64), np.concatenate([part.ravel() for part in parts]).astype(np.float32)
 
 
-def room(layout: NDArray[np.int64], lanes: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def room(layout: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """``values`` and ``sums`` for `run_layers`."""
     widest = int(layout[:, 1:].max())
-    return np.zeros((lanes, widest), np.float32), np.zeros((lanes, 4 * widest), np.float32)
+    return np.zeros(widest, np.float32), np.zeros(4 * widest, np.float32)
 
 
 class CompiledNetwork:
@@ -109,7 +108,7 @@ class CompiledNetwork:
         limits = (np.full_like(found["mean"], found[name]) for name in ("clip_low", "clip_high"))
         self._statistics = np.stack([found["mean"], found["deviation"], *limits])
         self._layout, self._weights = pack(_layers(found, shape))
-        self._values, self._sums = room(self._layout, lanes=1)
+        self._values, self._sums = room(self._layout)
 
     def step(self, observation: NDArray[np.float32]) -> int:
         """Advance by one observation, float32[n_observations]; as `RecurrentNetwork.step`."""
@@ -126,7 +125,7 @@ class CompiledNetwork:
 
 @kernel
 def forward(observation, statistics, layout, weights, state, values, sums, logits):  # type: ignore[no-untyped-def]
-    """One step of one lane; returns the place of the largest logit.
+    """One step; returns the place of the largest logit.
 
     -1, and nothing has moved, if a value of the observation is not finite.
 
@@ -139,11 +138,11 @@ def forward(observation, statistics, layout, weights, state, values, sums, logit
             return -1
     for i in range(columns):
         scaled = (np.float64(observation[i]) - statistics[0, i]) / statistics[1, i]
-        values[0, i] = min(max(scaled, statistics[2, i]), statistics[3, i])
+        values[i] = min(max(scaled, statistics[2, i]), statistics[3, i])
     run_layers(layout, weights, state, values, sums)
     for j in range(logits.shape[0]):
         masked = columns < observation.shape[0] and not observation[columns + j] > _HALF
-        logits[j] = -np.inf if masked else values[0, j]
+        logits[j] = -np.inf if masked else values[j]
     largest = 0
     for j in range(1, logits.shape[0]):
         if logits[j] > logits[largest]:
@@ -153,28 +152,24 @@ def forward(observation, statistics, layout, weights, state, values, sums, logit
 
 @kernel
 def run_layers(layout, weights, state, values, sums):  # type: ignore[no-untyped-def]
-    """Carry every lane through all layers: ``values``, float32[lanes, w], are the inputs and then the outputs.
+    """Carry one observation through all layers: ``values``, float32[w], are the inputs and then the outputs.
 
-    ``state`` float32[2, lstm layers, lanes, hidden] is advanced; ``sums`` float32[lanes, 4 w] is room to work in. A
-    lane's results do not depend on the others'.
+    ``state`` float32[2, lstm layers, 1, hidden] is advanced; ``sums`` float32[4 w] is room to work in.
     """
     at, memory = 0, 0
     for k in range(layout.shape[0]):
         kind, inputs, outputs = layout[k, 0], layout[k, 1], layout[k, 2]
         width = 4 * outputs if kind == LSTM else outputs
-        for lane in range(values.shape[0]):
-            for j in range(width):
-                sums[lane, j] = weights[at + j]
+        for j in range(width):
+            sums[j] = weights[at + j]
         at = _add_products(sums, values, inputs, weights, at + width, width)
         if kind == LSTM:
-            hidden, cell = state[0, memory], state[1, memory]
+            hidden, cell = state[0, memory, 0], state[1, memory, 0]
             at = _add_products(sums, hidden, outputs, weights, at, width)
-            for lane in range(values.shape[0]):
-                _gate(sums[lane], hidden[lane], cell[lane], values[lane], outputs)
+            _gate(sums, hidden, cell, values, outputs)
             memory += 1
         else:
-            for lane in range(values.shape[0]):
-                _activate(sums[lane], values[lane], outputs, kind)
+            _activate(sums, values, outputs, kind)
 
 
 @inlined
@@ -182,25 +177,18 @@ def _add_products(sums, values, inputs, weights, begin, width):  # type: ignore[
     # Input by input instead of output by output: independent sums, which the compiler may take side by side.
     at = begin
     four = inputs - inputs % 4
-    for first in range(0, values.shape[0], _LANES_AT_ONCE):
-        at = begin
-        stop = min(first + _LANES_AT_ONCE, values.shape[0])
-        for i in range(0, four, 4):
-            row, second = weights[at : at + width], weights[at + width : at + 2 * width]
-            third, fourth = weights[at + 2 * width : at + 3 * width], weights[at + 3 * width : at + 4 * width]
-            for lane in range(first, stop):
-                a, b, c, d = values[lane, i], values[lane, i + 1], values[lane, i + 2], values[lane, i + 3]
-                out = sums[lane]
-                for j in range(width):
-                    out[j] += (a * row[j] + b * second[j]) + (c * third[j] + d * fourth[j])
-            at += 4 * width
-        for i in range(four, inputs):
-            row = weights[at : at + width]
-            for lane in range(first, stop):
-                value, out = values[lane, i], sums[lane]
-                for j in range(width):
-                    out[j] += value * row[j]
-            at += width
+    for i in range(0, four, 4):
+        row, second = weights[at : at + width], weights[at + width : at + 2 * width]
+        third, fourth = weights[at + 2 * width : at + 3 * width], weights[at + 3 * width : at + 4 * width]
+        a, b, c, d = values[i], values[i + 1], values[i + 2], values[i + 3]
+        for j in range(width):
+            sums[j] += (a * row[j] + b * second[j]) + (c * third[j] + d * fourth[j])
+        at += 4 * width
+    for i in range(four, inputs):
+        row, value = weights[at : at + width], values[i]
+        for j in range(width):
+            sums[j] += value * row[j]
+        at += width
     return at
 
 

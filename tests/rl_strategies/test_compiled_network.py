@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from catalogs.errors import InputError
-from rl_strategies.compiled_network import LSTM, CompiledNetwork, Layer, pack, room, run_layers, tanh
+from rl_strategies.compiled_network import CompiledNetwork, tanh
 from rl_strategies.network import NetworkShape
 
 Weights = dict[str, NDArray[np.float64]]
@@ -108,28 +108,6 @@ def test_an_observation_that_is_no_such_is_refused_and_not_remembered() -> None:
     np.testing.assert_array_equal(network.state, before)
 
 
-def test_a_lane_s_bits_do_not_depend_on_the_others() -> None:
-    rng, lanes = np.random.default_rng(0), 21  # more than are summed at once
-    normal = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
-    layout, weights = pack([Layer(LSTM, normal(20), normal(20, 7), normal(20, 5)), Layer(1, normal(3), normal(3, 5))])
-    inputs, together, alone = normal(4, lanes, 7), [], []
-    state = np.zeros((2, 1, lanes, HIDDEN), np.float32)
-    values, sums = room(layout, lanes)
-    for step in inputs:
-        values[:, :7] = step
-        run_layers(layout, weights, state, values, sums)
-        together.append(values[:, :3].copy())
-    for lane in range(lanes):
-        state = np.zeros((2, 1, 1, HIDDEN), np.float32)
-        values, sums = room(layout, 1)
-        for step in inputs:
-            values[0, :7] = step[lane]
-            run_layers(layout, weights, state, values, sums)
-            alone.append(values[0, :3].copy())
-    assert np.array(together).swapaxes(0, 1).tobytes() == np.array(alone).tobytes()
-    assert len(np.unique(together)) > 200
-
-
 # Float64 text is exact, so equal lines are equal bits.
 WALK = """
 import numpy as np
@@ -137,12 +115,12 @@ from rl_strategies.compiled_network import LSTM, Layer, pack, room, run_layers
 rng = np.random.default_rng(0)
 normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
 layout, weights = pack([Layer(LSTM, normal(64), normal(64, 9), normal(64, 16)), Layer(1, normal(3), normal(3, 16))])
-values, sums = room(layout, 2)
-state = np.zeros((2, 1, 2, 16), np.float32)
+values, sums = room(layout)
+state = np.zeros((2, 1, 1, 16), np.float32)
 for _ in range(5):
-    values[:, :9] = normal(2, 9)
+    values[:9] = normal(9)
     run_layers(layout, weights, state, values, sums)
-    print(values[:, :3].tolist(), state.tolist())
+    print(values[:3].tolist(), state.tolist())
 """
 
 
