@@ -170,7 +170,7 @@ def write(folder: Path, results: dict[str, Any], trades: pd.DataFrame) -> None:
 
 def say(found: list[MarketEvaluation], folder: Path) -> None:
     """A row per window, and per ticker where there are several windows."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for heading in ("ticker", "from", "to"):
         table.add_column(heading, no_wrap=True)
     for heading in ("days", "trades", "net USD", "costs", "sampled", "hold", "beats random"):

@@ -7,7 +7,7 @@ import typer
 
 from catalogs.errors import InputError
 from run.options import progress
-from run.training_run import ORIGIN
+from run.origin import check_run
 from training.stability import BUMP_FILE, DEFAULT_BUMP
 
 
@@ -19,8 +19,7 @@ def command(
 
     Example: rl-intraday lr-bump runs/20260102-090000-spy_single --factor 0.5
     """
-    if not (run / ORIGIN).is_file():
-        raise InputError(f"run {run}: must hold {ORIGIN}, was not a training run")
+    check_run(run)
     if not 0 < factor < float("inf"):
         raise InputError(f"--factor must be above 0, was {factor}")
     (run / BUMP_FILE).write_text(f"{factor}\n", encoding="utf-8")

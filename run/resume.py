@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from catalogs.errors import InputError
 from configs.schema import load_experiment
 from run.markets import experiment_markets
 from run.options import JsonOption, answer_json, progress
-from run.training_run import ORIGIN, Origin, TrainedRun, announce, data_hash, describe, learn, say
+from run.origin import read_origin
+from run.training_run import TrainedRun, announce, data_hash, describe, learn, say
 
 
 def command(
@@ -39,10 +39,7 @@ def resume_run(run_dir: Path, catalog: Path | None = None) -> TrainedRun:
     InputError
         If the directory holds no run, or the catalog's bars are no longer those that the run began with.
     """
-    origin = run_dir / ORIGIN
-    if not origin.is_file():
-        raise InputError(f"run {run_dir}: must hold {ORIGIN}, was not a training run")
-    began_with = msgspec.json.decode(origin.read_bytes(), type=Origin)
+    began_with = read_origin(run_dir)
     experiment = load_experiment(str(run_dir / "experiment.yaml"))
     markets = experiment_markets(experiment, catalog or Path(began_with.catalog))
     found = data_hash(markets)

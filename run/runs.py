@@ -11,8 +11,8 @@ from rich.table import Table
 
 from catalogs.errors import InputError
 from run.options import DEFAULT_RUNS, JsonOption, RunsOption, answer_json, progress
-from run.training_run import ORIGIN
-from training.fit import TrainingSummary
+from run.origin import check_run, is_run
+from training.summary import TrainingSummary
 
 
 class RunFacts(NamedTuple):
@@ -50,7 +50,7 @@ def command(
     if runs:
         compared = [read_run(path) for path in runs]
     else:
-        compared = [read_run(path) for path in sorted(folder.glob("*/")) if (path / ORIGIN).is_file()]
+        compared = [read_run(path) for path in sorted(folder.glob("*/")) if is_run(path)]
         if not compared:
             raise InputError(f"folder {folder} must hold training runs, held none")
     if as_json:
@@ -69,8 +69,7 @@ def read_run(run_dir: Path) -> RunFacts:
     InputError
         If it is none.
     """
-    if not (run_dir / ORIGIN).is_file():
-        raise InputError(f"run {run_dir}: must hold {ORIGIN}, was not a training run")
+    check_run(run_dir)
     settings = _dotted(yaml.safe_load((run_dir / "experiment.yaml").read_text(encoding="utf-8")))
     figures: dict[str, Any] = {}
     state = "unfinished"
@@ -97,11 +96,11 @@ def differences(runs: list[RunFacts]) -> dict[str, list[Any]]:
 
 def listing(runs: list[RunFacts]) -> Table:
     """A row per run."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
-    for heading in ("run", "state"):
-        table.add_column(heading, no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table.add_column("run", overflow="fold")  # what gives way in a narrow window: a figure cut short misleads
+    table.add_column("state", no_wrap=True)
     for heading in ("steps", "reward", "valid", "backtest", "evaluate"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     shown = ("steps", "mean_episode_reward_last", "best_validation", "backtest_net_pnl_usd", "evaluation_net_pnl_usd")
     for run in runs:
         table.add_row(run.name, run.state, *(_text(run.figures.get(name)) for name in shown))

@@ -21,27 +21,13 @@ from rl_strategies.bundle import load_bundle, write_bundle
 from rl_strategies.manifest import BundleFacts, installed_versions
 from run.markets import ExperimentMarkets, validator
 from run.options import progress
+from run.origin import Origin, write_origin
 from training.environments import make_envs
 from training.export import export_onnx, golden_observations, golden_outputs
-from training.fit import FitResult, TrainingSummary, fit
+from training.fit import FitResult, fit
 from training.market import TrainingMarket
 from training.progress import UpdateMetrics
-
-ORIGIN = "origin.json"
-
-
-class Origin(msgspec.Struct, frozen=True):
-    """Where a run's data came from, kept in its directory.
-
-    Attributes
-    ----------
-    catalog : str
-    data_hash : str
-        Of all bars that were read.
-    """
-
-    catalog: str
-    data_hash: str
+from training.summary import TrainingSummary
 
 
 @dataclass(frozen=True)
@@ -104,7 +90,7 @@ def make_run_dir(experiment: Experiment, markets: ExperimentMarkets, catalog: Pa
     (run_dir / "experiment.yaml").write_text(experiment.to_yaml(), encoding="utf-8")
     (run_dir / "command.txt").write_text(shlex.join(["rl-intraday", *sys.argv[1:]]) + "\n", encoding="utf-8")
     (run_dir / "versions.json").write_text(json.dumps(installed_versions(), indent=2) + "\n", encoding="utf-8")
-    (run_dir / ORIGIN).write_bytes(msgspec.json.format(msgspec.json.encode(origin)) + b"\n")
+    write_origin(run_dir, origin)
     return run_dir
 
 

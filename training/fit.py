@@ -21,7 +21,7 @@ from catalogs.errors import InputError
 from training.algorithms import algorithm_named
 from training.callbacks import MetricsCallback
 from training.checkpoint import CheckpointCallback, latest_checkpoint, load_model, restore
-from training.findings import Finding, findings
+from training.findings import findings
 from training.finite_env import FiniteVecEnv
 from training.learner import LearnerConfig
 from training.live_table import LiveTable
@@ -29,52 +29,11 @@ from training.memory import keep_freed_memory
 from training.normalize import MaskedVecNormalize
 from training.progress import UpdateMetrics
 from training.stability import StabilityCallback
+from training.summary import TrainingSummary
 from training.timed_env import TimedVecEnv
 from training.validation import Validate, ValidationCallback
 
 RECORDED_PACKAGES = ("torch", "stable_baselines3", "sb3_contrib", "gymnasium", "numpy")
-
-
-class TrainingSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The run in a few figures, written as ``metrics/training_summary.json``.
-
-    Attributes
-    ----------
-    algorithm : str
-    steps : int
-        Environment steps taken.
-    seconds, samples_per_s : float
-    episodes : int
-    mean_episode_reward_first, mean_episode_reward_last : float or None
-        Over the episodes of the first and the last rollout in which one ended, reward before normalisation.
-    approx_kl, clip_fraction, explained_variance : float or None
-        Of the last update; None where there was none.
-    best_validation, best_step : float and int, or None
-        Best result on the validation sessions and the step that the model was taken from; None without them.
-    findings : list of Finding
-        What was out of its healthy range.
-    seed : int
-    interrupted : bool
-        Ended by Ctrl-C.
-    versions : dict of str to str
-    """
-
-    algorithm: str
-    steps: int
-    seconds: float
-    samples_per_s: float
-    episodes: int
-    mean_episode_reward_first: float | None
-    mean_episode_reward_last: float | None
-    approx_kl: float | None
-    clip_fraction: float | None
-    explained_variance: float | None
-    best_validation: float | None
-    best_step: int | None
-    findings: list[Finding]
-    seed: int
-    interrupted: bool
-    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
