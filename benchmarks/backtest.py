@@ -8,6 +8,7 @@ held against the same strategy in an engine and with strategy options left as th
 import gc
 from collections.abc import Callable
 from contextlib import nullcontext
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from benchmarks._trained import Trained, synthetic_market, train_briefly
 from catalogs.instruments import to_nautilus
 from rl_strategies.actions import ACTIONS, FLAT
 from rl_strategies.decision import DecisionCore
-from rl_strategies.lean_engine import QUIET_STRATEGY, keep_no_statistics, lean_engines
+from rl_strategies.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
 from rl_strategies.policy import OnnxPolicy
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from rl_strategies.venue import venue_configs
@@ -61,7 +62,7 @@ class TapePolicy:
     """
 
     def __init__(self, policy: OnnxPolicy, targets: NDArray[np.int64]) -> None:
-        self._policy, self._targets, self._at = policy, targets.tolist(), 0
+        self._policy, self._targets = policy, cycle(targets.tolist())
 
     def reset(self) -> None:
         """As the network."""
@@ -70,8 +71,7 @@ class TapePolicy:
     def act(self, observation: NDArray[np.float32]) -> int:
         """The next target of the tape."""
         self._policy.act(observation)
-        self._at = (self._at + 1) % len(self._targets)
-        return int(self._targets[self._at])
+        return next(self._targets)
 
 
 def measure(seed: int) -> dict[str, float]:
@@ -131,6 +131,7 @@ def _engine(market: TrainingMarket, strategy: Strategy, default: bool) -> Backte
         BacktestEngineConfig(
             logging=LoggingConfig(bypass_logging=True),
             risk_engine=RiskEngineConfig(max_order_submit_rate=ORDER_RATE, max_order_modify_rate=ORDER_RATE),
+            portfolio=None if default else QUIET_PORTFOLIO,
             run_analysis=default,
         )
     )

@@ -6,12 +6,13 @@ on running the old machine code. So the cache folder carries a hash of every sou
 
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba import njit
+from numba.core.dispatcher import Dispatcher
 
 from catalogs.cache import cache_dir
 
@@ -53,6 +54,41 @@ def kernel(function: Callable[..., Any]) -> Any:
 def allocating_kernel(function: Callable[..., Any]) -> Any:
     """As `kernel`, for the few that return new arrays."""
     return _cached(function, OPTIONS | {"_nrt": True})
+
+
+def bound(function: Callable[..., Any], *arguments: Any, free: Sequence[type] = ()) -> Callable[..., Any]:
+    """A kernel with its first arguments given once and for all, for those that are called with every bar.
+
+    Numba looks at the type of every argument of every call, which takes longer than such a kernel runs. A bound one was
+    looked at once, here.
+
+    Parameters
+    ----------
+    function : callable
+        From `kernel`.
+    *arguments
+        The first ones; arrays are written to in place and must stay where they are.
+    free : sequence of type
+        ``int`` or ``float`` for each argument that is left. What a call hands in is not checked: another type would be
+        read as if it were this one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> @kernel
+    ... def add(total, value):
+    ...     total[0] += value
+    >>> total = np.zeros(1)
+    >>> add_to_total = bound(add, total, free=(float,))
+    >>> add_to_total(2.5)
+    >>> total.tolist()
+    [2.5]
+    """
+    if not isinstance(function, Dispatcher):  # NUMBA_DISABLE_JIT
+        return functools.partial(function, *arguments)
+    signature = tuple(numba.typeof(argument) for argument in (*arguments, *(kind() for kind in free)))
+    function.compile(signature)
+    return functools.partial(function.get_overload(signature), *arguments)
 
 
 def _cached(function: Callable[..., Any], options: dict[str, Any]) -> Any:

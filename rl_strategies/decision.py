@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from catalogs.compiled import bound
 from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
 from catalogs.sessions import session_calendar
@@ -57,6 +58,10 @@ class DecisionCore:
     legs : `rl_strategies.position.LEG`[K]
     session_date : datetime64[D]
         Current trading day.
+    is_ruined : bool
+        Whether trading has ended for good; found out by `look`.
+    last_flat_ns : int
+        When the last instrument must be flat in this session, UTC nanoseconds.
     """
 
     def __init__(
@@ -76,6 +81,11 @@ class DecisionCore:
         self._limits = pack_limits(risk)
         self.legs: Any = np.zeros(count, LEG)
         self._targets = np.zeros(count, np.int64)
+        last_ns, self._hours_ns = np.zeros(count, np.int64), np.zeros((count, 2), np.int64)
+        self.observation_names = observation_names(instruments, plan, trading)
+        self._observation = np.zeros(len(self.observation_names), np.float32)
+        self._has_context = isinstance(plan, JoinedPlan)
+        block = plan.observed + len(position_outputs(trading.barriers, risk, count))
         self.instruments = tuple(
             InstrumentCore(
                 spec,
@@ -85,18 +95,21 @@ class DecisionCore:
                 self._rules,
                 k,
                 risk.flatten_before_close_minutes,
+                last_ns,
+                self._observation[k * block : k * block + plan.observed],
             )
             for k, spec in enumerate(instruments)
         )
-        self.observation_names = observation_names(instruments, plan, trading)
-        block = plan.observed + len(position_outputs(trading.barriers, risk, count))
-        self._last_ns = np.zeros(count, np.int64)
-        self._starting_usd = execution.starting_cents / 100.0
-        # A column and a table of plain numbers, because reading a record field by field is slow.
-        self._ruined = self.accounts["ruined"]
+        # A table of plain numbers, because reading a record field by field is slow.
         self._answers = np.zeros((count, 3), np.int64)
-        self._observation = np.zeros(len(self.observation_names), np.float32)
-        self._observed_features = [self._observation[k * block : k * block + plan.observed] for k in range(count)]
+        books = (self.accounts, self.legs, self._rules, self._limits)
+        starting_usd = execution.starting_cents / 100.0
+        self._look = bound(
+            kernels.look, *books, last_ns, self._hours_ns, starting_usd, self._observation, plan.observed, free=(int,)
+        )
+        self._observe = bound(kernels.observe, *books, self._observation, plan.observed)
+        self._review = bound(kernels.review, *books, self._targets, self._answers)
+        self._take_fill = bound(kernels.take_fill, *books[:3], free=(int, int, int, int))
         self.reset()
 
     def reset(self) -> None:
@@ -105,13 +118,14 @@ class DecisionCore:
             core.reset()
         self.account.balance_cents = self.execution.starting_cents
         self.account.ruined = 0
+        self.is_ruined = False
         kernels.start_session(self.accounts, self.legs, self._rules)
         self._set_session(np.datetime64("NaT", "D"))
 
     def _set_session(self, day: np.datetime64) -> None:
         self.session_date = day
-        self._hours_ns = np.array([core.session_hours(day) for core in self.instruments], np.int64)
-        self._last_flat_ns = int(self._hours_ns[:, 1].max())
+        self._hours_ns[:] = [core.session_hours(day) for core in self.instruments]
+        self.last_flat_ns = int(self._hours_ns[:, 1].max())
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Copies of all state: features, positions, account, session.
@@ -154,6 +168,7 @@ class DecisionCore:
             core.restore({n.removeprefix(f"{k}."): value for n, value in state.items() if n.startswith(f"{k}.")})
         for name, column in self._columns().items():
             column[:] = state[name]
+        self.is_ruined = bool(self.account.ruined)
         self._set_session(np.datetime64(state["session_date"].item(), "D"))
 
     def _columns(self) -> dict[str, NDArray[Any]]:
@@ -197,54 +212,33 @@ class DecisionCore:
         """When instrument ``k`` must be flat in this session, UTC nanoseconds; 0 where it has none."""
         return int(self._hours_ns[k, 1])
 
-    @property
-    def last_flat_ns(self) -> int:
-        """When the last instrument must be flat in this session, UTC nanoseconds."""
-        return self._last_flat_ns
-
-    @property
-    def is_ruined(self) -> bool:
-        """Whether trading has ended for good."""
-        return bool(self._ruined[0])
-
     def mark(self) -> float:
         """Cash and open positions at their last closes, USD."""
         return float(kernels.mark(self.accounts, self.legs, self._rules))
 
-    def look(self, ts_ns: int) -> None:
-        """Bring quotes, equity and halts to the decision at ``ts_ns``."""
-        for k, core in enumerate(self.instruments):
-            self._last_ns[k] = core.last_ns
-            core.settle()
-        kernels.look(
-            self.accounts,
-            self.legs,
-            self._rules,
-            self._limits,
-            ts_ns,
-            self._last_ns,
-            self._hours_ns,
-            self._starting_usd,
-        )
+    def look(self, ts_ns: int) -> NDArray[np.float32]:
+        """Bring quotes, equity and halts to the decision at ``ts_ns``; returns the observation, as `observe` does."""
+        if self._has_context:
+            for core in self.instruments:
+                core.settle()
+        self.is_ruined = self._look(ts_ns) != 0
+        return self._observation
 
     def observe(self) -> NDArray[np.float32]:
-        """Observation of the last `look`; float32[n], a view that the next call overwrites."""
-        observed = self.plan.observed
-        for features, core in zip(self._observed_features, self.instruments, strict=True):
-            features[:] = core.values[:observed]
-        kernels.write_state(self._observation, observed, self.accounts, self.legs, self._rules, self._limits)
+        """Observation of the last `look`, with the fills since; float32[n], a view that the next call overwrites."""
+        self._observe()
         return self._observation
 
     def review(self, actions: Sequence[int]) -> list[Review]:
         """What the risk overlay makes of the actions, one per instrument."""
         for k, action in enumerate(actions):
             self._targets[k] = action - FLAT
-        kernels.review(self.accounts, self.legs, self._targets, self._rules, self._limits, self._answers)
+        self._review()
         return [Review(side, units, REASONS[reason]) for side, units, reason in self._answers.tolist()]
 
     def on_fill(self, k: int, units: int, price_ticks: int, commission_cents: int) -> None:
         """Take in an execution of signed ``units`` of instrument ``k``."""
-        kernels.take_fill(self.accounts, self.legs, k, self._rules, units, price_ticks, commission_cents)
+        self._take_fill(k, units, price_ticks, commission_cents)
 
 
 def decision_waits(instruments: int, plan: FeaturePlan | JoinedPlan) -> bool:

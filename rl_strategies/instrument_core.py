@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from catalogs.compiled import bound
 from catalogs.errors import InputError
 from catalogs.instruments import InstrumentSpec
 from catalogs.sessions import SessionCalendar
@@ -32,13 +33,15 @@ class InstrumentCore:
     k : int
         Place of the instrument in both.
     flatten_minutes : int
+    last_ns : int64[K]
+        Receives the close of the last bar.
+    observed : float32[m]
+        The instrument's place in the observation; receives the observed features of the last bar.
 
     Attributes
     ----------
     volume_known : bool
         False where the volume of bars is a stand-in; features then see NaN.
-    last_ns : int
-        Close of the last bar, 0 before the first.
     values : float64[m]
         Features of the last bar; with context those of the last `settle`.
     """
@@ -52,29 +55,45 @@ class InstrumentCore:
         rules: Any,
         k: int,
         flatten_minutes: int,
+        last_ns: NDArray[np.int64],
+        observed: NDArray[np.float32],
     ) -> None:
         self.instrument = instrument
         self.calendar = calendar
         self.plan = plan
         self.volume_known = True
-        self._legs, self._rules, self._k = legs, rules, k
+        self._legs, self._k = legs, k
         self._units, self._close_ticks = legs["units"], legs["close_ticks"]
-        self._tick_raw = float(rules["tick_raw"][k])
+        self._last_ns, self._observed = last_ns, observed
         self._flatten_ns = flatten_minutes * NS_PER_MINUTE
-        self._atr_index = (plan.primary if isinstance(plan, JoinedPlan) else plan).index(ATR_FEATURE)
         self._features = plan.live()
         self._joined = self._features if isinstance(self._features, LiveJoined) else None
+        self._rows = LiveRows(calendar, plan.columns, tick_raw=float(rules["tick_raw"][k]))
+        self._bind_kernels(rules)
         self.reset()
+
+    def _bind_kernels(self, rules: Any) -> None:
+        own = self.plan.primary if isinstance(self.plan, JoinedPlan) else self.plan
+        if isinstance(self._features, LiveJoined):
+            values, observed = self._features.own, self._observed[:0]  # what is seen of a bar, `settle` knows
+        else:
+            values, observed = self._features.outputs, self._observed
+        leg, session = (self._legs, self._k, rules), self._rows.session_columns
+        atr = own.index(ATR_FEATURE)
+        self._quote = bound(quote_bar, *leg, self._last_ns, values, atr, session, observed, free=(int, int, int))
+        self._lay = {
+            "stop": bound(lay_stop, *leg, free=(int, int)),
+            "target": bound(lay_target, *leg, free=(int, int)),
+        }
 
     def reset(self) -> None:
         """Return to the state before the first bar."""
         self._features.reset()
-        self._rows = LiveRows(self.calendar, self.plan.columns, tick_raw=self._tick_raw)
         clear(self._legs, self._k)
         self._session, self._day = -1, np.datetime64("NaT", "D")
         self.bars_seen = 0
-        self.last_ns = 0
-        self.values: NDArray[np.float64] = np.full(len(self.plan.outputs), np.nan)
+        self._last_ns[self._k] = 0
+        self._show(np.full(len(self.plan.outputs), np.nan))
 
     def resume(self, features: dict[str, NDArray[Any]], bars_seen: int) -> None:
         """Start over as if ``bars_seen`` bars had passed, flat, with the features in the state that they left.
@@ -102,8 +121,8 @@ class InstrumentCore:
         """Go on from a `snapshot` of the same plan."""
         self._restore_features(state)
         self.bars_seen = int(state["bars_seen"])
-        self.last_ns = int(state["last_ns"])
-        self.values = state["values"].copy()
+        self._last_ns[self._k] = state["last_ns"]
+        self._show(state["values"].copy())
 
     def _restore_features(self, state: dict[str, NDArray[Any]]) -> None:
         if isinstance(self._features, LiveJoined):
@@ -111,6 +130,15 @@ class InstrumentCore:
             self._features.restore({n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)})
         else:
             self._features.restore(state[FEATURES_STATE])
+
+    def _show(self, values: NDArray[np.float64]) -> None:
+        self.values = values
+        self._observed[:] = values[: len(self._observed)]
+
+    @property
+    def last_ns(self) -> int:
+        """Close of the last bar, 0 before the first."""
+        return int(self._last_ns[self._k])
 
     @property
     def leg(self) -> Any:
@@ -120,18 +148,18 @@ class InstrumentCore:
     @property
     def units(self) -> int:
         """Signed units held."""
-        return int(self._units[self._k])
+        return self._units.item(self._k)
 
     @property
     def side(self) -> int:
         """Held side, -1, 0 or 1."""
-        units = self.units
+        units = self._units.item(self._k)
         return (units > 0) - (units < 0)
 
     @property
     def close_ticks(self) -> int:
         """Last close, in ticks."""
-        return int(self._close_ticks[self._k])
+        return self._close_ticks.item(self._k)
 
     def on_bar(self, ts_ns: int, open_: int, high: int, low: int, close: int, volume: int) -> np.datetime64:
         """Take in a closed bar: prices in ticks, time its close. Returns the trading day that it belongs to.
@@ -145,19 +173,15 @@ class InstrumentCore:
         session = self._rows.session
         if session < 0:
             raise ValueError(f"{self.instrument.instrument_id}: a bar must lie in a session, was {ts_ns} ns")
-        own = self._take(ts_ns, row)
-        quote_bar(self._legs, self._k, self._rules, close, volume, own, self._atr_index, self._rows.session_columns)
+        if isinstance(self._features, LiveJoined):
+            self._features.take(ts_ns, row)
+        else:
+            self.values = self._features.push(row)
+        self._quote(ts_ns, close, volume)
         self.bars_seen += 1
-        self.last_ns = ts_ns
         if session != self._session:
             self._session, self._day = session, self.calendar.session_date[session]
         return self._day
-
-    def _take(self, ts_ns: int, row: NDArray[np.float64]) -> NDArray[np.float64]:
-        if isinstance(self._features, LiveJoined):
-            return self._features.take(ts_ns, row)
-        self.values = self._features.push(row)
-        return self.values
 
     def push_context(self, name: str, ts_ns: int, row: NDArray[np.float64] | Sequence[float]) -> None:
         """Take in the next row of a context stream, known at ``ts_ns``: the columns of the stream's plan.
@@ -181,7 +205,7 @@ class InstrumentCore:
     def settle(self) -> None:
         """Bring `values` up to the last bar, with the context known by now."""
         if self._joined is not None:
-            self.values = self._joined.settle()
+            self._show(self._joined.settle())
 
     def is_warm_before(self, ts_ns: int) -> bool:
         """Whether the features were warm before the bar that closed at ``ts_ns``, the last one or the next."""
@@ -199,8 +223,7 @@ class InstrumentCore:
         """Price in ticks of a barrier around an entry filled at ``entry_ticks`` while the market stood at
         ``market_ticks``; 0 where none is configured.
         """
-        lay = lay_stop if barrier == "stop" else lay_target
-        return int(lay(self._legs, self._k, self._rules, entry_ticks, market_ticks))
+        return int(self._lay[barrier](entry_ticks, market_ticks))
 
 
 def named_state(features: NDArray[np.float64] | dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

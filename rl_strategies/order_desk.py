@@ -56,12 +56,12 @@ class OrderDesk:
     def reset(self) -> None:
         """Forget all orders."""
         self.fills: list[Fill] = []
-        self._reasons: dict[ClientOrderId, FillReason] = {}
+        self._sent: dict[ClientOrderId, tuple[Any, FillReason]] = {}  # orders and why
+        self._unanswered: list[Any] = []  # orders that the venue may owe an answer to
         self._entry_id: ClientOrderId | None = None
         self._stop_id: ClientOrderId | None = None
         self._waiting: Review | None = None
         self._market_ticks = 0
-        self._has_sent = False
 
     def open(self, instrument_id: InstrumentId) -> None:
         """Look the instrument up before the first order."""
@@ -69,14 +69,6 @@ class OrderDesk:
         self._instrument = self._strategy.cache.instrument(instrument_id)
         if self._instrument is None:
             raise ValueError(f"the cache must hold {instrument_id}, found no such instrument")
-
-    def begin_session(self) -> None:
-        """Where nothing has been left over, nothing can be owed before the session's first order."""
-        cache = self._strategy.cache
-        is_clear = not (
-            cache.orders_open(None, self._instrument_id) or cache.orders_inflight(None, self._instrument_id)
-        )
-        self._has_sent = self._has_sent and not is_clear
 
     def take_bar(self, bar: Bar) -> np.datetime64:
         """Hand a bar to the core; returns its trading day."""
@@ -151,25 +143,18 @@ class OrderDesk:
 
         Unknown is not flat. A barrier on its way out is no such doubt: it can only reduce.
         """
-        if not self._has_sent:
-            return False
-        cache = self._strategy.cache
-        waiting = cache.orders_inflight(None, self._instrument_id)
-        if waiting and any(order.status == OrderStatus.SUBMITTED for order in waiting):
-            return True
-        resting = cache.orders_open(None, self._instrument_id)
-        return bool(resting) and any(order.order_type == OrderType.MARKET for order in resting)
+        if self._unanswered:
+            self._unanswered = [order for order in self._unanswered if _is_owed(order)]
+        return bool(self._unanswered)
 
     def on_filled(self, event: OrderFilled) -> None:
         """Move the position; lay the barriers around a complete entry; clear the market once flat."""
         units = int(event.last_qty) if event.order_side == OrderSide.BUY else -int(event.last_qty)
         price_ticks = event.last_px.raw // self._tick_raw
-        commission_cents = round(event.commission.as_decimal() * 100)
+        commission_cents = round(event.commission.as_double() * 100)
         self._strategy.core.on_fill(self._k, units, price_ticks, commission_cents)
-        order = self._strategy.cache.order(event.client_order_id)
-        reason = self._reasons.get(event.client_order_id, "signal")
-        kind = KINDS[event.order_type]
-        trigger = self._trigger_ticks(order)
+        order, reason = self._sent[event.client_order_id]
+        kind, trigger = KINDS[event.order_type], self._trigger_ticks(order)
         self.fills.append(Fill(event.ts_event, units, price_ticks, commission_cents, kind, trigger, reason))
         if event.client_order_id == self._entry_id and order.is_closed:
             self._entry_id = None
@@ -184,8 +169,8 @@ class OrderDesk:
             self.close_position("protection_lost")
 
     def _submit(self, order: Any, reason: FillReason, group: str = "") -> None:
-        self._reasons[order.client_order_id] = reason
-        self._has_sent = True
+        self._sent[order.client_order_id] = (order, reason)
+        self._unanswered = [*filter(_is_owed, self._unanswered), order]
         self._strategy.submit_order(order)
 
     def _lay_barriers(self, entry_ticks: int, units: int, group: str = "") -> None:
@@ -213,6 +198,11 @@ class OrderDesk:
         if order.order_type == OrderType.STOP_MARKET:
             return int(order.trigger_price.raw // self._tick_raw)
         return int(order.price.raw // self._tick_raw) if order.order_type == OrderType.LIMIT else 0
+
+
+def _is_owed(order: Any) -> bool:
+    status = order.status
+    return status == OrderStatus.SUBMITTED or (order.order_type == OrderType.MARKET and order.is_open)
 
 
 def _order_side(side: int) -> OrderSide:

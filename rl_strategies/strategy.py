@@ -22,6 +22,7 @@ from catalogs.instruments import InstrumentSpec
 from rl_strategies.bundle import Bundle, load_bundle
 from rl_strategies.context import ContextFeed, catalog_feed
 from rl_strategies.decision import DecisionCore, Review
+from rl_strategies.features import context_streams
 from rl_strategies.instrument_core import InstrumentCore
 from rl_strategies.order_desk import OrderDesk
 from rl_strategies.rules import ExecutionConfig, TradingConfig
@@ -117,6 +118,7 @@ class RLStrategy(Strategy):
         self._context = ContextFeed(core) if context is None else context
         self.trade_from_ns = config.trade_from_ns
         self._index = {bar_type.instrument_id: k for k, bar_type in enumerate(config.bar_types)}
+        self._has_context = bool(context_streams(core.plan))
         self._is_alone = len(config.bar_types) == 1 and not self._context.bar_types
         self._desks = [self._open_desk(k, instrument) for k, instrument in enumerate(core.instruments)]
         self.on_reset()
@@ -164,10 +166,8 @@ class RLStrategy(Strategy):
     def _take_in(self, bar: Bar) -> bool:
         """Returns whether the bar is of a traded instrument."""
         ts_ns = bar.ts_event
-        self._context.catch_up(ts_ns)
-        if self._context.bar_types:
-            prices = (bar.open.raw, bar.high.raw, bar.low.raw, bar.close.raw)
-            self._context.take_bar(str(bar.bar_type), ts_ns, prices, int(bar.volume))
+        if self._has_context:
+            self._take_context(bar)
         # To look an instrument up costs a microsecond, and where there is one alone it is this one.
         k = 0 if self._is_alone else self._index.get(bar.bar_type.instrument_id)
         if k is None:
@@ -177,6 +177,12 @@ class RLStrategy(Strategy):
         if day is not self.core.session_date and day != self.core.session_date:
             self._begin_session(day, ts_ns)
         return True
+
+    def _take_context(self, bar: Bar) -> None:
+        self._context.catch_up(bar.ts_event)
+        if self._context.bar_types:
+            prices = (bar.open.raw, bar.high.raw, bar.low.raw, bar.close.raw)
+            self._context.take_bar(str(bar.bar_type), bar.ts_event, prices, int(bar.volume))
 
     def _consider(self, ts_ns: int) -> None:
         if not self._waits:
@@ -199,8 +205,6 @@ class RLStrategy(Strategy):
         self._context.refresh()
         core = self.core
         core.begin_session(day)
-        for desk in self._desks:
-            desk.begin_session()
         self._session_is_traded = core.is_warm_at(ts_ns) and self.trade_from_ns <= ts_ns
         if self._session_is_traded:
             for k, desk in enumerate(self._desks):
@@ -219,11 +223,10 @@ class RLStrategy(Strategy):
             if desk.is_in_flight():
                 self.count("order_in_flight")
                 return
-        core.look(ts_ns)
+        observation = core.look(ts_ns)
         if core.is_ruined:
             self._end_in_ruin()
             return
-        observation = core.observe()
         chosen = self.policy.act(observation)
         actions = [chosen] if isinstance(chosen, int) else [int(action) for action in chosen]
         answers = core.review(actions)

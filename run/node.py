@@ -23,7 +23,7 @@ from catalogs.arrow import read_bars
 from catalogs.bar_types import instrument_id_of
 from catalogs.instruments import InstrumentSpec, to_nautilus
 from rl_strategies.bundle import Bundle
-from rl_strategies.lean_engine import QUIET_STRATEGY, keep_no_statistics, lean_engines
+from rl_strategies.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
 from rl_strategies.opening import opening_lead_ns, opening_trades
 from rl_strategies.rules import ExecutionConfig
 from rl_strategies.strategy import RLStrategy, core_of
@@ -144,6 +144,7 @@ def _run_config(bundle: Bundle, catalog: Path, window: Window, volume_known: boo
             strategies=[strategy],
             logging=LoggingConfig(bypass_logging=True),
             risk_engine=RiskEngineConfig(max_order_submit_rate=ORDER_RATE, max_order_modify_rate=ORDER_RATE),
+            portfolio=QUIET_PORTFOLIO,
             run_analysis=False,
         ),
         raise_exception=True,

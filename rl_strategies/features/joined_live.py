@@ -36,11 +36,14 @@ class LiveJoined:
     ----------
     late : dict of str to int
         Rows of each stream that came after a bar that should have seen them.
+    own : float64[p]
+        Outputs of the primary plan for the last bar, which no context changes; overwritten by the next.
     """
 
     def __init__(self, plan: "JoinedPlan") -> None:
         self._plan = plan
         self._primary, self._cross = plan.primary.live(), plan.cross.live()
+        self.own = self._primary.outputs
         self._contexts = {stream.name: _Context(stream, plan.stream_plans[stream.name]) for stream in plan.streams}
         self._row = np.full(len(plan.cross.columns), np.nan)
         self._outputs = np.full(len(plan.outputs), np.nan)
@@ -101,21 +104,14 @@ class LiveJoined:
         warm_ns = max(context.warm_ns(streams[name]) for name, context in self._contexts.items())
         self._warm_rows = len(rows) - int(np.searchsorted(ts_ns, warm_ns))
 
-    def take(self, ts_ns: int, row: Floats | Sequence[float]) -> Floats:
-        """Take the traded instrument's next bar, closed at ``ts_ns``; the bar before it is settled.
-
-        Returns
-        -------
-        float64[p]
-            Outputs of the primary plan, which no context changes.
-        """
+    def take(self, ts_ns: int, row: Floats | Sequence[float]) -> None:
+        """Take the traded instrument's next bar, closed at ``ts_ns``, into `own`; the bar before it is settled."""
         self.settle()
         own = self._primary.push(row)
         start = len(self._plan.columns)
         self._row[:start] = row
         self._row[start : start + len(own)] = own
         self._taken_ns = ts_ns
-        return own
 
     def settle(self) -> Floats:
         """Compute every output of the last bar from the context pushed up to now; once settled it stays so.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from catalogs.compiled import bound
 from catalogs.errors import InputError
 from rl_strategies.features.loop import Floats, Loop
 
@@ -12,15 +13,18 @@ class LiveFeatures:
     """Features of one stream of bars, made by `FeaturePlan.live`.
 
     `push` runs the machine code of `FeaturePlan.batch` on one row: the same bits for the same rows.
+
+    Attributes
+    ----------
+    outputs : float64[m]
+        Of the last row; overwritten by the next.
     """
 
     def __init__(self, loop: Loop, state_size: int, scratch_size: int, columns: int, outputs: int) -> None:
-        self._loop = loop
+        row, out = np.empty((1, columns)), np.empty((1, outputs))
         self._state = np.zeros(state_size)
-        self._scratch = np.zeros(scratch_size)
-        self._row = np.empty((1, columns))
-        self._out = np.empty((1, outputs))
-        self._only_row, self._only_out = self._row[0], self._out[0]
+        self._row, self.outputs = row[0], out[0]
+        self._run = bound(loop, row, self._state, np.zeros(scratch_size), out)
 
     def push(self, row: Floats | Sequence[float]) -> Floats:
         """Take the next row and compute every output.
@@ -33,11 +37,11 @@ class LiveFeatures:
         Returns
         -------
         float64[m]
-            A view that the next push overwrites: copy what has to last.
+            `outputs`, which the next push overwrites: copy what has to last.
         """
-        self._only_row[:] = row
-        self._loop(self._row, self._state, self._scratch, self._out)
-        return self._only_out
+        self._row[:] = row
+        self._run()
+        return self.outputs
 
     def snapshot(self) -> Floats:
         """Copy of the state, float64[state_size], to go on from later with `restore`."""

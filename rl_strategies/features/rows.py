@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries, price_from_ticks
-from catalogs.compiled import kernel
+from catalogs.compiled import bound, kernel
 from catalogs.errors import InputError
 from catalogs.sessions import SESSION_COLUMNS, SessionCalendar, session_arrays, session_columns, session_row
 
@@ -155,15 +155,17 @@ class LiveRows:
         self, calendar: SessionCalendar, columns: Sequence[str] = COLUMNS, *, tick_raw: float, instrument: int = 1
     ) -> None:
         _check_columns(columns)
-        self._tick_raw = float(tick_raw)
-        self._sessions, self._cursor = session_arrays(calendar), np.full(1, -1, np.int64)
-        self._days = calendar_columns(calendar)
-        self._places = np.array([ALL_COLUMNS.index(name) for name in columns])
+        places = np.array([ALL_COLUMNS.index(name) for name in columns])
         self._all = np.full(len(ALL_COLUMNS), np.nan)
         self._all[-1] = instrument
         self.session, self.session_columns = -1, self._all[5:11]
         self._row = np.empty(len(columns))
         self._sees_quotes = not set(QUOTE_COLUMNS).isdisjoint(columns)
+        sessions, cursor = session_arrays(calendar), np.full(1, -1, np.int64)
+        self._fill = bound(
+            _fill_row, float(tick_raw), sessions, cursor, calendar_columns(calendar), places, self._all, self._row,
+            free=(int, int, int, int, int, float),
+        )  # fmt: skip
 
     def push(
         self,
@@ -195,16 +197,13 @@ class LiveRows:
         """
         if self._sees_quotes:
             self._all[14:18] = np.nan if quotes is None else quotes
-        self.session = _fill_row(
-            ts_ns, open_, high, low, close, float(volume), self._tick_raw, self._sessions, self._cursor, self._days,
-            self._places, self._all, self._row,
-        )  # fmt: skip
+        self.session = self._fill(ts_ns, open_, high, low, close, volume)
         return self._row
 
 
 @kernel
 def _fill_row(  # type: ignore[no-untyped-def]
-    ts_ns, open_, high, low, close, volume, tick_raw, sessions, cursor, days, places, everything, row
+    tick_raw, sessions, cursor, days, places, everything, row, ts_ns, open_, high, low, close, volume
 ):
     everything[0] = price_from_ticks(open_, tick_raw)
     everything[1] = price_from_ticks(high, tick_raw)

@@ -1,6 +1,7 @@
-"""The lean engine trades as the default one does and keeps no copies of closed positions."""
+"""The lean engine trades as the default one does, its account goes the same way, and what it leaves out is left out."""
 
 from contextlib import nullcontext
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,23 @@ from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.data import BarType
 from nautilus_trader.model.enums import AccountType, OmsType
 from nautilus_trader.model.identifiers import Venue
+from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import Money
+from nautilus_trader.portfolio.portfolio import Portfolio
 from nautilus_trader.system import kernel
 from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries
 from catalogs.instruments import InstrumentSpec, to_nautilus
 from rl_strategies.decision import DecisionCore
-from rl_strategies.lean_engine import QUIET_STRATEGY, keep_no_statistics, lean_engines
+from rl_strategies.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from rl_strategies.venue import stream_fill_model, venue_configs
 from tests.training.conftest import market_of
 from training.engine_env import bar_objects
 from training.market import TrainingMarket
+
+VENUE = Venue("EQUS")
 
 
 class Tape:
@@ -46,8 +51,11 @@ def traded(market: TrainingMarket, *, lean: bool) -> tuple[Any, RLStrategy]:
     core = DecisionCore([market.instrument], market.plan, market.trading, market.execution)
     bar_types = (BarType.from_str(market.bars.bar_type),)
     strategy = RLStrategy(RLStrategyConfig(bar_types=bar_types, **(QUIET_STRATEGY if lean else {})), core, Tape())
+    config = BacktestEngineConfig(
+        logging=LoggingConfig(bypass_logging=True), portfolio=QUIET_PORTFOLIO if lean else None, run_analysis=False
+    )
     with lean_engines() if lean else nullcontext():
-        engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True), run_analysis=False))
+        engine = BacktestEngine(config)
     if lean:
         keep_no_statistics(engine)
     (venue,) = venue_configs([market.instrument], market.execution)
@@ -56,7 +64,8 @@ def traded(market: TrainingMarket, *, lean: bool) -> tuple[Any, RLStrategy]:
         fill_model=stream_fill_model(market.execution), fee_model=FeeModelFactory.create(venue.fee_model),
         bar_adaptive_high_low_ordering=True,
     )  # fmt: skip
-    instrument = to_nautilus(market.instrument)
+    shares = Equity.to_dict(to_nautilus(market.instrument))
+    instrument = Equity.from_dict(shares | {"margin_init": "0.5", "margin_maint": "0.25"})
     engine.add_instrument(instrument)
     engine.add_data(bar_objects(market.bars, instrument))
     engine.add_strategy(strategy)
@@ -64,20 +73,37 @@ def traded(market: TrainingMarket, *, lean: bool) -> tuple[Any, RLStrategy]:
     return engine, strategy
 
 
+def account_states(engine: Any) -> list[Any]:
+    """Time, balances and margins of the account wherever one of them changes."""
+    states = [event.to_dict(event) for event in engine.portfolio.account(VENUE).events]
+    changes = groupby(states, key=lambda state: (state["balances"], state["margins"]))
+    return [(key, next(same)["ts_event"]) for key, same in changes]
+
+
+def order_histories(engine: Any) -> list[Any]:
+    """What became of every order, in the order of sending."""
+    orders = sorted(engine.cache.orders(), key=lambda order: (order.ts_init, order.client_order_id.value))
+    return [(order.client_order_id, [(type(event), event.ts_event) for event in order.events]) for order in orders]
+
+
 def test_fills_and_balance_are_those_of_the_default_engine(spy: tuple[InstrumentSpec, BarSeries]) -> None:
     market = market_of(*spy)
     (default, expected), (lean, found) = (traded(market, lean=lean) for lean in (False, True))
     assert len(expected.fills[0]) > 100
     assert found.fills == expected.fills
-    venue = Venue("EQUS")
-    balances = [engine.portfolio.account(venue).balance_total(USD) for engine in (default, lean)]
-    assert balances[0] == balances[1]
-    assert balances[0] != Money(100_000, USD)
+    assert order_histories(lean) == order_histories(default)
+    assert len(account_states(default)) > 100
+    assert any(state.margins for state in default.portfolio.account(VENUE).events), "margins must have been booked"
+    assert account_states(lean) == account_states(default)
+    accounts = [engine.portfolio.account(VENUE) for engine in (default, lean)]
+    assert accounts[0].balance_total(USD) == accounts[1].balance_total(USD) != Money(100_000, USD)
+    assert accounts[0].commissions() == accounts[1].commissions() != {}
     instrument_id = to_nautilus(market.instrument).id
     assert default.cache.position_snapshot_ids(instrument_id), "what is left out must be something that is done"
     assert not lean.cache.position_snapshot_ids(instrument_id)
     assert len(default.portfolio.analyzer.realized_pnls()) > 10
     assert lean.portfolio.analyzer.realized_pnls() is None
+    assert accounts[1].event_count < 0.6 * accounts[0].event_count
     for engine in (default, lean):
         engine.dispose()
 
@@ -85,4 +111,6 @@ def test_fills_and_balance_are_those_of_the_default_engine(spy: tuple[Instrument
 def test_engines_built_later_are_as_before() -> None:
     with lean_engines():
         assert kernel.Cache is not Cache
+        assert kernel.Portfolio is not Portfolio
     assert kernel.Cache is Cache
+    assert kernel.Portfolio is Portfolio

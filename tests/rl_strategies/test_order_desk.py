@@ -1,0 +1,105 @@
+"""When the venue owes a desk an answer, on NautilusTrader's own orders."""
+
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.common.component import TestClock
+from nautilus_trader.common.factories import OrderFactory
+from nautilus_trader.model.identifiers import InstrumentId, StrategyId, TradeId, TraderId
+from nautilus_trader.model.objects import Quantity
+from nautilus_trader.model.orders import Order
+from nautilus_trader.test_kit.stubs.events import TestEventStubs
+
+from catalogs.instruments import resolve, to_nautilus
+from configs import instruments_path
+from rl_strategies.barriers import BarrierConfig, Distance
+from rl_strategies.decision import DecisionCore, Review
+from rl_strategies.features import default_plan
+from rl_strategies.order_desk import OrderDesk
+from rl_strategies.rules import ExecutionConfig, TradingConfig
+
+ENTRY = Review(1, 3, "approved")
+
+
+class Venue:
+    """What a desk asks of its strategy, and a venue that answers when a test wants it to."""
+
+    def __init__(self) -> None:
+        spec = resolve("SPY", instruments_path())
+        trading = TradingConfig(3, barriers=BarrierConfig(Distance(40, "ticks"), Distance(60, "ticks"), 0))
+        plan = default_plan(volume_known=True, extended_hours=False)
+        self.core = DecisionCore([spec], plan, trading, ExecutionConfig())
+        self.instrument, self.cache = to_nautilus(spec), Cache()
+        self.cache.add_instrument(self.instrument)
+        self.order_factory = OrderFactory(TraderId("T-1"), StrategyId("S-1"), TestClock())
+        self.sent: list[Order] = []
+        self.desk = OrderDesk(self, 0, self.core.instruments[0])  # type: ignore[arg-type]
+        self.desk.open(self.instrument.id)
+
+    def submit_order(self, order: Order) -> None:
+        self.cache.add_order(order)
+        self._apply(order, TestEventStubs.order_submitted(order))
+        self.sent.append(order)
+
+    def fill(self, order: Order, units: int) -> None:
+        trade_id = TradeId(f"E-{len(self.desk.fills)}")
+        event = TestEventStubs.order_filled(
+            order, self.instrument, trade_id=trade_id, last_qty=Quantity.from_int(units)
+        )
+        self._apply(order, event)
+        self.desk.on_filled(event)
+
+    def cancel_all_orders(self, instrument_id: InstrumentId) -> None:
+        """Nothing: the test says what becomes of them."""
+
+    def accept(self, order: Order) -> None:
+        self._apply(order, TestEventStubs.order_accepted(order))
+
+    def _apply(self, order: Order, event: object) -> None:
+        order.apply(event)
+        self.cache.update_order(order)
+
+
+def test_a_desk_without_orders_waits_for_nothing() -> None:
+    assert not Venue().desk.is_in_flight()
+
+
+def test_a_market_order_is_owed_until_its_last_unit() -> None:
+    venue = Venue()
+    venue.desk.pursue(ENTRY)
+    (entry,) = venue.sent
+    assert venue.desk.is_in_flight(), "submitted"
+    venue.accept(entry)
+    assert venue.desk.is_in_flight(), "a market order that works is half a position"
+    venue.fill(entry, 1)
+    assert venue.desk.is_in_flight(), "two units are missing"
+    venue.fill(entry, 2)
+    assert venue.desk.is_in_flight(), "its barriers are not acknowledged"
+    for barrier in venue.sent[1:]:
+        venue.accept(barrier)
+    assert not venue.desk.is_in_flight(), "resting barriers owe nothing"
+
+
+def test_a_barrier_on_its_way_out_is_no_doubt_and_an_order_sent_later_is_one() -> None:
+    venue = Venue()
+    venue.desk.pursue(ENTRY)
+    entry = venue.sent[0]
+    venue.accept(entry)
+    venue.fill(entry, 3)
+    stop, target = venue.sent[1:]
+    venue.accept(stop)
+    venue.accept(target)
+    assert not venue.desk.is_in_flight()
+    stop.apply(TestEventStubs.order_pending_cancel(stop))
+    assert not venue.desk.is_in_flight()
+    venue.desk.pursue(Review(1, 0, "approved"))
+    assert not venue.desk.is_in_flight(), "the side is held already"
+    venue.desk.pursue(Review(-1, 3, "approved"))
+    assert venue.desk.is_in_flight()
+    assert len(venue.sent) == 5, "out of the long, into the short"
+
+
+def test_a_reset_forgets_what_was_owed() -> None:
+    venue = Venue()
+    venue.desk.pursue(ENTRY)
+    venue.desk.reset()
+    assert not venue.desk.is_in_flight()
+    assert venue.desk.fills == []
