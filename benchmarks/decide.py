@@ -52,20 +52,19 @@ class _Route:
         while self.row <= market.plan.warmup:
             self._take()
 
-    def _take(self) -> None:
+    def _take(self) -> NDArray[np.float32]:
         bar = self.bars[self.row]
         day = self.core.instruments[0].on_bar(*bar)
         if day != self.core.session_date:
             self.core.begin_session(day)
-        self.core.look(bar[0])
         self.row += 1
+        return self.core.look(bar[0])
 
     def walk(self, bars: int) -> NDArray[np.float64]:
         micros = np.empty(bars)
         for i in range(bars):
             began = time.perf_counter_ns()
-            self._take()
-            self.core.review([self.answer(self.core.observe())])
+            self.core.review([self.answer(self._take())])
             micros[i] = (time.perf_counter_ns() - began) / 1e3
         return micros
 
