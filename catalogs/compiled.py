@@ -74,15 +74,10 @@ def bound(function: Callable[..., Any], *arguments: Any, free: Sequence[type] = 
 
     Examples
     --------
-    >>> import numpy as np
-    >>> @kernel
-    ... def add(total, value):
-    ...     total[0] += value
-    >>> total = np.zeros(1)
-    >>> add_to_total = bound(add, total, free=(float,))
-    >>> add_to_total(2.5)
-    >>> total.tolist()
-    [2.5]
+    >>> from catalogs.bars import price_from_ticks
+    >>> price_of_24001_ticks = bound(price_from_ticks, 24_001, free=(float,))
+    >>> price_of_24001_ticks(2.5e15)
+    6000.25
     """
     if not isinstance(function, Dispatcher):  # NUMBA_DISABLE_JIT
         return functools.partial(function, *arguments)
