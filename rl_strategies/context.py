@@ -9,14 +9,17 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from catalogs.context import context_path, read_context
 from catalogs.errors import InputError
 from catalogs.sessions import session_calendar
 from rl_strategies.decision import DecisionCore
-from rl_strategies.features import LiveRows, StreamRows, StreamSpec, context_streams
+from rl_strategies.features import FeaturePlan, JoinedPlan, LiveRows, StreamRows, StreamSpec, context_streams
+from rl_strategies.features.streams import NS_PER_SECOND
 from rl_strategies.manifest import ContextSource
 
+Note = Callable[[str, int, NDArray[np.float64]], None]
 _NEVER_NS = np.iinfo(np.int64).max
 
 
@@ -30,6 +33,8 @@ class ContextFeed:
         Streams that are made of bars.
     stored : mapping of str to callable
         For every other stream what gives all of its rows that are known by now.
+    note : callable, optional
+        Told of every row, by stream and time, before the core takes it in.
 
     Attributes
     ----------
@@ -47,11 +52,14 @@ class ContextFeed:
         core: DecisionCore,
         sources: Sequence[ContextSource] = (),
         stored: Mapping[str, Callable[[], StreamRows]] | None = None,
+        note: Note | None = None,
     ) -> None:
-        self._core = core
+        self._core, self._note = core, note
         streams = {stream.name: stream for stream in context_streams(core.plan)}
         self._bars = {s.bar_type: _BarStream(s, streams[s.name]) for s in sources if s.name in streams and s.bar_type}
-        self._stored = {name: _StoredStream(read) for name, read in (stored or {}).items() if name in streams}
+        self._stored = {
+            name: _StoredStream(read, streams[name]) for name, read in (stored or {}).items() if name in streams
+        }
         self.bar_types = tuple(self._bars)
         fed = {stream.name for stream in self._bars.values()} | self._stored.keys()
         if fed != streams.keys():
@@ -69,14 +77,17 @@ class ContextFeed:
             stored.read()
 
     def catch_up(self, ts_ns: int) -> None:
-        """Hand over every stored row that was known at ``ts_ns``; called before the bars of that time."""
+        """Hand over every stored row that was known at ``ts_ns``; called before the bars of that time.
+
+        The first time, rows are left out that are older than what a warm stream can remember.
+        """
         for name, stored in self._stored.items():
             if stored.next_ns > ts_ns:
                 continue
-            rows = stored.rows
-            first, stop = np.searchsorted(rows.ts_ns, (self._core.context_ns(name), ts_ns), side="right")
-            for row in range(first, stop):
-                self._core.push_context(name, int(rows.ts_ns[row]), rows.rows[row])
+            rows, seen_ns = stored.rows, self._core.context_ns(name)
+            first, stop = np.searchsorted(rows.ts_ns, (seen_ns, ts_ns), side="right")
+            for row in range(first if seen_ns else stored.first_needed(ts_ns), stop):
+                self._push(name, int(rows.ts_ns[row]), rows.rows[row])
             stored.next_ns = int(rows.ts_ns[stop]) if stop < len(rows.ts_ns) else _NEVER_NS
 
     def take_bar(self, bar_type: str, ts_ns: int, raw_prices: Sequence[int], volume: int) -> None:
@@ -91,8 +102,13 @@ class ContextFeed:
         volume : int
         """
         stream = self._bars.get(bar_type)
-        if stream is not None:
-            self._core.push_context(stream.name, ts_ns, stream.row(ts_ns, raw_prices, volume))
+        if stream is not None and ts_ns > self._core.context_ns(stream.name):
+            self._push(stream.name, ts_ns, stream.row(ts_ns, raw_prices, volume))
+
+    def _push(self, name: str, ts_ns: int, row: NDArray[np.float64]) -> None:
+        if self._note is not None:
+            self._note(name, ts_ns, row)
+        self._core.push_context(name, ts_ns, row)
 
 
 class _BarStream:
@@ -110,13 +126,18 @@ class _BarStream:
 
 
 class _StoredStream:
-    def __init__(self, read: Callable[[], StreamRows]) -> None:
+    def __init__(self, read: Callable[[], StreamRows], stream: StreamSpec) -> None:
         self._read = read
+        self._lag_ns, self._warmup = stream.lag_s * NS_PER_SECOND, stream.plan().warmup
         self.read()
 
     def read(self) -> None:
         self.rows = self._read()
         self.next_ns = 0
+
+    def first_needed(self, ts_ns: int) -> int:
+        in_use = int(np.searchsorted(self.rows.ts_ns, ts_ns - self._lag_ns, side="right"))
+        return max(in_use - self._warmup, 0)
 
 
 def catalog_feed(core: DecisionCore, sources: Sequence[ContextSource], catalog: Path | None) -> ContextFeed:
@@ -125,16 +146,34 @@ def catalog_feed(core: DecisionCore, sources: Sequence[ContextSource], catalog: 
     Raises
     ------
     InputError
+        As `stored_streams` does.
+    """
+    return ContextFeed(core, bar_sources(sources), stored_streams(core.plan, sources, catalog))
+
+
+def bar_sources(sources: Sequence[ContextSource]) -> list[ContextSource]:
+    """Sources that are bars."""
+    return [source for source in sources if source.bar_type is not None]
+
+
+def stored_streams(
+    plan: FeaturePlan | JoinedPlan, sources: Sequence[ContextSource], catalog: Path | None
+) -> dict[str, Callable[[], StreamRows]]:
+    """What reads the streams of a plan that are daily values of a catalog, by name.
+
+    Raises
+    ------
+    InputError
         If a source has no bars and there is no catalog, or the catalog lacks the series.
     """
-    stored = {}
+    stored: dict[str, Callable[[], StreamRows]] = {}
     daily = {source.name for source in sources if source.bar_type is None}
-    for stream in context_streams(core.plan):
+    for stream in context_streams(plan):
         if stream.name in daily:
             if catalog is None:
                 raise InputError(f"context stream {stream.name} needs a catalog with its daily values, had none")
             stored[stream.name] = partial(daily_rows, catalog, stream)
-    return ContextFeed(core, [source for source in sources if source.bar_type is not None], stored)
+    return stored
 
 
 def daily_rows(catalog: Path, stream: StreamSpec) -> StreamRows:

@@ -197,6 +197,11 @@ class InstrumentCore:
         """When the last row of a context stream was known, 0 before the first."""
         return self._require_context().last_ns(name)
 
+    @property
+    def missing_context(self) -> tuple[str, ...]:
+        """Context streams that have nothing to say of the last bar; see `LiveJoined.missing`."""
+        return self._joined.missing if self._joined is not None else ()
+
     def _require_context(self) -> LiveJoined:
         if self._joined is None:
             raise InputError(f"{self.instrument.instrument_id}: the policy's features must have context, had none")

@@ -22,6 +22,7 @@ from catalogs.errors import InputError
 
 # What `values` and `text` hold:
 #   bar              open, high, low, close, volume
+#   context          a row of a context stream, by the stream's name and its plan's columns
 #   observation      the policy's input; float32 is exact in float64
 #   mask             1 where an action is allowed
 #   recurrent_state  text: SHA-256 of the state after the step
@@ -30,7 +31,9 @@ from catalogs.errors import InputError
 #   review           approved 0 or 1; text: the reason of a refusal
 #   order, fill      text: JSON
 #   state            text: JSON of a change of connection, risk or session state
-Kind = Literal["bar", "observation", "mask", "recurrent_state", "logits", "target", "review", "order", "fill", "state"]
+Kind = Literal[
+    "bar", "context", "observation", "mask", "recurrent_state", "logits", "target", "review", "order", "fill", "state"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SCHEMA = pa.schema(
     [

@@ -1,5 +1,6 @@
 """`rl-intraday doctor`: is everything in place for trading, and if not, what is to be done."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from adapters.ibkr.connection import GatewayError, gateway
-from adapters.ibkr.preflight import Finding, Wanted, check_gateway
+from adapters.ibkr.preflight import Finding, Wanted, check_followed, check_gateway
 from catalogs.errors import InputError
 from configs.live.contract import BrokerContract
 from configs.live.schema import LiveConfig, load_live
+from rl_strategies.bundle import load_bundle
 from run import doctor_checks as local
+from run.doctor_context import ContextFindings, examine_context
 from run.live_contract import contract_on
 from run.options import JsonOption, answer_json
 
@@ -61,20 +64,36 @@ def examine(config: LiveConfig, port: int, bundle: Path | None, folder: Path) ->
         Where sessions are journaled; may not exist yet.
     """
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    now = datetime.now(UTC)
+    context = _context(config, bundle, now)
     try:
-        contract = contract_on(config, datetime.now(UTC).date())
+        contract = contract_on(config, now.date())
     except InputError as error:
         findings = [Finding("contract", "fail", str(error), "name the contract in the configuration instead")]
     else:
-        findings = [*_broker(config, contract, port), local.check_calendar(CALENDARS[contract.kind])]
-    return findings + _machine(config, bundle, existing)
+        asked = _broker(config, contract, port, context.wanted)
+        findings = [*asked, local.check_calendar(CALENDARS[contract.kind])]
+    return findings + context.findings + _machine(config, bundle, existing)
 
 
-def _broker(config: LiveConfig, contract: BrokerContract, port: int) -> list[Finding]:
+def _context(config: LiveConfig, bundle: Path | None, now: datetime) -> ContextFindings:
+    try:
+        loaded = None if bundle is None else load_bundle(bundle)
+    except InputError:
+        loaded = None  # the check of the bundle says why
+    if loaded is None:
+        return ContextFindings([], {})
+    return examine_context(loaded, config, now.date(), round(now.timestamp() * 1e9))
+
+
+def _broker(config: LiveConfig, contract: BrokerContract, port: int, followed: Mapping[str, Wanted]) -> list[Finding]:
     wanted = Wanted(contract.symbol, contract.kind, contract.exchange, contract.expiry, config.account())
     try:
         with gateway(config.host, port, (config.doctor_client_id,), config.request_timeout_s) as client:
-            return check_gateway(client, wanted)
+            findings = check_gateway(client, wanted)
+            for name, each in followed.items():
+                findings += check_followed(client, each, name)
+            return findings
     except (GatewayError, OSError, TimeoutError) as error:
         found = str(error) or "the gateway stopped answering"
         fix = "start IB Gateway, log in, and allow socket clients (Configuration, API, Settings)"

@@ -1,6 +1,7 @@
 """`rl-intraday gateway`: a simulated IB Gateway that replays catalog bars, to trade against without an account."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -78,8 +79,9 @@ def simulated_server(
     cash_usd: float,
     slippage_ticks: int = 1,
     port: int = 0,
+    followed: Sequence[InstrumentSpec] = (),
 ) -> GatewayServer:
-    """Simulated gateway over catalog bars of one instrument.
+    """Simulated gateway over catalog bars of one instrument, and of those that are followed beside it.
 
     Parameters
     ----------
@@ -96,32 +98,37 @@ def simulated_server(
         Ticks by which every fill is worse.
     port : int
         0 takes a free one.
+    followed : sequence of InstrumentSpec
+        Their contract numbers go on from that of the first.
 
     Raises
     ------
     InputError
-        If the instrument cannot be ordered or the catalog has no bars of these days.
+        If an instrument cannot be ordered or the catalog has no bars of these days.
     """
-    if spec.kind == "future" and not spec.expiration_ns:
-        raise InputError(f"future must be a contract month to be traded, was {spec.instrument_id}")
-    first_ns, last_ns = window_ns
-    bars = read_bars(catalog, bar_type_of(spec, bar), first_ns - HISTORY_DAYS * DAY_NS, last_ns)
-    terms, bar_ns = contract_terms(spec), bar_length_ns(bar)
+    contracts, tapes, (first_ns, last_ns) = [], {}, window_ns
+    for number, each in enumerate((spec, *followed)):
+        if each.kind == "future" and not each.expiration_ns:
+            raise InputError(f"future must be a contract month to be traded, was {each.instrument_id}")
+        bars = read_bars(catalog, bar_type_of(each, bar), first_ns - HISTORY_DAYS * DAY_NS, last_ns)
+        terms = contract_terms(each, CON_ID + number)
+        contracts.append(terms)
+        tapes[terms.con_id] = _tape(each, bars, bar_length_ns(bar))
     try:
-        market = Market([terms], {terms.con_id: _tape(bars, bar_ns)}, bar_ns, start_ns=first_ns)
+        market = Market(contracts, tapes, bar_length_ns(bar), start_ns=first_ns)
     except TapeError as error:
         first, last = (np.datetime64(ns, "ns").astype("datetime64[m]") for ns in window_ns)
         raise InputError(f"{spec.instrument_id} from {first} to {last}: {error}") from error
-    gateway = Gateway([terms], market, ACCOUNT, round(cash_usd * 100), slippage_ticks)
+    gateway = Gateway(contracts, market, ACCOUNT, round(cash_usd * 100), slippage_ticks)
     return GatewayServer(gateway, port=port)
 
 
-def contract_terms(spec: InstrumentSpec) -> ContractTerms:
+def contract_terms(spec: InstrumentSpec, con_id: int = CON_ID) -> ContractTerms:
     """Terms of an instrument as the simulated gateway trades it."""
     symbol, _, venue = spec.instrument_id.partition(".")
     exchange = EXCHANGES[venue]
     terms = ContractTerms(
-        con_id=CON_ID,
+        con_id=con_id,
         symbol=symbol,
         sec_type="STK",
         exchange=exchange,
@@ -161,8 +168,11 @@ def load_faults(path: Path) -> FaultScript:
         raise InputError(f"fault script {path}: {error}") from error
 
 
-def _tape(bars: BarSeries, bar_ns: int) -> list[TapeBar]:
-    return tape_of(bars.ts_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, bar_ns)
+def _tape(spec: InstrumentSpec, bars: BarSeries, bar_ns: int) -> list[TapeBar]:
+    try:
+        return tape_of(bars.ts_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, bar_ns)
+    except TapeError as error:
+        raise InputError(f"{spec.instrument_id}: {error}") from error
 
 
 async def _serve(server: GatewayServer, speed: float) -> None:

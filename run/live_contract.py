@@ -27,10 +27,23 @@ def contract_on(config: LiveConfig, day: date) -> BrokerContract:
     InputError
         If it is the front month and the catalog has no roll table of it, or the table was built too long ago to know.
     """
-    if config.contract is not None:
-        return config.contract
-    assert config.front_month is not None
-    return _front(config.front_month, day)
+    return chosen_contract(config.contract, config.front_month, day)
+
+
+def chosen_contract(
+    contract: BrokerContract | None, front_month: FrontMonthContract | None, day: date
+) -> BrokerContract:
+    """The contract that is given, or else the front month on a day.
+
+    Raises
+    ------
+    InputError
+        As `contract_on` does.
+    """
+    if contract is not None:
+        return contract
+    assert front_month is not None
+    return _front(front_month, day)
 
 
 def _front(wanted: FrontMonthContract, day: date) -> BrokerContract:

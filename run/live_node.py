@@ -18,8 +18,10 @@ def node_config(plan: SessionPlan) -> TradingNodeConfig:
         plan.config.trading_client_id,
         plan.account,
         broker_contract(plan.spec),
-        regular_hours=not has_extended_hours(plan.spec.calendar),
+        # One setting for all: where one of them trades at night its bars must come, and a feed refuses the others'.
+        regular_hours=not any(has_extended_hours(each.calendar) for each in (plan.spec, *plan.followed)),
         timeout_s=round(plan.config.request_timeout_s),
+        followed=[broker_contract(each) for each in plan.followed],
     )
     return TradingNodeConfig(
         trader_id="RL-001",

@@ -98,6 +98,8 @@ class LiveSession:
             regular_hours=not has_extended_hours(plan.spec.calendar),
             order_tags=order_tags,
             publish=self._publish,
+            context=plan.context,
+            catalog=plan.catalog,
         )
         policy = plan.bundle.policy()
         strategy = LiveStrategy(config, core, policy, parts)
@@ -234,12 +236,14 @@ class LiveSession:
         strategy, watch = self.strategy, self.strategy.watch
         units = strategy.core.instruments[0].units
         problems = [] if not strategy.is_ready or watch.known else ["the broker's position is not known to be ours"]
+        if strategy.inputs.context is not None:
+            problems += [f"context {name} is missing or too old" for name in strategy.inputs.context.missing]
         if self._store.health.problem:
             problems.append(self._store.health.problem)
         return Health(
             state="trading" if strategy.is_ready else "starting",
             connected=self.link.is_connected(),
-            data_age_s=strategy.feed.age_s(),
+            data_age_s=strategy.inputs.age_s(),
             last_decision_ns=strategy.last_decision_ns or None,
             position={self.plan.spec.instrument_id: units} if units else {},
             risk_state=strategy.monitor.level,

@@ -7,7 +7,9 @@ from typing import Any
 from rich.markup import escape
 
 QUIET_STATES = {"latency", "bar", "order", "begun"}
-COLOURS = {"risk": "bold yellow", "protection": "bold red", "connection": "yellow", "broker": "yellow"}
+COLOURS = {
+    "risk": "bold yellow", "protection": "bold red", "connection": "yellow", "broker": "yellow", "context": "yellow",
+}  # fmt: skip
 
 
 def narrate(table: str, row: Mapping[str, Any]) -> str:

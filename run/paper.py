@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,7 +20,8 @@ from rl_strategies.bundle import Bundle, load_bundle
 from rl_strategies.live.conditions import NS
 from rl_strategies.live.strategy import LiveStrategy
 from rl_strategies.strategy import core_of
-from run.gateway import ACCOUNT, load_faults, simulated_server
+from run.gateway import ACCOUNT, CON_ID, load_faults, simulated_server
+from run.live_context import check_daily_values, live_context, read_streams
 from run.live_contract import contract_on
 from run.live_session import trade_session
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
@@ -29,6 +30,7 @@ from run.session_plan import Outcome, SessionPlan, session_day, traded_spec
 
 CASH_USD = 1_000_000.0
 POLL_S = 0.002
+CONTEXT_S = 0.2  # the simulated gateway sends the bars of a moment at once
 PAPER_PREFIX = "DU"
 
 BundleArgument = Annotated[Path, typer.Argument(help="Bundle folder, as `rl-intraday train` printed it.")]
@@ -100,7 +102,9 @@ def trade(bundle: Bundle, config: LiveConfig, account: str, home: SessionHome) -
     calendar = session_calendar(bundle.instrument.calendar)
     today = calendar.session_date[int(np.searchsorted(calendar.close_ns, time.time_ns()))].astype(date)
     spec = traded_spec(bundle, contract_on(config, today), today)
-    return trade_session(SessionPlan(bundle, spec, config, account, home, session_day(home, today)))
+    context = live_context(bundle, spec, config, today)
+    day, catalog = session_day(home, today), Path(config.context.catalog)
+    return trade_session(SessionPlan(bundle, spec, config, account, home, day, context, catalog))
 
 
 def trade_simulated(
@@ -120,13 +124,14 @@ def trade_simulated(
         If the catalog has no bars of these trading days, or a day has no session.
     """
     bar = bundle.bar_type.removeprefix(f"{bundle.instrument.instrument_id}-").removesuffix("-LAST-EXTERNAL")
-    server = simulated_server(
-        bundle.instrument, catalog, bar, session_window(bundle, days), CASH_USD, slippage_ticks(bundle)
-    )
+    plan = SessionPlan(bundle, bundle.instrument, config, ACCOUNT, home, days[0], read_streams(bundle), catalog)
+    check_daily_values(bundle, catalog)
+    window = session_window(bundle, days)
+    server = simulated_server(plan.spec, catalog, bar, window, CASH_USD, slippage_ticks(bundle), followed=plan.followed)
     if faults is not None:
         server.after_step.append(load_faults(faults))
     silence_s = max(5.0, 3 * bar_length_ns(bar) / NS / speed)
-    patience = msgspec.structs.replace(config.patience, clock="bars", silence_s=silence_s)
+    patience = msgspec.structs.replace(config.patience, clock="bars", silence_s=silence_s, context_s=CONTEXT_S)
     # Limits per minute mean the market's minutes, of which there are more here.
     orders = msgspec.structs.replace(
         config.orders, max_per_minute=round(config.orders.max_per_minute * max(1.0, speed))
@@ -134,7 +139,7 @@ def trade_simulated(
     with running(server) as gateway:
         config = msgspec.structs.replace(config, host="127.0.0.1", port=gateway.port, patience=patience, orders=orders)
         progress.print(f"simulated gateway on port {gateway.port}, {days[0]} to {days[1]}, {speed:g} times as fast")
-        plan = SessionPlan(bundle, bundle.instrument, config, ACCOUNT, home, days[0])
+        plan = replace(plan, config=config)
         return trade_session(plan, lambda strategy: _replay(gateway, speed, strategy))
 
 
@@ -160,11 +165,11 @@ def slippage_ticks(bundle: Bundle) -> Literal[0, 1]:
 
 
 async def _replay(gateway: ThreadedServer, speed: float, strategy: LiveStrategy) -> None:
-    while not gateway.gateway.feeds():
+    while len(gateway.gateway.feeds()) < len(strategy.inputs.feeds):
         await asyncio.sleep(0.05)
     # Looked up in the loop that trades, between two of its steps, never in the middle of one.
     settled_ns = 0
-    over = gateway.replay(speed, settled=lambda close_ns: close_ns <= settled_ns)
+    over = gateway.replay(speed, settled=lambda market: market.last_close_ns(CON_ID) <= settled_ns)
     while not over.done():
         settled_ns = strategy.settled_ns
         await asyncio.sleep(POLL_S)

@@ -17,9 +17,11 @@ from rl_strategies.journal import TornTail, read_journal
 from rl_strategies.live.rebuild import Cause, Divergence, Reliving, journal_rows
 from rl_strategies.live.replay_bars import compare_bars
 from rl_strategies.live.replay_causes import Attribution, undecided
+from rl_strategies.live.replay_context import compare_context, late_context
 from rl_strategies.live.replay_fills import compare_fills
 from rl_strategies.live.replay_journal import JournaledSession, read_session
 from rl_strategies.strategy import core_of
+from run.live_context import catalog_rows
 from run.replay_clock import run_clock
 from run.session_about import SessionAbout, read_about
 from run.session_home import JOURNAL_FOLDER
@@ -85,7 +87,7 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
     spec = _traded(about, loaded, folder)
     content = read_journal(_journal(folder))
     session = read_session(content.rows, about.bar_type, spec.tick_raw)
-    bars = [] if catalog is None else compare_bars(session, _stored(catalog, session))
+    data = [] if catalog is None else _held_against(catalog, session, loaded, about)
 
     def fresh_core() -> DecisionCore:
         return core_of(loaded, spec, about.capital_usd)
@@ -95,8 +97,8 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
     relived = reliving.relived.divergences
     clock = run_clock(session, fresh_core(), loaded.policy())
     undone = undecided(session, clock.taken, clock.left_out)
-    others = [*undone, *compare_fills(session, clock.fills)]
-    attribution = Attribution(session, clock.taken, relived, bars, others)
+    others = [*undone, *compare_fills(session, clock.fills), *late_context(session, loaded.plan)]
+    attribution = Attribution(session, clock.taken, relived, data, others)
     changed = dict(attribution.causes())
     changed.update({each.ts_ns: each.cause for each in undone})
     other_actions = {each.ts_ns for each in undone} | set(attribution.other_actions())
@@ -109,7 +111,7 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
         about,
         session,
         content.torn,
-        divergences=tuple(sorted([*bars, *relived, *others], key=lambda each: each.seq)),
+        divergences=tuple(sorted([*data, *relived, *others], key=lambda each: each.seq)),
         decisions=Counter(changed.values()),
         other_actions=len(other_actions),
         equal_observations=same,
@@ -142,6 +144,16 @@ def _journal(folder: Path) -> Path:
     if not journal.is_dir():
         raise InputError(f"session {folder}: must hold a journal, {journal} is missing")
     return journal
+
+
+def _held_against(catalog: Path, session: JournaledSession, bundle: Bundle, about: SessionAbout) -> list[Divergence]:
+    streams = {
+        name: catalog_rows(catalog, bundle, name, about.context[name], told.rows.ts_ns)
+        for name, told in session.context.items()
+        if name in about.context
+    }
+    compared = [*compare_bars(session, _stored(catalog, session)), *compare_context(session, bundle.plan, streams)]
+    return sorted(compared, key=lambda each: each.seq)
 
 
 def _stored(catalog: Path, session: JournaledSession) -> BarSeries:

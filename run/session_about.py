@@ -23,6 +23,8 @@ class SessionAbout(msgspec.Struct, frozen=True):
         None where it is the experiment's.
     clock : {"wall", "bars"}
         Whose time it was: this machine's, or that of replayed bars.
+    context : dict of str to str or None
+        Context streams that the policy read, with their bar types; None for daily values of a catalog.
     """
 
     bundle: str
@@ -31,6 +33,7 @@ class SessionAbout(msgspec.Struct, frozen=True):
     bar_type: str
     capital_usd: Decimal | None
     clock: Literal["wall", "bars"]
+    context: dict[str, str | None] = {}
 
     def write(self, folder: Path) -> None:
         """Write the file into a session's folder."""

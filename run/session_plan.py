@@ -15,6 +15,7 @@ from configs.live.contract import BrokerContract as WantedContract
 from configs.live.schema import LiveConfig
 from rl_strategies.bundle import Bundle
 from rl_strategies.journal import read_journal
+from rl_strategies.manifest import ContextSource
 from run.session_about import SessionAbout
 from run.session_home import SessionHome
 
@@ -63,6 +64,10 @@ class SessionPlan:
     home : SessionHome
     day : date
         Trading day on which the session began; a restart on the same day goes on with it.
+    context : tuple of ContextSource
+        Where the rows of the policy's context streams come from; see `run.live_context`.
+    catalog : Path or None
+        Holds the daily values among them.
     """
 
     bundle: Bundle
@@ -71,11 +76,19 @@ class SessionPlan:
     account: str
     home: SessionHome
     day: date
+    context: tuple[ContextSource, ...] = ()
+    catalog: Path | None = None
 
     @property
     def bar_type(self) -> str:
         """Bars that are subscribed to."""
         return self.bundle.bar_type.replace(self.bundle.instrument.instrument_id, self.spec.instrument_id)
+
+    @property
+    def followed(self) -> tuple[InstrumentSpec, ...]:
+        """Instruments beside the traded one whose bars the policy's context is made of."""
+        found = (source.instrument for source in self.context if source.bar_type != self.bar_type)
+        return tuple(spec for spec in found if spec is not None)
 
     @property
     def folder(self) -> Path:
@@ -84,7 +97,18 @@ class SessionPlan:
 
 
 def traded_spec(bundle: Bundle, contract: WantedContract, day: date) -> InstrumentSpec:
-    """The catalog's instrument behind the broker's contract.
+    """The catalog's instrument behind the broker's contract of what is traded.
+
+    Raises
+    ------
+    InputError
+        As `spec_of` does.
+    """
+    return spec_of(contract, bundle.instrument, day, bundle.id)
+
+
+def spec_of(contract: WantedContract, known: InstrumentSpec, day: date, bundle_id: str) -> InstrumentSpec:
+    """The catalog's instrument behind a contract of the broker.
 
     Raises
     ------
@@ -97,14 +121,10 @@ def traded_spec(bundle: Bundle, contract: WantedContract, day: date) -> Instrume
         name += f"{MONTH_CODES[month - 1]}{year % 10}"
         day = date(year, month, 1)
     spec = resolve(name, instruments_path(), day)
-    known = bundle.instrument
-    if bundle.context:
-        streams = ", ".join(source.name for source in bundle.context)
-        raise InputError(f"bundle {bundle.id} must need no context to be traded live so far, needs {streams}")
     for term in ("kind", "underlying", "tick_size", "multiplier", "calendar"):
         if getattr(spec, term) != getattr(known, term):
             raise InputError(
-                f"contract {name}: {term} must be {getattr(known, term)} as in bundle {bundle.id}, "
+                f"contract {name}: {term} must be {getattr(known, term)} as in bundle {bundle_id}, "
                 f"was {getattr(spec, term)}"
             )
     if spec.kind == "equity" and spec.instrument_id != known.instrument_id:
@@ -130,6 +150,7 @@ def write_about(plan: SessionPlan) -> None:
         bar_type=plan.bar_type,
         capital_usd=plan.config.capital_usd,
         clock=plan.config.patience.clock,
+        context={source.name: source.bar_type for source in plan.context},
     ).write(plan.folder)
 
 

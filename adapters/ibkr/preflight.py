@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
@@ -80,6 +80,28 @@ def check_gateway(client: Any, wanted: Wanted) -> list[Finding]:
     if contract is not None:
         findings += [check(client, contract) for check in (_history, _market_data, _margin)]
     return findings
+
+
+def check_followed(client: Any, wanted: Wanted, name: str) -> list[Finding]:
+    """Checks of a contract whose bars are followed and which is not traded.
+
+    Parameters
+    ----------
+    client : ib_insync.IB
+    wanted : Wanted
+    name : str
+        Put before the name of every check.
+
+    Returns
+    -------
+    list of Finding
+        Contract, history and market data.
+    """
+    contract, finding = _contract(client, wanted)
+    findings = [finding]
+    if contract is not None:
+        findings += [check(client, contract) for check in (_history, _market_data)]
+    return [replace(each, check=f"{name} {each.check}") for each in findings]
 
 
 def _account(client: Any, wanted: str) -> Finding:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,7 @@ def client_configs(
     *,
     regular_hours: bool,
     timeout_s: int,
+    followed: Sequence[BrokerContract] = (),
 ) -> tuple[InteractiveBrokersDataClientConfig, InteractiveBrokersExecClientConfig]:
     """Settings of the two clients, which share one connection.
 
@@ -82,13 +84,13 @@ def client_configs(
         Bars of regular trading hours only; NautilusTrader's default would hide a future's night.
     timeout_s : int
         For the connection and for every request.
+    followed : sequence of BrokerContract
+        Contracts whose bars are followed beside it.
     """
-    expiry = {"lastTradeDateOrContractMonth": contract.expiry} if contract.kind == "FUT" else {}
-    wanted = IBContract(
-        secType=contract.kind, symbol=contract.symbol, exchange=contract.exchange, currency="USD", **expiry
-    )
+    contracts = (contract, *followed)
     provider = InteractiveBrokersInstrumentProviderConfig(
-        load_contracts=frozenset([wanted]), symbol_to_mic_venue={contract.symbol: contract.venue}
+        load_contracts=frozenset(map(_wanted, contracts)),
+        symbol_to_mic_venue={each.symbol: each.venue for each in contracts},
     )
     where = {"ibg_host": host, "ibg_port": port, "ibg_client_id": client_id}
     patience = {"connection_timeout": timeout_s, "request_timeout_secs": timeout_s}
@@ -104,6 +106,13 @@ def client_configs(
         fetch_all_open_orders=True,
     )
     return data, execution
+
+
+def _wanted(contract: BrokerContract) -> IBContract:
+    expiry = {"lastTradeDateOrContractMonth": contract.expiry} if contract.kind == "FUT" else {}
+    return IBContract(
+        secType=contract.kind, symbol=contract.symbol, exchange=contract.exchange, currency="USD", **expiry
+    )
 
 
 def engine_config() -> LiveExecEngineConfig:

@@ -1,4 +1,4 @@
-"""What is traded, as the broker names it: one contract, or the front month of a future by the catalog's roll table."""
+"""What is traded or followed, as the broker names it: a contract, or a future's front month by a roll table."""
 
 import msgspec
 
@@ -51,3 +51,37 @@ class FrontMonthContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     exchange: str = "CME"
     catalog: str = "catalogs/store"
     table_root: str = ""
+
+
+class FollowedContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a context stream follows; exactly one of both says it.
+
+    Attributes
+    ----------
+    contract : BrokerContract or None
+    front_month : FrontMonthContract or None
+    """
+
+    contract: BrokerContract | None = None
+    front_month: FrontMonthContract | None = None
+
+    def __post_init__(self) -> None:
+        if (self.contract is None) == (self.front_month is None):
+            raise InputError(
+                f"exactly one of contract and front_month must be given, was {'both' if self.contract else 'neither'}"
+            )
+
+
+class ContextConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the context of a policy comes from.
+
+    Attributes
+    ----------
+    contracts : dict of str to FollowedContract
+        For every stream that is made of bars, by its name.
+    catalog : str
+        Folder of the catalog that holds daily values, such as VIX.
+    """
+
+    contracts: dict[str, FollowedContract] = {}
+    catalog: str = "catalogs/store"

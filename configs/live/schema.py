@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from catalogs.errors import InputError
-from configs.live.contract import BrokerContract, FrontMonthContract
+from configs.live.contract import BrokerContract, ContextConfig, FrontMonthContract
 from configs.live.secrets import read_secret
 from configs.live.supervision import HealthConfig, OrderLimits, RedisConfig
 from rl_strategies.live.conditions import Patience
@@ -32,6 +32,8 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contract : BrokerContract or None
     front_month : FrontMonthContract or None
         Exactly one of both says what is traded; `run.live_contract.contract_on` gives the contract of a day.
+    context : ContextConfig
+        For policies that read context streams.
     account_variable : str
         Environment variable that holds the account number; with ``_FILE`` behind its name, the file that does.
     trading_client_id, doctor_client_id : int
@@ -60,6 +62,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: int
     contract: BrokerContract | None = None
     front_month: FrontMonthContract | None = None
+    context: ContextConfig = ContextConfig()
     account_variable: str = "IB_ACCOUNT"
     trading_client_id: int = 1
     doctor_client_id: int = 81

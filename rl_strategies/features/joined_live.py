@@ -76,6 +76,11 @@ class LiveJoined:
         """Whether all streams were warm for as many settled bars as the cross features need."""
         return self._warm_rows >= self._plan.cross.warmup
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Streams that by now have no warm row young enough to stand for the last bar."""
+        return tuple(name for name, context in self._contexts.items() if not context.has_row(self._taken_ns))
+
     def push(self, ts_ns: int, row: Floats | Sequence[float]) -> Floats:
         """`take` and `settle` at once: every output of the bar that closed at ``ts_ns``, float64[m]."""
         self.take(ts_ns, row)
@@ -220,6 +225,10 @@ class _Context:
     def warm_ns(self, given: StreamRows) -> int:
         warm = len(given.ts_ns) >= self._warmup
         return int(given.ts_ns[self._warmup - 1]) + self.lag_ns if warm else _NEVER_NS
+
+    def has_row(self, now_ns: int) -> bool:
+        usable = [(ts_ns, number) for ts_ns, number, _ in self._kept if ts_ns <= now_ns - self.lag_ns]
+        return bool(usable) and usable[-1][1] >= self._warmup and now_ns - usable[-1][0] <= self._max_age_ns
 
     def stand_in(self, now_ns: int, into: Floats) -> bool:
         kept, usable_ns = self._kept, now_ns - self.lag_ns

@@ -55,6 +55,9 @@ class BarFeed:
 
     Attributes
     ----------
+    bar_type : BarType
+    bar_ns : int
+        Length of a bar.
     arrived_ns : int
         Clock when the newest bar arrived.
     heard_ns : int
@@ -75,7 +78,7 @@ class BarFeed:
         receiver: BarReceiver,
         wall_ns: Callable[[], int],
     ) -> None:
-        self._link, self._calendar, self._bar_type = link, calendar, bar_type
+        self._link, self._calendar, self.bar_type = link, calendar, bar_type
         self._warmup, self._patience, self._regular_hours = warmup, patience, regular_hours
         self._receiver, self._wall_ns = receiver, wall_ns
         self.bar_ns = bar_length_ns(str(bar_type))
@@ -124,8 +127,17 @@ class BarFeed:
         self.heard_ns = now_ns
         return True
 
-    async def warm_up(self) -> None:
+    def is_stale(self, close_ns: int) -> bool:
+        """Whether a bar that closed at ``close_ns`` is too old by now to act upon."""
+        return self._gate.is_stale(close_ns, self.now_ns())
+
+    async def warm_up(self, before_ns: int | None = None) -> None:
         """Push history: whole sessions, as a backtest warms up; what has come since where bars are known already.
+
+        Parameters
+        ----------
+        before_ns : int, optional
+            Close by which features must have had their bars; by default that of the session which runs.
 
         Raises
         ------
@@ -136,11 +148,12 @@ class BarFeed:
         days = 1
         while True:
             bars = await self._history(self._wall_ns(), days)
-            first = self._first_to_push(bars)
+            first = self._first_to_push(bars, before_ns)
             if first is not None:
                 break
             if days >= LONGEST_HISTORY_DAYS:
-                raise BlindError(f"history must reach back {self._warmup} bars, had {len(bars)} in {days} days")
+                asked = f"history of {self.bar_type.instrument_id}"
+                raise BlindError(f"{asked} must reach back {self._warmup} bars, had {len(bars)} in {days} days")
             days = min(2 * days + 1, LONGEST_HISTORY_DAYS)
         for bar in bars[first:]:
             self._push(bar, source)
@@ -169,6 +182,13 @@ class BarFeed:
         if self._filling is None:
             self._filling = asyncio.get_running_loop().create_task(self._fill())
             self._filling.add_done_callback(self._filled)
+
+    async def ask(self, until_ns: int) -> bool:
+        """Push what closed by ``until_ns`` and has not come; False where history did not answer."""
+        missing = await self._between(self.last_ns, until_ns)
+        for bar in missing or ():
+            self._push_news(bar, "backfill")
+        return missing is not None
 
     def raise_failure(self) -> None:
         """An error while a gap was filled is an error of the session."""
@@ -213,9 +233,14 @@ class BarFeed:
         # Bars may be missing before one that came meanwhile too: it waits for an answer of its own.
         self._waiting = [bar for bar in self._waiting if bar.ts_event > newest_ns]
         for ts_ns in sorted(found):
-            self._push(found[ts_ns], "live" if ts_ns == newest_ns else "backfill")
-        if not self._waiting and not self._gate.is_stale(newest_ns, self.now_ns()):
+            self._push_news(found[ts_ns], "live" if ts_ns == newest_ns else "backfill")
+        if not self._waiting and not self.is_stale(newest_ns):
             self._consider()
+
+    def _push_news(self, bar: Bar, source: BarSource) -> None:
+        # While history was asked the bar may have come by itself.
+        if bar.ts_event > self.last_ns:
+            self._push(bar, source)
 
     def _push(self, bar: Bar, source: BarSource) -> None:
         self._receiver.push(bar, source)
@@ -237,14 +262,14 @@ class BarFeed:
         return None
 
     async def _history(self, end_ns: int, days: int) -> list[Bar]:
-        found = await self._link.bars(self._bar_type, end_ns, days, self._regular_hours)
+        found = await self._link.bars(self.bar_type, end_ns, days, self._regular_hours)
         judged = [self._gate.judge(bar, end_ns) for bar in found]
         closed = {each.bar.ts_event: each.bar for each in judged if each.verdict not in ("corrupt", "unfinished")}
         times = np.array(sorted(closed), np.int64)
         inside = self._calendar.locate(times) >= 0
         return [closed[int(ts)] for ts in times[inside]]
 
-    def _first_to_push(self, bars: Sequence[Bar]) -> int | None:
+    def _first_to_push(self, bars: Sequence[Bar], before_ns: int | None) -> int | None:
         closes = np.array([bar.ts_event for bar in bars], np.int64)
         if self.last_ns:
             known = int(np.searchsorted(closes, self.last_ns, side="right"))
@@ -252,10 +277,10 @@ class BarFeed:
         if not len(closes):
             return None
         opens, ends = self._calendar.open_ns, self._calendar.close_ns
-        session = int(self._calendar.locate(closes[-1:])[0])
-        is_running = closes[-1] < ends[session]
-        traded_from = int(np.searchsorted(closes, opens[session], side="right")) if is_running else len(closes)
-        row = traded_from - self._warmup
+        if before_ns is None:
+            session = int(self._calendar.locate(closes[-1:])[0])
+            before_ns = int(opens[session]) if closes[-1] < ends[session] else int(closes[-1])
+        row = int(np.searchsorted(closes, before_ns, side="right")) - self._warmup
         if row < 0:
             return None
         warm_session = int(self._calendar.locate(closes[min(row, len(closes) - 1) :][:1])[0])

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from rl_strategies.live.checkpoint import Checkpoint
 from rl_strategies.live.conditions import BrokerLink, Patience
 from rl_strategies.live.session_journal import SessionJournal
 from rl_strategies.live.session_telemetry import Publish
+from rl_strategies.manifest import ContextSource
 from rl_strategies.risk.monitor import RiskMonitor
 
 
@@ -28,6 +30,10 @@ class LiveParts:
         From an order's group to what the broker is told beside the order.
     publish : callable
         Telemetry; see `SessionTelemetry`.
+    context : tuple of ContextSource
+        Where the rows of context streams come from, as the broker names their instruments.
+    catalog : Path or None
+        Holds the daily values among them.
     """
 
     link: BrokerLink
@@ -38,3 +44,5 @@ class LiveParts:
     regular_hours: bool
     order_tags: Callable[[str], list[str]]
     publish: Publish
+    context: tuple[ContextSource, ...] = ()
+    catalog: Path | None = None

@@ -20,6 +20,8 @@ from rl_strategies.live.session_journal import FillRow, OrderRow, fingerprint
 from rl_strategies.policy import OnnxPolicy
 
 RUIN = "ruin"  # what a state row says when trading ended for good
+UNSEEN = "observation_unknown"  # why a decision was skipped whose features were not all known
+LATE = "context_late"  # and one whose context came too late
 BEGUN = "begun"  # and when the account was seen to be flat; its reason names the executions before
 SEQ, MEMORY = "journal_seq", "policy.memory"  # names in a checkpoint
 TARGET, REVIEW = "target", "review"  # what of a divergence that changes what is done
@@ -123,6 +125,7 @@ class Reliving:
         """
         take = {
             "bar": self._bar,
+            "context": self._context,
             "observation": self._observation,
             "recurrent_state": self._memory,
             "logits": self._logits,
@@ -156,6 +159,9 @@ class Reliving:
             self.policy.reset()
             self.core.begin_session(day)
             self.relived.is_traded = self.core.is_warm_at(row.ts_ns)
+
+    def _context(self, row: Row) -> None:
+        self.core.push_context(row.instrument_id, row.ts_ns, np.array(row.values, np.float64))
 
     def _observation(self, row: Row) -> None:
         self.core.look(row.ts_ns)
@@ -209,6 +215,8 @@ class Reliving:
         if state["what"] == RUIN:
             self.core.look(row.ts_ns)
             self.relived.is_traded = False
+        elif state["what"] == "decision" and state["reason"] == UNSEEN:
+            self.core.look(row.ts_ns)
         elif state["what"] == BEGUN:
             self.relived.foreign = state["reason"].split()
 

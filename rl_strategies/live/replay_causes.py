@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rl_strategies.live.rebuild import REVIEW, TARGET, Cause, Divergence
+from rl_strategies.live.rebuild import LATE, REVIEW, TARGET, UNSEEN, Cause, Divergence
 from rl_strategies.live.replay_journal import JournaledSession
 from rl_strategies.live.replay_strategy import TakenDecision
 
@@ -36,6 +36,7 @@ def _left_out(session: JournaledSession, ts_ns: int) -> Divergence:
     said = "not taken"
     if ts_ns in session.skipped:
         said = f"not taken: {session.skipped[ts_ns]}"
+        cause = "data" if session.skipped[ts_ns] in (LATE, UNSEEN) else cause
     elif session.source_of(ts_ns) == "backfill":
         cause, said = "data", "not taken: the bar came too late, from history"
     elif session.is_in_flight(seq):
@@ -56,7 +57,7 @@ class Attribution:
     relived : sequence of Divergence
         Of decisions made again from the journal alone.
     bars : sequence of Divergence
-        From `rl_strategies.live.replay_bars.compare_bars`.
+        From `rl_strategies.live.replay_bars.compare_bars` and `rl_strategies.live.replay_context.compare_context`.
     others : sequence of Divergence
         All the rest.
     """
@@ -85,7 +86,7 @@ class Attribution:
             if own is not None:
                 yield ts_ns, self._root(own)
             elif self._is_changed(ts_ns):
-                yield ts_ns, self._before(ts_ns, ("fill", "cost", "state")) or "state"
+                yield ts_ns, self._before(ts_ns, ("data", "fill", "cost", "state")) or "state"
 
     def other_actions(self) -> Iterator[int]:
         """Closes whose decision ends in another target or another answer of the risk overlay."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from rl_strategies.decision import Review
+from rl_strategies.features import StreamRows
 from rl_strategies.live.rebuild import RUIN, Row, journal_rows
 from rl_strategies.live.session_journal import FillRow, OrderRow
 
@@ -45,6 +46,21 @@ class WrittenFill:
 
 
 @dataclass(frozen=True)
+class JournaledStream:
+    """What a session was told of a context stream.
+
+    Attributes
+    ----------
+    rows : StreamRows
+    seq : int64[n]
+        Row of the journal with each.
+    """
+
+    rows: StreamRows
+    seq: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class JournaledSession:
     """One session of one instrument.
 
@@ -70,6 +86,8 @@ class JournaledSession:
     ruin_ns : int or None
         Close at which trading ended for good.
     rows : int
+    context : mapping of str to JournaledStream
+        By the stream's name.
     """
 
     bars: BarSeries
@@ -83,6 +101,7 @@ class JournaledSession:
     day_seq: NDArray[np.int64]
     ruin_ns: int | None
     rows: int
+    context: Mapping[str, JournaledStream]
 
     def place(self, ts_ns: int) -> int:
         """Index of the bar that closed last at or before ``ts_ns``; -1 before the first."""
@@ -117,6 +136,7 @@ class JournaledSession:
 @dataclass
 class _Collected:
     bars: list[Row] = field(default_factory=list)
+    context: dict[str, list[Row]] = field(default_factory=dict)
     decisions: dict[int, WrittenDecision] = field(default_factory=dict)
     skipped: dict[int, str] = field(default_factory=dict)
     reduced: dict[int, str] = field(default_factory=dict)
@@ -131,6 +151,8 @@ class _Collected:
         """Sort one row in; a decision counts once its review is there."""
         if row.kind == "bar":
             self.bars.append(row)
+        elif row.kind == "context":
+            self.context.setdefault(row.instrument_id, []).append(row)
         elif row.kind == "observation":
             self.observation = row
         elif row.kind == "target":
@@ -194,7 +216,16 @@ def read_session(rows: pa.Table, bar_type: str, tick_raw: float) -> JournaledSes
         day_seq=np.array(found.day_seq, np.int64),
         ruin_ns=found.ruin_ns,
         rows=rows.num_rows,
+        context={name: _stream(name, seen) for name, seen in found.context.items()},
     )
+
+
+def _stream(name: str, rows: list[Row]) -> JournaledStream:
+    if len({len(row.values) for row in rows}) > 1:
+        raise InputError(f"journal: every row of context {name} must have the same columns, had not")
+    ts_ns = np.array([row.ts_ns for row in rows], np.int64)
+    values = np.array([row.values for row in rows], np.float64)
+    return JournaledStream(StreamRows(ts_ns, values), np.array([row.seq for row in rows], np.int64))
 
 
 def _series(rows: list[Row], bar_type: str, tick_raw: float) -> BarSeries:

@@ -4,13 +4,17 @@ The policy and the risk overlay answer what the backtest shows them, and their a
 what the journal says was decided. So one execution that differs does not make all that follows differ.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rl_strategies.actions import FLAT
+from rl_strategies.context import ContextFeed
 from rl_strategies.decision import DecisionCore, Review
+from rl_strategies.features import StreamRows, context_streams
 from rl_strategies.live.replay_journal import JournaledSession
 from rl_strategies.policy import OnnxPolicy
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
@@ -86,11 +90,12 @@ class ReplayStrategy(RLStrategy):
     ) -> None:
         self._session = session
         self._led = LedPolicy(policy)
-        super().__init__(config, core, self._led)
+        super().__init__(config, core, self._led, ContextFeed(core, (), _journaled_rows(core, session)))
 
     def on_reset(self) -> None:
         """Forget everything that happened."""
         super().on_reset()
+        self._waits = False  # every row of the journal is handed over before the bar of its time
         self.taken: dict[int, TakenDecision] = {}
         self.left_out: list[int] = []
         self._decided_ns = 0
@@ -123,3 +128,12 @@ class ReplayStrategy(RLStrategy):
             # The session held on to what the backtest may not hold: there is nothing to be entered.
             answer = answer._replace(side=self.core.instruments[0].side)
         super()._carry_out([answer])
+
+
+def _journaled_rows(core: DecisionCore, session: JournaledSession) -> dict[str, Callable[[], StreamRows]]:
+    rows = {
+        stream.name: StreamRows(np.zeros(0, np.int64), np.zeros((0, len(stream.plan().columns))))
+        for stream in context_streams(core.plan)
+    }
+    rows |= {name: told.rows for name, told in session.context.items()}
+    return {name: partial(rows.__getitem__, name) for name in rows}

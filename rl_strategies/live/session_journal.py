@@ -109,6 +109,10 @@ class SessionJournal:
         prices = [price.raw // tick_raw for price in (bar.open, bar.high, bar.low, bar.close)]
         self._journal.append("bar", bar.ts_event, instrument_id, [*prices, int(bar.volume)], source)
 
+    def context(self, name: str, ts_ns: int, row: NDArray[np.float64]) -> None:
+        """A row of a context stream that the features are about to see, known at ``ts_ns``."""
+        self._journal.append("context", ts_ns, name, row.tolist())
+
     def decision(
         self,
         ts_ns: int,

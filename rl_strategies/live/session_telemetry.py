@@ -70,6 +70,10 @@ class SessionTelemetry:
         """A change of risk level, which is also an alert."""
         self._row("alerts", change.ts_ns, level=change.to_level, message=change.reason)
 
+    def warning(self, ts_ns: int, message: str) -> None:
+        """An alert that changes no risk level."""
+        self._row("alerts", ts_ns, level="warning", message=message)
+
     def vitals(self, vitals: Vitals, usage: Sequence[tuple[str, float | None, float]]) -> None:
         """Health, and how much of every limit is used, every few seconds."""
         if vitals.ts_ns - self._health_ns < HEALTH_EVERY_S * 1e9:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from nautilus_trader.model.data import Bar
+from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.events import OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
 from numpy.typing import NDArray
 
@@ -21,9 +21,10 @@ from rl_strategies.live.bar_feed import BarFeed
 from rl_strategies.live.broker_watch import BrokerWatch
 from rl_strategies.live.conditions import NS
 from rl_strategies.live.desk import LiveDesk
+from rl_strategies.live.inputs import LiveInputs
 from rl_strategies.live.latency import LatencyMeter
 from rl_strategies.live.parts import LiveParts
-from rl_strategies.live.rebuild import RUIN, Relived
+from rl_strategies.live.rebuild import RUIN, UNSEEN, Relived
 from rl_strategies.live.session_journal import BarSource, FillRow, OrderRow
 from rl_strategies.live.session_telemetry import SessionTelemetry
 from rl_strategies.live.vital_signs import VitalSigns
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class LiveStrategy(RLStrategy):
-    """One instrument, live.
+    """One instrument, live, with the context that its policy reads.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class LiveStrategy(RLStrategy):
     Attributes
     ----------
     desk : LiveDesk
-    feed : BarFeed
+    inputs : LiveInputs
     watch : BrokerWatch
     monitor : RiskMonitor
     latency : LatencyMeter
@@ -72,28 +73,17 @@ class LiveStrategy(RLStrategy):
         self._ending: Literal["", "flatten", "hold"] = ""
         self._resumes = False
         self._due: list[tuple[int, Callable[[Any], None]]] = []
-        super().__init__(config, core, policy)
-        (self._instrument,) = core.instruments
-        (self._bar_type,) = config.bar_types
+        (self._bar_type,), (self._instrument,) = config.bar_types, core.instruments
+        self.inputs = LiveInputs(core, parts, self._bar_type, self, self._wall_ns)
+        super().__init__(config, core, policy, self.inputs.rows)
         spec = self._instrument.instrument
         self._name, self._tick_raw = spec.instrument_id, int(spec.tick_raw)
         mask = len(MASK_OUTPUTS) if core.trading.mask_actions else 0
         self._mask_place = slice(len(core.observation_names) - mask, None)
         self.latency = LatencyMeter(parts.link)
         self._telemetry = SessionTelemetry(parts.publish, spec)
-        self.feed = BarFeed(
-            parts.link,
-            self._instrument.calendar,
-            self._bar_type,
-            self._tick_raw,
-            core.plan.warmup,
-            parts.patience,
-            parts.regular_hours,
-            self,
-            self._wall_ns,
-        )
         self.watch = BrokerWatch(parts.link, self.desk, parts.patience, self, self._wall_ns)
-        self._vital_signs = VitalSigns(core, self.desk, self.feed, self.watch, self.latency, parts.link, parts.patience)
+        self._vitals = VitalSigns(core, self.desk, self.inputs, self.watch, self.latency, parts.link, parts.patience)
 
     def _open_desk(self, k: int, instrument: InstrumentCore) -> LiveDesk:
         return LiveDesk(self, k, instrument, self._parts.order_tags)
@@ -104,6 +94,11 @@ class LiveStrategy(RLStrategy):
         desk = self._desks[0]
         assert isinstance(desk, LiveDesk)
         return desk
+
+    @property
+    def feed(self) -> BarFeed:
+        """Of the traded bars."""
+        return self.inputs.traded
 
     def _wall_ns(self) -> int:
         return int(self.clock.timestamp_ns())
@@ -116,7 +111,7 @@ class LiveStrategy(RLStrategy):
         self.desk.disown(relived.foreign)
         self.desk.relearn(relived.events)
         self.decisions = relived.decisions
-        self.feed.continue_after(self._instrument.last_ns)
+        self.inputs.continue_after()
         self._session_is_traded = relived.is_traded
         if relived.is_traded and self.core.flat_ns(0) > self._instrument.last_ns:
             self._alert("flatten", self.core.flat_ns(0), self.desk.end_session)
@@ -130,7 +125,7 @@ class LiveStrategy(RLStrategy):
         """End; what is held stays protected at the broker."""
         if self.task is not None and not self.task.done():
             self.task.cancel()
-        self.feed.stop()
+        self.inputs.stop()
         self.say("session", "trading", "stopped")
 
     async def _live(self) -> None:
@@ -144,56 +139,73 @@ class LiveStrategy(RLStrategy):
             self.watch.note_connection()
         else:
             await self.watch.claim()
-        await self.feed.warm_up()
-        await self._vital_signs.compare_clocks()
+        await self.inputs.warm_up()
+        await self._vitals.compare_clocks()
         while self._resumes and not await self.watch.catch_up():
             await asyncio.sleep(self._patience.watch_s)
-        self.subscribe_bars(self._bar_type)
+        for bar_type in self.inputs.feeds:
+            self.subscribe_bars(bar_type)
         self.is_ready = True
         self.say("session", "starting", "trading", f"{self._instrument.bars_seen} bars of history")
 
     async def _look_around(self) -> None:
-        self.feed.raise_failure()
+        self.inputs.look_around()
         self.watch.note_connection()
         self._run_due()
-        if self.watch.is_connected and self.feed.is_silent():
-            self.say("bars", "subscribed", "subscribed", f"no bar for {self._patience.silence_s:g} s: asked again")
-            self.unsubscribe_bars(self._bar_type)
-            # The data engine drops both commands where they come together: it finds somebody listening still.
-            await asyncio.sleep(self._patience.watch_s)
-            self.subscribe_bars(self._bar_type)
+        for feed in self.inputs.feeds.values():
+            if self.watch.is_connected and feed.is_silent():
+                await self._subscribe_again(feed.bar_type)
         await self.watch.ask()
         if (latency_ns := self.latency.read()) is not None:
             self.say("latency", "", "", "bar to wire", latency_ns=latency_ns)
-        vitals = self._vital_signs.read(self._wall_ns())
+        vitals = self._vitals.read(self._wall_ns())
         self._heed(self.monitor.observe(vitals))
         self._telemetry.vitals(vitals, self.monitor.usage())
         self._enforce()
         self._journal.flush()
 
+    async def _subscribe_again(self, bar_type: BarType) -> None:
+        quiet = f"{bar_type.instrument_id}: no bar for {self._patience.silence_s:g} s"
+        self.say("bars", "subscribed", "subscribed", f"{quiet}: asked again")
+        self.unsubscribe_bars(bar_type)
+        # The data engine drops both commands where they come together: it finds somebody listening still.
+        await asyncio.sleep(self._patience.watch_s)
+        self.subscribe_bars(bar_type)
+
     # Bars ---------------------------------------------------------------------------------------------------------
 
     def on_bar(self, bar: Bar) -> None:
-        """Let the feed judge a bar of the broker."""
+        """Let its feed judge a bar of the broker."""
         if self.is_ready:
-            self.feed.on_bar(bar)
+            self.inputs.on_bar(bar)
 
     def push(self, bar: Bar, source: BarSource) -> None:
         """Take in a closed bar; called by the feed."""
+        self._context.catch_up(bar.ts_event)  # the journal has the rows in the order in which the core sees them
         self._journal.bar(self._name, bar, self._tick_raw, source)
         self._take_in(bar)
 
     def consider(self, ts_ns: int) -> None:
         """Decide on the bar taken in last; called by the feed."""
         if self._session_is_traded and not self.core.is_ruined:
-            self._consider(ts_ns)
+            self._decide(ts_ns)  # the context of the bar's time has been waited for
         self._journal.flush()
         self._run_due()
+
+    def skip(self, ts_ns: int, reason: str) -> None:
+        """Leave the bar taken in last undecided, and write down why."""
+        self.count(reason)
+        self._journal.state(ts_ns, "decision", "", "skipped", reason)
+        self._journal.flush()
+
+    def warn(self, message: str) -> None:
+        """Tell whoever watches of something that is wrong."""
+        self._telemetry.warning(self._wall_ns(), message)
 
     @property
     def settled_ns(self) -> int:
         """Close of the last bar that everything has followed from; 0 while something is under way."""
-        return 0 if self.feed.is_filling or self.desk.is_in_flight() else self.feed.considered_ns
+        return 0 if self.desk.is_in_flight() else self.inputs.settled_ns
 
     def _begin_session(self, day: np.datetime64, ts_ns: int) -> None:
         self._due.clear()
@@ -216,10 +228,9 @@ class LiveStrategy(RLStrategy):
     # Decisions ----------------------------------------------------------------------------------------------------
 
     def _decide(self, ts_ns: int) -> None:
-        problem = self._why_not_decide()
+        problem = self._why_not_decide() or self._why_unseen(ts_ns)
         if problem:
-            self.count(problem)
-            self._journal.state(ts_ns, "decision", "", "skipped", problem)
+            self.skip(ts_ns, problem)
             return
         super()._decide(ts_ns)
 
@@ -231,6 +242,13 @@ class LiveStrategy(RLStrategy):
         if self.monitor.level in ("flatten", "halted"):
             return f"risk_{self.monitor.level}"
         return "ending" if self._ending else ""
+
+    def _why_unseen(self, ts_ns: int) -> str:
+        # Without `fill` a feature whose context is missing is not a number, and no policy is asked about that.
+        if self.inputs.context is None or ts_ns >= self.core.last_flat_ns or self.desk.is_in_flight():
+            return ""
+        self.core.look(ts_ns)
+        return "" if np.isfinite(self._instrument.values[: self.core.plan.observed]).all() else UNSEEN
 
     def may_open(self) -> bool:
         """Whether anything may be opened now."""
@@ -276,7 +294,7 @@ class LiveStrategy(RLStrategy):
     def record_order(self, row: OrderRow) -> None:
         """Keep an order before it is sent."""
         self.watch.note_move()
-        self.latency.note_order(row, self.feed.arrived_ns)
+        self.latency.note_order(row, self.inputs.arrived_ns)
         self._journal.order(row)
         self._journal.flush()
 
@@ -314,7 +332,7 @@ class LiveStrategy(RLStrategy):
 
     def on_order_rejected(self, event: OrderRejected) -> None:
         """Count it; an order called rejected because nobody answered may have been filled all the same."""
-        self._vital_signs.rejects += 1
+        self._vitals.rejects += 1
         self.watch.want_executions()
         self.say("order", "", "rejected", f"{event.client_order_id.value}: {event.reason}")
         super().on_order_rejected(event)

@@ -6,10 +6,10 @@ from datetime import date
 import numpy as np
 
 from rl_strategies.decision import DecisionCore
-from rl_strategies.live.bar_feed import BarFeed
 from rl_strategies.live.broker_watch import BrokerWatch
 from rl_strategies.live.conditions import NS, BrokerLink, Patience
 from rl_strategies.live.desk import LiveDesk
+from rl_strategies.live.inputs import LiveInputs
 from rl_strategies.live.latency import LatencyMeter
 from rl_strategies.risk.monitor import Vitals
 
@@ -24,7 +24,7 @@ class VitalSigns:
     ----------
     core : DecisionCore
     desk : LiveDesk
-    feed : BarFeed
+    inputs : LiveInputs
     watch : BrokerWatch
     latency : LatencyMeter
     link : BrokerLink
@@ -40,13 +40,13 @@ class VitalSigns:
         self,
         core: DecisionCore,
         desk: LiveDesk,
-        feed: BarFeed,
+        inputs: LiveInputs,
         watch: BrokerWatch,
         latency: LatencyMeter,
         link: BrokerLink,
         patience: Patience,
     ) -> None:
-        self._core, self._desk, self._feed, self._watch = core, desk, feed, watch
+        self._core, self._desk, self._inputs, self._watch = core, desk, inputs, watch
         self._latency, self._link, self._patience = latency, link, patience
         self._asked_ns = 0
         self.rejects = 0
@@ -78,5 +78,5 @@ class VitalSigns:
             rejects=self.rejects,
             decision_latency_s=self._latency.last_s,
             clock_drift_s=self._link.clock_drift_s if on_wall else 0.0,
-            data_age_s=self._feed.age_s(),
+            data_age_s=self._inputs.age_s(),
         )

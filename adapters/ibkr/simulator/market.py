@@ -152,11 +152,16 @@ class Market:
         return self._schedule[self.steps_done - 1].phase if self.steps_done else CLOSE
 
     @property
-    def last_close_ns(self) -> int:
-        """When the newest complete bar of the session closed; 0 while there is none."""
-        done = [at for at in self._at.values() if at.phase == CLOSE or at.bar]
-        closes = [self._tapes[at.con_id][at.bar - (at.phase != CLOSE)].open_ns + self.bar_ns for at in done]
-        return max(closes, default=0)
+    def is_announced(self) -> bool:
+        """Whether every bar that begins now has been announced, and none has opened yet."""
+        return self.phase == ANNOUNCE and (self.is_over or self._schedule[self.steps_done].phase != ANNOUNCE)
+
+    def last_close_ns(self, con_id: int) -> int:
+        """When the newest complete bar of a contract closed in this session; 0 while there is none."""
+        at = self._at.get(con_id)
+        if at is None or not (at.phase == CLOSE or at.bar):
+            return 0
+        return self._tapes[con_id][at.bar - (at.phase != CLOSE)].open_ns + self.bar_ns
 
     def step(self) -> tuple[Step, Quote | None]:
         """Move to the next step; the price, None where nothing is traded (announcements)."""

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 
 from adapters.ibkr.simulator.connection import Connection
 from adapters.ibkr.simulator.gateway import Gateway
-from adapters.ibkr.simulator.market import ANNOUNCE
+from adapters.ibkr.simulator.market import Market
 from adapters.ibkr.simulator.wire import NEWEST_VERSION
 
+Settled = Callable[[Market], bool]
 NS = 1_000_000_000
 SETTLE_S = 5.0
 
@@ -90,7 +91,7 @@ class GatewayServer:
             self.flush()
         return count
 
-    async def replay(self, speed: float, quiet_s: float = 0.2, settled: Callable[[int], bool] | None = None) -> None:
+    async def replay(self, speed: float, quiet_s: float = 0.2, settled: Settled | None = None) -> None:
         """Step to the end of the bars.
 
         Parameters
@@ -101,8 +102,8 @@ class GatewayServer:
             Seconds without any request that count as clients having reacted to a bar that just completed. Until
             then the next bar does not open.
         settled : callable, optional
-            Says better than silence whether the client has dealt with the bar that closed at a given time. After
-            `SETTLE_S` it is asked no more.
+            Says better than silence whether the client has dealt with the bars that have closed, of all contracts.
+            After `SETTLE_S` it is asked no more.
         """
         market = self.gateway.market
         began_s, began_ns = time.monotonic(), market.now_ns
@@ -110,17 +111,17 @@ class GatewayServer:
             self.step()
             if market.next_ns is None:
                 return
-            if market.phase == ANNOUNCE and settled is not None:
+            if market.is_announced and settled is not None:
                 await self._until_settled(settled)
-            elif market.phase == ANNOUNCE:
+            elif market.is_announced:
                 await self._until_quiet(quiet_s)
             # By the clock of the beginning, so that what a step costs does not add up.
             wait_s = began_s + (market.next_ns - began_ns) / NS / speed - time.monotonic()
             await asyncio.sleep(max(0.0, wait_s))
 
-    async def _until_settled(self, settled: Callable[[int], bool]) -> None:
+    async def _until_settled(self, settled: Settled) -> None:
         until = time.monotonic() + SETTLE_S
-        while not settled(self.gateway.market.last_close_ns) and time.monotonic() < until:
+        while not settled(self.gateway.market) and time.monotonic() < until:
             await asyncio.sleep(0.001)
 
     async def _until_quiet(self, quiet_s: float) -> None:
@@ -160,7 +161,7 @@ class ThreadedServer:
         return self.call(lambda server: server.step(count))
 
     def replay(
-        self, speed: float, quiet_s: float = 0.2, settled: Callable[[int], bool] | None = None
+        self, speed: float, quiet_s: float = 0.2, settled: Settled | None = None
     ) -> "concurrent.futures.Future[None]":
         """Step to the end of the bars, in the background; see `GatewayServer.replay`."""
         return asyncio.run_coroutine_threadsafe(self.server.replay(speed, quiet_s, settled), self._loop)
