@@ -24,6 +24,7 @@ from benchmarks._live_journal import JournalTail
 from benchmarks._live_watch import TRADING_CLIENT, Watch
 from rl_strategies.bundle import load_bundle
 from run.gateway import ACCOUNT, CON_ID, simulated_server
+from run.live_context import read_streams
 from run.paper import session_window, slippage_ticks
 from run.session_home import SessionHome
 
@@ -35,15 +36,17 @@ REFUSAL = Refusal(REJECTED, "Order rejected - reason:Rejected by the exchange")
 CONFIG = """
 host: 127.0.0.1
 port: {port}
-contract: {{symbol: MES, kind: FUT, exchange: CME, expiry: "202503"}}
+contract: {contract}
 request_timeout_s: 5.0
-patience: {{clock: bars, silence_s: 10, truth_s: 1}}
+patience: {{clock: bars, silence_s: 10, context_s: 0.5, truth_s: 1}}
 orders: {{max_per_minute: 100000}}
 health: null
 monitor: {{daily_loss: {{}}, session_drawdown: {{}}, drawdown: {{}}, value_at_risk: {{}}, leverage: {{}},
   rejects_per_minute: {{}}, decision_latency_s: {{}}, recover_after_s: 1}}
 {more}
 """
+
+FRONT = '{symbol: MES, kind: FUT, exchange: CME, expiry: "202503"}'
 
 
 class LiveHost:
@@ -59,6 +62,8 @@ class LiveHost:
         Receives configuration, session and what the process prints.
     more : str
         Further lines of the live configuration.
+    contract : str
+        What is traded, as the live configuration has it.
     pause_s : float
         Seconds between two steps of the market; a bar is five.
 
@@ -74,13 +79,19 @@ class LiveHost:
     """
 
     def __init__(
-        self, gateway: ThreadedServer, bundle: Path, folder: Path, more: str = "", pause_s: float = 0.02
+        self,
+        gateway: ThreadedServer,
+        bundle: Path,
+        folder: Path,
+        more: str = "",
+        contract: str = FRONT,
+        pause_s: float = 0.02,
     ) -> None:
         self.gateway, self.server = gateway, gateway.server
         self.broker = gateway.gateway.broker
         self.folder, self._bundle, self._pause_s = folder, bundle, pause_s
         self.config = folder / "live.yaml"
-        self.config.write_text(CONFIG.format(port=gateway.port, more=more), encoding="utf-8")
+        self.config.write_text(CONFIG.format(port=gateway.port, more=more, contract=contract), encoding="utf-8")
         self.home = SessionHome(folder / "sessions" / load_bundle(bundle).id)
         self.tail = JournalTail(Path())
         self.process: subprocess.Popen[bytes] | None = None
@@ -128,8 +139,9 @@ class LiveHost:
         return self.process is not None and self.process.poll() is None
 
     def is_subscribed(self) -> bool:
-        """Whether the session is connected and gets bars."""
-        return any(session.client_id == TRADING_CLIENT for session, _ in self.gateway.gateway.feeds())
+        """Whether the session is connected and gets bars of everything that it follows."""
+        mine = [feed for session, feed in self.gateway.gateway.feeds() if session.client_id == TRADING_CLIENT]
+        return len({feed.con_id for feed in mine}) == len(self.broker.contracts)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -252,7 +264,12 @@ class LiveHost:
 
 @contextmanager
 def hosted(
-    traded: Traded, folder: Path, days: tuple[date, date], more: str = "", newest_version: int | None = None
+    traded: Traded,
+    folder: Path,
+    days: tuple[date, date],
+    more: str = "",
+    newest_version: int | None = None,
+    contract: str = FRONT,
 ) -> Iterator[LiveHost]:
     """Gateway over the catalog's trading days; whatever still runs in the end is killed.
 
@@ -267,16 +284,20 @@ def hosted(
         Further lines of the live configuration.
     newest_version : int, optional
         Of the gateway's protocol.
+    contract : str
+        What is traded, as the live configuration has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bundle = load_bundle(traded.bundle)
+    followed = [source.instrument for source in read_streams(bundle) if source.instrument is not None]
+    window, slippage = session_window(bundle, days), slippage_ticks(bundle)
     server: GatewayServer = simulated_server(
-        bundle.instrument, traded.catalog, "1-MINUTE", session_window(bundle, days), CASH_USD, slippage_ticks(bundle)
+        bundle.instrument, traded.catalog, "1-MINUTE", window, CASH_USD, slippage, followed=followed
     )
     if newest_version is not None:
         server.newest_version = newest_version
     with running(server) as gateway:
-        host = LiveHost(gateway, traded.bundle, folder, more)
+        host = LiveHost(gateway, traded.bundle, folder, more, contract)
         try:
             yield host
         finally:

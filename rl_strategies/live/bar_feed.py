@@ -157,6 +157,7 @@ class BarFeed:
             days = min(2 * days + 1, LONGEST_HISTORY_DAYS)
         for bar in bars[first:]:
             self._push(bar, source)
+        self.considered_ns = self.last_ns  # nothing follows from history
         self.heard_ns = self._wall_ns()
 
     def on_bar(self, bar: Bar) -> None:

@@ -1,0 +1,456 @@
+"""A traded bar and the context of its minute come in any order, late or not at all: what is taken in, and when."""
+
+import asyncio
+import weakref
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nautilus_trader.model.data import Bar, BarType
+
+from catalogs.context import context_path, write_context
+from catalogs.instruments import resolve
+from catalogs.sessions import session_calendar
+from configs import instruments_path
+from rl_strategies.decision import DecisionCore
+from rl_strategies.features import FeaturePlan, FeatureSpec, JoinedPlan, StreamSpec
+from rl_strategies.journal import Journal, read_journal
+from rl_strategies.live import bar_feed, context_bars
+from rl_strategies.live.bar_feed import BlindError
+from rl_strategies.live.checkpoint import Checkpoint
+from rl_strategies.live.conditions import Patience
+from rl_strategies.live.context_stream import ContextStream
+from rl_strategies.live.inputs import LiveInputs
+from rl_strategies.live.parts import LiveParts
+from rl_strategies.live.session_journal import BarSource, SessionJournal
+from rl_strategies.manifest import ContextSource
+from rl_strategies.risk.monitor import RiskMonitor
+from rl_strategies.risk.monitor_config import MonitorConfig
+from rl_strategies.risk.state_file import RiskState
+from rl_strategies.rules import ExecutionConfig, TradingConfig
+from tests.live.bars import BAR_TYPE, MINUTE_NS, TICK_RAW, ListLink, bar_at, utc_ns
+
+NYSE = session_calendar("NYSE")
+DAY = utc_ns("2024-12-03T14:30")  # Tuesday's open
+QQQ_BARS = "QQQ.EQUS-1-MINUTE-LAST-EXTERNAL"
+QQQ = ContextSource(name="QQQ", instrument=resolve("QQQ", instruments_path()), bar_type=QQQ_BARS)
+OWN = FeaturePlan([FeatureSpec("log_return", "return_1", {"n": 1}), FeatureSpec("sma", "atr_14", {"n": 2})])
+LEVEL = (FeatureSpec("value", "level", inputs={"x": "close"}),)
+
+
+def beside(bar: Bar) -> Bar:
+    """The same bar of QQQ."""
+    prices = bar.open, bar.high, bar.low, bar.close
+    return Bar(BarType.from_str(QQQ_BARS), *prices, bar.volume, bar.ts_event, bar.ts_init)
+
+
+@dataclass
+class TwoMarkets(ListLink):
+    """A broker with a history of SPY and one of QQQ."""
+
+    beside: list[Bar] = field(default_factory=list)
+    silent: str = ""
+
+    async def bars(self, bar_type: BarType, end_ns: int, days: int, regular_hours: bool) -> list[Bar]:
+        if self.silent and self.silent in str(bar_type):
+            return []
+        kept = self.market
+        if str(bar_type) == QQQ_BARS:
+            self.market = self.beside
+        try:
+            return await super().bars(bar_type, end_ns, days, regular_hours)
+        finally:
+            self.market = kept
+
+
+@dataclass
+class Taker:
+    """What takes the traded bars in, as the strategy does."""
+
+    core: DecisionCore
+    journal: SessionJournal
+    inputs: LiveInputs = field(init=False)
+    taken: list[int] = field(default_factory=list)
+    decided: list[int] = field(default_factory=list)
+    seen: list[float] = field(default_factory=list)
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+    said: list[tuple[str, str, str]] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
+
+    def push(self, bar: Bar, source: BarSource) -> None:
+        self.inputs.rows.catch_up(bar.ts_event)
+        self.journal.bar("SPY.EQUS", bar, TICK_RAW, source)
+        ticks = [price.raw // TICK_RAW for price in (bar.open, bar.high, bar.low, bar.close)]
+        self.core.instruments[0].on_bar(bar.ts_event, *ticks, int(bar.volume))
+        self.taken.append((bar.ts_event - DAY) // MINUTE_NS)
+
+    def consider(self, ts_ns: int) -> None:
+        self.core.instruments[0].settle()
+        self.decided.append((ts_ns - DAY) // MINUTE_NS)
+        self.seen.append(float(self.core.instruments[0].values[self.core.plan.index("qqq")]))
+
+    def skip(self, ts_ns: int, reason: str) -> None:
+        self.skipped.append(((ts_ns - DAY) // MINUTE_NS, reason))
+
+    def say(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
+        self.said.append((what, new, reason))
+
+    def warn(self, message: str) -> None:
+        self.warned.append(message)
+
+
+def sessions(first: str, last: str) -> list[Bar]:
+    """A bar for every minute of the NYSE's sessions, stamped with its open."""
+    rows = (NYSE.session_date >= np.datetime64(first)) & (NYSE.session_date <= np.datetime64(last))
+    spans = zip(NYSE.open_ns[rows].tolist(), NYSE.close_ns[rows].tolist(), strict=True)
+    return [bar_at(open_ns) for start, end in spans for open_ns in range(start, end, MINUTE_NS)]
+
+
+MARKET = sessions("2024-11-25", "2024-12-03")
+
+
+@dataclass
+class Session:
+    """Inputs with everything around them; ``now_ns`` is the clock."""
+
+    folder: Path
+    taker: Taker
+    link: TwoMarkets
+    now_ns: int = DAY
+
+    @property
+    def inputs(self) -> LiveInputs:
+        return self.taker.inputs
+
+    def own(self, minute: int, second: float = 1.0) -> None:
+        """The traded bar that closes ``minute`` minutes after the open arrives."""
+        self.now_ns = DAY + minute * MINUTE_NS + int(second * 1e9)
+        self.inputs.on_bar(bar_at(DAY + (minute - 1) * MINUTE_NS))
+
+    def other(self, minute: int, close: int | None = None) -> None:
+        """The other market's bar of that minute; it closes at so many cents."""
+        self.now_ns = max(self.now_ns, DAY + minute * MINUTE_NS)
+        close = 30000 + minute if close is None else close
+        self.inputs.on_bar(beside(bar_at(DAY + (minute - 1) * MINUTE_NS, (close, close, close, close))))
+
+    def written(self) -> list[tuple[str, int]]:
+        """Bars and rows of the day in the order of the journal: kind or stream, minute."""
+        self.taker.journal.flush()
+        found = read_journal(self.folder / "journal").rows.to_pylist()
+        named = [(row["instrument_id"] if row["kind"] == "context" else row["kind"], row["ts_ns"]) for row in found]
+        return [(name, (ts_ns - DAY) // MINUTE_NS) for name, ts_ns in named if ts_ns > DAY]
+
+
+def make(folder: Path, lag_s: int, max_age_s: int, daily: bool, catalog: Path | None, market: list[Bar]) -> Session:
+    streams = [StreamSpec("QQQ", LEVEL, lag_s=lag_s, max_age_s=max_age_s)]
+    cross = [FeatureSpec("value", "qqq", inputs={"x": "QQQ.level"})]
+    if daily:
+        streams.append(StreamSpec("VIX", LEVEL, lag_s=3600, max_age_s=5 * 86_400))
+        cross.append(FeatureSpec("value", "vix", inputs={"x": "VIX.level"}))
+    plan = JoinedPlan(OWN, streams, cross)
+    core = DecisionCore([resolve("SPY", instruments_path())], plan, TradingConfig(), ExecutionConfig())
+    written = Journal(folder / "journal", durable=False)
+    journal = SessionJournal(written)
+    link = TwoMarkets(market=list(MARKET), beside=[beside(bar) for bar in market])
+    taker = Taker(core, journal)
+    session = Session(folder, taker, link)
+    weakref.finalize(session, written._file.close)
+    state = RiskState("normal", 0, "", date(2024, 12, 2), None, None, None)
+    sources = (QQQ, ContextSource(name="VIX")) if daily else (QQQ,)
+    parts = LiveParts(
+        link, journal, Checkpoint(folder / "checkpoint.npz"), RiskMonitor(MonitorConfig(), state),
+        Patience(context_s=0.02), True, lambda group: [group], lambda table, row: None, sources, catalog,
+    )  # fmt: skip
+    taker.inputs = LiveInputs(core, parts, BAR_TYPE, taker, lambda: session.now_ns)
+    return session
+
+
+Script = Callable[[Session], Awaitable[None]]
+
+
+@pytest.fixture
+def lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
+    """``lived(script)``: a session that has been warmed up, taken in the first minute and lived through a script."""
+    monkeypatch.setattr(bar_feed, "RETRY_S", 0.0)
+    monkeypatch.setattr(context_bars, "RETRY_S", 0.005)
+
+    def run(
+        script: Script, lag_s: int = 0, max_age_s: int = 300, daily: bool = False, catalog: Path | None = None
+    ) -> Session:
+        async def live() -> Session:
+            session = make(tmp_path, lag_s, max_age_s, daily, catalog, MARKET)
+            await session.inputs.warm_up()
+            session.own(1)
+            session.other(1)
+            await until(lambda: session.taker.decided == [1])
+            session.link.asked.clear()
+            session.link.beside = [bar for bar in session.link.beside if bar.ts_event < DAY + MINUTE_NS]
+            await script(session)
+            session.inputs.stop()
+            return session
+
+        return asyncio.run(live())
+
+    return run
+
+
+async def until(is_so: Callable[[], object], timeout_s: float = 2.0) -> None:
+    """Wait for something to become so."""
+    async with asyncio.timeout(timeout_s):
+        while not is_so():
+            await asyncio.sleep(0.001)
+
+
+# Order ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_traded_bar_waits_for_the_context_of_its_minute(lived: Callable[..., Session]) -> None:
+    async def script(session: Session) -> None:
+        session.own(2)
+        assert (session.taker.taken[-1], session.inputs.settled_ns) == (1, 0)
+        session.other(2)
+        assert session.taker.decided == [1, 2]
+        assert session.inputs.settled_ns == DAY + 2 * MINUTE_NS
+
+    session = lived(script)
+    assert session.taker.seen[-1] == 300.02
+    assert session.written() == [("QQQ", 1), ("bar", 1), ("QQQ", 2), ("bar", 2)]
+    assert session.link.asked == [], "nothing was missing"
+
+
+def test_context_that_comes_first_holds_nobody_up(lived: Callable[..., Session]) -> None:
+    async def script(session: Session) -> None:
+        session.other(2)
+        session.own(2)
+        assert session.taker.decided == [1, 2]
+
+    assert lived(script).written()[2:] == [("QQQ", 2), ("bar", 2)]
+
+
+def test_with_a_lag_of_a_bar_nobody_waits(lived: Callable[..., Session]) -> None:
+    async def script(session: Session) -> None:
+        session.own(2)
+        assert session.taker.decided == [1, 2]
+        session.other(2)
+        session.own(3)
+        assert session.taker.decided == [1, 2, 3]
+        session.own(4)
+        assert session.taker.decided == [1, 2, 3], "the bar of the third minute should have been there by now"
+        session.link.beside.append(beside(bar_at(DAY + 2 * MINUTE_NS, (31000, 31000, 31000, 31000))))
+        await until(lambda: session.taker.decided == [1, 2, 3, 4])
+
+    assert lived(script, lag_s=60).taker.seen[1:] == [300.01, 300.02, 310.0]
+
+
+# Late, missing, twice ---------------------------------------------------------------------------------------------
+
+
+def test_a_bar_that_does_not_come_is_asked_for(lived: Callable[..., Session]) -> None:
+    async def script(session: Session) -> None:
+        session.link.beside.append(beside(bar_at(DAY + MINUTE_NS, (31000, 31000, 31000, 31000))))
+        session.own(2)
+        await until(lambda: session.taker.decided == [1, 2])
+        session.other(2, 31000)
+        session.own(3)
+        session.other(3)
+
+    session = lived(script)
+    assert session.taker.seen[1:] == [310.0, 300.03]
+    assert session.taker.said == [("bar", "refused", "QQQ: duplicate")], "it came after all"
+    assert session.written()[2:4] == [("QQQ", 2), ("bar", 2)]
+
+
+def test_where_history_has_none_the_row_before_stands(lived: Callable[..., Session]) -> None:
+    async def script(session: Session) -> None:
+        session.own(2)
+        await until(lambda: session.taker.decided == [1, 2])
+        assert len(session.link.asked) == 1
+        session.own(3)
+        session.other(3)
+        # The gap before it is asked for, as in the traded bars.
+        await until(lambda: session.taker.decided == [1, 2, 3])
+
+    session = lived(script)
+    assert session.taker.seen == [300.01, 300.01, 300.03]
+    assert session.taker.warned == []
+
+
+def test_a_row_that_comes_too_late_is_used_from_the_next_bar_on_and_said(lived: Callable[..., Session]) -> None:
+    async def script(session: Session) -> None:
+        session.own(2)
+        await until(lambda: session.taker.decided == [1, 2])
+        session.other(2)
+        session.other(3)
+        session.own(3)
+
+    session = lived(script)
+    assert session.taker.seen == [300.01, 300.01, 300.03]
+    assert session.written()[2:] == [("bar", 2), ("QQQ", 2), ("QQQ", 3), ("bar", 3)]
+    assert session.taker.said == [("context", "late", "QQQ: a row was not there for a bar that should have seen it")]
+
+
+def test_while_history_is_silent_nothing_is_taken_in_and_the_newest_alone_is_decided_on(
+    lived: Callable[..., Session],
+) -> None:
+    async def script(session: Session) -> None:
+        session.link.silent = "QQQ"
+        for minute in (2, 3, 4):
+            session.own(minute)
+            await asyncio.sleep(0.03)
+        assert session.taker.taken[-1] == 1
+        assert session.inputs.age_s() == 121.0, "the second minute waits since its close"
+        session.link.silent = ""
+        closes = [(31000 + n,) * 4 for n in (2, 3, 4)]
+        session.link.beside += [beside(bar_at(DAY + n * MINUTE_NS, c)) for n, c in enumerate(closes, start=1)]
+        await until(lambda: session.taker.taken[-1] == 4)
+        assert session.inputs.age_s() == 0.0
+
+    session = lived(script)
+    assert session.taker.decided == [1, 4]
+    assert session.taker.seen[-1] == 310.04
+    assert session.taker.skipped == [(2, "context_late"), (3, "context_late")]
+    assert session.written()[2:] == [("QQQ", 2), ("bar", 2), ("QQQ", 3), ("bar", 3), ("QQQ", 4), ("bar", 4)]
+    unanswered = "QQQ: history did not answer; nothing is decided until it does"
+    assert session.taker.said == [("context", "unanswered", unanswered)], "once, not every second"
+
+
+def test_what_waited_too_long_is_not_decided_on(lived: Callable[..., Session]) -> None:
+    async def script(session: Session) -> None:
+        session.link.silent = "QQQ"
+        session.own(2)
+        session.now_ns += 31 * 10**9
+        session.link.beside.append(beside(bar_at(DAY + MINUTE_NS)))
+        session.link.silent = ""
+        await until(lambda: session.taker.taken[-1] == 2)
+
+    session = lived(script)
+    assert (session.taker.decided, session.taker.skipped) == ([1], [(2, "context_late")])
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_a_bar_that_comes_twice_is_used_once(again: int, lived: Callable[..., Session]) -> None:
+    async def script(session: Session) -> None:
+        session.other(2)
+        session.other(again, 99999)
+        session.own(2)
+
+    session = lived(script)
+    assert session.taker.seen[-1] == 300.02
+    assert session.taker.said == [("bar", "refused", "QQQ: duplicate")]
+
+
+def test_a_corrupt_bar_is_none(lived: Callable[..., Session]) -> None:
+    async def script(session: Session) -> None:
+        session.other(2, 0)
+        session.own(2)
+        session.other(2)
+
+    session = lived(script)
+    assert session.taker.decided == [1, 2]
+    assert session.taker.said == [("bar", "refused", "QQQ: corrupt")]
+
+
+def test_gaps_of_both_are_filled_in_the_order_of_time(lived: Callable[..., Session]) -> None:
+    async def script(session: Session) -> None:
+        session.link.beside = [beside(bar) for bar in MARKET]
+        session.own(5)
+        session.other(5)
+        await until(lambda: session.taker.decided == [1, 5])
+
+    session = lived(script)
+    assert session.taker.taken[-5:] == [1, 2, 3, 4, 5]
+    order = session.written()
+    assert all(order.index(("QQQ", n)) < order.index(("bar", n)) for n in (2, 3, 4, 5))
+
+
+# What is known when -----------------------------------------------------------------------------------------------
+
+
+def test_before_the_open_the_last_close_is_enough(tmp_path: Path) -> None:
+    session = make(tmp_path, 0, 300, False, None, MARKET)
+    (stream,) = session.inputs.context._streams
+    monday_close = utc_ns("2024-12-02T21:00")
+    assert stream.due_ns(DAY - MINUTE_NS) == stream.due_ns(DAY) == stream.due_ns(monday_close) == monday_close
+    assert stream.due_ns(DAY + MINUTE_NS) == DAY + MINUTE_NS
+
+
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[int, ContextStream]:
+    """QQQ by its lag in seconds."""
+    found = {}
+    for lag_s in (0, 30, 60, 90, 3600):
+        session = make(tmp_path_factory.mktemp("due"), lag_s, 7200, False, None, MARKET)
+        (found[lag_s],) = session.inputs.context._streams
+    return found
+
+
+@given(minute=st.integers(0, 7 * 1440), lag_s=st.sampled_from([0, 30, 60, 90, 3600]))
+def test_what_is_due_is_the_newest_bar_that_a_backtest_would_have_had(
+    streams: dict[int, ContextStream], minute: int, lag_s: int
+) -> None:
+    ts_ns = utc_ns("2024-11-26T00:00") + minute * MINUTE_NS
+    closes = [bar.ts_event + MINUTE_NS for bar in MARKET if bar.ts_event + MINUTE_NS <= ts_ns - lag_s * 10**9]
+    assert streams[lag_s].due_ns(ts_ns) == max(closes)
+
+
+def test_history_that_does_not_reach_back_far_enough_blinds(tmp_path: Path) -> None:
+    session = make(tmp_path, 0, 300, False, None, [])
+    with pytest.raises(BlindError, match=r"history of QQQ\.EQUS must reach back 1 bars, had 0 in 40 days"):
+        asyncio.run(session.inputs.warm_up())
+
+
+# Daily values -----------------------------------------------------------------------------------------------------
+
+
+def store(catalog: Path, last: date) -> None:
+    """Twenty days of VIX."""
+    days = [last - timedelta(days=n) for n in range(19, -1, -1)]
+    prices: dict[str, Any] = dict.fromkeys(("open", "high", "low", "close"), np.arange(10.0, 30.0))
+    write_context(catalog, {"VIX": pa.table({"date": days, **prices, "source": ["made up"] * 20})})
+
+
+def test_daily_values_that_are_too_old_are_said_and_come_back_when_the_file_has_grown(
+    lived: Callable[..., Session], tmp_path: Path
+) -> None:
+    catalog = tmp_path / "catalog"
+    store(catalog, date(2024, 11, 20))
+
+    async def script(session: Session) -> None:
+        assert session.inputs.context.missing == ("VIX",)
+        store(catalog, date(2024, 12, 2))
+        session.inputs.look_around()
+        session.other(2)
+        session.own(2)
+        assert session.inputs.context.missing == ()
+        context_path(catalog).unlink()
+        session.now_ns += 60 * 10**9
+        session.inputs.look_around()
+        session.other(3)
+        session.own(3)
+
+    session = lived(script, daily=True, catalog=catalog)
+    assert session.taker.decided == [1, 2, 3]
+    assert session.taker.warned == ["context VIX: nothing younger than 432000 s"]
+    kinds = [(new, reason.partition(":")[0]) for what, new, reason in session.taker.said if what == "context"]
+    assert [kind for kind in kinds if kind[0] != "late"][:2] == [("missing", "VIX"), ("known", "VIX")]
+    assert kinds[-1][0] == "unreadable"
+
+
+def test_a_market_that_should_trade_and_does_not_is_missed(lived: Callable[..., Session]) -> None:
+    async def script(session: Session) -> None:
+        assert session.inputs.context.missing == ()
+        for minute in range(2, 9):
+            session.own(minute)
+            await until(lambda minute=minute: session.taker.taken[-1] == minute)
+
+    session = lived(script)
+    # Five minutes after its last bar QQQ is too old, and its exchange is open.
+    assert session.inputs.context.missing == ("QQQ",)
+    assert session.taker.warned == ["context QQQ: nothing younger than 300 s"]
