@@ -106,4 +106,6 @@ class ContextStream:
 
     def say(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
         """Something worth writing down, of this stream."""
-        self._owner.say(what, old, new, f"{self.name}: {reason}", **more)
+        # Where a traded instrument's night must be seen, bars come from outside the stream's hours too.
+        if reason != "outside":
+            self._owner.say(what, old, new, f"{self.name}: {reason}", **more)

@@ -1,17 +1,20 @@
 """All that a live session sees of the market: the traded bars, the bars of context streams, daily values of a file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nautilus_trader.model.data import Bar, BarType
 from numpy.typing import NDArray
 
+from catalogs.bar_types import bar_length_ns
 from catalogs.errors import InputError
 from rl_strategies.context import ContextFeed, bar_sources, stored_streams
 from rl_strategies.decision import DecisionCore
-from rl_strategies.features import StreamRows
+from rl_strategies.features import JoinedPlan, StreamRows
+from rl_strategies.features.streams import NS_PER_SECOND
 from rl_strategies.live.bar_feed import BarFeed
 from rl_strategies.live.context_bars import ContextBars, MarketReceiver
 from rl_strategies.live.parts import LiveParts
+from rl_strategies.manifest import ContextSource
 
 
 class LiveInputs:
@@ -60,7 +63,7 @@ class LiveInputs:
             self._instrument.calendar,
             bar_type,
             int(self._instrument.instrument.tick_raw),
-            core.plan.warmup,
+            _warmup(core, parts.context, bar_type),
             parts.patience,
             parts.regular_hours,
             self.context or receiver,
@@ -129,16 +132,30 @@ class LiveInputs:
         self._receiver.say("context", "", "unreadable", reason)
 
 
+def _warmup(core: DecisionCore, sources: Sequence[ContextSource], bar_type: BarType) -> int:
+    # Where the traded bars are a context stream too, that must be warm for all of the bars that features need.
+    plan = core.plan
+    if not isinstance(plan, JoinedPlan):
+        return plan.warmup
+    own = {source.name for source in sources if source.bar_type == str(bar_type)}
+    bar_ns = bar_length_ns(str(bar_type))
+    lags = {stream.name: -(-stream.lag_s * NS_PER_SECOND // bar_ns) for stream in plan.streams}
+    streams = [plan.stream_plans[name].warmup + lags[name] for name in own]
+    return max([plan.warmup, *(warmup + plan.cross.warmup - 1 for warmup in streams)])
+
+
 def _lasting(read: Callable[[], StreamRows], warn: Callable[[str], None]) -> Callable[[], StreamRows]:
     # A file that cannot be read any more: the rows read before stand until they are too old.
-    kept = read()
+    kept, is_readable = read(), True
 
     def again() -> StreamRows:
-        nonlocal kept
+        nonlocal kept, is_readable
         try:
-            kept = read()
+            kept, is_readable = read(), True
         except InputError as error:
-            warn(str(error))
+            if is_readable:
+                warn(str(error))
+            is_readable = False
         return kept
 
     return again

@@ -86,7 +86,7 @@ class Attribution:
             if own is not None:
                 yield ts_ns, self._root(own)
             elif self._is_changed(ts_ns):
-                yield ts_ns, self._before(ts_ns, ("data", "fill", "cost", "state")) or "state"
+                yield ts_ns, self._cause_of_change(ts_ns)
 
     def other_actions(self) -> Iterator[int]:
         """Closes whose decision ends in another target or another answer of the risk overlay."""
@@ -98,13 +98,20 @@ class Attribution:
         written, taken = self._session.decisions[ts_ns], self._taken.get(ts_ns)
         return taken is not None and (taken.target, taken.review) != (written.target, written.review)
 
+    def _cause_of_change(self, ts_ns: int) -> Cause:
+        executed = self._before(ts_ns, ("data", "fill", "cost", "state"))
+        return executed or self._shown_before(self._session.decisions[ts_ns].seq) or "state"
+
+    def _shown_before(self, seq: int) -> Cause | None:
+        # What the policy remembers comes from what it was shown before, in the same session.
+        day = self._session.day_of(seq)
+        shown = (each for each in self._inputs if each.seq < seq and self._session.day_of(each.seq) == day)
+        earlier = next(shown, None)
+        return None if earlier is None else self._root(earlier)
+
     def _root(self, own: Divergence) -> Cause:
         if own.cause == "policy":
-            # What the policy remembers comes from what it was shown before, in the same session.
-            day = self._session.day_of(own.seq)
-            shown = (e for e in self._inputs if e.seq < own.seq and self._session.day_of(e.seq) == day)
-            earlier = next(shown, None)
-            return "policy" if earlier is None else self._root(earlier)
+            return self._shown_before(own.seq) or "policy"
         if own.cause == "feature":
             return "data" if self._first_bar <= own.seq else "feature"
         executed = self._before(own.ts_ns, ("fill", "cost")) if self._is_as_in_backtest(own.ts_ns) else None

@@ -66,7 +66,9 @@ def _compared(
         yield Divergence(int(seen.seq[row]), int(written[row]), "data", name, "seen", "not in the catalog")
     for ts_ns in np.setdiff1d(kept, written).tolist():
         # Missed from the first bar on that may have used it.
-        yield Divergence(session.seq_of(ts_ns + stream.lag_s * NS_PER_SECOND), ts_ns, "data", name, "not seen", "in the catalog")
+        yield Divergence(
+            session.seq_of(ts_ns + stream.lag_s * NS_PER_SECOND), ts_ns, "data", name, "not seen", "in the catalog"
+        )
     _, mine, theirs = np.intersect1d(written, kept, return_indices=True)
     read = frozenset().union(*plan.needs.values())
     for k, column in enumerate(plan.columns):
