@@ -92,7 +92,7 @@ def _broker(config: LiveConfig, contract: BrokerContract, port: int, followed: M
         with gateway(config.host, port, (config.doctor_client_id,), config.request_timeout_s) as client:
             findings = check_gateway(client, wanted)
             for name, each in followed.items():
-                findings += check_followed(client, each, name)
+                findings += check_followed(client, each, f"context {name}")
             return findings
     except (GatewayError, OSError, TimeoutError) as error:
         found = str(error) or "the gateway stopped answering"

@@ -21,7 +21,7 @@ from catalogs.sessions import session_calendar
 from configs import instruments_path
 from rl_strategies.barriers import BarrierConfig, Distance
 from rl_strategies.decision import DecisionCore
-from rl_strategies.features import FeaturePlan, FeatureSpec
+from rl_strategies.features import FeaturePlan, FeatureSpec, JoinedPlan, StreamSpec
 from rl_strategies.journal import Journal
 from rl_strategies.live.checkpoint import Checkpoint
 from rl_strategies.live.conditions import Patience
@@ -30,6 +30,7 @@ from rl_strategies.live.rebuild import BEGUN, Relived, session_state
 from rl_strategies.live.resume import relive
 from rl_strategies.live.session_journal import SessionJournal
 from rl_strategies.live.strategy import LiveStrategy
+from rl_strategies.manifest import ContextSource
 from rl_strategies.policy import OnnxPolicy
 from rl_strategies.risk.config import RiskConfig
 from rl_strategies.risk.monitor import RiskMonitor
@@ -43,14 +44,17 @@ from tests.summing_network import summing_network
 NYSE = session_calendar("NYSE")
 DAYS = tuple(int(ns) for ns in NYSE.open_ns[np.searchsorted(NYSE.session_date, np.datetime64("2024-12-02")) :][:3])
 PLAN = FeaturePlan([FeatureSpec("log_return", "return_1", {"n": 1}), FeatureSpec("sma", "atr_14", {"n": 2})])
+# Known at 16:15 in New York, which lasts for 45 minutes of the next session.
+VIX = StreamSpec("VIX", (FeatureSpec("value", "level", inputs={"x": "close"}),), max_age_s=18 * 3600)
+PLAN_WITH_VIX = JoinedPlan(PLAN, [VIX], [FeatureSpec("value", "vix", inputs={"x": "VIX.level"})])
 TRADING = TradingConfig(
     3, BarrierConfig(Distance(40, "ticks"), Distance(60, "ticks"), 15), RiskConfig(0), mask_actions=True
 )
 
 
-def new_core() -> DecisionCore:
+def new_core(plan: FeaturePlan | JoinedPlan = PLAN) -> DecisionCore:
     """A core before its first bar."""
-    return DecisionCore([resolve("SPY", instruments_path())], PLAN, TRADING, ExecutionConfig())
+    return DecisionCore([resolve("SPY", instruments_path())], plan, TRADING, ExecutionConfig())
 
 
 @cache
@@ -59,9 +63,9 @@ def network(n_observations: int) -> bytes:
     return summing_network(n_observations, scale=10_000.0)
 
 
-def new_policy() -> OnnxPolicy:
+def new_policy(plan: FeaturePlan | JoinedPlan = PLAN) -> OnnxPolicy:
     """The policy before its first decision."""
-    return OnnxPolicy(network(len(new_core().observation_names)))
+    return OnnxPolicy(network(len(new_core(plan).observation_names)))
 
 
 class LivedSession:
@@ -72,6 +76,8 @@ class LivedSession:
     folder : Path
     level : str
         Of the risk monitor.
+    catalog : Path or None
+        Daily values of VIX, which the policy then reads.
 
     Attributes
     ----------
@@ -79,9 +85,10 @@ class LivedSession:
         Telemetry.
     """
 
-    def __init__(self, folder: Path, level: RiskLevel = "normal") -> None:
+    def __init__(self, folder: Path, level: RiskLevel = "normal", catalog: Path | None = None) -> None:
+        plan = PLAN if catalog is None else PLAN_WITH_VIX
         self.journal, self.checkpoint = folder / "journal", Checkpoint(folder / "checkpoint.npz")
-        self.core, self.policy = new_core(), new_policy()
+        self.core, self.policy = new_core(plan), new_policy(plan)
         self.relived = self._relive()
         self.published: list[tuple[str, dict[str, Any]]] = []
         self._written = Journal(self.journal, durable=False)
@@ -90,10 +97,11 @@ class LivedSession:
         parts = LiveParts(
             ListLink(), SessionJournal(self._written), self.checkpoint, RiskMonitor(MonitorConfig(), state),
             Patience(clock="bars"), True, lambda group: [group], lambda table, row: self.published.append((table, row)),
+            () if catalog is None else (ContextSource(name="VIX"),), catalog,
         )  # fmt: skip
         config = RLStrategyConfig(bar_types=(BAR_TYPE,), order_id_tag="001")
         self.pending: list[Order] = []
-        live_core, live_policy = new_core(), new_policy()
+        live_core, live_policy = new_core(plan), new_policy(plan)
         self.strategy = LiveStrategy(config, live_core, live_policy, parts)
         self._connect()
         if self.relived is not None:

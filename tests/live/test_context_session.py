@@ -9,17 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from benchmarks._live_bundle import Traded
+from catalogs.context import write_context
 from catalogs.sessions import session_calendar
+from configs.schema import parse_experiment
 from rl_strategies.bundle import load_bundle
 from rl_strategies.journal import Journal, read_journal
 from run.backtest_window import Window
+from run.cli import main
 from run.node import NodeRun, run_node
 from run.replay_session import replay_session
+from run.train import train_experiment
 from tests.live.conftest import PAPER_CONFIG, PAPER_DAY, ROOT
-from tests.live.context_day import STREAMS, make_beside
+from tests.live.context_day import EXPERIMENT, STREAMS, make_beside
 
 pytestmark = [pytest.mark.xdist_group("context"), pytest.mark.slow]
 CAUSES = ("data", "feature", "state", "policy", "fill", "cost")
@@ -35,10 +41,14 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Traded:
 @pytest.fixture(scope="module")
 def folder(beside: Traded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A session that `rl-intraday paper --simulated` traded."""
-    home = tmp_path_factory.mktemp("sessions")
+    return trade(beside, PAPER_DAY, tmp_path_factory.mktemp("sessions"))
+
+
+def trade(traded: Traded, day: str, home: Path) -> Path:
+    """Trade a day; the session's folder."""
     (home / "paper.yaml").write_text(PAPER_CONFIG)
-    words = ["paper", beside.bundle, "--simulated", "--start", PAPER_DAY, "--speed", 100_000, "--json"]
-    words += ["--catalog", beside.catalog, "--sessions", home / "sessions", "--config", home / "paper.yaml"]
+    words = ["paper", traded.bundle, "--simulated", "--start", day, "--speed", 100_000, "--json"]
+    words += ["--catalog", traded.catalog, "--sessions", home / "sessions", "--config", home / "paper.yaml"]
     # A process of its own: NautilusTrader's live node sets things that outlive it.
     command = [sys.executable, "-W", "ignore", "-m", "run.cli", *map(str, words)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
@@ -111,6 +121,25 @@ def test_its_replay_finds_no_divergence(folder: Path, beside: Traded, answer: Ca
         cause: (each["divergences"], each["decisions"]) for cause, each in replay["causes"].items()
     } == dict.fromkeys(CAUSES, (0, 0))
     assert (replay["decisions"], replay["equal_observations"], replay["bars_compared"]) == (204, 204, True)
+
+
+def test_a_real_day_beside_two_real_markets(shared_data: Path, tmp_path: Path) -> None:
+    catalog = tmp_path / "store"
+    source = shared_data / "us_vix_1min_20190211_15.parquet"
+    for ticker in ("AAPL", "SPY", "QQQ"):
+        named = ("--instrument", ticker, "--symbol", ticker, "--bar", "1-MINUTE", "--stamp", "open")
+        assert main(["data", "import", str(source), *named, "--catalog", str(catalog)]) == 0
+    vix = pd.read_parquet(shared_data / "vix_daily_1990_202509.parquet")
+    vix = vix[vix["ts_event"].dt.year.isin([2018, 2019])]
+    prices = {name: vix[name].to_numpy() for name in ("open", "high", "low", "close")}
+    table = pa.table({"date": vix["ts_event"].dt.date.tolist(), **prices, "source": ["file"] * len(vix)})
+    write_context(catalog, {"VIX": table})
+    days = {"train": {"start": "2019-02-13", "end": "2019-02-14"}}
+    experiment = parse_experiment(EXPERIMENT | days, "beside")
+    bundle = train_experiment(experiment, catalog, tmp_path / "runs", listener=lambda _: None).bundle
+    replay = replay_session(trade(Traded(bundle, catalog), "2019-02-15", tmp_path), catalog)
+    assert (replay.divergences, len(replay.session.decisions), replay.equal_observations) == ((), 384, 384)
+    assert replay.session.context.keys() == {"SPY", "QQQ", "VIX"}
 
 
 # Changed journals -------------------------------------------------------------------------------------------------

@@ -107,6 +107,21 @@ def test_the_session_is_what_the_days_say(catalog: Path) -> None:
     assert broker.account.summary(broker.marks)["NetLiquidation"] == "50000.00"
 
 
+def test_what_is_followed_is_played_on_the_same_clock(tmp_path: Path) -> None:
+    first, last, edge = np.datetime64("2024-12-20"), np.datetime64("2024-12-23"), PlantedEdge()
+    specs = [resolve(name, instruments_path(), DAY) for name in ("AAPL", "SPY")]
+    for seed, spec in enumerate(specs):
+        bars = synthetic_sessions(spec, first, last, seed=seed, edge=edge, start_price=300.0).bars
+        write_bars(tmp_path, spec, bars, synthetic_provenance(spec, bars, edge, seed))
+    window_ns = midnight_ns(date(2024, 12, 23)), midnight_ns(date(2024, 12, 24))
+    server = simulated_server(specs[0], tmp_path, "1-MINUTE", window_ns, 50_000.0, followed=specs[1:])
+    gateway = server.gateway
+    assert [terms.local_symbol for terms in gateway.broker.contracts.values()] == ["AAPL", "SPY"]
+    assert gateway.market.steps == 2 * 5 * 390
+    server.step(20)
+    assert len({gateway.market.last_close_ns(con_id) for con_id in gateway.broker.contracts}) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

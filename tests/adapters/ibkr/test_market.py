@@ -52,6 +52,19 @@ def test_all_contracts_close_before_any_is_announced(ib: SimpleNamespace) -> Non
     assert at_the_boundary == [(CLOSE, 1), (CLOSE, 2), (ANNOUNCE, 1), (ANNOUNCE, 2), (OPEN, 1), (OPEN, 2)]
 
 
+def test_every_bar_of_a_moment_is_announced_before_anybody_is_waited_for(ib: SimpleNamespace) -> None:
+    bars = ib.minute_bars(*ib.RISING[:3])
+    market = Market([ib.MES, ib.SPY], {1: bars, 2: bars[::2]})  # the second does not trade in the minute between
+    announced = []
+    while not market.is_over:
+        step, _ = market.step()
+        if market.is_announced:
+            closes = [(market.last_close_ns(con_id) - bars[0].open_ns) // MINUTE_NS for con_id in (1, 2)]
+            announced.append(((step.ts_ns - bars[0].open_ns) // MINUTE_NS, step.con_id, *closes))
+    nothing = -bars[0].open_ns // MINUTE_NS
+    assert announced == [(0, 2, nothing, nothing), (1, 1, 1, 1), (2, 2, 2, 1)]
+
+
 @given(PRICES)
 def test_a_path_visits_every_price_of_its_bar(prices: tuple[int, int, int, int]) -> None:
     open_, close = prices[0], prices[1]

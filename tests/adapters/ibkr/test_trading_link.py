@@ -56,6 +56,14 @@ def test_a_share_has_no_expiry() -> None:
     assert data.instrument_provider.symbol_to_mic_venue == {"SPY": "EQUS"}
 
 
+def test_what_is_followed_is_loaded_beside_what_is_traded() -> None:
+    data, execution = client_configs("gate", 4002, 7, "DU1", MES, regular_hours=False, timeout_s=9, followed=[SPY])
+    for config in (data, execution):
+        contracts = {(each.secType, each.symbol) for each in config.instrument_provider.load_contracts}
+        assert contracts == {("FUT", "MES"), ("STK", "SPY")}
+        assert config.instrument_provider.symbol_to_mic_venue == {"MES": "XCME", "SPY": "EQUS"}
+
+
 def test_the_engine_asks_again_and_again_also_for_closed_orders() -> None:
     config = engine_config()
     assert config.reconciliation
