@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from adapters.ibkr.simulator.faults import FAULTS, Fault, FaultScript
+from configs.live.contract import ContextConfig
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.risk.monitor_config import MonitorConfig
 from run.cli import VERBS
@@ -21,9 +22,14 @@ def test_every_fault_is_documented_and_no_other() -> None:
 
 
 def test_the_examples_can_be_read() -> None:
-    script, config = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    context, script, config = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     assert len(FaultScript(msgspec.yaml.decode(script, type=list[Fault])).faults) == 4
     assert msgspec.yaml.decode(config, type=LiveConfig) == load_live("paper")
+    shown = msgspec.yaml.decode(context, type=dict[str, ContextConfig])["context"]
+    assert {name: followed.contract is None for name, followed in shown.contracts.items()} == {
+        "SPY": False,
+        "NQU5": True,
+    }
 
 
 def test_the_commands_exist() -> None:
