@@ -108,7 +108,7 @@ def _leg_path(one: Traded, ts_ns: NDArray[np.int64]) -> _Path:
     # A decision that waits for other bars trades a moment after its own bar closed.
     rows = np.minimum(np.searchsorted(ts_ns, [fill.ts_ns - GRACE_NS for fill in one.fills]), len(ts_ns) - 1)
     last_bar = np.searchsorted(bars.ts_ns, ts_ns, side="right") - 1
-    for begin, stop, fill in zip(rows, [*rows[1:], len(ts_ns)], one.fills, strict=True):
+    for begin, stop, fill in zip(rows, np.append(rows, len(ts_ns))[1:], one.fills, strict=True):
         account.apply(fill)
         path.cents[begin:stop] = account.balance_cents
         path.units[begin:stop] = account.units

@@ -39,6 +39,12 @@ def test_marked_at_every_close(bars: BarSeries) -> None:
     assert record.refusals == {"x": 1}
 
 
+def test_who_never_trades_keeps_the_cash(bars: BarSeries) -> None:
+    record = build_record([Traded(resolve("MESU5", instruments_path()), bars, DAYS, [])], 1_000_000, {})
+    assert record.equity_usd.tolist() == [10_000.0] * 4
+    assert record.legs[0].position_units.tolist() == [0] * 4
+
+
 def test_late_fill_belongs_to_the_last_bar_and_an_early_one_is_an_error(bars: BarSeries) -> None:
     instrument = resolve("MESU5", instruments_path())
     late = build_record([Traded(instrument, bars, DAYS, [fill(9 * MINUTE, 1, 24_008, 62)])], 1_000_000, {})
