@@ -244,7 +244,8 @@ class ContextBars:
         """Say so where a row comes after a traded bar that would have used it; called before it is taken in."""
         (instrument,) = self._core.instruments
         if self._is_warm and ts_ns + self._specs[name].lag_s * NS_PER_SECOND <= instrument.last_ns:
-            self._receiver.say("context", "", "late", f"{name}: a row was not there for a bar that should have seen it")
+            reason = f"{name}: a row was not there for a bar that should have seen it"
+            self._receiver.say("context", "", "late", reason, known_ns=ts_ns)
 
     def _note_missing(self, ts_ns: int) -> None:
         (instrument,) = self._core.instruments
