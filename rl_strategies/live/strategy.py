@@ -181,7 +181,8 @@ class LiveStrategy(RLStrategy):
 
     def push(self, bar: Bar, source: BarSource) -> None:
         """Take in a closed bar; called by the feed."""
-        self._context.catch_up(bar.ts_event)  # the journal has the rows in the order in which the core sees them
+        if self._has_context:
+            self._take_context(bar)  # now, that the journal has the rows in the order in which the core sees them
         self._journal.bar(self._name, bar, self._tick_raw, source)
         self._take_in(bar)
 
@@ -247,8 +248,7 @@ class LiveStrategy(RLStrategy):
         # Without `fill` a feature whose context is missing is not a number, and no policy is asked about that.
         if self.inputs.context is None or ts_ns >= self.core.last_flat_ns or self.desk.is_in_flight():
             return ""
-        self.core.look(ts_ns)
-        return "" if np.isfinite(self._instrument.values[: self.core.plan.observed]).all() else UNSEEN
+        return "" if np.isfinite(self.core.look(ts_ns)).all() else UNSEEN
 
     def may_open(self) -> bool:
         """Whether anything may be opened now."""
