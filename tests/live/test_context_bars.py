@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nautilus_trader.model.data import Bar, BarType
 
@@ -29,13 +29,16 @@ from rl_strategies.live.conditions import Patience
 from rl_strategies.live.context_stream import ContextStream
 from rl_strategies.live.inputs import LiveInputs
 from rl_strategies.live.parts import LiveParts
+from rl_strategies.live.rebuild import UNSEEN, Reliving, journal_rows
 from rl_strategies.live.session_journal import BarSource, SessionJournal
 from rl_strategies.manifest import ContextSource
+from rl_strategies.policy import OnnxPolicy
 from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.risk.monitor_config import MonitorConfig
 from rl_strategies.risk.state_file import RiskState
 from rl_strategies.rules import ExecutionConfig, TradingConfig
 from tests.live.bars import BAR_TYPE, MINUTE_NS, TICK_RAW, ListLink, bar_at, utc_ns
+from tests.live.lived_session import network
 
 NYSE = session_calendar("NYSE")
 DAY = utc_ns("2024-12-03T14:30")  # Tuesday's open
@@ -88,11 +91,14 @@ class Taker:
         self.inputs.rows.catch_up(bar.ts_event)
         self.journal.bar("SPY.EQUS", bar, TICK_RAW, source)
         ticks = [price.raw // TICK_RAW for price in (bar.open, bar.high, bar.low, bar.close)]
-        self.core.instruments[0].on_bar(bar.ts_event, *ticks, int(bar.volume))
+        day = self.core.instruments[0].on_bar(bar.ts_event, *ticks, int(bar.volume))
+        if day != self.core.session_date:
+            self.core.begin_session(day)
         self.taken.append((bar.ts_event - DAY) // MINUTE_NS)
 
     def consider(self, ts_ns: int) -> None:
-        self.core.instruments[0].settle()
+        self.core.look(ts_ns)
+        self.journal.state(ts_ns, "decision", "", "skipped", UNSEEN)  # a look without a policy
         self.decided.append((ts_ns - DAY) // MINUTE_NS)
         self.seen.append(float(self.core.instruments[0].values[self.core.plan.index("qqq")]))
 
@@ -143,7 +149,8 @@ class Session:
     def written(self) -> list[tuple[str, int]]:
         """Bars and rows of the day in the order of the journal: kind or stream, minute."""
         self.taker.journal.flush()
-        found = read_journal(self.folder / "journal").rows.to_pylist()
+        rows = read_journal(self.folder / "journal").rows.to_pylist()
+        found = [row for row in rows if row["kind"] in ("bar", "context")]
         named = [(row["instrument_id"] if row["kind"] == "context" else row["kind"], row["ts_ns"]) for row in found]
         return [(name, (ts_ns - DAY) // MINUTE_NS) for name, ts_ns in named if ts_ns > DAY]
 
@@ -368,6 +375,56 @@ def test_gaps_of_both_are_filled_in_the_order_of_time(lived: Callable[..., Sessi
     assert session.taker.taken[-5:] == [1, 2, 3, 4, 5]
     order = session.written()
     assert all(order.index(("QQQ", n)) < order.index(("bar", n)) for n in (2, 3, 4, 5))
+
+
+def relived(session: Session) -> DecisionCore:
+    """A core that has lived through the session's journal."""
+    session.taker.journal.flush()
+    core = DecisionCore(
+        [resolve("SPY", instruments_path())], session.taker.core.plan, TradingConfig(), ExecutionConfig()
+    )
+    policy = OnnxPolicy(network(len(core.observation_names)))
+    Reliving(core, policy).feed(journal_rows(read_journal(session.folder / "journal").rows))
+    return core
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    arrivals=st.lists(
+        st.tuples(st.sampled_from(["before", "after", "never", "late", "twice"]), st.booleans()), min_size=1, max_size=8
+    ),
+    lag_s=st.sampled_from([0, 60]),
+)
+def test_however_bars_come_the_journal_leads_to_the_same_state(
+    tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[str, bool]], lag_s: int
+) -> None:
+    async def live() -> Session:
+        session = make(tmp_path_factory.mktemp("lived"), lag_s, 300, False, None, MARKET)
+        await session.inputs.warm_up()
+        for minute, (arrival, in_history) in enumerate(arrivals, start=1):
+            times = {"before": 1, "twice": 2}.get(arrival, 0)
+            session.link.beside = [bar for bar in session.link.beside if bar.ts_event < DAY + (minute - 1) * MINUTE_NS]
+            if in_history:
+                session.link.beside.append(beside(bar_at(DAY + (minute - 1) * MINUTE_NS, (30000 + minute,) * 4)))
+            for _ in range(times):
+                session.other(minute)
+            session.own(minute)
+            if arrival == "after":
+                session.other(minute)
+            await until(lambda minute=minute: session.taker.taken[-1] == minute)
+            if arrival == "late":
+                session.other(minute)
+        await until(lambda: not any(feed.is_filling for feed in session.inputs.feeds.values()))
+        session.inputs.stop()
+        return session
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bar_feed, "RETRY_S", 0.0)
+        patch.setattr(context_bars, "RETRY_S", 0.005)
+        session = asyncio.run(live())
+    assert session.taker.taken[-len(arrivals) :] == list(range(1, len(arrivals) + 1))
+    kept, made = session.taker.core.snapshot(), relived(session).snapshot()
+    assert {name: value.tobytes() for name, value in made.items()} == {n: v.tobytes() for n, v in kept.items()}
 
 
 # What is known when -----------------------------------------------------------------------------------------------
