@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -15,8 +16,10 @@ from msgspec.structs import force_setattr, replace
 from catalogs.errors import InputError
 from configs.live.supervision import HealthConfig
 from run.health import STARTING, Health, HealthServer
+from run.live_session import LiveSession
 from run.supervision import Supervision
 from run.systemd import notify
+from run.telemetry_store import StoreHealth
 
 WELL = Health(
     state="trading", connected=True, data_age_s=1.5, last_decision_ns=7, position={"MESZ6.XCME": -2},
@@ -148,3 +151,17 @@ def test_supervision_without_an_endpoint_still_tells_systemd(monkeypatch: pytest
     supervision.tick(WELL)
     supervision.close()
     assert supervision.server is None
+
+
+def test_context_that_is_missing_is_a_problem_of_the_session() -> None:
+    session = object.__new__(LiveSession)
+    inputs = SimpleNamespace(context=SimpleNamespace(missing=("VIX",)), age_s=lambda: 0.0)
+    session.plan = SimpleNamespace(spec=SimpleNamespace(instrument_id="SPY.EQUS"))
+    session.link, session._store = SimpleNamespace(is_connected=lambda: True), SimpleNamespace(health=StoreHealth())
+    session.strategy = SimpleNamespace(
+        watch=SimpleNamespace(known=True), core=SimpleNamespace(instruments=[SimpleNamespace(units=0)]), is_ready=True,
+        inputs=inputs, last_decision_ns=0, monitor=SimpleNamespace(level="normal"),
+    )  # fmt: skip
+    assert (session.health().problems, session.health().is_fine) == (("context VIX is missing or too old",), False)
+    inputs.context = None
+    assert session.health().is_fine
