@@ -9,8 +9,10 @@ import numpy as np
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.objects import Price, Quantity
 
+from catalogs.sessions import session_calendar
 from rl_strategies.live.conditions import BrokerLink, Execution, Truth
 
+NYSE = session_calendar("NYSE")
 MINUTE_NS = 60 * 10**9
 BAR_TYPE = BarType.from_str("SPY.EQUS-1-MINUTE-LAST-EXTERNAL")
 TICK_RAW = Price.from_str("0.01").raw
@@ -20,6 +22,13 @@ def bar_at(open_ns: int, ticks: Sequence[int] = (50000, 50004, 49997, 50001), vo
     """A bar stamped with its open; prices in cents."""
     open_, high, low, close = (Price.from_raw(price * TICK_RAW, 2) for price in ticks)
     return Bar(BAR_TYPE, open_, high, low, close, Quantity.from_int(volume), open_ns, open_ns)
+
+
+def sessions(first: str, last: str) -> list[Bar]:
+    """A bar for every minute of the NYSE's sessions, stamped with its open."""
+    rows = (NYSE.session_date >= np.datetime64(first)) & (NYSE.session_date <= np.datetime64(last))
+    spans = zip(NYSE.open_ns[rows].tolist(), NYSE.close_ns[rows].tolist(), strict=True)
+    return [bar_at(open_ns) for start, end in spans for open_ns in range(start, end, MINUTE_NS)]
 
 
 def utc_ns(time: str) -> int:

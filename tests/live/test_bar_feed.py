@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 from nautilus_trader.model.data import Bar
 
 from catalogs.instruments import InstrumentSpec, resolve
-from catalogs.sessions import session_calendar
 from configs import instruments_path
 from rl_strategies.live import bar_feed
 from rl_strategies.live.bar_feed import BarFeed, BlindError
 from rl_strategies.live.conditions import Patience
 from rl_strategies.live.session_journal import BarSource
-from tests.live.bars import BAR_TYPE, MINUTE_NS, TICK_RAW, ListLink, bar_at, utc_ns
+from tests.live.bars import BAR_TYPE, MINUTE_NS, NYSE, TICK_RAW, ListLink, bar_at, sessions, utc_ns
 
-NYSE = session_calendar("NYSE")
 DAY = utc_ns("2024-12-03T14:30")  # Tuesday's open
 SECOND_NS = 10**9
 
@@ -70,13 +68,6 @@ class Desk:
     def decided(self) -> list[int]:
         """Minutes that were decided on."""
         return [(ts_ns - DAY) // MINUTE_NS for ts_ns in self.taker.considered]
-
-
-def sessions(first: str, last: str) -> list[Bar]:
-    """A bar for every minute of the NYSE's sessions, stamped with its open."""
-    rows = (NYSE.session_date >= np.datetime64(first)) & (NYSE.session_date <= np.datetime64(last))
-    spans = zip(NYSE.open_ns[rows].tolist(), NYSE.close_ns[rows].tolist(), strict=True)
-    return [bar_at(open_ns) for start, end in spans for open_ns in range(start, end, MINUTE_NS)]
 
 
 MARKET = sessions("2024-11-25", "2024-12-03")  # with Thanksgiving and a half day in between
