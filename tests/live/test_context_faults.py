@@ -110,8 +110,7 @@ def test_killed_it_goes_on_bit_for_bit(host: LiveHost, beside: Traded) -> None:
     host.step(2 * BAR)
     assert host.begin(), host.printed.read_text()
     decides(host)
-    host.pass_time(lambda: not differences(host), 10, moving=False)
-    assert differences(host) == []
+    assert host.pass_time(lambda: not differences(host), 10, moving=False), differences(host)
     replay = replayed(host, beside)
     late = {each.made for each in replay.divergences if each.cause == "data"}
     assert late <= {"taken"}, "minutes that nobody was there for"
