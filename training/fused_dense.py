@@ -60,12 +60,13 @@ class _Layer(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         inputs, weight, outputs = (tensor.detach().numpy() for tensor in ctx.saved_tensors)
         rows, columns = inputs.shape
+        wanted = columns if ctx.needs_input_grad[0] else 0  # of the inputs' gradient
         inner = grad.numpy().copy()
         _through_activation(outputs, ctx.kind, inner)
         d_weight = np.empty((len(weight), padded(columns)), np.float32)
-        d_inputs = np.empty((rows if ctx.needs_input_grad[0] else 0, padded(columns)), np.float32)
-        _backward(inner, _widened(inputs), panels(weight), d_weight, d_inputs)
-        to_inputs = torch.from_numpy(d_inputs)[:, :columns] if ctx.needs_input_grad[0] else None
+        d_inputs = np.empty((rows, padded(wanted)), np.float32)
+        _backward(inner, _widened(inputs), panels(weight[:, :wanted]), d_weight, d_inputs)
+        to_inputs = torch.from_numpy(d_inputs)[:, :wanted] if wanted else None
         return to_inputs, torch.from_numpy(d_weight)[:, :columns], torch.from_numpy(inner.sum(axis=0)), None
 
 
@@ -114,5 +115,4 @@ def _through_activation(outputs, kind, grad):  # type: ignore[no-untyped-def]
 @kernel
 def _backward(inner, inputs, weight, d_weight, d_inputs):  # type: ignore[no-untyped-def]
     product_of_rows(d_weight, inner.T, inputs, False)
-    if d_inputs.shape[0] > 0:
-        product(d_inputs, inner, weight, False)
+    product(d_inputs, inner, weight, False)

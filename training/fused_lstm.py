@@ -86,21 +86,21 @@ class _Layer(torch.autograd.Function):
         offsets, gates, cells = ctx.rest
         rows, columns = inputs.shape
         sequences, hidden = h.shape
-        wants_inputs = ctx.needs_input_grad[0]
+        wanted = columns if ctx.needs_input_grad[0] else 0  # of the inputs' gradient
         room = _CHUNK_ROWS + sequences
         d_gates = np.empty((room, gates.shape[1]), np.float32)
         seen = np.zeros((room, padded(columns + hidden)), np.float32)
         d_weights = np.zeros((4 * hidden, seen.shape[1]), np.float32)
         d_bias = np.zeros(4 * hidden, np.float32)
-        d_inputs = np.empty((rows if wants_inputs else 0, padded(columns)), np.float32)
+        d_inputs = np.empty((rows, padded(wanted)), np.float32)
         _backward(
-            grad.contiguous().numpy(), inputs, offsets, h, c, panels(w_input), panels(w_hidden), gates, cells, outputs,
-            np.zeros((sequences, padded(hidden)), np.float32), np.zeros((sequences, hidden), np.float32),
-            d_gates, seen, d_weights, d_bias, d_inputs,
+            grad.contiguous().numpy(), inputs, offsets, h, c, panels(w_input[:, :wanted]), panels(w_hidden), gates,
+            cells, outputs, np.zeros((sequences, padded(hidden)), np.float32),
+            np.zeros((sequences, hidden), np.float32), d_gates, seen, d_weights, d_bias, d_inputs,
         )  # fmt: skip
         found = torch.from_numpy(d_weights)
         bias = torch.from_numpy(d_bias)
-        to_inputs = torch.from_numpy(d_inputs)[:, :columns] if wants_inputs else None
+        to_inputs = torch.from_numpy(d_inputs)[:, :wanted] if wanted else None
         return (
             to_inputs, None, None, None, found[:, :columns], found[:, columns : columns + hidden], bias, bias.clone()
         )  # fmt: skip
@@ -160,7 +160,7 @@ def _backward(  # type: ignore[no-untyped-def]
     grad, inputs, offsets, h, c, w_input, w_hidden, gates, cells, outputs, d_h, d_c, d_gates, seen, d_weights, d_bias,
     d_inputs,
 ):  # fmt: skip
-    # Writes d_weights (of inputs and hidden, side by side), d_bias and, unless it is empty, d_inputs.
+    # Writes d_weights (of inputs and hidden, side by side), d_bias and as many columns of d_inputs as there are.
     columns, hidden = inputs.shape[1], h.shape[1]
     stop = offsets.shape[0] - 1
     while stop > 0:
@@ -182,8 +182,7 @@ def _backward(  # type: ignore[no-untyped-def]
             product(d_h, d_gates[begin - base : begin - base + count, : 4 * hidden], w_hidden, False)
         rows = offsets[stop] - base
         product_of_rows(d_weights, d_gates[:rows, : 4 * hidden].T, seen[:rows], True)
-        if d_inputs.shape[0] > 0:
-            product(d_inputs[base:], d_gates[:rows, : 4 * hidden], w_input, False)
+        product(d_inputs[base:], d_gates[:rows, : 4 * hidden], w_input, False)
         stop = first
 
 

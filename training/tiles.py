@@ -128,21 +128,21 @@ def product(out, left, right, add):  # type: ignore[no-untyped-def]
     ``out`` float32[rows, panels * PANEL] with columns side by side; ``left`` float32[rows, depth], any strides;
     ``right`` float32[panels, depth, PANEL] with columns side by side. Sums run in the order of the depth, fused.
     """
-    rows = left.shape[0]
     for p in range(right.shape[0]):
-        panel = right[p]
-        for i in range(0, rows, TILE_ROWS):
-            _rows(rows - i, out[i:, p * PANEL :], left[i:], panel, add)
+        _column(out[:, p * PANEL :], left, right[p], add)
 
 
 @inlined
 def product_of_rows(out, left, right, add):  # type: ignore[no-untyped-def]
     """As `product`, but of ``right`` as it lies: float32[depth, panels * PANEL]."""
-    rows = left.shape[0]
     for p in range(right.shape[1] // PANEL):
-        panel = right[:, p * PANEL :]
-        for i in range(0, rows, TILE_ROWS):
-            _rows(rows - i, out[i:, p * PANEL :], left[i:], panel, add)
+        _column(out[:, p * PANEL :], left, right[:, p * PANEL :], add)
+
+
+@inlined
+def _column(out, left, panel, add):  # type: ignore[no-untyped-def]
+    for i in range(0, left.shape[0], TILE_ROWS):
+        _rows(left.shape[0] - i, out[i:], left[i:], panel, add)
 
 
 @inlined
