@@ -19,7 +19,7 @@ from rich.console import Console
 
 import benchmarks
 from catalogs.errors import InputError
-from rl_strategies.manifest import installed_versions
+from rl_strategies.bundle.manifest import installed_versions
 
 ALL = "all"
 

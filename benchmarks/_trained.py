@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
 from catalogs.sessions import has_extended_hours
 from catalogs.synthetic import synthetic_sessions
 from configs import instruments_path
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import default_plan
-from rl_strategies.policy import OnnxPolicy
-from rl_strategies.rules import ExecutionConfig, TradingConfig
-from training.env import SessionVecEnv
+from rl_strategies.policy.policies import OnnxPolicy
+from training.algorithms.config import LearnerConfig
+from training.envs.session_env import SessionVecEnv
 from training.export import export_onnx
-from training.fit import FitResult, fit
-from training.learner import LearnerConfig
-from training.market import TrainingMarket, build_market
+from training.learning.fit import FitResult, fit
+from training.simulator.market import TrainingMarket, build_market
 
 LEARNER = LearnerConfig(total_timesteps=1024, n_envs=4, n_steps=256, batch_size=512, n_epochs=1)
 

@@ -1,8 +1,9 @@
 """Bars per second of the NautilusTrader engine with our strategy: flat, and trading a fixed tape of targets.
 
-Flat is held against a strategy that does nothing but receive the bars. Trading, in the engine that `run.node` uses, is
-held against the same strategy in an engine and with strategy options left as they are by default
-(`rl_strategies.lean_engine` says what differs). In both the network answers every bar, as it would in a real run.
+Flat is held against a strategy that does nothing but receive the bars. Trading, in the engine that
+`run.backtest.node` uses, is held against the same strategy in an engine and with strategy options left as they are by
+default (`rl_strategies.backtest.lean_engine` says what differs). In both the network answers every bar, as it would
+in a real run.
 """
 
 import gc
@@ -25,15 +26,15 @@ from numpy.typing import NDArray
 
 from benchmarks._timing import interleaved
 from benchmarks._trained import Trained, synthetic_market, train_briefly
-from catalogs.instruments import to_nautilus
-from rl_strategies.actions import ACTIONS, FLAT
-from rl_strategies.decision import DecisionCore
-from rl_strategies.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
-from rl_strategies.policy import OnnxPolicy
+from catalogs.instruments.specification import to_nautilus
+from rl_strategies.backtest.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
+from rl_strategies.backtest.venue import venue_configs
+from rl_strategies.decision.actions import ACTIONS, FLAT
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
-from rl_strategies.venue import venue_configs
-from training.engine_env import ORDER_RATE, bar_objects
-from training.market import TrainingMarket
+from training.envs.engine_env import ORDER_RATE, bar_objects
+from training.simulator.market import TrainingMarket
 
 BARS_BETWEEN_TARGETS = 10
 REPEATS = 5

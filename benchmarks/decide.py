@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks._trained import Trained, synthetic_market, train_briefly
-from rl_strategies.decision import DecisionCore
+from rl_strategies.decision.core import DecisionCore
 
 BARS_PER_BLOCK = 780
 BLOCKS = 12

@@ -18,15 +18,15 @@ import pandas as pd
 from benchmarks._timing import interleaved
 from catalogs.bars import BarSeries, price_from_ticks
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec, resolve
+from catalogs.instruments.specification import InstrumentSpec, resolve
 from catalogs.synthetic import synthetic_sessions
 from configs import instruments_path
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import FeatureSpec, build_plan
-from rl_strategies.features.sets import DEFAULT_SPECS
-from rl_strategies.rules import ExecutionConfig, TradingConfig
-from training.engine_env import EngineEnv
-from training.env import SessionEnv, SessionVecEnv
-from training.market import TrainingMarket, build_portfolio_market
+from rl_strategies.features.plans.sets import DEFAULT_SPECS
+from training.envs.engine_env import EngineEnv
+from training.envs.session_env import SessionEnv, SessionVecEnv
+from training.simulator.market import TrainingMarket, build_portfolio_market
 
 FIRST, LAST = np.datetime64("2024-11-21"), np.datetime64("2025-01-24")
 TICKERS = ("SPY", "AAPL", "MSFT", "NVDA", "QQQ", "IWM", "XOM", "JPM", "WMT", "DIS")

@@ -7,10 +7,10 @@ import time
 import numpy as np
 import pandas as pd
 
-from benchmarks._pandas_features import pandas_features
 from benchmarks._timing import interleaved
+from benchmarks.peers.pandas_features import pandas_features
 from rl_strategies.features import ALL_COLUMNS, FeaturePlan, build_plan, feature_set
-from rl_strategies.features.loop import Floats
+from rl_strategies.features.compiler.compile import Floats
 
 ROWS = 200_000
 LIVE_ROWS = 50_000

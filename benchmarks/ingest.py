@@ -16,13 +16,13 @@ from nautilus_trader.persistence.catalog import ParquetDataCatalog
 from numpy.typing import NDArray
 
 from benchmarks._timing import interleaved
-from catalogs.arrow import bar_files, read_bars, write_bars
 from catalogs.bars import BarSeries
-from catalogs.cleaning import RawBars, clean
-from catalogs.instruments import InstrumentSpec, resolve, to_nautilus
-from catalogs.provenance import Provenance
-from catalogs.quality import QualityReport
+from catalogs.hygiene.cleaning import RawBars, clean
+from catalogs.hygiene.report import QualityReport
+from catalogs.instruments.specification import InstrumentSpec, resolve, to_nautilus
 from catalogs.sessions import session_calendar
+from catalogs.storage.arrow import bar_files, read_bars, write_bars
+from catalogs.storage.provenance import Provenance
 from configs import instruments_path
 
 ROWS = 1_000_000

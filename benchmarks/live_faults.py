@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._live_audit import differences, doubled, lost
-from benchmarks._live_bundle import Traded, make_traded
-from benchmarks._live_harm import HARMS, Harm, Random
-from benchmarks._live_host import LiveHost, hosted
-from run.live_session import HALTED
+from benchmarks.faults.audit import differences, doubled, lost
+from benchmarks.faults.bundle import Traded, make_traded
+from benchmarks.faults.harm import HARMS, Harm, Random
+from benchmarks.faults.host import LiveHost, hosted
+from run.trade.session_runner import HALTED
 
 CYCLES = 26
 CYCLES_PER_SESSION = 8
@@ -65,7 +65,7 @@ class Session:
     cycles : list of Cycle
     lost, doubled, flatten_failures : list of str
     violations : list of (str, str)
-        From `benchmarks._live_watch.Watch`.
+        From `benchmarks.faults.watch.Watch`.
     unsent : int
         Orders that a kill kept from leaving the process.
     longest_unprotected_s : float

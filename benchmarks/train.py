@@ -12,11 +12,11 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import Logger
 
-from benchmarks._cleanrl_loop import HIDDEN, WIDTH, CleanRLLoop
-from benchmarks._noise_env import NoiseVecEnv
 from benchmarks._timing import interleaved
-from training.memory import keep_freed_memory
-from training.recurrent_ppo import SequenceRecurrentPPO
+from benchmarks.peers.cleanrl_loop import HIDDEN, WIDTH, CleanRLLoop
+from benchmarks.peers.noise_env import NoiseVecEnv
+from training.algorithms.recurrent_ppo import SequenceRecurrentPPO
+from training.learning.malloc import keep_freed_memory
 
 ENVS, STEPS, EPISODE, COLUMNS, BATCH, EPOCHS = 16, 512, 390, 64, 2048, 10
 SEQ_LEN = 65  # six pieces to a session of 390 minutes
@@ -27,7 +27,7 @@ def measure(seed: int) -> dict[str, float]:
     """Samples per second at ten epochs, ratios, and the parts they are made of."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    keep_freed_memory()  # as `training.fit` does; for all of them
+    keep_freed_memory()  # as `training.learning.fit` does; for all of them
     learners = {
         "stock": _recurrent_ppo(RecurrentPPO, seed),
         "ours": _recurrent_ppo(SequenceRecurrentPPO, seed),

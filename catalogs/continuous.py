@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from catalogs.arrow import read_bars
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.rolls import RollTable
+from catalogs.storage.arrow import read_bars
 
 _COLUMNS = ("ts_ns", "open", "high", "low", "close", "volume")
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from catalogs.bars import BarSeries
 from catalogs.cache import written_aside
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec
+from catalogs.instruments.specification import InstrumentSpec
 from catalogs.sessions import SessionCalendar, session_calendar
 
 Method = Literal["volume", "calendar"]

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs.bar_types import bar_type_of
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec
-from catalogs.provenance import Provenance, SourceFile
-from catalogs.quality import QualityReport
+from catalogs.hygiene.report import QualityReport
+from catalogs.instruments.bar_types import bar_type_of
+from catalogs.instruments.specification import InstrumentSpec
 from catalogs.sessions import session_calendar
+from catalogs.storage.provenance import Provenance, SourceFile
 
 TRADES_PER_BAR = 8
 BAR_NS = 60_000_000_000

@@ -11,6 +11,7 @@ import yaml
 
 from catalogs.errors import InputError
 from configs import experiments_path
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import (
     DataAtHand,
     FeaturePlan,
@@ -24,11 +25,10 @@ from rl_strategies.features import (
     load_feature_file,
     plan_for,
 )
+from rl_strategies.features.plans.sets import ContextSet, context_set
 from rl_strategies.features.plugins import portable_name
-from rl_strategies.features.sets import ContextSet, context_set
-from rl_strategies.rules import ExecutionConfig, TradingConfig
-from training.learner import LearnerConfig
-from training.reward import RewardConfig
+from training.algorithms.config import LearnerConfig
+from training.envs.reward import RewardConfig
 
 
 class DateRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,7 +1,7 @@
 """The one Nautilus Strategy: bar → observe → decide → review → order, the same class in every clock.
 
-Training drives it through `training.engine_env`, a BacktestNode replays it, a TradingNode trades it. What differs is
-who answers ``policy.act``.
+Training drives it through `training.envs.engine_env`, a BacktestNode replays it, a TradingNode trades it. What
+differs is who answers ``policy.act``.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,25 +18,25 @@ from nautilus_trader.trading.strategy import Strategy
 from numpy.typing import NDArray
 
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec
-from rl_strategies.bundle import Bundle, load_bundle
-from rl_strategies.context import ContextFeed, catalog_feed
-from rl_strategies.decision import DecisionCore, Review
+from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.accounting.record import Fill
+from rl_strategies.bundle.bundle import Bundle, load_bundle
+from rl_strategies.decision.context_feed import ContextFeed, catalog_feed
+from rl_strategies.decision.core import DecisionCore, Review
+from rl_strategies.decision.instrument import InstrumentCore
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
+from rl_strategies.execution import OrderDesk
 from rl_strategies.features import context_streams
-from rl_strategies.instrument_core import InstrumentCore
-from rl_strategies.order_desk import OrderDesk
-from rl_strategies.rules import ExecutionConfig, TradingConfig
-from rl_strategies.telemetry import Fill
 
 
 class Decider(Protocol):
-    """What the strategy asks of a policy; `rl_strategies.policy` has more to offer."""
+    """What the strategy asks of a policy; `rl_strategies.policy.policies` has more to offer."""
 
     def reset(self) -> None:
         """Forget everything seen; called at the start of every session."""
 
     def act(self, observation: NDArray[np.float32]) -> int | Sequence[int]:
-        """Target for an observation, float32[n]: an action of `rl_strategies.actions`, one per instrument."""
+        """Target for an observation, float32[n]: an action of `rl_strategies.decision.actions`, one per instrument."""
 
 
 class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: ignore[call-arg]

@@ -27,24 +27,34 @@ class Verb(NamedTuple):
 
 VERBS = {
     "demo": Verb("run.demo", "The whole path on synthetic sessions: catalog, training, backtest, report."),
-    "data": Verb("run.data", "Market data: import files, fetch from vendors, list, check, export.", is_group=True),
+    "data": Verb("run.data.app", "Market data: import files, fetch from vendors, list, check, export.", is_group=True),
     "universe": Verb("run.universe", "Collect, train and backtest a universe of tickers, stage by stage."),
-    "features": Verb("run.features", "The features that an experiment may use.", is_group=True),
-    "train": Verb("run.train", "Train an experiment into a bundle."),
-    "resume": Verb("run.resume", "Go on with a training run that was stopped or killed."),
-    "runs": Verb("run.runs", "List training runs, or compare some."),
-    "lr-bump": Verb("run.lr_bump", "Multiply the learning rate of a run that is learning now."),
-    "certify": Verb("run.certify", "Prove the simulator equal to the NautilusTrader engine, fill by fill."),
-    "evaluate": Verb("run.evaluate", "Walk a bundle through unseen windows and tickers in the simulator."),
-    "backtest": Verb("run.backtest", "Replay a bundle through the Nautilus BacktestNode and report."),
-    "paper": Verb("run.paper", "Trade a bundle on a paper account, or on a simulated gateway without one."),
-    "live": Verb("run.live", "Trade a bundle on a live account, with real money."),
-    "replay": Verb("run.replay", "Go through a live session again and say what comes out otherwise, by cause."),
-    "flatten": Verb("run.flatten", "Cancel everything and close everything at the broker; works without the node."),
-    "doctor": Verb("run.doctor", "Check gateway, account, contract, data, margin, clock, stores and calendar."),
-    "unhalt": Verb("run.unhalt", "Let a halted session trade again; a person says why."),
-    "calibrate": Verb("run.calibrate", "Measure slippage, latency and costs from live journals, for training."),
-    "gateway": Verb("run.gateway", "A simulated IB Gateway over catalog bars, to trade against without an account."),
+    "features": Verb("run.features.app", "The features that an experiment may use.", is_group=True),
+    "train": Verb("run.train.train", "Train an experiment into a bundle."),
+    "resume": Verb("run.train.resume", "Go on with a training run that was stopped or killed."),
+    "runs": Verb("run.train.runs", "List training runs, or compare some."),
+    "lr-bump": Verb("run.train.lr_bump", "Multiply the learning rate of a run that is learning now."),
+    "certify": Verb("run.backtest.certify", "Prove the simulator equal to the NautilusTrader engine, fill by fill."),
+    "evaluate": Verb("run.backtest.evaluate", "Walk a bundle through unseen windows and tickers in the simulator."),
+    "backtest": Verb("run.backtest.command", "Replay a bundle through the Nautilus BacktestNode and report."),
+    "paper": Verb("run.trade.paper", "Trade a bundle on a paper account, or on a simulated gateway without one."),
+    "live": Verb("run.trade.live", "Trade a bundle on a live account, with real money."),
+    "replay": Verb(
+        "run.trade.replay.command", "Go through a live session again and say what comes out otherwise, by cause."
+    ),
+    "flatten": Verb(
+        "run.trade.safety.flatten", "Cancel everything and close everything at the broker; works without the node."
+    ),
+    "doctor": Verb(
+        "run.trade.safety.doctor", "Check gateway, account, contract, data, margin, clock, stores and calendar."
+    ),
+    "unhalt": Verb("run.trade.safety.unhalt", "Let a halted session trade again; a person says why."),
+    "calibrate": Verb(
+        "run.trade.replay.calibrate", "Measure slippage, latency and costs from live journals, for training."
+    ),
+    "gateway": Verb(
+        "run.trade.gateway", "A simulated IB Gateway over catalog bars, to trade against without an account."
+    ),
 }
 
 

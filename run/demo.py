@@ -8,16 +8,18 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from catalogs.arrow import write_bars
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
+from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
 from configs import instruments_path
 from configs.schema import DateRange, load_experiment
-from rl_strategies.bundle import load_bundle
-from run import backtest, train, training_run
-from run.markets import bundle_market
+from rl_strategies.bundle.bundle import load_bundle
+from run.backtest import command as backtest
+from run.backtest.random_policies import rule_pnl
 from run.options import JsonOption, answer_json, progress
-from run.yardsticks import rule_pnl
+from run.train import run_folder as training_run
+from run.train import train
+from run.train.markets import bundle_market
 
 FIRST_DAY = date(2025, 1, 6)
 TEST_START, TEST_END = date(2025, 2, 18), date(2025, 3, 7)

@@ -15,10 +15,11 @@ from rich.table import Table
 
 from adapters.errors import SourceError
 from catalogs.cache import written_aside
-from catalogs.downloads import Chunk
 from catalogs.errors import InputError
-from run.data_fetch_massive import FREE_PLAN_PER_MINUTE, Order, fetch, massive_client
-from run.data_fetch_yahoo import fetch_symbol, yahoo_client
+from catalogs.storage.downloads import Chunk
+from run.data.fetch.massive import FREE_PLAN_PER_MINUTE, Order, fetch, massive_client
+from run.data.fetch.yahoo import fetch_symbol, yahoo_client
+from run.data.universe import Universe, load_universe
 from run.options import (
     DEFAULT_CATALOG,
     DEFAULT_RUNS,
@@ -28,7 +29,6 @@ from run.options import (
     answer_json,
     progress,
 )  # fmt: skip
-from run.universe_file import Universe, load_universe
 
 
 class TickerProgress(msgspec.Struct):
@@ -121,7 +121,7 @@ def _advance(universe: Universe, ticker: str, state: UniverseProgress, folder: P
 def _train(universe: Universe, ticker: str, folder: Path, catalog: Path) -> Path:
     # Imported here, as below: torch takes seconds, which nobody should wait for to read of a wrong key.
     from configs.schema import load_experiment
-    from run.train import train_experiment
+    from run.train.train import train_experiment
 
     window = {"start": universe.first_day.isoformat(), "end": universe.train_until.isoformat()}
     fixed: dict[str, Any] = {
@@ -133,8 +133,8 @@ def _train(universe: Universe, ticker: str, folder: Path, catalog: Path) -> Path
 
 
 def _test(universe: Universe, ticker: str, done: TickerProgress, folder: Path, catalog: Path) -> None:
-    from rl_strategies.bundle import load_bundle
-    from run.backtest import backtest_bundle
+    from rl_strategies.bundle.bundle import load_bundle
+    from run.backtest.command import backtest_bundle
 
     first = universe.train_until + timedelta(days=1)
     out = folder / "backtests" / ticker

@@ -21,12 +21,12 @@ from torch import nn
 
 from catalogs.cache import written_aside
 from catalogs.errors import InputError
-from rl_strategies.actions import ACTIONS, FLAT
-from rl_strategies.golden import Golden
-from rl_strategies.network import METADATA_KEY, NetworkShape, inputs_of, outputs_of
-from training.layers import as_array, dense_layers, gates_as_onnx
-from training.masking import IMPOSSIBLE
-from training.normalize import MaskedVecNormalize
+from rl_strategies.bundle.golden import Golden
+from rl_strategies.decision.actions import ACTIONS, FLAT
+from rl_strategies.policy.onnx_network import METADATA_KEY, NetworkShape, inputs_of, outputs_of
+from training.algorithms.masking import IMPOSSIBLE
+from training.algorithms.normalize import MaskedVecNormalize
+from training.networks.layers import as_array, dense_layers, gates_as_onnx
 
 OPSET = 20
 IR_VERSION = 10
@@ -39,12 +39,12 @@ def export_onnx(model: BaseAlgorithm, vecnormalize: VecNormalize, path: Path) ->
     (logits f32[b, actions], h_next, c_next)`` with any batch size ``b``; 1 in ``episode_start`` clears a lane's
     state before it sees its observation. A network without memory has ``obs`` and ``logits`` alone. The last columns
     of ``obs`` may be an action mask: forbidden actions have logit -inf. Sizes are in the metadata
-    (`rl_strategies.network.NetworkShape`).
+    (`rl_strategies.policy.onnx_network.NetworkShape`).
 
     Parameters
     ----------
     model : BaseAlgorithm
-        Of `training.algorithms`; Discrete or MultiDiscrete actions of equal sizes, flat observations.
+        Of `training.algorithms.build`; Discrete or MultiDiscrete actions of equal sizes, flat observations.
     vecnormalize : VecNormalize
         Its statistics are copied as they are now.
     path : Path

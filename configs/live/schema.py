@@ -15,7 +15,7 @@ from catalogs.errors import InputError
 from configs.live.contract import BrokerContract, ContextConfig, FrontMonthContract
 from configs.live.secrets import read_secret
 from configs.live.supervision import HealthConfig, OrderLimits, RedisConfig
-from rl_strategies.live.conditions import Patience
+from rl_strategies.live.broker.link import Patience
 from rl_strategies.risk.monitor_config import MonitorConfig
 
 PRESETS = Path(__file__).parent
@@ -31,7 +31,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         4002 and 7497 are paper, 4001 and 7496 live, by the gateway's defaults.
     contract : BrokerContract or None
     front_month : FrontMonthContract or None
-        Exactly one of both says what is traded; `run.live_contract.contract_on` gives the contract of a day.
+        Exactly one of both says what is traded; `run.trade.session.contract.contract_on` gives the contract of a day.
     context : ContextConfig
         For policies that read context streams.
     account_variable : str

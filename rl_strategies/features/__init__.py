@@ -4,21 +4,32 @@ A kernel sees the current row and its own state alone, so it cannot look ahead. 
 registers the families of kernels.
 """
 
-from rl_strategies.features import ict, identity, microstructure, oscillators, regime, session, smt, technical, vix, vpa
-from rl_strategies.features.default import DataAtHand, build_plan, default_plan, joined_plan_for, plan_for
-from rl_strategies.features.joined import JoinedPlan, context_streams, plan_from_spec
-from rl_strategies.features.joined_live import LiveJoined
+from rl_strategies.features.families import (
+    ict,
+    identity,
+    microstructure,
+    oscillators,
+    regime,
+    session,
+    smt,
+    technical,
+    vix,
+    vpa,
+)
 from rl_strategies.features.kernel import REGISTRY, Kernel, Part, Window, feature
-from rl_strategies.features.live import LiveFeatures
-from rl_strategies.features.plan import FeaturePlan
+from rl_strategies.features.plans.default import DataAtHand, build_plan, default_plan, joined_plan_for, plan_for
+from rl_strategies.features.plans.joined import JoinedPlan, context_streams, plan_from_spec
+from rl_strategies.features.plans.joined_live import LiveJoined
+from rl_strategies.features.plans.live import LiveFeatures
+from rl_strategies.features.plans.plan import FeaturePlan
+from rl_strategies.features.plans.pruning import PruningConfig, pruned_plan
+from rl_strategies.features.plans.sets import SETS, feature_set, identity_set
+from rl_strategies.features.plans.store import cached_matrix
+from rl_strategies.features.plans.streams import StreamRows, StreamSpec
 from rl_strategies.features.plugins import load_entry_points, load_feature_file
 from rl_strategies.features.primitives import State
-from rl_strategies.features.pruning import PruningConfig, pruned_plan
 from rl_strategies.features.rows import ALL_COLUMNS, COLUMNS, LiveRows, Quotes, input_rows
-from rl_strategies.features.sets import SETS, feature_set, identity_set
 from rl_strategies.features.spec import FeatureSpec
-from rl_strategies.features.store import cached_matrix
-from rl_strategies.features.streams import StreamRows, StreamSpec
 
 __all__ = [
     "ALL_COLUMNS",

@@ -33,7 +33,7 @@ from typing import Any
 from numba import njit
 
 from catalogs.errors import InputError
-from rl_strategies.features.source import source_hash
+from rl_strategies.features.source_hash import source_hash
 from rl_strategies.features.windows import MEASURES
 
 Params = Mapping[str, Any]

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs.instruments import InstrumentSpec
-from rl_strategies.decision import Review
+from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.accounting.record import Fill
+from rl_strategies.decision.core import Review
 from rl_strategies.risk.monitor import Transition, Vitals
-from rl_strategies.telemetry import Fill
 
 Publish = Callable[[str, Mapping[str, Any]], None]
 HEALTH_EVERY_S = 5.0

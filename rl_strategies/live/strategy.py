@@ -14,22 +14,22 @@ from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.events import OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
 from numpy.typing import NDArray
 
-from rl_strategies.actions import FLAT
-from rl_strategies.decision import DecisionCore, Review
-from rl_strategies.instrument_core import InstrumentCore
-from rl_strategies.live.bar_feed import BarFeed
-from rl_strategies.live.broker_watch import BrokerWatch
-from rl_strategies.live.conditions import NS
-from rl_strategies.live.desk import LiveDesk
-from rl_strategies.live.inputs import LiveInputs
-from rl_strategies.live.latency import LatencyMeter
-from rl_strategies.live.parts import LiveParts
-from rl_strategies.live.rebuild import RUIN, UNSEEN, Relived
-from rl_strategies.live.session_journal import BarSource, FillRow, OrderRow
+from rl_strategies.decision.actions import FLAT
+from rl_strategies.decision.core import DecisionCore, Review
+from rl_strategies.decision.instrument import InstrumentCore
+from rl_strategies.decision.observation import MASK_OUTPUTS
+from rl_strategies.live.broker.latency import LatencyMeter
+from rl_strategies.live.broker.link import NS
+from rl_strategies.live.data.bar_feed import BarFeed
+from rl_strategies.live.data.market_data import LiveInputs
+from rl_strategies.live.execution.live_execution import LiveDesk
+from rl_strategies.live.execution.reconciler import BrokerWatch
+from rl_strategies.live.journal.rebuild import RUIN, UNSEEN, Relived
+from rl_strategies.live.journal.session_journal import BarSource, FillRow, OrderRow
+from rl_strategies.live.services import LiveParts
 from rl_strategies.live.session_telemetry import SessionTelemetry
-from rl_strategies.live.vital_signs import VitalSigns
-from rl_strategies.observation import MASK_OUTPUTS
-from rl_strategies.policy import OnnxPolicy
+from rl_strategies.live.vitals import VitalSigns
+from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.risk.monitor import Transition
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 
@@ -317,7 +317,7 @@ class LiveStrategy(RLStrategy):
         self.desk.on_canceled()
 
     def on_order_accepted(self, event: OrderAccepted) -> None:
-        """Journal when the broker took it, for `rl_strategies.live.calibration`."""
+        """Journal when the broker took it, for `rl_strategies.live.calibration.calibration`."""
         if not event.reconciliation:
             self.desk.on_accepted(event.client_order_id)
             name = event.client_order_id.value

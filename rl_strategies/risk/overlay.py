@@ -7,8 +7,8 @@ is a value with a reason. Each instrument is reviewed by itself first, then all 
 import math
 
 from catalogs.compiled import kernel
-from rl_strategies.position import side_of_units
-from rl_strategies.sizing import entry_units
+from rl_strategies.accounting.position import side_of_units
+from rl_strategies.risk.sizing import entry_units
 
 REASONS = (
     "approved",
@@ -65,7 +65,7 @@ def review_one(leg, target, rules, limits, halted):  # type: ignore[no-untyped-d
 
     Parameters
     ----------
-    leg : record of `rl_strategies.position.LEG`
+    leg : record of `rl_strategies.accounting.position.LEG`
         Its ``side``, ``order_units`` and ``reason`` receive the answer. A refused entry never keeps the opposite
         position open: it goes flat.
     target : int
@@ -120,10 +120,10 @@ def review_all(legs, targets, rules, limits, account):  # type: ignore[no-untype
 
     Parameters
     ----------
-    legs : `rl_strategies.position.LEG`[K]
+    legs : `rl_strategies.accounting.position.LEG`[K]
         Receive the answers.
     targets : int64[K]
-    rules : `rl_strategies.rules.RULES`[K]
+    rules : `rl_strategies.decision.rules.RULES`[K]
     limits, account : records
     """
     entering = False

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from catalogs.errors import InputError
-from rl_strategies.metrics import Metrics
-from rl_strategies.telemetry import RunRecord
-from rl_strategies.trades import Trade
+from rl_strategies.accounting.record import RunRecord
+from rl_strategies.analysis.metrics import Metrics
+from rl_strategies.analysis.trades import Trade
 from run.reports.context import ReportContext
 from run.reports.frames import daily_report, portfolio_history, trade_table
 from run.reports.page import render_page
@@ -30,9 +30,9 @@ def write_artifacts(
         Created if missing.
     record : RunRecord
     trades : sequence of Trade
-        From `rl_strategies.trades.build_trades` of the same record.
+        From `rl_strategies.analysis.trades.build_trades` of the same record.
     metrics : Metrics
-        From `rl_strategies.metrics.compute_metrics` of the same record and trades.
+        From `rl_strategies.analysis.metrics.compute_metrics` of the same record and trades.
     context : ReportContext
 
     Returns

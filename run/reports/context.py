@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.errors import InputError
-from rl_strategies.baselines import BuyAndHold
+from rl_strategies.analysis.baselines import BuyAndHold
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ReportContext:
     synthetic_note : str
         Set where the data are synthetic: said at the top of the report.
     buy_and_hold : BuyAndHold or None
-        From `rl_strategies.baselines.buy_and_hold`.
+        From `rl_strategies.analysis.baselines.buy_and_hold`.
     random_policy_pnl : float64[k] or None
         Net PnL in USD of k random policies with the same turnover over the same window.
     oracle_pnl : float or None

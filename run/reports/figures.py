@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from rl_strategies.baselines import BuyAndHold
-from rl_strategies.equity_path import session_ends
-from rl_strategies.metrics import Metrics
-from rl_strategies.telemetry import RunRecord
-from rl_strategies.trades import Trade
+from rl_strategies.accounting.record import RunRecord
+from rl_strategies.analysis.baselines import BuyAndHold
+from rl_strategies.analysis.equity_path import session_ends
+from rl_strategies.analysis.metrics import Metrics
+from rl_strategies.analysis.trades import Trade
 from run.reports.formats import MINUS
 
 # Blue and vermilion stay apart in every common colour vision (Okabe and Ito, 2008).

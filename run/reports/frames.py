@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rl_strategies.equity_path import daily_pnl, max_drawdown, session_ends
-from rl_strategies.telemetry import RunRecord
-from rl_strategies.trades import Trade, fill_bar
+from rl_strategies.accounting.record import RunRecord
+from rl_strategies.analysis.equity_path import daily_pnl, max_drawdown, session_ends
+from rl_strategies.analysis.trades import Trade, fill_bar
 from run.reports.context import ReportContext
 
 DECIMALS = 8  # strips the noise of binary floats; half a tick of the smallest price needs fewer

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from rl_strategies.metrics import Metrics
-from rl_strategies.telemetry import RunRecord
-from rl_strategies.trades import Trade
+from rl_strategies.accounting.record import RunRecord
+from rl_strategies.analysis.metrics import Metrics
+from rl_strategies.analysis.trades import Trade
 from run.reports import tables
 from run.reports.context import ReportContext
 from run.reports.formats import counted, number, usd

@@ -13,9 +13,9 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from catalogs.exchange_hours import ZONES
-from rl_strategies.metrics import Metrics
-from rl_strategies.telemetry import RunRecord
-from rl_strategies.trades import Trade
+from rl_strategies.accounting.record import RunRecord
+from rl_strategies.analysis.metrics import Metrics
+from rl_strategies.analysis.trades import Trade
 from run.reports import figures
 from run.reports.context import ReportContext
 

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rl_strategies.metrics import Metrics
-from rl_strategies.telemetry import InstrumentRecord, RunRecord
-from rl_strategies.trades import Trade
+from rl_strategies.accounting.record import InstrumentRecord, RunRecord
+from rl_strategies.analysis.metrics import Metrics
+from rl_strategies.analysis.trades import Trade
 from run.reports.context import ReportContext
 from run.reports.verdict import comparisons, percentile, verdict
 

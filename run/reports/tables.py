@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from rl_strategies.metrics import Metrics, compute_metrics
-from rl_strategies.telemetry import RunRecord
-from rl_strategies.trades import Trade
+from rl_strategies.accounting.record import RunRecord
+from rl_strategies.analysis.metrics import Metrics, compute_metrics
+from rl_strategies.analysis.trades import Trade
 from run.reports.context import ReportContext
 from run.reports.formats import UNKNOWN, counted, number, percent, usd
 

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_strategies.bootstrap import MIN_SESSIONS_INTERVAL
-from rl_strategies.metrics import Metrics
+from rl_strategies.analysis.bootstrap import MIN_SESSIONS_INTERVAL
+from rl_strategies.analysis.metrics import Metrics
 from run.reports.context import ReportContext
 from run.reports.formats import counted, number, percent, usd
 

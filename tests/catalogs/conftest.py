@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catalogs.cleaning import RawBars
-from catalogs.instrument_table import load_table
-from catalogs.instruments import InstrumentSpec, resolve
+from catalogs.hygiene.cleaning import RawBars
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.table import load_table
 from configs import instruments_path
 
 MINUTE_NS = 60 * 10**9

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalogs import arrow
-from catalogs.arrow import bar_files, read_bars
-from catalogs.cleaning import RawBars
 from catalogs.errors import InputError
-from catalogs.ingest import Imported, import_bars
-from catalogs.instrument_table import load_table
-from catalogs.instruments import InstrumentSpec, resolve
-from catalogs.lock import LOCK_FILE, writing
-from catalogs.provenance import read_provenance
+from catalogs.hygiene.cleaning import RawBars
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.table import load_table
+from catalogs.storage import arrow
+from catalogs.storage.arrow import bar_files, read_bars
+from catalogs.storage.ingest import Imported, import_bars
+from catalogs.storage.lock import LOCK_FILE, writing
+from catalogs.storage.provenance import read_provenance
 from configs import instruments_path
 
 ROOT = Path(__file__).resolve().parents[2]

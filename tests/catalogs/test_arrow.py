@@ -13,15 +13,15 @@ from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.objects import Price, Quantity
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
-from catalogs import arrow
-from catalogs.arrow import Written, bar_files, read_bars, stored_bar_types, write_bars
 from catalogs.bars import BarSeries
-from catalogs.cleaning import RawBars, clean
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec, to_nautilus
-from catalogs.provenance import Provenance, SourceFile, provenance_path, read_provenance
-from catalogs.quality import QualityReport
+from catalogs.hygiene.cleaning import RawBars, clean
+from catalogs.hygiene.report import QualityReport
+from catalogs.instruments.specification import InstrumentSpec, to_nautilus
 from catalogs.sessions import session_calendar
+from catalogs.storage import arrow
+from catalogs.storage.arrow import Written, bar_files, read_bars, stored_bar_types, write_bars
+from catalogs.storage.provenance import Provenance, SourceFile, provenance_path, read_provenance
 
 COLUMNS = ("ts_ns", "open", "high", "low", "close", "volume")
 SPY_MINUTES = "SPY.EQUS-1-MINUTE-LAST-EXTERNAL"

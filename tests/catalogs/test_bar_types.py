@@ -2,9 +2,9 @@
 
 import pytest
 
-from catalogs.bar_types import bar_length_ns, bar_type_of, instrument_id_of
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec
+from catalogs.instruments.bar_types import bar_length_ns, bar_type_of, instrument_id_of
+from catalogs.instruments.specification import InstrumentSpec
 
 SECOND_NS = 10**9
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalogs.cleaning import RawBars, clean
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec
+from catalogs.hygiene.cleaning import RawBars, clean
+from catalogs.instruments.specification import InstrumentSpec
 
 OPEN = "2025-03-10T13:31"  # close of the first minute of a summer session of the NYSE
 MINUTE_NS = 60 * 10**9

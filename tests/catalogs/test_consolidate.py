@@ -10,14 +10,14 @@ import pytest
 from nautilus_trader.model.data import Bar
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
-from catalogs import consolidate as module
-from catalogs.arrow import bar_files, read_bars
-from catalogs.cleaning import RawBars
-from catalogs.consolidate import consolidate
-from catalogs.ingest import import_bars
-from catalogs.instruments import InstrumentSpec
-from catalogs.inventory import check
-from catalogs.provenance import SourceFile, encode_provenance, provenance_path, read_provenance
+from catalogs.hygiene.cleaning import RawBars
+from catalogs.instruments.specification import InstrumentSpec
+from catalogs.storage import consolidate as module
+from catalogs.storage.arrow import bar_files, read_bars
+from catalogs.storage.consolidate import consolidate
+from catalogs.storage.ingest import import_bars
+from catalogs.storage.inventory import check
+from catalogs.storage.provenance import SourceFile, encode_provenance, provenance_path, read_provenance
 
 BAR_TYPE = "SPY.EQUS-1-MINUTE-LAST-EXTERNAL"
 DAYS = ("2025-03-10T13:31", "2025-03-11T13:31", "2025-03-12T13:31")

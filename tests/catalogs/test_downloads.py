@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from catalogs.downloads import Chunk, download_path, keep_table, week_chunks
+from catalogs.storage.downloads import Chunk, download_path, keep_table, week_chunks
 
 
 def names_after(tmp_path: Path, *lasts: int) -> list[str]:

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from adapters.files import load_bars
-from catalogs.arrow import read_bars
-from catalogs.cleaning import RawBars
 from catalogs.errors import InputError
-from catalogs.export import export_bars
-from catalogs.ingest import import_bars
-from catalogs.instruments import InstrumentSpec
+from catalogs.hygiene.cleaning import RawBars
+from catalogs.instruments.specification import InstrumentSpec
+from catalogs.storage.arrow import read_bars
+from catalogs.storage.export import export_bars
+from catalogs.storage.ingest import import_bars
 
 BAR_TYPE = "SPY.EQUS-1-MINUTE-LAST-EXTERNAL"
 

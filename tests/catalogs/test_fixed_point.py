@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogs.errors import InputError
-from catalogs.fixed_point import ONE_RAW, decode, encode
+from catalogs.storage.fixed_point import ONE_RAW, decode, encode
 
 QUARTER_RAW = 25 * 10**14
 UNITS_RAW = [QUARTER_RAW, 10**14, 10**16, 3 * 10**12, 10**16 // 32, 7]

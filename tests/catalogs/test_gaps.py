@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from catalogs.cleaning import RawBars, clean
-from catalogs.instruments import InstrumentSpec
+from catalogs.hygiene.cleaning import RawBars, clean
+from catalogs.instruments.specification import InstrumentSpec
 
 OPEN = "2025-03-10T13:31"
 Minutes = Callable[..., RawBars]

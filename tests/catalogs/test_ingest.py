@@ -9,14 +9,14 @@ import pyarrow as pa
 import pytest
 
 from adapters.files import load_bars
-from catalogs.arrow import bar_files, read_bars
-from catalogs.cleaning import RawBars
 from catalogs.errors import InputError
-from catalogs.ingest import Imported, import_bars
-from catalogs.instrument_table import load_table
-from catalogs.instruments import InstrumentSpec, resolve
-from catalogs.provenance import SourceFile, read_provenance
+from catalogs.hygiene.cleaning import RawBars
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.table import load_table
 from catalogs.sessions import session_calendar
+from catalogs.storage.arrow import bar_files, read_bars
+from catalogs.storage.ingest import Imported, import_bars
+from catalogs.storage.provenance import SourceFile, read_provenance
 from configs import instruments_path
 
 MINUTE_NS = 60 * 10**9

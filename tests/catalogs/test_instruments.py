@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from catalogs.errors import InputError
-from catalogs.instrument_table import load_table
-from catalogs.instruments import resolve, to_nautilus
+from catalogs.instruments.specification import resolve, to_nautilus
+from catalogs.instruments.table import load_table
 from configs import instruments_path
 
 TABLE = load_table(instruments_path())

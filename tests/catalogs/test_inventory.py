@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from catalogs.cleaning import RawBars
 from catalogs.errors import InputError
-from catalogs.ingest import import_bars
-from catalogs.instruments import InstrumentSpec
-from catalogs.inventory import check, inventory
+from catalogs.hygiene.cleaning import RawBars
+from catalogs.instruments.specification import InstrumentSpec
+from catalogs.storage.ingest import import_bars
+from catalogs.storage.inventory import check, inventory
 
 BAR_TYPE = "SPY.EQUS-1-MINUTE-LAST-EXTERNAL"
 

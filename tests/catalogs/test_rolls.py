@@ -10,11 +10,11 @@ import pytest
 from catalogs.bars import BarSeries
 from catalogs.continuous import continuous_bars
 from catalogs.errors import InputError
-from catalogs.ingest import import_bars
-from catalogs.instrument_table import load_table
-from catalogs.instruments import InstrumentSpec, resolve
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.table import load_table
 from catalogs.rolls import FrontMonth, build_rolls, read_rolls, write_rolls
 from catalogs.sessions import session_calendar
+from catalogs.storage.ingest import import_bars
 from configs import instruments_path
 
 TERMS = load_table(instruments_path())

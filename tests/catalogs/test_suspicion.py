@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from catalogs.arrow import read_bars
 from catalogs.bars import BarSeries
-from catalogs.cleaning import RawBars
-from catalogs.ingest import import_bars
-from catalogs.instruments import InstrumentSpec
-from catalogs.inventory import check
-from catalogs.suspicion import compare_sources
+from catalogs.hygiene.cleaning import RawBars
+from catalogs.hygiene.suspicion import compare_sources
+from catalogs.instruments.specification import InstrumentSpec
+from catalogs.storage.arrow import read_bars
+from catalogs.storage.ingest import import_bars
+from catalogs.storage.inventory import check
 
 BAR_TYPE = "SPY.EQUS-1-MINUTE-LAST-EXTERNAL"
 MINUTE_NS = 60 * 10**9

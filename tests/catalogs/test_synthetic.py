@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec, resolve
+from catalogs.instruments.specification import InstrumentSpec, resolve
 from catalogs.sessions import session_calendar
 from catalogs.synthetic import PlantedEdge, SyntheticBars, synthetic_sessions
 from configs import instruments_path

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec
-from catalogs.ticks import write_ticks
+from catalogs.instruments.specification import InstrumentSpec
+from catalogs.storage.ticks import write_ticks
 
 SECOND_NS = 10**9
 START_NS = 1_751_378_400 * SECOND_NS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rl_strategies.features import ALL_COLUMNS, COLUMNS, REGISTRY, FeaturePlan, FeatureSpec, Kernel, kernel
-from rl_strategies.features.loop import Floats
+from rl_strategies.features.compiler.compile import Floats
 
 SESSION_BARS = 390
 KINDS = sorted(REGISTRY)

@@ -8,15 +8,15 @@ import pytest
 from typer.testing import CliRunner
 
 from catalogs.bars import BarSeries, price_from_ticks
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
 from configs import instruments_path
 from rl_strategies.features import REGISTRY, FeaturePlan, FeatureSpec, JoinedPlan, StreamRows, StreamSpec, feature_set
-from rl_strategies.features.causality import Failure, check_features
-from rl_strategies.features.loop import Floats
-from rl_strategies.features.recording import Recording
-from rl_strategies.features.samples import every_context, made_up_market
-from run import features_check
-from run.features import app
+from rl_strategies.features.checks.causality import Failure, check_features
+from rl_strategies.features.checks.recording import Recording
+from rl_strategies.features.checks.samples import every_context, made_up_market
+from rl_strategies.features.compiler.compile import Floats
+from run.features import check as features_check
+from run.features.app import app
 
 HONEST = FeatureSpec("log_return", "honest")
 LEAK = FeatureSpec("value", "leak", inputs={"x": "joined"})

@@ -22,7 +22,7 @@ from rl_strategies.features import (
     input_rows,
     plan_for,
 )
-from rl_strategies.features.loop import Floats
+from rl_strategies.features.compiler.compile import Floats
 
 RETURN = FeatureSpec("log_return", "return_1")
 NO_VOLUME = "the volume of these bars is not known"

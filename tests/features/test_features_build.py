@@ -10,16 +10,16 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from catalogs.arrow import write_bars
-from catalogs.context import write_context
+from catalogs.daily_values import write_context
 from catalogs.errors import InputError
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
+from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
 from configs import instruments_path
-from rl_strategies.features.coverage import family_coverage
-from rl_strategies.features.plan import FeaturePlan
+from rl_strategies.features.plans.coverage import family_coverage
+from rl_strategies.features.plans.plan import FeaturePlan
 from rl_strategies.features.spec import FeatureSpec
-from run.features import app
+from run.features.app import app
 
 FIRST, LAST = np.datetime64("2025-03-03"), np.datetime64("2025-03-14")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rl_strategies.features import FeaturePlan, FeatureSpec
-from rl_strategies.features.loop import Floats
+from rl_strategies.features.compiler.compile import Floats
 
 NAN = np.nan
 

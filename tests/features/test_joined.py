@@ -19,9 +19,9 @@ from rl_strategies.features import (
     joined_plan_for,
     plan_from_spec,
 )
-from rl_strategies.features.loop import Floats
+from rl_strategies.features.compiler.compile import Floats
+from rl_strategies.features.plans.sets import SMT_CROSS, SMT_PRIMARY, SMT_STREAMS, VIX_CROSS, vix_streams
 from rl_strategies.features.rows import PRICE_COLUMNS
-from rl_strategies.features.sets import SMT_CROSS, SMT_PRIMARY, SMT_STREAMS, VIX_CROSS, vix_streams
 
 MINUTE = 60 * 10**9
 DAY_S = 86_400

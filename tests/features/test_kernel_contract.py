@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl_strategies.features import ALL_COLUMNS, REGISTRY
-from rl_strategies.features.loop import interpreted
+from rl_strategies.features.compiler.compile import interpreted
 
 
 @pytest.mark.parametrize("kind", sorted(REGISTRY))

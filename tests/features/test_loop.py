@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rl_strategies.features import FeaturePlan, default_plan
-from rl_strategies.features.loop import Floats
+from rl_strategies.features.compiler.compile import Floats
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -23,8 +23,8 @@ from rl_strategies.features import (
     plugins,
     pruned_plan,
 )
-from rl_strategies.features.loop import Floats
-from rl_strategies.features.store import matrix_path
+from rl_strategies.features.compiler.compile import Floats
+from rl_strategies.features.plans.store import matrix_path
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "features.md"
 OWN = '''
@@ -117,7 +117,10 @@ def test_stored_plan_names_its_file_without_the_machine(
             OWN.replace('    """Mean gap between the open and the close before."""\n', ""),
             "docstring must say what it is",
         ),
-        (OWN.replace("mean_gap", "rsi"), "names must be unique; 'rsi' was taken by rl_strategies.features.technical"),
+        (
+            OWN.replace("mean_gap", "rsi"),
+            "names must be unique; 'rsi' was taken by rl_strategies.features.families.technical",
+        ),
     ],
 )
 def test_wrong_file_is_refused_in_one_line_and_leaves_nothing(own_file: Path, content: str, message: str) -> None:
@@ -132,7 +135,7 @@ def test_wrong_file_is_refused_in_one_line_and_leaves_nothing(own_file: Path, co
 def test_entry_points_load_and_say_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib.metadata import EntryPoint
 
-    good = EntryPoint("good", "rl_strategies.features.vix", plugins.ENTRY_POINT_GROUP)
+    good = EntryPoint("good", "rl_strategies.features.families.vix", plugins.ENTRY_POINT_GROUP)
     bad = EntryPoint("bad", "no_such_package.features", plugins.ENTRY_POINT_GROUP)
     monkeypatch.setattr(plugins, "entry_points", lambda group: [good])
     assert load_entry_points() == ("good",)

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks._pandas_features import pandas_features
 from benchmarks.features import made_up_bars, shared_plan
+from benchmarks.peers.pandas_features import pandas_features
 from rl_strategies.features import FeaturePlan
-from rl_strategies.features.loop import Floats
+from rl_strategies.features.compiler.compile import Floats
 
 NAMES = sorted(pandas_features(made_up_bars(500, 0)))
 

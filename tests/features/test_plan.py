@@ -10,7 +10,7 @@ import pytest
 
 from catalogs.errors import InputError
 from rl_strategies.features import FeaturePlan, FeatureSpec, Kernel
-from rl_strategies.features.loop import Floats
+from rl_strategies.features.compiler.compile import Floats
 
 RETURN = FeatureSpec("log_return", "return_1")
 ATR = FeatureSpec("atr", "atr_14", observe=False)

@@ -9,7 +9,7 @@ import pytest
 import talib
 
 from rl_strategies.features import FeaturePlan, FeatureSpec
-from rl_strategies.features.loop import Floats
+from rl_strategies.features.compiler.compile import Floats
 
 COLUMNS = ("open", "high", "low", "close", "volume", "session")
 SPECS = (

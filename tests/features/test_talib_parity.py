@@ -9,7 +9,7 @@ import talib
 from numpy.lib.stride_tricks import sliding_window_view
 
 from rl_strategies.features import FeaturePlan, FeatureSpec
-from rl_strategies.features.loop import Floats
+from rl_strategies.features.compiler.compile import Floats
 
 COLUMNS = ("high", "low", "close")
 SPECS = (

@@ -5,7 +5,7 @@ from math import log, sqrt
 import numpy as np
 
 from rl_strategies.features import FeaturePlan, FeatureSpec
-from rl_strategies.features.loop import Floats
+from rl_strategies.features.compiler.compile import Floats
 
 NAN = np.nan
 

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from catalogs.errors import InputError
 from rl_strategies.features import FeaturePlan, FeatureSpec, Kernel, State, Window, feature
 from rl_strategies.features import kernel as kernels
-from rl_strategies.features.loop import Floats
+from rl_strategies.features.compiler.compile import Floats
 from rl_strategies.features.windows import MEASURES, VECTOR
 
 NAN = np.nan

@@ -10,7 +10,7 @@ from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.objects import Price, Quantity
 
 from catalogs.sessions import session_calendar
-from rl_strategies.live.conditions import BrokerLink, Execution, Truth
+from rl_strategies.live.broker.link import BrokerLink, Execution, Truth
 
 NYSE = session_calendar("NYSE")
 MINUTE_NS = 60 * 10**9

@@ -14,12 +14,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from adapters.ibkr.simulator.contracts import ContractTerms
+from adapters.ibkr.simulator.broker.contracts import ContractTerms
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.market import SECOND_NS, Market, TapeBar
 from adapters.ibkr.simulator.server import GatewayServer, ThreadedServer, running
-from catalogs.arrow import write_bars
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
+from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
 from configs import instruments_path
 from run.cli import main

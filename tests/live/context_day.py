@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks._live_bundle import Traded
-from catalogs.arrow import write_bars
-from catalogs.context import write_context
-from catalogs.instruments import resolve
+from benchmarks.faults.bundle import Traded
+from catalogs.daily_values import write_context
+from catalogs.instruments.specification import resolve
+from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
 from configs import instruments_path
 from configs.schema import parse_experiment
-from run.train import train_experiment
+from run.train.train import train_experiment
 from tests.live.conftest import PAPER_DAY, PAPER_EXPERIMENT
 from tests.training.conftest import with_holes
 

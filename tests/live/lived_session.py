@@ -16,27 +16,27 @@ from nautilus_trader.model.orders import Order
 from nautilus_trader.portfolio.portfolio import Portfolio
 from nautilus_trader.test_kit.stubs.events import TestEventStubs
 
-from catalogs.instruments import resolve, to_nautilus
+from catalogs.instruments.specification import resolve, to_nautilus
 from catalogs.sessions import session_calendar
 from configs import instruments_path
-from rl_strategies.barriers import BarrierConfig, Distance
-from rl_strategies.decision import DecisionCore
+from rl_strategies.bundle.manifest import ContextSource
+from rl_strategies.decision.barriers import BarrierConfig, Distance
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import FeaturePlan, FeatureSpec, JoinedPlan, StreamSpec
-from rl_strategies.journal import Journal
-from rl_strategies.live.checkpoint import Checkpoint
-from rl_strategies.live.conditions import Patience
-from rl_strategies.live.parts import LiveParts
-from rl_strategies.live.rebuild import BEGUN, Relived, session_state
-from rl_strategies.live.resume import relive
-from rl_strategies.live.session_journal import SessionJournal
+from rl_strategies.live.broker.link import Patience
+from rl_strategies.live.journal.checkpoint import Checkpoint
+from rl_strategies.live.journal.journal import Journal
+from rl_strategies.live.journal.rebuild import BEGUN, Relived, session_state
+from rl_strategies.live.journal.resume import relive
+from rl_strategies.live.journal.session_journal import SessionJournal
+from rl_strategies.live.services import LiveParts
 from rl_strategies.live.strategy import LiveStrategy
-from rl_strategies.manifest import ContextSource
-from rl_strategies.policy import OnnxPolicy
+from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.risk.config import RiskConfig
 from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.risk.monitor_config import MonitorConfig
 from rl_strategies.risk.state_file import RiskLevel, RiskState
-from rl_strategies.rules import ExecutionConfig, TradingConfig
 from rl_strategies.strategy import RLStrategyConfig
 from tests.live.bars import BAR_TYPE, MINUTE_NS, ListLink, bar_at
 from tests.summing_network import summing_network

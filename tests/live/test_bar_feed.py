@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nautilus_trader.model.data import Bar
 
-from catalogs.instruments import InstrumentSpec, resolve
+from catalogs.instruments.specification import InstrumentSpec, resolve
 from configs import instruments_path
-from rl_strategies.live import bar_feed
-from rl_strategies.live.bar_feed import BarFeed, BlindError
-from rl_strategies.live.conditions import Patience
-from rl_strategies.live.session_journal import BarSource
+from rl_strategies.live.broker.link import Patience
+from rl_strategies.live.data import bar_feed
+from rl_strategies.live.data.bar_feed import BarFeed, BlindError
+from rl_strategies.live.journal.session_journal import BarSource
 from tests.live.bars import BAR_TYPE, MINUTE_NS, NYSE, TICK_RAW, ListLink, bar_at, sessions, utc_ns
 
 DAY = utc_ns("2024-12-03T14:30")  # Tuesday's open
@@ -148,7 +148,7 @@ def range_of_bars(first_ns: int, last_ns: int) -> list[int]:
 
 @pytest.mark.parametrize(("day", "warmup"), [("2024-12-03", 14), ("2024-12-03", 395), ("2024-12-02", 215)])
 def test_it_begins_where_a_backtest_begins(day: str, warmup: int) -> None:
-    from run.backtest_window import _session_start  # the rule that a backtest's window is made by
+    from run.backtest.window import _session_start  # the rule that a backtest's window is made by
 
     spec: InstrumentSpec = resolve("SPY", instruments_path())
     open_ns = int(NYSE.open_ns[np.searchsorted(NYSE.session_date, np.datetime64(day))])

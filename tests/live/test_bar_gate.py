@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_strategies.live.bar_gate import BarGate
+from rl_strategies.live.data.bar_filter import BarGate
 from tests.live.bars import MINUTE_NS, TICK_RAW, bar_at, utc_ns
 
 OPEN_NS = utc_ns("2024-12-02T14:30")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rl_strategies.live.broker_watch import UNANSWERED_QUESTIONS, BrokerWatch, NotOursError
-from rl_strategies.live.conditions import NS, Execution, Patience, Truth
-from rl_strategies.live.rebuild import BEGUN
+from rl_strategies.live.broker.link import NS, Execution, Patience, Truth
+from rl_strategies.live.execution.reconciler import UNANSWERED_QUESTIONS, BrokerWatch, NotOursError
+from rl_strategies.live.journal.rebuild import BEGUN
 from tests.live.bars import ListLink
 from tests.live.trading_desk import CLOSE_NS, LONG, Session, new_core
 

@@ -11,13 +11,13 @@ import yaml
 
 from catalogs.errors import InputError
 from configs.schema import load_experiment
-from rl_strategies.journal import Journal, read_journal
-from rl_strategies.live.calibration import Calibration, calibrate, wilson_interval
-from rl_strategies.live.execution_log import read_execution_log
-from rl_strategies.rules import ExecutionConfig
-from run.calibrate import journals_of
+from rl_strategies.decision.rules import ExecutionConfig
+from rl_strategies.live.calibration.calibration import Calibration, calibrate, wilson_interval
+from rl_strategies.live.calibration.execution_log import read_execution_log
+from rl_strategies.live.journal.journal import Journal, read_journal
 from run.cli import BAD_INPUT, main
-from run.execution_file import execution_overrides, write_execution
+from run.trade.replay.calibrate import journals_of
+from run.train.execution_file import execution_overrides, write_execution
 
 MINUTE, SECOND, MS = 60 * 10**9, 10**9, 10**6
 NAME = "MESZ6.XCME"

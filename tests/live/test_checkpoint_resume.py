@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalogs.errors import InputError
-from rl_strategies.journal import Journal, read_journal
-from rl_strategies.live.checkpoint import Checkpoint
-from rl_strategies.live.rebuild import Relived
-from rl_strategies.live.resume import ResumeError, relive
+from rl_strategies.live.journal.checkpoint import Checkpoint
+from rl_strategies.live.journal.journal import Journal, read_journal
+from rl_strategies.live.journal.rebuild import Relived
+from rl_strategies.live.journal.resume import ResumeError, relive
 from tests.live.lived_session import LivedSession, as_bytes, new_core, new_policy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +81,7 @@ KILLED = """
     from pathlib import Path
     from types import SimpleNamespace
     import numpy as np
-    from rl_strategies.live.checkpoint import Checkpoint
+    from rl_strategies.live.journal.checkpoint import Checkpoint
 
     part = SimpleNamespace(snapshot=lambda: {"value": np.arange(1000)})
     policy = SimpleNamespace(snapshot=lambda: np.zeros(3))

@@ -12,7 +12,7 @@ from catalogs.rolls import FrontMonth, RollTable, write_rolls
 from configs.live.contract import BrokerContract
 from configs.live.schema import LiveConfig, load_live
 from configs.live.secrets import read_secret
-from run.live_contract import contract_on
+from run.trade.session.contract import contract_on
 
 GOOD = "host: 127.0.0.1\nport: 4002\ncontract: {symbol: SPY, kind: STK, exchange: SMART}\n"
 ROLLING = "host: 127.0.0.1\nport: 4002\nfront_month: {root: MES, catalog: CATALOG, table_root: ES}\n"

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalogs.context import context_path, write_context
-from catalogs.instruments import resolve
+from catalogs.daily_values import context_path, write_context
+from catalogs.instruments.specification import resolve
 from configs import instruments_path
-from rl_strategies.decision import DecisionCore
-from rl_strategies.journal import read_journal
-from rl_strategies.live import bar_feed, context_bars
-from rl_strategies.live.bar_feed import BlindError
-from rl_strategies.live.context_stream import ContextStream
-from rl_strategies.live.rebuild import Reliving, journal_rows
-from rl_strategies.policy import OnnxPolicy
-from rl_strategies.rules import ExecutionConfig, TradingConfig
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
+from rl_strategies.live.data import bar_feed, context_bars
+from rl_strategies.live.data.bar_feed import BlindError
+from rl_strategies.live.data.context_stream import ContextStream
+from rl_strategies.live.journal.journal import read_journal
+from rl_strategies.live.journal.rebuild import Reliving, journal_rows
+from rl_strategies.policy.policies import OnnxPolicy
 from tests.live.bars import MINUTE_NS, bar_at, utc_ns
 from tests.live.lived_session import network
 from tests.live.two_markets import DAY, MARKET, Session, beside, make

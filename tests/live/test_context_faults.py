@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from adapters.ibkr.simulator.market import Step
-from benchmarks._live_audit import differences
-from benchmarks._live_bundle import Traded
-from benchmarks._live_host import LiveHost, hosted
-from rl_strategies.journal import read_journal
-from run.gateway import CON_ID
-from run.replay_session import Replay, replay_session
+from benchmarks.faults.audit import differences
+from benchmarks.faults.bundle import Traded
+from benchmarks.faults.host import LiveHost, hosted
+from rl_strategies.live.journal.journal import read_journal
+from run.trade.gateway import CON_ID
+from run.trade.replay.session import Replay, replay_session
 from tests.live.conftest import PAPER_DAY
 from tests.live.context_day import CONTRACTS, make_beside
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from catalogs.context import write_context
-from rl_strategies.journal import read_journal
-from rl_strategies.live.checkpoint import Checkpoint
-from rl_strategies.live.resume import ResumeError, relive
+from catalogs.daily_values import write_context
+from rl_strategies.live.journal.checkpoint import Checkpoint
+from rl_strategies.live.journal.journal import read_journal
+from rl_strategies.live.journal.resume import ResumeError, relive
 from tests.live.lived_session import PLAN_WITH_VIX, LivedSession, new_core, new_policy
 
 FIRST = 385  # five bars of the first day, then the second

@@ -13,17 +13,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from benchmarks._live_bundle import Traded
-from catalogs.context import write_context
+from benchmarks.faults.bundle import Traded
+from catalogs.daily_values import write_context
 from catalogs.sessions import session_calendar
 from configs.schema import parse_experiment
-from rl_strategies.bundle import load_bundle
-from rl_strategies.journal import Journal, read_journal
-from run.backtest_window import Window
+from rl_strategies.bundle.bundle import load_bundle
+from rl_strategies.live.journal.journal import Journal, read_journal
+from run.backtest.node import NodeRun, run_node
+from run.backtest.window import Window
 from run.cli import main
-from run.node import NodeRun, run_node
-from run.replay_session import replay_session
-from run.train import train_experiment
+from run.trade.replay.session import replay_session
+from run.train.train import train_experiment
 from tests.live.conftest import PAPER_CONFIG, PAPER_DAY, ROOT
 from tests.live.context_day import EXPERIMENT, STREAMS, make_beside
 

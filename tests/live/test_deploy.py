@@ -17,7 +17,7 @@ from configs.live.schema import load_live
 from configs.live.secrets import FILE_SUFFIX
 from configs.live.supervision import HealthConfig
 from run.cli import BAD_INPUT, VERBS, build_app
-from run.live_session import HALTED
+from run.trade.session_runner import HALTED
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "deploy"
 UNIT = (FOLDER / "rl-intraday.service").read_text()

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_strategies.barriers import BarrierConfig
-from rl_strategies.live.desk import Executed
-from rl_strategies.live.session_journal import FillRow, OrderRow
+from rl_strategies.decision.barriers import BarrierConfig
+from rl_strategies.live.execution.live_execution import Executed
+from rl_strategies.live.journal.session_journal import FillRow, OrderRow
 from tests.live.trading_desk import BARRIERS, CLOSE_NS, FLAT, LONG, SHORT, Session, new_core
 
 

@@ -15,7 +15,7 @@ from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.server import ThreadedServer
 from configs.live.supervision import RedisConfig
 from run.cli import main
-from run.doctor_checks import check_calendar, check_disk, check_redis, check_telemetry
+from run.trade.safety.doctor_checks import check_calendar, check_disk, check_redis, check_telemetry
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(ib_insync|eventkit)")
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from adapters.ibkr.simulator.faults import FAULTS
-from benchmarks import _live_harm
-from benchmarks._live_audit import differences, doubled, lost
-from benchmarks._live_bundle import UNITS, Traded, make_traded
-from benchmarks._live_harm import HARMS, Harm
-from benchmarks._live_host import LiveHost, hosted
+from benchmarks.faults import harm as _live_harm
+from benchmarks.faults.audit import differences, doubled, lost
+from benchmarks.faults.bundle import UNITS, Traded, make_traded
+from benchmarks.faults.harm import HARMS, Harm
+from benchmarks.faults.host import LiveHost, hosted
 
 DAYS = date(2025, 1, 28), date(2025, 1, 29)
 

@@ -17,13 +17,13 @@ from ibapi.contract import Contract
 from ibapi.order import Order
 from ibapi.wrapper import EWrapper
 
-from catalogs.arrow import write_bars
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
+from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
 from configs import instruments_path
 from run.cli import main
 from run.day import DAY_NS, midnight_ns
-from run.gateway import contract_terms, simulated_server
+from run.trade.gateway import contract_terms, simulated_server
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = date(2025, 7, 9)

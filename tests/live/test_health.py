@@ -15,11 +15,11 @@ from msgspec.structs import force_setattr, replace
 
 from catalogs.errors import InputError
 from configs.live.supervision import HealthConfig
-from run.health import STARTING, Health, HealthServer
-from run.live_session import LiveSession
-from run.supervision import Supervision
-from run.systemd import notify
-from run.telemetry_store import StoreHealth
+from run.trade.monitoring.health import STARTING, Health, HealthServer
+from run.trade.monitoring.systemd import notify
+from run.trade.monitoring.telemetry_store import StoreHealth
+from run.trade.monitoring.watchdog import Supervision
+from run.trade.session_runner import LiveSession
 
 WELL = Health(
     state="trading", connected=True, data_age_s=1.5, last_decision_ns=7, position={"MESZ6.XCME": -2},

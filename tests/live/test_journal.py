@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalogs.errors import InputError
-from rl_strategies.journal import KINDS, Journal, read_journal
+from rl_strategies.live.journal.journal import KINDS, Journal, read_journal
 
 ROOT = Path(__file__).resolve().parents[2]
 # Numbers that lose something in any text or in float32.
@@ -163,7 +163,7 @@ def test_a_killed_process_loses_nothing_that_it_flushed(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from rl_strategies.journal import Journal
+from rl_strategies.live.journal.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 number = 0
 while True:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from rl_strategies.live.latency import LatencyMeter
-from rl_strategies.live.session_journal import OrderRow, Role
+from rl_strategies.live.broker.latency import LatencyMeter
+from rl_strategies.live.journal.session_journal import OrderRow, Role
 from tests.live.bars import ListLink
 
 

@@ -14,18 +14,18 @@ from adapters.ibkr.connection import gateway as connected
 from adapters.ibkr.preflight import Wanted, check_followed
 from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.server import ThreadedServer
-from catalogs.context import write_context
+from catalogs.daily_values import write_context
 from catalogs.errors import InputError
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
 from configs import instruments_path
 from configs.live.schema import LiveConfig, load_live
-from rl_strategies.bundle import Bundle
+from rl_strategies.bundle.bundle import Bundle
+from rl_strategies.bundle.manifest import BundleFacts, ContextSource, Manifest
 from rl_strategies.features import FeaturePlan, FeatureSpec, JoinedPlan, StreamSpec
-from rl_strategies.manifest import BundleFacts, ContextSource, Manifest
-from run.doctor_context import examine_context
-from run.live_context import live_context, read_streams
-from run.session_home import SessionHome
-from run.session_plan import SessionPlan
+from run.trade.safety.doctor_context import examine_context
+from run.trade.session.context import live_context, read_streams
+from run.trade.session.folder import SessionHome
+from run.trade.session.plan import SessionPlan
 
 DAY = date(2026, 10, 1)
 MES, SPY = (resolve(name, instruments_path(), DAY) for name in ("MESZ6", "SPY"))

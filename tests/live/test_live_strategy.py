@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_strategies.journal import read_journal
+from rl_strategies.live.journal.journal import read_journal
 from tests.live.bars import MINUTE_NS
 from tests.live.lived_session import DAYS, LivedSession
 

@@ -13,23 +13,23 @@ import numpy as np
 import pytest
 
 from catalogs.errors import InputError
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
 from configs import instruments_path
 from configs.live.contract import BrokerContract
 from configs.live.schema import LiveConfig, load_live
-from rl_strategies.bundle import Bundle, load_bundle, write_bundle
-from rl_strategies.decision import DecisionCore
-from rl_strategies.golden import Golden
-from rl_strategies.journal import Journal
-from rl_strategies.live.conditions import Patience
-from rl_strategies.manifest import BundleFacts
+from rl_strategies.bundle.bundle import Bundle, load_bundle, write_bundle
+from rl_strategies.bundle.golden import Golden
+from rl_strategies.bundle.manifest import BundleFacts
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
+from rl_strategies.live.broker.link import Patience
+from rl_strategies.live.journal.journal import Journal
 from rl_strategies.risk.state_file import RiskState
-from rl_strategies.rules import ExecutionConfig, TradingConfig
 from run.cli import BAD_INPUT, main
-from run.live import check_intent
-from run.live_session import HALTED, NOT_STARTED, trade_session
-from run.session_home import SessionHome
-from run.session_plan import SessionPlan, broker_contract, traded_spec
+from run.trade.live import check_intent
+from run.trade.session.folder import SessionHome
+from run.trade.session.plan import SessionPlan, broker_contract, traded_spec
+from run.trade.session_runner import HALTED, NOT_STARTED, trade_session
 from tests.live.lived_session import PLAN, network
 
 DAY = date(2026, 10, 1)

@@ -10,7 +10,7 @@ from nautilus_trader.portfolio.portfolio import Portfolio
 from nautilus_trader.risk.engine import RiskEngine
 
 from configs.live.supervision import OrderLimits
-from run.order_limits import risk_engine_config
+from run.trade.order_limits import risk_engine_config
 
 
 def engine_with(limits: OrderLimits) -> RiskEngine:

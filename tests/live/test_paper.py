@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from catalogs.sessions import session_calendar
-from rl_strategies.bundle import load_bundle
-from rl_strategies.journal import read_journal
-from run.backtest_window import Window
+from rl_strategies.bundle.bundle import load_bundle
+from rl_strategies.live.journal.journal import read_journal
+from run.backtest.node import NodeRun, run_node
+from run.backtest.window import Window
 from run.cli import main
-from run.node import NodeRun, run_node
-from run.session_home import SessionHome
+from run.trade.session.folder import SessionHome
 from tests.live.conftest import PAPER_CONFIG, PAPER_DAY, ROOT, PaperDay
 
 pytestmark = pytest.mark.xdist_group("paper")

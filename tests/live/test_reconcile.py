@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from rl_strategies.live.reconcile import compare
-from rl_strategies.live.session_journal import OrderRow
+from rl_strategies.live.execution.comparison import compare
+from rl_strategies.live.journal.session_journal import OrderRow
 
 
 @dataclass(frozen=True)

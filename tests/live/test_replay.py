@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rl_strategies.journal import Journal, read_journal
+from rl_strategies.live.journal.journal import Journal, read_journal
 from run.cli import BAD_INPUT, main
-from run.replay_session import Replay, replay_session
+from run.trade.replay.session import Replay, replay_session
 from tests.live.conftest import PAPER_DAY, PaperDay
 
 pytestmark = pytest.mark.xdist_group("paper")

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_strategies.actions import FLAT, LONG
-from rl_strategies.decision import Review
-from rl_strategies.live.rebuild import Cause, Divergence
-from rl_strategies.live.replay_bars import compare_bars
-from rl_strategies.live.replay_causes import Attribution, undecided
-from rl_strategies.live.replay_journal import JournaledSession
-from rl_strategies.live.replay_strategy import LedPolicy, TakenDecision
-from rl_strategies.policy import FlatPolicy
+from rl_strategies.decision.actions import FLAT, LONG
+from rl_strategies.decision.core import Review
+from rl_strategies.live.journal.rebuild import Cause, Divergence
+from rl_strategies.live.replay.bars import compare_bars
+from rl_strategies.live.replay.causes import Attribution, undecided
+from rl_strategies.live.replay.session import JournaledSession
+from rl_strategies.live.replay.strategy import LedPolicy, TakenDecision
+from rl_strategies.policy.policies import FlatPolicy
 from tests.live.written_session import Written, minute
 
 

@@ -3,10 +3,10 @@
 import pytest
 
 from catalogs.errors import InputError
-from rl_strategies.decision import Review
-from rl_strategies.live.rebuild import Divergence
-from rl_strategies.live.replay_fills import compare_fills
-from rl_strategies.telemetry import Fill, FillReason
+from rl_strategies.accounting.record import Fill, FillReason
+from rl_strategies.decision.core import Review
+from rl_strategies.live.journal.rebuild import Divergence
+from rl_strategies.live.replay.fills import compare_fills
 from tests.live.written_session import KINDS, Written, minute
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from run import session_log
-from run.session_log import logging_to, redacted
+from run.trade.monitoring import log as session_log
+from run.trade.monitoring.log import logging_to, redacted
 
 log = logging.getLogger("rl.test")
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
 from configs import instruments_path
-from rl_strategies.decision import Review
+from rl_strategies.accounting.record import Fill, FillReason
+from rl_strategies.decision.core import Review
 from rl_strategies.live.session_telemetry import SessionTelemetry
 from rl_strategies.risk.monitor import Transition, Vitals
-from rl_strategies.telemetry import Fill, FillReason
-from run.telemetry_store import TABLES
+from run.trade.monitoring.telemetry_store import TABLES
 from tests.live.lived_session import LivedSession
 
 Rows = list[tuple[str, dict[str, Any]]]

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from catalogs.errors import InputError
-from run.telemetry_store import TABLES, TelemetryStore, hidden_password
+from run.trade.monitoring.telemetry_store import TABLES, TelemetryStore, hidden_password
 
 NOW_NS = 1_767_623_400_000_000_000
 
@@ -123,8 +123,8 @@ def test_publishing_to_a_store_that_is_away_never_blocks(caplog: pytest.LogCaptu
 
 
 def test_writing_goes_on_when_a_locked_store_is_free_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("run.telemetry_store.CONNECT_TIMEOUT_S", 0.1)
-    monkeypatch.setattr("run.telemetry_store.RETRY_S", 0.1)
+    monkeypatch.setattr("run.trade.monitoring.telemetry_store.CONNECT_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("run.trade.monitoring.telemetry_store.RETRY_S", 0.1)
     path = tmp_path / "telemetry.db"
     store = TelemetryStore(f"sqlite:///{path}", "session-1")
     store.publish("alerts", NOW_NS, level="info", message="before")

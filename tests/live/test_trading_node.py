@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.ibkr.simulator.contracts import ContractTerms
+from adapters.ibkr.simulator.broker.contracts import ContractTerms
 from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.market import SECOND_NS, Market, TapeBar

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rl_strategies.journal import Journal, read_journal
+from rl_strategies.live.journal.journal import Journal, read_journal
 from rl_strategies.risk.state_file import RiskState
 from run.cli import BAD_INPUT, INTERRUPTED, main
-from run.session_home import SessionHome
+from run.trade.session.folder import SessionHome
 
 HALTED = RiskState(
     "halted", 1_767_623_400_000_000_000, "daily_loss must stay below 0.02, was 0.021", date(2026, 1, 5),

@@ -13,14 +13,14 @@ from nautilus_trader.model.objects import Currency, Money, Price, Quantity
 from nautilus_trader.model.orders import Order
 from nautilus_trader.test_kit.stubs.events import TestEventStubs
 
-from catalogs.instruments import resolve, to_nautilus
+from catalogs.instruments.specification import resolve, to_nautilus
 from configs import instruments_path
-from rl_strategies.barriers import BarrierConfig, Distance
-from rl_strategies.decision import DecisionCore, Review
+from rl_strategies.decision.barriers import BarrierConfig, Distance
+from rl_strategies.decision.core import DecisionCore, Review
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import default_plan
-from rl_strategies.live.desk import LiveDesk
-from rl_strategies.live.session_journal import FillRow, OrderRow
-from rl_strategies.rules import ExecutionConfig, TradingConfig
+from rl_strategies.live.execution.live_execution import LiveDesk
+from rl_strategies.live.journal.session_journal import FillRow, OrderRow
 from tests.live.bars import utc_ns
 
 CLOSE_NS = utc_ns("2024-12-03T14:31")

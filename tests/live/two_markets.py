@@ -7,22 +7,22 @@ from pathlib import Path
 
 from nautilus_trader.model.data import Bar, BarType
 
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
 from configs import instruments_path
-from rl_strategies.decision import DecisionCore
+from rl_strategies.bundle.manifest import ContextSource
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import FeaturePlan, FeatureSpec, JoinedPlan, StreamSpec
-from rl_strategies.journal import Journal, read_journal
-from rl_strategies.live.checkpoint import Checkpoint
-from rl_strategies.live.conditions import Patience
-from rl_strategies.live.inputs import LiveInputs
-from rl_strategies.live.parts import LiveParts
-from rl_strategies.live.rebuild import UNSEEN
-from rl_strategies.live.session_journal import BarSource, SessionJournal
-from rl_strategies.manifest import ContextSource
+from rl_strategies.live.broker.link import Patience
+from rl_strategies.live.data.market_data import LiveInputs
+from rl_strategies.live.journal.checkpoint import Checkpoint
+from rl_strategies.live.journal.journal import Journal, read_journal
+from rl_strategies.live.journal.rebuild import UNSEEN
+from rl_strategies.live.journal.session_journal import BarSource, SessionJournal
+from rl_strategies.live.services import LiveParts
 from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.risk.monitor_config import MonitorConfig
 from rl_strategies.risk.state_file import RiskState
-from rl_strategies.rules import ExecutionConfig, TradingConfig
 from tests.live.bars import BAR_TYPE, MINUTE_NS, TICK_RAW, ListLink, bar_at, sessions, utc_ns
 
 DAY = utc_ns("2024-12-03T14:30")  # Tuesday's open

@@ -5,10 +5,10 @@ from typing import Any, Literal
 import msgspec
 import pyarrow as pa
 
-from rl_strategies.journal import SCHEMA
-from rl_strategies.live.replay_journal import JournaledSession, read_session
-from rl_strategies.live.session_journal import BarSource, FillRow, OrderRow
-from rl_strategies.telemetry import FillReason, OrderKind
+from rl_strategies.accounting.record import FillReason, OrderKind
+from rl_strategies.live.journal.journal import SCHEMA
+from rl_strategies.live.journal.session_journal import BarSource, FillRow, OrderRow
+from rl_strategies.live.replay.session import JournaledSession, read_session
 
 SECOND = 10**9
 MINUTE = 60 * SECOND

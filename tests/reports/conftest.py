@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from catalogs.bars import BarSeries
-from catalogs.instruments import InstrumentSpec
-from rl_strategies.telemetry import Fill, InstrumentRecord, RunRecord
+from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.accounting.record import Fill, InstrumentRecord, RunRecord
 from run.reports.context import CostAssumptions, ReportContext
 
 MINUTE = 60_000_000_000

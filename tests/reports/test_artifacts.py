@@ -16,12 +16,12 @@ import pytest
 
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec
-from rl_strategies.account import Traded, build_record
-from rl_strategies.baselines import buy_and_hold
-from rl_strategies.metrics import compute_metrics
-from rl_strategies.telemetry import Fill, RunRecord
-from rl_strategies.trades import build_trades
+from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.accounting.account import Traded, build_record
+from rl_strategies.accounting.record import Fill, RunRecord
+from rl_strategies.analysis.baselines import buy_and_hold
+from rl_strategies.analysis.metrics import compute_metrics
+from rl_strategies.analysis.trades import build_trades
 from run.reports.artifacts import write_artifacts
 from run.reports.context import ReportContext
 

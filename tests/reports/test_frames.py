@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rl_strategies.telemetry import Fill
-from rl_strategies.trades import build_trades
+from rl_strategies.accounting.record import Fill
+from rl_strategies.analysis.trades import build_trades
 from run.reports.frames import daily_report, portfolio_history, trade_table
 
 FIRST_BAR = int(np.datetime64("2024-01-02T14:31", "ns").astype(np.int64))

@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from rl_strategies.baselines import buy_and_hold
-from rl_strategies.metrics import compute_metrics
-from rl_strategies.trades import build_trades
+from rl_strategies.analysis.baselines import buy_and_hold
+from rl_strategies.analysis.metrics import compute_metrics
+from rl_strategies.analysis.trades import build_trades
 from run.reports.formats import number, percent, usd
 from run.reports.frames import daily_report
 from run.reports.tables import (

@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from rl_strategies.baselines import BuyAndHold
-from rl_strategies.bootstrap import Interval
-from rl_strategies.metrics import Metrics, compute_metrics
-from rl_strategies.trades import build_trades
+from rl_strategies.analysis.baselines import BuyAndHold
+from rl_strategies.analysis.bootstrap import Interval
+from rl_strategies.analysis.metrics import Metrics, compute_metrics
+from rl_strategies.analysis.trades import build_trades
 from run.reports.verdict import comparisons, percentile, verdict
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from catalogs.bars import BarSeries
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
 from configs import instruments_path
-from rl_strategies.account import Traded, build_record
-from rl_strategies.baselines import buy_and_hold
-from rl_strategies.metrics import compute_metrics
-from rl_strategies.telemetry import Fill
-from rl_strategies.trades import build_trades
+from rl_strategies.accounting.account import Traded, build_record
+from rl_strategies.accounting.record import Fill
+from rl_strategies.analysis.baselines import buy_and_hold
+from rl_strategies.analysis.metrics import compute_metrics
+from rl_strategies.analysis.trades import build_trades
 
 MINUTE = 60_000_000_000
 DAYS = np.array(["2025-08-01"] * 4, "datetime64[D]")

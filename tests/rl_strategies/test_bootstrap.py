@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rl_strategies.bootstrap import bootstrap_interval
+from rl_strategies.analysis.bootstrap import bootstrap_interval
 
 
 def test_same_seed_same_interval() -> None:

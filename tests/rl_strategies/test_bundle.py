@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec
-from rl_strategies.actions import LONG
-from rl_strategies.bundle import load_bundle, write_bundle
-from rl_strategies.features.plan import FeaturePlan
+from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.bundle.bundle import load_bundle, write_bundle
+from rl_strategies.bundle.golden import Golden
+from rl_strategies.bundle.manifest import BundleFacts, Manifest, installed_versions, version_drift
+from rl_strategies.decision.actions import LONG
+from rl_strategies.features.plans.plan import FeaturePlan
 from rl_strategies.features.spec import FeatureSpec
-from rl_strategies.golden import Golden
-from rl_strategies.manifest import BundleFacts, Manifest, installed_versions, version_drift
 
 MES = InstrumentSpec(
     instrument_id="MESU5.XCME",

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from catalogs.errors import InputError
-from rl_strategies.compiled_network import CompiledNetwork, tanh
-from rl_strategies.network import NetworkShape
+from rl_strategies.policy.compiled_network import CompiledNetwork, tanh
+from rl_strategies.policy.onnx_network import NetworkShape
 
 Weights = dict[str, NDArray[np.float64]]
 HIDDEN, WIDTH = 5, 6
@@ -111,7 +111,7 @@ def test_an_observation_that_is_no_such_is_refused_and_not_remembered() -> None:
 # Float64 text is exact, so equal lines are equal bits.
 WALK = """
 import numpy as np
-from rl_strategies.compiled_network import LSTM, Layer, pack, room, run_layers
+from rl_strategies.policy.compiled_network import LSTM, Layer, pack, room, run_layers
 rng = np.random.default_rng(0)
 normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
 layout, weights = pack([Layer(LSTM, normal(64), normal(64, 9), normal(64, 16)), Layer(1, normal(3), normal(3, 16))])

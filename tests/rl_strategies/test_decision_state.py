@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec
-from rl_strategies.decision import DecisionCore
+from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import FeatureSpec, JoinedPlan, StreamSpec, default_plan
 from rl_strategies.risk.config import RiskConfig
-from rl_strategies.rules import ExecutionConfig, TradingConfig
 from tests.training.conftest import synthetic_bars
 
 PLAN = default_plan(volume_known=True, extended_hours=False)

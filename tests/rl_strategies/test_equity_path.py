@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_strategies.equity_path import (
+from rl_strategies.analysis.equity_path import (
     annualised_return,
     annualised_volatility,
     daily_pnl,

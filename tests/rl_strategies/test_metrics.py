@@ -9,11 +9,11 @@ import pytest
 
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec
-from rl_strategies.baselines import buy_and_hold
-from rl_strategies.metrics import compute_metrics
-from rl_strategies.telemetry import Fill, InstrumentRecord, RunRecord
-from rl_strategies.trades import build_trades
+from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.accounting.record import Fill, InstrumentRecord, RunRecord
+from rl_strategies.analysis.baselines import buy_and_hold
+from rl_strategies.analysis.metrics import compute_metrics
+from rl_strategies.analysis.trades import build_trades
 
 MINUTE = 60_000_000_000
 SPY = InstrumentSpec(

@@ -8,13 +8,13 @@ from nautilus_trader.model.objects import Quantity
 from nautilus_trader.model.orders import Order
 from nautilus_trader.test_kit.stubs.events import TestEventStubs
 
-from catalogs.instruments import resolve, to_nautilus
+from catalogs.instruments.specification import resolve, to_nautilus
 from configs import instruments_path
-from rl_strategies.barriers import BarrierConfig, Distance
-from rl_strategies.decision import DecisionCore, Review
+from rl_strategies.decision.barriers import BarrierConfig, Distance
+from rl_strategies.decision.core import DecisionCore, Review
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
+from rl_strategies.execution import OrderDesk
 from rl_strategies.features import default_plan
-from rl_strategies.order_desk import OrderDesk
-from rl_strategies.rules import ExecutionConfig, TradingConfig
 
 ENTRY = Review(1, 3, "approved")
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_strategies.barriers import BarrierConfig, Distance, barrier_ticks, unit_code
-from rl_strategies.commission import fill_commission_cents, order_commission_cents, to_micros
-from rl_strategies.money import money_cents, realized_cents
-from rl_strategies.rules import ExecutionConfig
-from rl_strategies.sizing import entry_units
+from rl_strategies.accounting.commission import fill_commission_cents, order_commission_cents, to_micros
+from rl_strategies.accounting.money import money_cents, realized_cents
+from rl_strategies.decision.barriers import BarrierConfig, Distance, barrier_ticks, unit_code
+from rl_strategies.decision.rules import ExecutionConfig
+from rl_strategies.risk.sizing import entry_units
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_strategies.position import ACCOUNT, LEG
+from rl_strategies.accounting.position import ACCOUNT, LEG
+from rl_strategies.decision.rules import RULES
 from rl_strategies.risk.config import RiskConfig, pack_limits
 from rl_strategies.risk.overlay import APPROVED, REASONS, review_all, update_halt
-from rl_strategies.rules import RULES
 
 FREE = {"no_trade_first_minutes": 0, "no_trade_last_minutes": 0, "max_gross_exposure": 0.0}
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogs.errors import InputError
-from rl_strategies.actions import FLAT, LONG, SHORT
-from rl_strategies.policy import FlatPolicy, OnnxPolicy, Policy, RandomPolicy
+from rl_strategies.decision.actions import FLAT, LONG, SHORT
+from rl_strategies.policy.policies import FlatPolicy, OnnxPolicy, Policy, RandomPolicy
 
 POLICIES = ("onnx", "flat", "random")
 

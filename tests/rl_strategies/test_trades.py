@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec
-from rl_strategies.telemetry import Fill, InstrumentRecord, RunRecord
-from rl_strategies.trades import build_trades, fill_cost
+from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.accounting.record import Fill, InstrumentRecord, RunRecord
+from rl_strategies.analysis.trades import build_trades, fill_cost
 
 MINUTE = 60_000_000_000
 START = int(np.datetime64("2024-03-01T14:31", "ns").astype(np.int64))  # close of the first minute in New York

@@ -25,9 +25,9 @@ from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.model.position import Position
 
 from catalogs.bars import BarSeries
-from catalogs.instruments import InstrumentSpec, to_nautilus
-from rl_strategies.telemetry import Fill, InstrumentRecord, RunRecord
-from rl_strategies.trades import build_trades
+from catalogs.instruments.specification import InstrumentSpec, to_nautilus
+from rl_strategies.accounting.record import Fill, InstrumentRecord, RunRecord
+from rl_strategies.analysis.trades import build_trades
 
 ES = InstrumentSpec(
     instrument_id="ESH4.XCME",

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from catalogs.arrow import write_bars
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
+from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
 from configs import instruments_path
 from configs.schema import Experiment, parse_experiment

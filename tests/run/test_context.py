@@ -12,20 +12,20 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from catalogs.arrow import write_bars
-from catalogs.context import write_context
+from catalogs.daily_values import write_context
 from catalogs.errors import InputError
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
+from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
 from configs import instruments_path
-from rl_strategies.bundle import load_bundle
+from rl_strategies.bundle.bundle import load_bundle
 from rl_strategies.features import JoinedPlan
 from run.cli import main
-from run.markets import experiment_markets
-from run.train import train_experiment
+from run.train.markets import experiment_markets
+from run.train.train import train_experiment
 from tests.run.conftest import experiment
 from tests.training.conftest import with_holes
-from training.progress import UpdateMetrics
+from training.learning.update_metrics import UpdateMetrics
 
 BOTH: dict[str, Any] = {"instrument": "AAPL", "context": "smt+vix", "pruning": {}}
 SOON_WARM = [

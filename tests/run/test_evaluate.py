@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rl_strategies.bundle import load_bundle
+from rl_strategies.bundle.bundle import load_bundle
+from run.backtest.evaluation import SampledPolicy
 from run.cli import main
-from run.evaluation import SampledPolicy
-from run.train import train_experiment
+from run.train.train import train_experiment
 from tests.run.conftest import experiment
-from training.progress import UpdateMetrics
+from training.learning.update_metrics import UpdateMetrics
 
 SETTINGS: dict[str, Any] = {
     "name": "shared",

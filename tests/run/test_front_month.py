@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from catalogs.errors import InputError
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
 from catalogs.rolls import read_rolls
 from configs import instruments_path
 from run.cli import main
-from run.front_month import front_days
+from run.train.front_month import front_days
 
 WINDOW = date(2025, 5, 26), date(2025, 7, 4)
 

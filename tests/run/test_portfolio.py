@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from catalogs.errors import InputError
-from rl_strategies.bundle import load_bundle
+from rl_strategies.bundle.bundle import load_bundle
 from run.cli import main
-from run.resume import resume_run
-from run.train import train_experiment
+from run.train.resume import resume_run
+from run.train.train import train_experiment
 from tests.run.conftest import experiment
-from training.progress import UpdateMetrics
+from training.learning.update_metrics import UpdateMetrics
 
 THREE: dict[str, Any] = {
     "name": "three",
@@ -118,7 +118,7 @@ def test_a_stopped_portfolio_with_context_resumes_to_the_same_bundle(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        "run.training_run.git_commit", lambda: "0" * 40
+        "run.train.run_folder.git_commit", lambda: "0" * 40
     )  # a commit made meanwhile would tell them apart
     settings = experiment(**THREE | {"portfolio": ["AAPL"], "context": "smt", "pruning": {}, "validate": 0.3})
     whole = train_experiment(settings, synthetic_catalog, tmp_path / "whole", listener=quiet)

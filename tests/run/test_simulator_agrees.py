@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from run.backtest import simulator_agrees
-from run.node import NodeRun
+from run.backtest.command import simulator_agrees
+from run.backtest.node import NodeRun
 from tests.training.conftest import market_of, synthetic_bars
-from training.env import SessionEnv
-from training.market import TrainingMarket
+from training.envs.session_env import SessionEnv
+from training.simulator.market import TrainingMarket
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from catalogs.errors import InputError
-from rl_strategies.bundle import load_bundle
+from rl_strategies.bundle.bundle import load_bundle
 from rl_strategies.features import REGISTRY
+from run.backtest.evaluation import SampledPolicy
 from run.cli import main
-from run.evaluation import SampledPolicy
-from run.markets import experiment_markets
-from run.resume import resume_run
-from run.train import train_experiment
+from run.train.markets import experiment_markets
+from run.train.resume import resume_run
+from run.train.train import train_experiment
 from tests.run.conftest import experiment
-from training.lanes import walk
-from training.progress import UpdateMetrics
+from training.learning.update_metrics import UpdateMetrics
+from training.simulator.lanes import walk
 
 LATER = {"start": "2024-11-27", "end": "2024-12-03"}
 
@@ -28,7 +28,7 @@ LATER = {"start": "2024-11-27", "end": "2024-12-03"}
 @pytest.fixture(autouse=True)
 def one_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bundles name the program's commit; a commit made while these tests run must not tell two bundles apart."""
-    monkeypatch.setattr("run.training_run.git_commit", lambda: "0" * 40)
+    monkeypatch.setattr("run.train.run_folder.git_commit", lambda: "0" * 40)
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_the_best_policy_on_validation_sessions_is_bundled(synthetic_catalog: Pa
     assert trained.summary.best_validation == max(v for v in results.values() if v is not None)
     assert results[trained.summary.best_step or 0] == trained.summary.best_validation
     # The bundle earns on those sessions what the best state earned.
-    from run.markets import session_pnl
+    from run.train.markets import session_pnl
 
     (market,) = experiment_markets(settings, synthetic_catalog).validate
     policy = load_bundle(trained.bundle).policy().batch(len(market))

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from catalogs.arrow import write_bars
-from catalogs.instruments import resolve
+from catalogs.instruments.specification import resolve
+from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
 from configs import instruments_path
-from run.train import train_experiment
+from run.train.train import train_experiment
 from tests.run.conftest import experiment
-from training.progress import UpdateMetrics
+from training.learning.update_metrics import UpdateMetrics
 
 DAYS = ("--start", "2024-11-29", "--end", "2024-12-03")
 

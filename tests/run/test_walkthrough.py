@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from configs.schema import DateRange, parse_experiment
-from rl_strategies.bundle import load_bundle
+from rl_strategies.bundle.bundle import load_bundle
 from run.cli import main
-from run.markets import bundle_market
-from training.engine_env import EngineEnv
-from training.env import SessionEnv
+from run.train.markets import bundle_market
+from training.envs.engine_env import EngineEnv
+from training.envs.session_env import SessionEnv
 
 TRADE_HEADER = (
     "ticker,direction,entry_time,exit_time,entry_price,exit_price,units,duration_bars,duration_minutes,pnl,mfe,mae,"

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from catalogs.bars import BarSeries
-from catalogs.instruments import InstrumentSpec, resolve
+from catalogs.instruments.specification import InstrumentSpec, resolve
 from catalogs.sessions import has_extended_hours
 from catalogs.synthetic import synthetic_sessions
 from configs import instruments_path
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import default_plan
-from rl_strategies.rules import ExecutionConfig, TradingConfig
-from training.market import TrainingMarket, build_market
+from training.simulator.market import TrainingMarket, build_market
 
 MakeMarket = Callable[..., TrainingMarket]
 

@@ -7,14 +7,14 @@ import pytest
 from msgspec.structs import replace
 
 from catalogs.bars import BarSeries
-from catalogs.instruments import InstrumentSpec
+from catalogs.instruments.specification import InstrumentSpec
 from catalogs.sessions import session_calendar
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import DataAtHand, FeatureSpec, JoinedPlan, StreamRows, StreamSpec, input_rows, plan_for
-from rl_strategies.features.sets import DEFAULT_SPECS, context_set
-from rl_strategies.rules import ExecutionConfig, TradingConfig
+from rl_strategies.features.plans.sets import DEFAULT_SPECS, context_set
 from tests.training.conftest import synthetic_bars, with_holes
 from tests.training.test_simulator_parity import assert_equal_walk
-from training.market import build_portfolio_market
+from training.simulator.market import build_portfolio_market
 
 COLUMNS = ("ts_ns", "open", "high", "low", "close", "volume")
 SMT = context_set("smt")

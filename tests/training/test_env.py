@@ -9,13 +9,13 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 from stable_baselines3.common.vec_env import VecNormalize
 
 from catalogs.errors import InputError
+from rl_strategies.decision.rules import TradingConfig
 from rl_strategies.risk.config import RiskConfig
-from rl_strategies.rules import TradingConfig
 from tests.training.conftest import market_of
-from training.engine_env import EngineEnv
-from training.env import SessionEnv, SessionVecEnv
-from training.market import TrainingMarket
-from training.vector_env import SessionVectorEnv
+from training.envs.engine_env import EngineEnv
+from training.envs.session_env import SessionEnv, SessionVecEnv
+from training.envs.vector_env import SessionVectorEnv
+from training.simulator.market import TrainingMarket
 
 
 @pytest.mark.parametrize("make", [SessionEnv, EngineEnv])

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from catalogs.errors import InputError
-from rl_strategies.policy import OnnxPolicy
-from training.env import SessionEnv, SessionVecEnv
-from training.environments import engine_envs, make_envs
+from rl_strategies.policy.policies import OnnxPolicy
+from training.algorithms.config import LearnerConfig
+from training.envs.session_env import SessionEnv, SessionVecEnv
 from training.export import export_onnx, golden_observations, golden_outputs
-from training.fit import fit
-from training.learner import LearnerConfig
-from training.market import TrainingMarket
+from training.learning.environments import engine_envs, make_envs
+from training.learning.fit import fit
+from training.simulator.market import TrainingMarket
 
 
 @pytest.mark.slow

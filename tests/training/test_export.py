@@ -13,11 +13,11 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from catalogs.errors import InputError
-from rl_strategies.golden import Golden
-from rl_strategies.network import NetworkShape
-from rl_strategies.policy import OnnxPolicy
+from rl_strategies.bundle.golden import Golden
+from rl_strategies.policy.onnx_network import NetworkShape
+from rl_strategies.policy.policies import OnnxPolicy
+from training.algorithms.recurrent_ppo import SequenceRecurrentPPO
 from training.export import export_onnx, golden_observations, golden_outputs
-from training.recurrent_ppo import SequenceRecurrentPPO
 
 N_OBSERVATIONS = 7
 # Prices, ticks and ratios side by side: the normaliser must hold over all of these scales.

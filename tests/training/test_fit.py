@@ -17,14 +17,14 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from catalogs.errors import InputError
-from rl_strategies.policy import OnnxPolicy
-from training.callbacks import read_updates
-from training.checkpoint import latest_checkpoint
+from rl_strategies.policy.policies import OnnxPolicy
+from training.algorithms.config import LearnerConfig, StabilityConfig
+from training.algorithms.recurrent_ppo import SequenceRecurrentPPO
 from training.export import export_onnx
-from training.fit import FitResult, fit
-from training.learner import LearnerConfig, StabilityConfig
-from training.progress import UpdateMetrics
-from training.recurrent_ppo import SequenceRecurrentPPO
+from training.learning.callbacks import read_updates
+from training.learning.checkpoint import latest_checkpoint
+from training.learning.fit import FitResult, fit
+from training.learning.update_metrics import UpdateMetrics
 
 SMALL = LearnerConfig(
     total_timesteps=256, n_envs=4, n_steps=32, batch_size=64, n_epochs=2, lstm_hidden_size=8, net_arch=()

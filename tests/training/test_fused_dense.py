@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from training import fused_dense
+from training.networks import fused_dense
 
 
 @settings(deadline=None, max_examples=40)

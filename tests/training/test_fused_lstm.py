@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from catalogs.compiled import kernel
-from training import fused_lstm
-from training.tiles import PANEL, TILE_ROWS, padded, panels, product
+from training.networks import fused_lstm
+from training.networks.matmul import PANEL, TILE_ROWS, padded, panels, product
 
 multiply = kernel(lambda out, left, right, add: product(out, left, right, add))
 

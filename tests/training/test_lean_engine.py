@@ -20,14 +20,14 @@ from nautilus_trader.system import kernel
 from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries
-from catalogs.instruments import InstrumentSpec, to_nautilus
-from rl_strategies.decision import DecisionCore
-from rl_strategies.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
+from catalogs.instruments.specification import InstrumentSpec, to_nautilus
+from rl_strategies.backtest.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
+from rl_strategies.backtest.venue import stream_fill_model, venue_configs
+from rl_strategies.decision.core import DecisionCore
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
-from rl_strategies.venue import stream_fill_model, venue_configs
 from tests.training.conftest import market_of
-from training.engine_env import bar_objects
-from training.market import TrainingMarket
+from training.envs.engine_env import bar_objects
+from training.simulator.market import TrainingMarket
 
 VENUE = Venue("EQUS")
 

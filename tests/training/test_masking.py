@@ -12,12 +12,12 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from catalogs.errors import InputError
-from rl_strategies.policy import OnnxPolicy
-from training.algorithms import ALGORITHMS
+from rl_strategies.policy.policies import OnnxPolicy
+from training.algorithms.build import ALGORITHMS
+from training.algorithms.config import LearnerConfig
 from training.export import export_onnx, golden_observations, golden_outputs
-from training.fit import FitResult, fit
-from training.learner import LearnerConfig
-from training.torch_policy import TorchBatchPolicy
+from training.learning.fit import FitResult, fit
+from training.learning.torch_policy import TorchBatchPolicy
 
 CONFIG = LearnerConfig(
     total_timesteps=512, n_envs=4, n_steps=64, batch_size=64, n_epochs=2, lstm_hidden_size=8, net_arch=(8,),

@@ -12,17 +12,17 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from catalogs.errors import InputError
-from rl_strategies.policy import OnnxPolicy
+from rl_strategies.policy.policies import OnnxPolicy
 from tests.training.test_masking import TwoInstrumentsEnv
 from tests.training.test_resume import assert_same
-from training.env import SessionVecEnv
+from training.algorithms.config import LearnerConfig, QuantileConfig
+from training.algorithms.masking import IMPOSSIBLE
+from training.algorithms.quantile_dqn import MaskedQuantilePolicy
+from training.envs.session_env import SessionVecEnv
 from training.export import export_onnx
-from training.fit import fit
-from training.learner import LearnerConfig, QuantileConfig
-from training.market import TrainingMarket
-from training.masking import IMPOSSIBLE
-from training.progress import UpdateMetrics
-from training.quantile_dqn import MaskedQuantilePolicy
+from training.learning.fit import fit
+from training.learning.update_metrics import UpdateMetrics
+from training.simulator.market import TrainingMarket
 
 CONFIG = LearnerConfig(
     algorithm="qr_dqn", total_timesteps=6 * 512, n_envs=4, n_steps=128, batch_size=128, n_epochs=4, net_arch=(16,),

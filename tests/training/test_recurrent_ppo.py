@@ -12,7 +12,7 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from training.recurrent_ppo import SequenceLstmPolicy, SequenceRecurrentPPO
+from training.algorithms.recurrent_ppo import SequenceLstmPolicy, SequenceRecurrentPPO
 
 N_ENVS, N_STEPS, BATCH = 4, 48, 64
 NETWORKS = {

@@ -15,12 +15,12 @@ import torch
 from catalogs.errors import InputError
 from tests.training.conftest import market_of, synthetic_bars
 from tests.training.test_fit import SMALL, quiet, remember_envs
-from training.checkpoint import checkpoints, latest_checkpoint
-from training.env import SessionVecEnv
-from training.fit import FitResult, fit
-from training.learner import LearnerConfig, StabilityConfig
-from training.market import TrainingMarket
-from training.progress import UpdateMetrics
+from training.algorithms.config import LearnerConfig, StabilityConfig
+from training.envs.session_env import SessionVecEnv
+from training.learning.checkpoint import checkpoints, latest_checkpoint
+from training.learning.fit import FitResult, fit
+from training.learning.update_metrics import UpdateMetrics
+from training.simulator.market import TrainingMarket
 
 CONFIG = LearnerConfig(
     total_timesteps=10 * 512, n_envs=4, n_steps=128, batch_size=128, n_epochs=2, lstm_hidden_size=8, net_arch=(),

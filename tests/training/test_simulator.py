@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from catalogs.bars import BarSeries
-from catalogs.instruments import InstrumentSpec
-from rl_strategies.barriers import BarrierConfig, Distance
+from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.accounting.record import Fill
+from rl_strategies.decision.barriers import BarrierConfig, Distance
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.risk.config import RiskConfig
-from rl_strategies.rules import ExecutionConfig, TradingConfig
-from rl_strategies.telemetry import Fill
 from tests.training.conftest import market_of
-from training.env import SessionEnv
-from training.lanes import Lanes, walk
-from training.market import TrainingMarket
+from training.envs.session_env import SessionEnv
+from training.simulator.lanes import Lanes, walk
+from training.simulator.market import TrainingMarket
 
 SHORT, FLAT, LONG = 0, 1, 2
 ONE_LOT = TradingConfig(100, BarrierConfig(None, None, 0), RiskConfig(0, 5, 0, 0))

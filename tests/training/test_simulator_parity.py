@@ -14,26 +14,26 @@ from nautilus_trader.backtest.node import BacktestNode
 from nautilus_trader.config import LoggingConfig, RiskEngineConfig
 from nautilus_trader.model.data import BarType
 
-from catalogs.arrow import write_bars
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.instruments import InstrumentSpec, resolve
+from catalogs.instruments.specification import InstrumentSpec, resolve
 from catalogs.sessions import session_calendar
+from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance
 from configs import instruments_path
-from rl_strategies.barriers import BarrierConfig, Distance
-from rl_strategies.decision import DecisionCore
+from rl_strategies.accounting.record import Fill
+from rl_strategies.backtest.venue import venue_configs
+from rl_strategies.decision.barriers import BarrierConfig, Distance
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import default_plan
 from rl_strategies.risk.config import RiskConfig
-from rl_strategies.rules import ExecutionConfig, TradingConfig
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
-from rl_strategies.telemetry import Fill
-from rl_strategies.venue import venue_configs
 from tests.training.conftest import market_of, synthetic_bars, thinned, with_holes
-from training.engine_env import ORDER_RATE, EngineEnv
-from training.env import SessionEnv
-from training.market import TrainingMarket, build_portfolio_market
-from training.parity import walk_both
+from training.envs.engine_env import ORDER_RATE, EngineEnv
+from training.envs.session_env import SessionEnv
+from training.parity.walk import walk_both
+from training.simulator.market import TrainingMarket, build_portfolio_market
 
 TICKS = Distance(3, "ticks")
 DEFAULT = default_plan(volume_known=True, extended_hours=True)

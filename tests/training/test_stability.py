@@ -13,15 +13,15 @@ import torch
 from rich.console import Console
 
 from catalogs.errors import InputError
-from rl_strategies.policy import BatchPolicy
+from rl_strategies.policy.policies import BatchPolicy
 from tests.training.test_fit import SMALL, quiet, remember_envs
-from training.findings import findings
-from training.fit import FitResult, fit
-from training.learner import StabilityConfig
-from training.live_table import LiveTable
-from training.progress import UpdateMetrics
-from training.schedules import RateSchedule
-from training.stability import take_bump
+from training.algorithms.config import StabilityConfig
+from training.algorithms.schedules import RateSchedule
+from training.learning.findings import findings
+from training.learning.fit import FitResult, fit
+from training.learning.live_table import LiveTable
+from training.learning.stability import take_bump
+from training.learning.update_metrics import UpdateMetrics
 
 
 def run(path: Path, rollouts: int, results: list[float] | None = None, **stability: Any) -> FitResult:

@@ -17,8 +17,8 @@ from adapters.databento.batch import DatabentoBatch
 from adapters.databento.history import DatabentoHistory, HistoryRequest, connect
 from adapters.databento.patience import Patience
 from adapters.errors import SourceError
-from catalogs.arrow import read_bars, stored_bar_types
 from catalogs.rolls import read_rolls
+from catalogs.storage.arrow import read_bars, stored_bar_types
 
 Serve = Callable[..., SimpleNamespace]
 CONTRACTS = {"ESM5": 11, "ESU5": 12}

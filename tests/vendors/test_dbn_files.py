@@ -15,9 +15,9 @@ from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from adapters.databento import kind_of, open_dbn, tick_tables
 from adapters.errors import SourceError
-from catalogs.arrow import read_bars
 from catalogs.errors import InputError
-from run.data_dbn import import_file
+from catalogs.storage.arrow import read_bars
+from run.data.dbn import import_file
 
 SESSION = Path("nautilus_databento") / "historical_bars_catalog" / "databento"
 BARS = SESSION / "futures_ohlcv-1m_2024-07-01T23-40_2024-07-02T00-10.dbn.zst"

@@ -12,13 +12,13 @@ import pytest
 from adapters.errors import SourceError
 from adapters.ibkr.connection import gateway as connected
 from adapters.ibkr.history import IbkrHistory
-from adapters.ibkr.simulator.acceptance import Refusal
-from adapters.ibkr.simulator.contracts import ContractTerms
+from adapters.ibkr.simulator.broker.acceptance import Refusal
+from adapters.ibkr.simulator.broker.contracts import ContractTerms
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.market import SECOND_NS, Market, TapeBar
 from adapters.ibkr.simulator.server import GatewayServer, ThreadedServer, running
-from catalogs.arrow import read_bars, stored_bar_types
 from catalogs.sessions import session_calendar
+from catalogs.storage.arrow import read_bars, stored_bar_types
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(ib_insync|eventkit)")
 

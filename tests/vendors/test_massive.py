@@ -14,7 +14,7 @@ import pytest
 from adapters.errors import SourceError
 from adapters.http import HttpSource
 from adapters.massive import MassiveClient
-from catalogs.arrow import read_bars, stored_bar_types
+from catalogs.storage.arrow import read_bars, stored_bar_types
 from run.cli import main
 
 Serve = Callable[..., SimpleNamespace]

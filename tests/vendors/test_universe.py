@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from configs import universes_path
-from run.universe_file import load_universe
+from run.data.universe import load_universe
 
 DAYS = pd.bdate_range("2025-03-03", "2025-03-28")
 UNIVERSE = {

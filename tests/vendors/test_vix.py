@@ -12,7 +12,7 @@ import pytest
 
 from adapters.errors import SourceError
 from adapters.vix import from_file, parse_daily_csv
-from catalogs.context import read_context
+from catalogs.daily_values import read_context
 from catalogs.errors import InputError
 
 Serve = Callable[..., SimpleNamespace]
@@ -71,9 +71,9 @@ def vendors(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable
             f"RL_INTRADAY_{name.upper()}_URL", serve(lambda request, name=name: responses[name](request)).url
         )
     monkeypatch.setenv("MASSIVE_API_KEY", "sesame")
-    monkeypatch.setattr("run.data_fetch_vix.FREE_PLAN_PER_MINUTE", 60_000.0)
-    monkeypatch.setattr("run.data_fetch_yahoo.PER_MINUTE", 60_000.0)
-    monkeypatch.setattr("run.data_fetch_vix.last_finished_day", lambda: date(2025, 7, 3))
+    monkeypatch.setattr("run.data.fetch.vix.FREE_PLAN_PER_MINUTE", 60_000.0)
+    monkeypatch.setattr("run.data.fetch.yahoo.PER_MINUTE", 60_000.0)
+    monkeypatch.setattr("run.data.fetch.vix.last_finished_day", lambda: date(2025, 7, 3))
     return responses
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from catalogs.arrow import read_bars, stored_bar_types
+from catalogs.storage.arrow import read_bars, stored_bar_types
 from run.cli import main
-from run.last_session import last_finished_day
+from run.data.fetch.last_session import last_finished_day
 
 Serve = Callable[..., SimpleNamespace]
 LAST = last_finished_day()
@@ -60,7 +60,7 @@ def yahoo(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     server = serve(vendor)
     server.vendor = vendor
     monkeypatch.setenv("RL_INTRADAY_YAHOO_URL", server.url)
-    monkeypatch.setattr("run.data_fetch_yahoo.PER_MINUTE", 60_000.0)
+    monkeypatch.setattr("run.data.fetch.yahoo.PER_MINUTE", 60_000.0)
     return server
 
 

@@ -23,9 +23,10 @@ from ibapi.protobuf.NextValidId_pb2 import NextValidId
 from ibapi.protobuf.OpenOrdersEnd_pb2 import OpenOrdersEnd
 from ibapi.protobuf.PositionEnd_pb2 import PositionEnd
 
-from adapters.ibkr.simulator import acceptance, subscriptions
-from adapters.ibkr.simulator.broker import Trade
-from adapters.ibkr.simulator.orders import WorkingOrder
+from adapters.ibkr.simulator import subscriptions
+from adapters.ibkr.simulator.broker import acceptance
+from adapters.ibkr.simulator.broker.broker import Trade
+from adapters.ibkr.simulator.broker.orders import WorkingOrder
 from adapters.ibkr.simulator.session import Session
 
 if TYPE_CHECKING:

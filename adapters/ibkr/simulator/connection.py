@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
-from adapters.ibkr.simulator.acceptance import Refusal
-from adapters.ibkr.simulator.broker import time_text
+from adapters.ibkr.simulator.broker.acceptance import Refusal
+from adapters.ibkr.simulator.broker.broker import time_text
 from adapters.ibkr.simulator.gateway import NOTHING
 from adapters.ibkr.simulator.session import Session
-from adapters.ibkr.simulator.wire import Frames, WireError, decode_request, encode_reply, frame, negotiate
+from adapters.ibkr.simulator.wire.frames import Frames, WireError, decode_request, encode_reply, frame, negotiate
 
 if TYPE_CHECKING:
     from adapters.ibkr.simulator.server import GatewayServer

@@ -11,12 +11,12 @@ from typing import Any
 
 from ibapi.protobuf.HistoricalDataUpdate_pb2 import HistoricalDataUpdate
 
-from adapters.ibkr.simulator.acceptance import REJECTED, Refusal
+from adapters.ibkr.simulator.broker.acceptance import REJECTED, Refusal
 from adapters.ibkr.simulator.feeds import KeptUpToDate
-from adapters.ibkr.simulator.messages import REPLY_IDS
 from adapters.ibkr.simulator.server import GatewayServer
 from adapters.ibkr.simulator.subscriptions import COMPETING_SESSION, NO_HISTORY
-from adapters.ibkr.simulator.wire import PROTOBUF_OFFSET, PROTOBUF_VERSION
+from adapters.ibkr.simulator.wire.frames import PROTOBUF_OFFSET, PROTOBUF_VERSION
+from adapters.ibkr.simulator.wire.messages import REPLY_IDS
 
 LOST = Refusal(1100, "Connectivity between IBKR and Trader Workstation has been lost.")
 BACK_DATA_LOST = Refusal(1101, "Connectivity between IBKR and Trader Workstation has been restored - data lost.")

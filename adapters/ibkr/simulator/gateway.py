@@ -11,13 +11,13 @@ from ibapi.protobuf.NextValidId_pb2 import NextValidId
 from ibapi.protobuf.StartApiRequest_pb2 import StartApiRequest
 
 from adapters.ibkr.simulator import answers
-from adapters.ibkr.simulator.acceptance import Refusal
-from adapters.ibkr.simulator.account import Account
-from adapters.ibkr.simulator.broker import Broker, Event
-from adapters.ibkr.simulator.contracts import ContractTerms
+from adapters.ibkr.simulator.broker.acceptance import Refusal
+from adapters.ibkr.simulator.broker.account import Account
+from adapters.ibkr.simulator.broker.broker import Broker, Event
+from adapters.ibkr.simulator.broker.contracts import ContractTerms
+from adapters.ibkr.simulator.broker.matching import Quote
 from adapters.ibkr.simulator.feeds import Feed
 from adapters.ibkr.simulator.market import Market, Step
-from adapters.ibkr.simulator.matching import Quote
 from adapters.ibkr.simulator.session import Session
 
 ID_IN_USE = Refusal(326, "Unable to connect as the client id is already in use. Retry with a unique client id.")

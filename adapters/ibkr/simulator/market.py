@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.ibkr.simulator.contracts import ContractTerms
-from adapters.ibkr.simulator.matching import Quote, bar_path, offered_units
+from adapters.ibkr.simulator.broker.contracts import ContractTerms
+from adapters.ibkr.simulator.broker.matching import Quote, bar_path, offered_units
 
 CLOSE, ANNOUNCE, OPEN, FIRST, SECOND = range(5)  # in the order in which steps of one moment happen
 SECOND_NS = 1_000_000_000

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from adapters.ibkr.simulator.connection import Connection
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.market import Market
-from adapters.ibkr.simulator.wire import NEWEST_VERSION
+from adapters.ibkr.simulator.wire.frames import NEWEST_VERSION
 
 Settled = Callable[[Market], bool]
 NS = 1_000_000_000

@@ -12,8 +12,8 @@ from ibapi.protobuf.MarketDataType_pb2 import MarketDataType
 from ibapi.protobuf.TickReqParams_pb2 import TickReqParams
 from ibapi.protobuf.TickSnapshotEnd_pb2 import TickSnapshotEnd
 
-from adapters.ibkr.simulator.acceptance import UNKNOWN_CONTRACT, Refusal
-from adapters.ibkr.simulator.contracts import ContractTerms
+from adapters.ibkr.simulator.broker.acceptance import UNKNOWN_CONTRACT, Refusal
+from adapters.ibkr.simulator.broker.contracts import ContractTerms
 from adapters.ibkr.simulator.feeds import KeptUpToDate, Quotes, RealTimeBars, SingleTrades, historical_bar
 from adapters.ibkr.simulator.market import SECOND_NS
 from adapters.ibkr.simulator.session import DELAYED, Session

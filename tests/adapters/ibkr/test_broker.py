@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from ibapi.protobuf.Order_pb2 import Order
 from ibapi.protobuf.PlaceOrderRequest_pb2 import PlaceOrderRequest
 
-from adapters.ibkr.simulator.account import Account
-from adapters.ibkr.simulator.broker import Broker
-from adapters.ibkr.simulator.contracts import ContractTerms
+from adapters.ibkr.simulator.broker.account import Account
+from adapters.ibkr.simulator.broker.broker import Broker
+from adapters.ibkr.simulator.broker.contracts import ContractTerms
+from adapters.ibkr.simulator.broker.matching import Quote
 from adapters.ibkr.simulator.gateway import Gateway
-from adapters.ibkr.simulator.matching import Quote
 
 
 @pytest.fixture

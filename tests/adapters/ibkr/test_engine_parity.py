@@ -19,10 +19,10 @@ from nautilus_trader.model.identifiers import Venue
 from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.trading.strategy import Strategy
 
+from adapters.ibkr.simulator.broker.matching import Quote
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.market import ANNOUNCE, CLOSE, TapeBar
-from adapters.ibkr.simulator.matching import Quote
-from catalogs.instruments import InstrumentSpec, to_nautilus
+from catalogs.instruments.specification import InstrumentSpec, to_nautilus
 
 SPEC = InstrumentSpec(
     instrument_id="MESH6.XCME",

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.ibkr.simulator.broker.matching import bar_path, offered_units
 from adapters.ibkr.simulator.feeds import RealTimeBars
 from adapters.ibkr.simulator.market import (
     ANNOUNCE,
@@ -20,7 +21,6 @@ from adapters.ibkr.simulator.market import (
     TapeError,
     tape_of,
 )
-from adapters.ibkr.simulator.matching import bar_path, offered_units
 
 MINUTE_NS = 60 * SECOND_NS
 PRICES = st.tuples(*[st.integers(23_900, 24_100)] * 4)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.ibkr.simulator.wire import Frames, WireError, decode_request, frame, negotiate
+from adapters.ibkr.simulator.wire.frames import Frames, WireError, decode_request, frame, negotiate
 
 
 @given(st.lists(st.binary(max_size=200), max_size=8), st.integers(1, 50))

@@ -1,0 +1,1 @@
+"""The simulated broker: orders, fills, positions, and what it refuses."""

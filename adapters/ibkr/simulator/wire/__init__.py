@@ -1,0 +1,1 @@
+"""The wire of TWS: frames, message numbers, protobuf and text layouts."""

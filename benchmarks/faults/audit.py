@@ -1,0 +1,98 @@
+"""The broker's books held against a session's journal: what was lost, what was done twice, what differs."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from adapters.ibkr.simulator.broker.broker import Broker, Trade
+from benchmarks.faults.host import LiveHost
+from benchmarks.faults.watch import TRADING_CLIENT
+from rl_strategies.live.broker.link import NS
+from rl_strategies.live.journal.session_journal import OrderRow
+
+UNSENT_S = 5.0
+
+
+def differences(host: LiveHost) -> list[str]:
+    """What the session believes and the broker does not: executions, position, balance, orders; empty where equal."""
+    host.tail.poll()
+    return host.gateway.call(lambda _: _differences(host))
+
+
+def doubled(host: LiveHost) -> list[str]:
+    """Orders that reached the broker twice or that nobody decided, and executions that closed more than was held."""
+    return host.gateway.call(lambda _: _doubled_orders(host.broker, host.tail.orders) + _doubled_trades(host))
+
+
+def lost(host: LiveHost, killed_ns: Sequence[int]) -> tuple[list[str], int]:
+    """Orders that the session decided, that never reached the broker, and that it does not know to be refused.
+
+    Parameters
+    ----------
+    host : LiveHost
+    killed_ns : sequence of int
+        When the session's process was killed; what it had written down in the seconds before may not have left it.
+
+    Returns
+    -------
+    list of str, int
+        Lost orders, and how many a kill kept from leaving.
+    """
+    host.tail.poll()
+    arrived = host.gateway.call(lambda _: {_ref(order.request.orderRef) for order in host.broker.orders.values()})
+    missing = [row for name, row in host.tail.orders.items() if name not in arrived | host.tail.refused]
+    unsent = [row for row in missing if any(0 <= ns - row.sent_ns < UNSENT_S * NS for ns in killed_ns)]
+    said = [f"{row.role} {row.client_order_id} of {row.sent_ns}" for row in missing if row not in unsent]
+    return said, len(unsent)
+
+
+def _differences(host: LiveHost) -> list[str]:
+    broker, tail = host.broker, host.tail
+    real = {trade.details.execution.execId: trade for trade in broker.trades}
+    found = [f"execution {name} ({real[name].units:+d}) is not known" for name in real.keys() - tail.fills.keys()]
+    found += [f"execution {name} never happened" for name in tail.fills.keys() - real.keys()]
+    for name in real.keys() & tail.fills.keys():
+        told = (tail.fills[name].units, tail.fills[name].price_ticks, tail.fills[name].commission_cents)
+        true = (real[name].units, real[name].ticks, round(real[name].commission.commissionAndFees * 100))
+        if told != true:
+            found.append(f"execution {name} was {true}, is known as {told}")
+    if host.position() != host.units:
+        found.append(f"{host.units:+d} held, {host.position():+d} believed")
+    # Units bought at several prices and sold one by one have no whole cents of result each: both sides round.
+    if tail.fills and host.units == 0 and abs(host.balance_cents() - broker.account.cash_cents) > len(tail.fills) / 2:
+        found.append(f"balance {broker.account.cash_cents} cents, {host.balance_cents()} believed")
+    return found
+
+
+def _doubled_orders(broker: Broker, orders: Mapping[str, OrderRow]) -> list[str]:
+    names = Counter(_ref(order.request.orderRef) for order in broker.orders.values() if _is_ours(order.client_id))
+    twice = [f"order {name} reached the broker {count} times" for name, count in names.items() if count > 1]
+    return twice + [f"order {name} was never decided" for name in names if name not in orders]
+
+
+def _doubled_trades(host: LiveHost) -> list[str]:
+    found: list[str] = []
+    held, opened_by = 0, ""
+    for trade in host.broker.trades:
+        ref = _trade_ref(trade)
+        row = host.tail.orders.get(ref)
+        if row is not None and row.role == "entry":
+            if held != 0 and ref != opened_by:
+                found.append(f"{trade.units:+d} entered while {held:+d} were held")
+            opened_by = ref
+        elif held * trade.units >= 0 or abs(trade.units) > abs(held):
+            role = row.role if row is not None else "foreign"
+            found.append(f"{role} of {trade.units:+d} while {held:+d} were held")
+        held += trade.units
+    return found
+
+
+def _is_ours(client_id: int) -> bool:
+    return client_id == TRADING_CLIENT
+
+
+def _trade_ref(trade: Trade) -> str:
+    return _ref(trade.details.execution.orderRef)
+
+
+def _ref(order_ref: str) -> str:
+    return order_ref.rsplit(":", 1)[0]

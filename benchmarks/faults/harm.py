@@ -1,0 +1,253 @@
+"""What a campaign does to a session: faults of the simulated gateway, signals to the process, and some of both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.faults.host import LiveHost
+from benchmarks.faults.watch import TRADING_CLIENT
+
+Random = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Harm:
+    """One kind of harm.
+
+    Attributes
+    ----------
+    name : str
+    act : callable
+        Does it, lets the market move meanwhile, and ends it.
+    interrupts : bool
+        Whether the session must ask the broker anew before it may know what it holds.
+    """
+
+    name: str
+    act: Callable[[LiveHost, Random], None]
+    interrupts: bool = False
+
+
+def kill(host: LiveHost, random: Random) -> None:
+    """SIGKILL; the market goes on while nobody is there; the process is started again."""
+    host.kill()
+    host.step(int(random.integers(0, 60)))
+
+
+def drop(host: LiveHost, random: Random) -> None:
+    """The connection ends in order."""
+    host.fault("drop")
+    host.step(int(random.integers(0, 30)))
+
+
+def reset(host: LiveHost, random: Random) -> None:
+    """The connection breaks."""
+    host.fault("reset")
+    host.step(int(random.integers(0, 30)))
+
+
+def restart(host: LiveHost, random: Random) -> None:
+    """The gateway is away for a few seconds."""
+    away_ms = int(random.integers(200, 4000))
+    host.fault("restart", away_ms)
+    host.pass_time(lambda: False, away_ms / 1000)
+
+
+def silence(host: LiveHost, random: Random) -> None:
+    """Nothing passes for a few seconds."""
+    host.fault("silence", 1)
+    host.pass_time(lambda: False, float(random.uniform(0.5, 8.0)))
+    host.fault("silence", 0)
+
+
+def half_open(host: LiveHost, random: Random) -> None:
+    """The gateway has forgotten the client, which believes in a dead connection."""
+    host.fault("half_open")
+    host.step(int(random.integers(0, 30)))
+
+
+def servers_lost(host: LiveHost, random: Random) -> None:
+    """1100, then 1102 or 1101."""
+    host.fault("servers_lost")
+    host.pass_time(lambda: False, float(random.uniform(0.3, 6.0)))
+    host.fault("servers_back", int(random.integers(0, 2)))
+
+
+def data_farm(host: LiveHost, random: Random) -> None:
+    """2103, then 2104."""
+    host.fault("data_farm", 0)
+    host.step(int(random.integers(5, 60)))
+    host.fault("data_farm", 1)
+    host.step(10)
+
+
+def history_farm(host: LiveHost, random: Random) -> None:
+    """2105 and a lost connection, then 2106: bars are missing and cannot be fetched for a while."""
+    host.fault("history_farm", 0)
+    host.fault("drop")
+    host.pass_time(lambda: False, float(random.uniform(6.0, 12.0)))
+    host.fault("history_farm", 1)
+
+
+def no_history(host: LiveHost, random: Random) -> None:
+    """162 on every request for bars after a lost connection."""
+    host.fault("no_history", 1)
+    host.fault("drop")
+    host.pass_time(lambda: False, float(random.uniform(6.0, 12.0)))
+    host.fault("no_history", 0)
+
+
+def no_quotes(host: LiveHost, random: Random) -> None:
+    """10197 on requests for quotes, which a session on bars does not need."""
+    host.fault("no_quotes", 1)
+    host.step(int(random.integers(10, 40)))
+    host.fault("no_quotes", 0)
+
+
+def halt(host: LiveHost, random: Random) -> None:
+    """The exchange halts: bars stop, orders wait."""
+    host.fault("halt", 1)
+    host.pass_time(lambda: False, float(random.uniform(0.5, 8.0)))
+    host.fault("halt", 0)
+    host.step(5)
+
+
+def id_in_use(host: LiveHost, random: Random) -> None:
+    """326 for a few seconds after a lost connection."""
+    host.fault("id_in_use", TRADING_CLIENT)
+    host.fault("drop")
+    host.pass_time(lambda: False, float(random.uniform(2.0, 10.0)))
+    host.fault("id_free", TRADING_CLIENT)
+
+
+def reject_order(host: LiveHost, random: Random) -> None:
+    """The next order, whatever it is, is refused."""
+    for _ in range(int(random.integers(1, 4))):
+        host.fault("reject_order")
+        host.step_until(lambda: host.broker.refuse_next is None, 250)
+        host.gateway.call(lambda server: setattr(server.gateway.broker, "refuse_next", None))
+
+
+def reject_stop(host: LiveHost, random: Random) -> None:
+    """The stop of a new entry is refused."""
+    host.refuse_kind("STP")
+    host.step_until(lambda: not host.refused_kind, 400)
+    host.refuse_kind("")
+
+
+def reject_target(host: LiveHost, random: Random) -> None:
+    """The take profit of a new entry is refused."""
+    host.refuse_kind("LMT")
+    host.step_until(lambda: not host.refused_kind, 400)
+    host.refuse_kind("")
+
+
+def partial_fills(host: LiveHost, random: Random) -> None:
+    """Orders fill unit by unit, price by price."""
+    host.fault("partial_fills", 1)
+    host.step(int(random.integers(50, 200)))
+    host.fault("partial_fills", 0)
+    host.step(5)
+
+
+def late_fills(host: LiveHost, random: Random) -> None:
+    """The broker fills and says so seconds later."""
+    host.fault("late_fills", 1)
+    host.step_until(lambda: bool(host.gateway.gateway.unreported), 150)
+    host.pass_time(lambda: False, float(random.uniform(0.1, 5.0)))
+    host.fault("late_fills", 0)
+
+
+def duplicate_bar(host: LiveHost, random: Random) -> None:
+    """Bars come twice and thrice."""
+    for _ in range(int(random.integers(3, 12))):
+        host.fault("duplicate_bar", int(random.integers(1, 4)))
+        host.step(int(random.integers(1, 8)))
+
+
+def stale_bar(host: LiveHost, random: Random) -> None:
+    """Old bars come as if live."""
+    for _ in range(int(random.integers(3, 12))):
+        host.fault("stale_bar", int(random.integers(1, 9)))
+        host.step(int(random.integers(1, 8)))
+
+
+def end_on_buffer(host: LiveHost, random: Random) -> None:
+    """Bursts that IB's client drops."""
+    for _ in range(int(random.integers(1, 4))):
+        host.fault("end_on_buffer")
+        host.step(int(random.integers(5, 20)))
+
+
+def corrupt(host: LiveHost, random: Random) -> None:
+    """Frames that cannot be read."""
+    for _ in range(int(random.integers(1, 4))):
+        host.fault("corrupt")
+        host.step(int(random.integers(1, 20)))
+
+
+def hang(host: LiveHost, random: Random) -> None:
+    """SIGSTOP, then SIGCONT."""
+    host.stop()
+    host.pass_time(lambda: False, float(random.uniform(0.5, 8.0)))
+    host.go_on()
+
+
+def kill_with_late_fills(host: LiveHost, random: Random) -> None:
+    """Killed while an execution has not been told."""
+    host.fault("late_fills", 1)
+    host.step_until(lambda: bool(host.gateway.gateway.unreported), 150)
+    host.kill()
+    host.step(int(random.integers(0, 20)))
+    host.fault("late_fills", 0)
+
+
+def drop_with_partial_fills(host: LiveHost, random: Random) -> None:
+    """The connection ends while orders fill unit by unit."""
+    host.fault("partial_fills", 1)
+    trades = len(host.broker.trades)
+    host.step_until(lambda: len(host.broker.trades) > trades, 200)
+    host.fault("reset")
+    host.step(int(random.integers(0, 30)))
+    host.fault("partial_fills", 0)
+
+
+def kill_with_partial_fills(host: LiveHost, random: Random) -> None:
+    """Killed while an order is half filled."""
+    host.fault("partial_fills", 1)
+    trades = len(host.broker.trades)
+    host.step_until(lambda: len(host.broker.trades) > trades, 200)
+    host.kill()
+    host.step(int(random.integers(0, 30)))
+    host.fault("partial_fills", 0)
+
+
+HARMS = (
+    Harm("kill", kill, interrupts=True),
+    Harm("drop", drop, interrupts=True),
+    Harm("reset", reset, interrupts=True),
+    Harm("restart", restart, interrupts=True),
+    Harm("silence", silence),
+    Harm("half_open", half_open, interrupts=True),
+    Harm("servers_lost", servers_lost, interrupts=True),
+    Harm("data_farm", data_farm),
+    Harm("history_farm", history_farm, interrupts=True),
+    Harm("no_history", no_history, interrupts=True),
+    Harm("no_quotes", no_quotes),
+    Harm("halt", halt),
+    Harm("id_in_use", id_in_use, interrupts=True),
+    Harm("reject_order", reject_order),
+    Harm("reject_stop", reject_stop),
+    Harm("reject_target", reject_target),
+    Harm("partial_fills", partial_fills),
+    Harm("late_fills", late_fills),
+    Harm("duplicate_bar", duplicate_bar),
+    Harm("stale_bar", stale_bar),
+    Harm("end_on_buffer", end_on_buffer),
+    Harm("corrupt", corrupt, interrupts=True),
+    Harm("hang", hang),
+    Harm("kill_with_late_fills", kill_with_late_fills, interrupts=True),
+    Harm("drop_with_partial_fills", drop_with_partial_fills, interrupts=True),
+    Harm("kill_with_partial_fills", kill_with_partial_fills, interrupts=True),
+)

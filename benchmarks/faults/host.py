@@ -1,0 +1,304 @@
+"""`rl-intraday paper` as a process of its own on a simulated gateway in this one, which sees what the broker sees."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ibapi.protobuf.PlaceOrderRequest_pb2 import PlaceOrderRequest
+
+from adapters.ibkr.simulator.broker.acceptance import REJECTED, Refusal
+from adapters.ibkr.simulator.faults import FAULTS
+from adapters.ibkr.simulator.market import ANNOUNCE
+from adapters.ibkr.simulator.server import GatewayServer, ThreadedServer, running
+from benchmarks.faults.bundle import UNITS, Traded
+from benchmarks.faults.journal import JournalTail
+from benchmarks.faults.watch import TRADING_CLIENT, Watch
+from rl_strategies.bundle.bundle import load_bundle
+from run.trade.gateway import ACCOUNT, CON_ID, simulated_server
+from run.trade.paper import session_window, slippage_ticks
+from run.trade.session.context import read_streams
+from run.trade.session.folder import SessionHome
+
+ROOT = Path(__file__).resolve().parents[1]
+CASH_USD = 1_000_000.0
+START_S = 120.0
+REFUSAL = Refusal(REJECTED, "Order rejected - reason:Rejected by the exchange")
+# Limits that would stop a session for what the campaign does to it are off; the waits are short, as the market is fast.
+CONFIG = """
+host: 127.0.0.1
+port: {port}
+contract: {contract}
+request_timeout_s: 5.0
+patience: {{clock: bars, silence_s: 10, context_s: 0.5, truth_s: 1}}
+orders: {{max_per_minute: 100000}}
+health: null
+monitor: {{daily_loss: {{}}, session_drawdown: {{}}, drawdown: {{}}, value_at_risk: {{}}, leverage: {{}},
+  rejects_per_minute: {{}}, decision_latency_s: {{}}, recover_after_s: 1}}
+{more}
+"""
+
+FRONT = '{symbol: MES, kind: FUT, exchange: CME, expiry: "202503"}'
+
+
+class LiveHost:
+    """A gateway and the session that trades on it.
+
+    Made by `hosted`.
+
+    Parameters
+    ----------
+    gateway : ThreadedServer
+    bundle : Path
+    folder : Path
+        Receives configuration, session and what the process prints.
+    more : str
+        Further lines of the live configuration.
+    contract : str
+        What is traded, as the live configuration has it.
+    pause_s : float
+        Seconds between two steps of the market; a bar is five.
+
+    Attributes
+    ----------
+    watch : Watch
+    tail : JournalTail
+    process : subprocess.Popen or None
+    refused_kind : str
+        Type of order of which the next one is refused; empty where it has happened.
+    latencies_us : list of float
+        From a bar on the gateway's socket to the first market order that came back for it.
+    """
+
+    def __init__(
+        self,
+        gateway: ThreadedServer,
+        bundle: Path,
+        folder: Path,
+        more: str = "",
+        contract: str = FRONT,
+        pause_s: float = 0.02,
+    ) -> None:
+        self.gateway, self.server = gateway, gateway.server
+        self.broker = gateway.gateway.broker
+        self.folder, self._bundle, self._pause_s = folder, bundle, pause_s
+        self.config = folder / "live.yaml"
+        self.config.write_text(CONFIG.format(port=gateway.port, more=more, contract=contract), encoding="utf-8")
+        self.home = SessionHome(folder / "sessions" / load_bundle(bundle).id)
+        self.tail = JournalTail(Path())
+        self.process: subprocess.Popen[bytes] | None = None
+        self.watch = Watch(UNITS, CON_ID, self._is_running)
+        self._has_begun = self._is_stopped = False
+        self.refused_kind = ""
+        self.latencies_us: list[float] = []
+        self._told_ns = 0
+        self._listen()
+
+    @property
+    def units(self) -> int:
+        """Signed position at the broker."""
+        return self.broker.account.units(CON_ID)
+
+    @property
+    def printed(self) -> Path:
+        """What the session's processes have printed."""
+        return self.folder / "printed.txt"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the market has no more bars."""
+        return self.gateway.gateway.market.is_over
+
+    def begin(self) -> bool:
+        """Start the session's process and wait until it trades; False where it ended instead."""
+        self._has_begun, self.tail.is_known = False, False
+        command = [
+            sys.executable, "-W", "ignore", "-m", "run.cli", "paper", str(self._bundle),
+            "--config", str(self.config), "--sessions", str(self.folder / "sessions"), "--json",
+        ]  # fmt: skip
+        with self.printed.open("ab") as out:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, "IB_ACCOUNT": ACCOUNT}, stdout=out, stderr=subprocess.STDOUT
+            )
+        self._has_begun = self.pass_time(lambda: self.is_subscribed() or not self.is_alive(), START_S, moving=False)
+        if self._has_begun and self.is_alive() and self.tail.folder == Path():
+            self.tail = JournalTail(self.home.last_journal())
+            self.tail.is_known = True  # a new session says so only once it has doubted
+        return self._has_begun and self.is_alive()
+
+    def is_alive(self) -> bool:
+        """Whether the session's process runs, stopped or not."""
+        return self.process is not None and self.process.poll() is None
+
+    def is_subscribed(self) -> bool:
+        """Whether the session is connected and gets bars of everything that it follows."""
+        mine = [feed for session, feed in self.gateway.gateway.feeds() if session.client_id == TRADING_CLIENT]
+        return len({feed.con_id for feed in mine}) == len(self.broker.contracts)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """SIGSTOP: the process hangs."""
+        assert self.process is not None
+        self._is_stopped = True
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+        self._is_stopped = False
+
+    def end(self, timeout_s: float = 60.0) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(timeout_s)
+
+    def flatten(self) -> dict[str, Any]:
+        """`rl-intraday flatten` as a process of its own; what it says."""
+        command = [sys.executable, "-W", "ignore", "-m", "run.cli", "flatten", str(self.config), "--json"]
+        environment = {**os.environ, "IB_ACCOUNT": ACCOUNT}
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        return {"exit_code": done.returncode, **(json.loads(done.stdout) if done.stdout.strip() else {})}
+
+    def fault(self, name: str, value: int = 1) -> None:
+        """Play a fault of the simulator now."""
+        self.gateway.call(lambda server: FAULTS[name](server, value))
+
+    def step(self, count: int = 1, pause_s: float | None = None) -> None:
+        """Move the market, looking at the broker after every step."""
+        for _ in range(count):
+            if not self.is_over:
+                self.gateway.step()
+            self.look()
+            time.sleep(self._pause_s if pause_s is None else pause_s)
+
+    def pass_time(
+        self, is_done: Callable[[], object], timeout_s: float, *, moving: bool = True, pause_s: float = 0.1
+    ) -> bool:
+        """Wait, with the market moving or not; False where the time was up."""
+        until = time.monotonic() + timeout_s
+        while not is_done():
+            if time.monotonic() > until:
+                return False
+            if moving:
+                self.step(1, pause_s)
+            else:
+                self.look()
+                time.sleep(0.02)
+        return True
+
+    def step_until(self, is_so: Callable[[], object], steps: int) -> bool:
+        """Move the market until something is so; False where the steps were used up."""
+        for _ in range(steps):
+            if is_so():
+                return True
+            if self.is_over:
+                return False
+            self.step()
+        return bool(is_so())
+
+    def look(self) -> None:
+        """Look at the broker without moving the market."""
+        self.gateway.call(self.watch.look)
+
+    def knows(self, since_ns: int = 0) -> bool:
+        """Whether the session says that it knows what the broker holds, found out after a time."""
+        self.tail.poll()
+        return self.tail.is_known and self.tail.known_ns >= since_ns
+
+    def position(self) -> int:
+        """Units of the contract that the session has been told of, by its journal."""
+        return sum(fill.units for fill in self.tail.fills.values())
+
+    def balance_cents(self) -> int:
+        """Balance that the session keeps in its checkpoint."""
+        checkpoint = self.tail.folder.parent / "checkpoint.npz"
+        with np.load(checkpoint, allow_pickle=False) as kept:
+            return int(kept["account.balance_cents"][0])
+
+    def refuse_kind(self, kind: str) -> None:
+        """Refuse the next order of a type (``"STP"``); empty for none."""
+        self.gateway.call(lambda _: setattr(self, "refused_kind", kind))
+
+    def _listen(self) -> None:
+        """Time the way from a bar on the wire to the order on the wire, and refuse what is to be refused."""
+        place = self.broker.place
+
+        def heard(client_id: int, request: PlaceOrderRequest) -> None:
+            if client_id == TRADING_CLIENT and request.order.orderType == "MKT" and self._told_ns:
+                self.latencies_us.append((time.perf_counter_ns() - self._told_ns) / 1e3)
+                self._told_ns = 0
+            if self.refused_kind == request.order.orderType:
+                self.refused_kind = ""
+                self.broker.refuse_next = REFUSAL
+            place(client_id, request)
+
+        def stepped(server: GatewayServer) -> None:
+            # A bar goes out with the first word of its successor.
+            is_told = server.gateway.market.phase == ANNOUNCE
+            self._told_ns = time.perf_counter_ns() if is_told else self._told_ns
+
+        self.broker.place = heard  # type: ignore[method-assign]
+        self.server.after_step.append(stepped)
+
+    def _is_running(self) -> bool:
+        return self._has_begun and not self._is_stopped and self.is_alive()
+
+
+@contextmanager
+def hosted(
+    traded: Traded,
+    folder: Path,
+    days: tuple[date, date],
+    more: str = "",
+    newest_version: int | None = None,
+    contract: str = FRONT,
+) -> Iterator[LiveHost]:
+    """Gateway over the catalog's trading days; whatever still runs in the end is killed.
+
+    Parameters
+    ----------
+    traded : Traded
+    folder : Path
+        Empty.
+    days : (date, date)
+        First and last trading day.
+    more : str
+        Further lines of the live configuration.
+    newest_version : int, optional
+        Of the gateway's protocol.
+    contract : str
+        What is traded, as the live configuration has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    bundle = load_bundle(traded.bundle)
+    followed = [source.instrument for source in read_streams(bundle) if source.instrument is not None]
+    window, slippage = session_window(bundle, days), slippage_ticks(bundle)
+    server: GatewayServer = simulated_server(
+        bundle.instrument, traded.catalog, "1-MINUTE", window, CASH_USD, slippage, followed=followed
+    )
+    if newest_version is not None:
+        server.newest_version = newest_version
+    with running(server) as gateway:
+        host = LiveHost(gateway, traded.bundle, folder, more, contract)
+        try:
+            yield host
+        finally:
+            host.kill()

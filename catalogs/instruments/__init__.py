@@ -1,0 +1,1 @@
+"""What is traded: names, specifications, contract months and bar types."""

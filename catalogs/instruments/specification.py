@@ -1,0 +1,229 @@
+"""What is traded: a name resolved to one specification, and the NautilusTrader instrument made from it."""
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.enums import AssetClass
+from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.instruments import Equity, FuturesContract
+from nautilus_trader.model.objects import Price, Quantity
+
+from catalogs.errors import InputError
+from catalogs.instruments.contract_months import MONTH_CODES, expiration_ns
+from catalogs.instruments.table import EquityTerms, FutureTerms, InstrumentTable, load_table
+from catalogs.sessions import CalendarName
+
+# A continuous series never expires; NautilusTrader wants a date all the same: 2200-01-01.
+NO_EXPIRATION_NS = 7_258_118_400_000_000_000
+
+_CONTRACT = re.compile(rf"[A-Z0-9]{{1,3}}[{MONTH_CODES}]\d")
+_TICKER = re.compile(r"[A-Z]{1,5}(\.[A-Z])?")
+
+
+class InstrumentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Contract terms that shape orders, fees and sessions.
+
+    Attributes
+    ----------
+    instrument_id : str
+        Symbol and venue, for example ``"ESU5.XCME"`` or ``"SPY.EQUS"``.
+    kind : {"future", "equity"}
+    tick_size : Decimal
+        Smallest price step, USD.
+    multiplier : int
+        USD per point of price per unit; 1 for shares.
+    commission_per_unit : Decimal
+        USD per contract or share and side.
+    commission_minimum : Decimal
+        USD per order; 0 where there is none.
+    calendar : {"NYSE", "CME Globex Equity"}
+    margin_initial, margin_maintenance : Decimal
+        USD per unit for futures; 0 for shares.
+    underlying : str
+        Root of a future, for example ``"ES"``; empty for shares.
+    expiration_ns : int
+        Last moment of trading of a contract month, UTC nanoseconds; 0 where there is none.
+    """
+
+    instrument_id: str
+    kind: Literal["future", "equity"]
+    tick_size: Decimal
+    multiplier: int
+    commission_per_unit: Decimal
+    commission_minimum: Decimal
+    calendar: CalendarName
+    margin_initial: Decimal = Decimal(0)
+    margin_maintenance: Decimal = Decimal(0)
+    underlying: str = ""
+    expiration_ns: int = 0
+
+    @property
+    def tick_raw(self) -> float:
+        """Tick size in units of 1e-16, as `catalogs.bars.price_from_ticks` takes it."""
+        return float(int(self.tick_size.scaleb(16)))
+
+    @property
+    def tick_value_usd(self) -> Decimal:
+        """USD that one tick is worth for one unit."""
+        return self.tick_size * self.multiplier
+
+    @property
+    def price_precision(self) -> int:
+        """Decimals of a price: 2 for a tick of 0.25."""
+        return -int(self.tick_size.as_tuple().exponent)
+
+
+def to_nautilus(spec: InstrumentSpec) -> FuturesContract | Equity:
+    """NautilusTrader instrument of a specification; sizes are whole units, the currency is USD.
+
+    Margins stay out of it: NautilusTrader takes a share of the notional value, an exchange USD per contract,
+    and the two cannot be equal at every price. Position limits are the risk overlay's.
+
+    Parameters
+    ----------
+    spec : InstrumentSpec
+
+    Returns
+    -------
+    FuturesContract or Equity
+    """
+    instrument_id = InstrumentId.from_str(spec.instrument_id)
+    increment = Price(spec.tick_size, spec.price_precision)
+    if spec.kind == "equity":
+        return Equity(
+            instrument_id=instrument_id,
+            raw_symbol=instrument_id.symbol,
+            currency=USD,
+            price_precision=spec.price_precision,
+            price_increment=increment,
+            lot_size=Quantity.from_int(1),
+            ts_event=0,
+            ts_init=0,
+        )
+    return FuturesContract(
+        instrument_id=instrument_id,
+        raw_symbol=instrument_id.symbol,
+        asset_class=AssetClass.INDEX,
+        currency=USD,
+        price_precision=spec.price_precision,
+        price_increment=increment,
+        multiplier=Quantity.from_int(spec.multiplier),
+        lot_size=Quantity.from_int(1),
+        underlying=spec.underlying or instrument_id.symbol.value,
+        activation_ns=0,
+        expiration_ns=spec.expiration_ns or NO_EXPIRATION_NS,
+        ts_event=0,
+        ts_init=0,
+    )
+
+
+def resolve(instrument: str, table: InstrumentTable | Path, reference: date | None = None) -> InstrumentSpec:
+    """Specification of an instrument named by a user.
+
+    ============== =====================================================================================
+    name           meaning
+    ============== =====================================================================================
+    ``ESU5``       contract month of a future; ``ESU5.XCME`` is the same
+    ``ES``         continuous front month of a future, ``ES.XCME`` is the same: for research and charts, it
+                   has no expiry and cannot be ordered
+    ``SPY``        US share or fund on the consolidated tape; ``SPY.EQUS`` is the same
+    ``ES.EQUS``    the share whose ticker is also the root of a future
+    ============== =====================================================================================
+
+    Parameters
+    ----------
+    instrument : str
+        Letters may be of either case.
+    table : InstrumentTable or Path
+        The table or where it lies.
+    reference : date, optional
+        Date near the data, which decides the decade of a contract month: ``ESU5`` expired in 2015 and 2025.
+        Default: today.
+
+    Returns
+    -------
+    InstrumentSpec
+
+    Raises
+    ------
+    InputError
+        If the name, the venue, the root of a future or its month is unknown.
+
+    Examples
+    --------
+    >>> from configs import instruments_path
+    >>> resolve("mesz6", instruments_path()).instrument_id
+    'MESZ6.XCME'
+    >>> resolve("SPY", instruments_path()).commission_per_unit
+    Decimal('0.005')
+    """
+    if isinstance(table, Path):
+        table = load_table(table)
+    symbol, venue = _split(instrument.strip().upper(), table)
+    may_be_future = venue != table.equities.venue
+    if may_be_future and symbol in table.futures:
+        return _future(symbol, symbol, table.futures[symbol], venue, expiration=0)
+    if may_be_future and _CONTRACT.fullmatch(symbol):
+        return _contract(symbol, venue, table, reference or datetime.now(UTC).date())
+    if _TICKER.fullmatch(symbol) and venue in ("", table.equities.venue):
+        return _equity(symbol, table.equities)
+    raise InputError(
+        f"instrument must be a US ticker (SPY), a contract month with one digit for the year (ESU5) "
+        f"or one of {', '.join(table.futures)}, was {instrument!r}"
+    )
+
+
+def _split(name: str, table: InstrumentTable) -> tuple[str, str]:
+    symbol, dot, venue = name.rpartition(".")
+    if not dot:
+        return name, ""
+    if venue in table.venues:
+        return symbol, venue
+    if len(venue) == 1:
+        return name, ""  # a share class, as in BRK.B
+    raise InputError(f"venue of instrument {name} must be one of {', '.join(table.venues)}, was {venue!r}")
+
+
+def _contract(symbol: str, venue: str, table: InstrumentTable, reference: date) -> InstrumentSpec:
+    root, month, year = symbol[:-2], symbol[-2], int(symbol[-1])
+    if root not in table.futures:
+        raise InputError(f"root of future {symbol} must be one of {', '.join(table.futures)}, was {root!r}")
+    terms = table.futures[root]
+    if month not in terms.months:
+        raise InputError(f"month of future {symbol} must be one of {terms.months}, was {month!r}")
+    return _future(symbol, root, terms, venue, expiration_ns(month, year, reference))
+
+
+def _future(symbol: str, root: str, terms: FutureTerms, venue: str, expiration: int) -> InstrumentSpec:
+    if venue not in ("", terms.venue):
+        raise InputError(f"venue of future {symbol} must be {terms.venue}, was {venue!r}")
+    return InstrumentSpec(
+        instrument_id=f"{symbol}.{terms.venue}",
+        kind="future",
+        tick_size=terms.tick_size,
+        multiplier=terms.multiplier,
+        commission_per_unit=terms.commission_per_unit,
+        commission_minimum=Decimal(0),
+        calendar=terms.calendar,
+        margin_initial=terms.margin_initial,
+        margin_maintenance=terms.margin_maintenance,
+        underlying=root,
+        expiration_ns=expiration,
+    )
+
+
+def _equity(symbol: str, terms: EquityTerms) -> InstrumentSpec:
+    return InstrumentSpec(
+        instrument_id=f"{symbol}.{terms.venue}",
+        kind="equity",
+        tick_size=terms.tick_size,
+        multiplier=1,
+        commission_per_unit=terms.commission_per_unit,
+        commission_minimum=terms.commission_minimum,
+        calendar=terms.calendar,
+    )

@@ -1,0 +1,1 @@
+"""Positions, fills, cash and commission in integer ticks and cents."""

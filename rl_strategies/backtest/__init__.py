@@ -1,0 +1,1 @@
+"""NautilusTrader's backtest engine, set up as the training simulator expects it."""

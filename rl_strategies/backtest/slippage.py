@@ -1,0 +1,17 @@
+"""Slippage of simulated fills: none, always one tick, or by a stream of draws that simulator and engine share."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_strategies.decision.rules import ExecutionConfig
+
+STREAM_LENGTH = 65_537  # prime, so that no session length divides it
+
+
+def slippage_stream(execution: ExecutionConfig) -> NDArray[np.bool_]:
+    """Whether the n-th fill slips; bool[s], length 1 where it is certain or impossible."""
+    certain = execution.slippage_ticks == 0 or execution.slippage_probability == 1.0
+    if certain:
+        return np.ones(1, bool)
+    draws = np.random.default_rng(execution.slippage_seed).random(STREAM_LENGTH)
+    return draws < execution.slippage_probability

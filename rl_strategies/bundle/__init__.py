@@ -1,0 +1,1 @@
+"""The bundle: everything that shaped a policy, in one verified directory."""

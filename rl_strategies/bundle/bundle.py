@@ -1,0 +1,238 @@
+"""The bundle: everything that shaped a trained policy, in one directory that is verified before it may trade.
+
+Its name carries the hash of its content. Loading opens no pickle: ``model.zip`` and ``vecnormalize.pkl`` are kept for
+further training, hashed, and never read as anything but bytes.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from catalogs.errors import InputError
+from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.bundle.golden import Golden
+from rl_strategies.bundle.manifest import (
+    TRAINING_ONLY,
+    BundleFacts,
+    ContextSource,
+    Manifest,
+    installed_versions,
+    version_drift,
+)
+from rl_strategies.features import FeaturePlan, JoinedPlan, plan_from_spec
+from rl_strategies.policy.policies import OnnxPolicy
+
+MANIFEST = "manifest.json"
+POLICY = "policy.onnx"
+FEATURES = "features.json"
+EXPERIMENT = "experiment.yaml"
+GOLDEN = "golden.npz"
+REQUIRED = (POLICY, FEATURES, EXPERIMENT, GOLDEN)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle; made by `load_bundle`.
+
+    Attributes
+    ----------
+    path : Path
+    manifest : Manifest
+    plan : FeaturePlan or JoinedPlan
+        Rebuilt from ``features.json`` with the kernels of this program.
+    experiment_yaml : str
+    golden_difference : float
+        Largest difference found when the golden outputs were checked.
+    warnings : tuple of str
+        Packages whose version is not the one of the training; no ground for refusal.
+    """
+
+    path: Path
+    manifest: Manifest
+    plan: FeaturePlan | JoinedPlan
+    experiment_yaml: str
+    golden_difference: float
+    warnings: tuple[str, ...]
+    _policy: bytes
+
+    @property
+    def id(self) -> str:
+        """Name and the first 12 hexadecimal digits of the content's hash."""
+        return self.manifest.bundle_id
+
+    @property
+    def instruments(self) -> tuple[InstrumentSpec, ...]:
+        """What the policy was trained to trade, in its order."""
+        return self.manifest.facts.instruments
+
+    @property
+    def bar_types(self) -> tuple[str, ...]:
+        """NautilusTrader bar types of the bars it decides on, one per instrument."""
+        return self.manifest.facts.bar_types
+
+    @property
+    def instrument(self) -> InstrumentSpec:
+        """The only instrument.
+
+        Raises
+        ------
+        InputError
+            If the policy trades several.
+        """
+        if len(self.instruments) > 1:
+            names = ", ".join(spec.instrument_id for spec in self.instruments)
+            raise InputError(f"bundle {self.id} must be of one instrument here, was of {names}")
+        return self.instruments[0]
+
+    @property
+    def bar_type(self) -> str:
+        """Bar type of the only instrument; see `instrument`."""
+        return self.bar_types[self.instruments.index(self.instrument)]
+
+    @property
+    def context(self) -> tuple[ContextSource, ...]:
+        """Where the rows of its context streams come from."""
+        return self.manifest.facts.context
+
+    def policy(self) -> OnnxPolicy:
+        """A fresh policy with no memory."""
+        return OnnxPolicy(self._policy)
+
+
+def write_bundle(
+    parent: Path,
+    name: str,
+    *,
+    policy_onnx: Path,
+    plan: FeaturePlan | JoinedPlan,
+    experiment_yaml: str,
+    golden: Golden,
+    facts: BundleFacts,
+    model_zip: Path | None = None,
+    vecnormalize_pkl: Path | None = None,
+    created: datetime | None = None,
+) -> Path:
+    """Write a bundle, whole or not at all.
+
+    Parameters
+    ----------
+    parent : Path
+        Directory of bundles; created if missing.
+    name : str
+        Lower-case letters, digits, ``_``, ``.`` and ``-``; first part of the directory's name.
+    policy_onnx : Path
+        From `training.export.export_onnx`.
+    plan : FeaturePlan or JoinedPlan
+    experiment_yaml : str
+        The experiment as the user wrote it.
+    golden : Golden
+        From `training.export.golden_outputs`.
+    facts : BundleFacts
+    model_zip, vecnormalize_pkl : Path, optional
+        For further training only; sealed, but not part of the identity.
+    created : datetime, optional
+        Aware; now by default. Not part of the identity.
+
+    Returns
+    -------
+    Path
+        ``parent/<name>-<12 hex digits>``. Equal content gives the same path, which is then left as it is.
+
+    Raises
+    ------
+    InputError
+        If the name is not allowed, or the directory is there already and is not what it should be.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
+        raise InputError(f"bundle name: must be lower-case letters, digits, _ . and -, was {name!r}")
+    contents = {
+        POLICY: policy_onnx.read_bytes(),
+        FEATURES: msgspec.json.format(msgspec.json.encode(plan.to_spec(), order="deterministic")),
+        EXPERIMENT: experiment_yaml.encode(),
+        GOLDEN: golden.to_npz(),
+    }
+    sources = zip(TRAINING_ONLY, (model_zip, vecnormalize_pkl), strict=True)
+    contents |= {file_name: source.read_bytes() for file_name, source in sources if source is not None}
+    manifest = Manifest.of(name, contents, facts, installed_versions(), created or datetime.now(UTC))
+    target = parent / manifest.bundle_id
+    if target.exists():
+        load_bundle(target)
+        return target
+    _write_whole(target, {**contents, MANIFEST: manifest.to_json()})
+    return target
+
+
+def _write_whole(target: Path, contents: Mapping[str, bytes]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".bundle-"))
+    try:
+        for file_name, content in contents.items():
+            (aside / file_name).write_bytes(content)
+        aside.chmod(0o755)  # mkdtemp's are private
+        aside.rename(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Verify a bundle and open it.
+
+    Checks, in this order: the manifest, every file's hash, that no file is missing or added, that this program's
+    feature kernels are those of the training, that the policy still gives its golden outputs.
+
+    Raises
+    ------
+    InputError
+        Naming the file, kernel or difference that is wrong.
+    """
+    if not path.is_dir():
+        raise InputError(f"bundle {path}: must be a directory, was {'a file' if path.exists() else 'not found'}")
+    contents = {entry.name: _content(path, entry) for entry in path.iterdir()}
+    if MANIFEST not in contents:
+        raise InputError(f"bundle {path}: must have {MANIFEST}, was missing")
+    try:
+        manifest = Manifest.from_json(contents.pop(MANIFEST))
+        _verify(contents, manifest)
+        plan = plan_from_spec(msgspec.json.decode(contents[FEATURES]))
+        golden = Golden.from_npz(contents[GOLDEN])
+        difference = golden.difference(OnnxPolicy(contents[POLICY]))
+    except InputError as error:
+        raise InputError(f"bundle {path}: {error}") from error
+    if not difference <= golden.tolerance:
+        raise InputError(
+            f"bundle {path}: {GOLDEN} must be met within {golden.tolerance:g} in log-probability, "
+            f"was {difference:.3g} off"
+        )
+    return Bundle(
+        path,
+        manifest,
+        plan,
+        contents[EXPERIMENT].decode(),
+        difference,
+        version_drift(manifest.versions),
+        contents[POLICY],
+    )
+
+
+def _content(path: Path, entry: Path) -> bytes:
+    if not entry.is_file():
+        raise InputError(f"bundle {path}: must hold files only, {entry.name} was not one")
+    return entry.read_bytes()
+
+
+def _verify(contents: dict[str, bytes], manifest: Manifest) -> None:
+    for name in (*REQUIRED, *manifest.files):
+        if name not in contents:
+            raise InputError(f"{name} must be present, was missing")
+        if name not in manifest.files:
+            raise InputError(f"{name} must be listed in {MANIFEST}, was not")
+    for name, content in contents.items():
+        if name not in manifest.files:
+            raise InputError(f"{name} must not be there: {MANIFEST} does not list it, but it was found")
+        manifest.files[name].verify(name, content)

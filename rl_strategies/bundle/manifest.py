@@ -1,0 +1,220 @@
+"""A bundle's manifest: what is in it, what it was made from, and the seals that show any change."""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, Self
+
+import msgspec
+
+from catalogs.errors import InputError
+from catalogs.instruments.specification import InstrumentSpec
+
+FORMAT_VERSION: Final = 2
+# What computes features, decisions and orders when trading; then what trained the policy.
+TRADING_PACKAGES: Final = ("numpy", "numba", "onnxruntime", "nautilus_trader")
+# Files kept for further training: their archives carry times, and nothing that trades reads them.
+TRAINING_ONLY: Final = ("model.zip", "vecnormalize.pkl")
+TRAINING_PACKAGES: Final = ("torch", "stable_baselines3", "sb3_contrib", "gymnasium")
+
+
+class FileFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Size and SHA-256 of a file.
+
+    Attributes
+    ----------
+    size : int
+        Bytes.
+    sha256 : str
+    """
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        """Of a file's content."""
+        return cls(len(content), hashlib.sha256(content).hexdigest())
+
+    def verify(self, name: str, content: bytes) -> None:
+        """Raise `InputError` where the content is not the one described."""
+        found = FileFacts.of(content)
+        if found.size != self.size:
+            raise InputError(f"{name} must have {self.size} bytes, was {found.size}")
+        if found.sha256 != self.sha256:
+            raise InputError(f"{name} must have SHA-256 {self.sha256[:12]}..., was {found.sha256[:12]}...")
+
+
+class ContextSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the rows of a context stream come from.
+
+    Attributes
+    ----------
+    name : str
+        Of the stream.
+    instrument : InstrumentSpec or None
+        Whose bars they are; None for daily values from the catalog's context file.
+    bar_type : str or None
+        NautilusTrader bar type of these bars.
+    """
+
+    name: str
+    instrument: InstrumentSpec | None = None
+    bar_type: str | None = None
+
+
+class BundleFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a policy comes from and what it trades.
+
+    Attributes
+    ----------
+    instruments : tuple of InstrumentSpec
+        In the order of the observation and the actions.
+    bar_types : tuple of str
+        NautilusTrader bar types of the bars it decides on, one per instrument.
+    context : tuple of ContextSource
+        One for each context stream of the features.
+    seeds : tuple of int
+    data_hash, calendar_hash : str
+        Of the bars and of the session calendars it was trained on.
+    git_commit : str or None
+        Of the program; None outside a checkout.
+    """
+
+    instruments: tuple[InstrumentSpec, ...]
+    bar_types: tuple[str, ...]
+    seeds: tuple[int, ...]
+    data_hash: str
+    calendar_hash: str
+    context: tuple[ContextSource, ...] = ()
+    git_commit: str | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Content of ``manifest.json``.
+
+    Attributes
+    ----------
+    format_version : int
+    name : str
+    files : dict of str to FileFacts
+        Every other file of the bundle.
+    facts : BundleFacts
+    versions : dict of str to str
+        Python and the packages that shape numbers, at the time of training.
+    created : datetime
+        Outside the identity: equal content has one name, whenever it is written.
+    seal : str
+        SHA-256 of the manifest with an empty seal; shows accidents, it is no signature.
+    """
+
+    format_version: int
+    name: str
+    files: dict[str, FileFacts]
+    facts: BundleFacts
+    versions: dict[str, str]
+    created: datetime
+    seal: str
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        contents: Mapping[str, bytes],
+        facts: BundleFacts,
+        versions: dict[str, str],
+        created: datetime,
+    ) -> Self:
+        """Describe and seal the contents of a bundle."""
+        unsealed = cls(
+            format_version=FORMAT_VERSION,
+            name=name,
+            files={file: FileFacts.of(contents[file]) for file in sorted(contents)},
+            facts=facts,
+            versions=versions,
+            created=created,
+            seal="",
+        )
+        return msgspec.structs.replace(unsealed, seal=_sha256(unsealed))
+
+    @property
+    def bundle_hash(self) -> str:
+        """SHA-256 of what decides: everything but the time of creation and the files for further training."""
+        identity = {key: value for key, value in msgspec.to_builtins(self).items() if key not in ("created", "seal")}
+        identity["files"] = {name: facts for name, facts in identity["files"].items() if name not in TRAINING_ONLY}
+        return hashlib.sha256(msgspec.json.encode(identity, order="deterministic")).hexdigest()
+
+    @property
+    def bundle_id(self) -> str:
+        """Name of the bundle's directory."""
+        return f"{self.name}-{self.bundle_hash[:12]}"
+
+    def to_json(self) -> bytes:
+        """Content of the file."""
+        return msgspec.json.format(msgspec.json.encode(self, order="deterministic"), indent=2) + b"\n"
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Self:
+        """Read and check what `to_json` wrote.
+
+        Raises
+        ------
+        InputError
+            If a key is unknown or missing, the format is another, or a single byte was changed.
+        """
+        try:
+            format_version = msgspec.json.decode(content, type=_FormatVersion).format_version
+            if format_version != FORMAT_VERSION:
+                raise InputError(f"manifest.json format_version must be {FORMAT_VERSION}, was {format_version}")
+            manifest = msgspec.json.decode(content, type=cls)
+        except msgspec.DecodeError as error:
+            raise InputError(f"manifest.json must be a manifest, was not: {error}") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"manifest.json must be UTF-8, was not: {error}") from error
+        seal = _sha256(msgspec.structs.replace(manifest, seal=""))
+        if manifest.seal != seal or manifest.to_json() != content:
+            raise InputError(f"manifest.json must have seal {seal[:12]}..., was changed after it was written")
+        return manifest
+
+
+class _FormatVersion(msgspec.Struct):
+    format_version: int
+
+
+def _sha256(manifest: Manifest) -> str:
+    return hashlib.sha256(msgspec.json.encode(manifest, order="deterministic")).hexdigest()
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that shape a policy's numbers, as far as installed."""
+    versions = {"python": platform.python_version()}
+    for package in (*TRADING_PACKAGES, *TRAINING_PACKAGES):
+        found = _version(package)
+        if found is not None:
+            versions[package] = found
+    return versions
+
+
+def version_drift(trained: Mapping[str, str]) -> tuple[str, ...]:
+    """One line for every package of the trading path that is not the version of the training.
+
+    Examples
+    --------
+    >>> version_drift({**installed_versions(), "numpy": "1.0"})[0].startswith("numpy was 1.0 when trained, is ")
+    True
+    """
+    here = installed_versions()
+    return tuple(
+        f"{package} was {trained.get(package, 'not recorded')} when trained, is {here.get(package, 'not installed')}"
+        for package in ("python", *TRADING_PACKAGES)
+        if trained.get(package) != here.get(package)
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""The decision core: bars and fills in, observations and reviewed targets out."""

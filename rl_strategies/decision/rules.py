@@ -1,0 +1,146 @@
+"""The rules of trading one instrument, as configured and as the record that kernels read."""
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from catalogs.bars import FIXED_SCALAR
+from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.accounting.commission import to_micros
+from rl_strategies.decision.barriers import BarrierConfig, unit_code
+from rl_strategies.risk.config import RiskConfig
+
+
+class TradingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How targets become orders.
+
+    Attributes
+    ----------
+    units : int
+        Contracts or shares of every entry; the most there may be where a risk budget sizes them.
+    barriers : BarrierConfig
+    risk : RiskConfig
+    risk_budget_usd : float
+        USD that one average true range may move a position (`rl_strategies.risk.sizing`); 0 for fixed units.
+    mask_actions : bool
+        Show the policy, in the last columns of the observation, which targets the risk overlay would grant; the
+        learner takes no other.
+    """
+
+    units: int = 1
+    barriers: BarrierConfig = BarrierConfig()
+    risk: RiskConfig = RiskConfig()
+    risk_budget_usd: float = 0.0
+    mask_actions: bool = False
+
+    def __post_init__(self) -> None:
+        if self.units < 1:
+            raise ValueError(f"trading.units must be at least 1, was {self.units}")
+        if not (self.risk_budget_usd >= 0 and math.isfinite(self.risk_budget_usd)):
+            raise ValueError(f"trading.risk_budget_usd must not be negative, was {self.risk_budget_usd}")
+
+
+HIGH_LOW_ORDERS = ("adaptive", "high_first")
+
+
+class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the simulated market charges, the same in the simulator and in the NautilusTrader engine.
+
+    Attributes
+    ----------
+    slippage_ticks : {0, 1}
+        Adverse ticks of a fill that slips, take profits included.
+    slippage_probability : float
+        Share of the fills that slip.
+    slippage_seed : int
+        Of the stream of draws, where slippage is a matter of chance.
+    fill : {"same_close", "next_open"}
+        What an approved target trades at: the close that was decided on, or the open of the instrument's next bar. An
+        order whose instrument has no next bar at the next decision, or before its closing time, is dropped.
+    high_low_order : {"adaptive", "high_first"}
+        Which end of a bar is visited first: the one nearer to the open (a tie visits the low), or always the high.
+    starting_balance_usd : Decimal
+    """
+
+    slippage_ticks: Literal[0, 1] = 1
+    slippage_probability: float = 1.0
+    slippage_seed: int = 0
+    fill: Literal["same_close", "next_open"] = "same_close"
+    high_low_order: str = "adaptive"
+    starting_balance_usd: Decimal = Decimal(100_000)
+
+    @property
+    def starting_cents(self) -> int:
+        """Starting balance in cents."""
+        return int(self.starting_balance_usd * 100)
+
+    def __post_init__(self) -> None:
+        if self.high_low_order not in HIGH_LOW_ORDERS:
+            raise ValueError(
+                f"high_low_order must be one of {', '.join(HIGH_LOW_ORDERS)}, was {self.high_low_order!r}: the engine "
+                "orders a venue's bars, not a position's, so the simulator could not be held equal to any other rule"
+            )
+        if not 0.0 <= self.slippage_probability <= 1.0:
+            raise ValueError(f"slippage_probability must be in [0, 1], was {self.slippage_probability}")
+        cents = self.starting_balance_usd * 100
+        if cents <= 0 or cents != cents.to_integral_value():
+            raise ValueError(
+                f"starting_balance_usd must be above zero and in whole cents, was {self.starting_balance_usd}"
+            )
+
+
+RULES = np.dtype(
+    (
+        np.record,
+        [
+            ("tick_raw", np.float64),
+            ("tick_size", np.float64),
+            ("multiplier", np.float64),
+            ("units", np.int64),
+            ("risk_budget_usd", np.float64),
+            ("rate_micros", np.int64),
+            ("minimum_cents", np.int64),
+            ("stop_unit", np.int64),
+            ("stop_value", np.float64),
+            ("target_unit", np.int64),
+            ("target_value", np.float64),
+            ("time_limit_bars", np.int64),
+            ("slippage_ticks", np.int64),
+            ("adaptive", np.int64),
+        ],
+    )
+)
+
+
+def pack_rules(instruments: Sequence[InstrumentSpec], trading: TradingConfig, execution: ExecutionConfig) -> Any:
+    """Records of dtype `RULES`, one per instrument."""
+    rules = np.zeros(len(instruments), RULES)
+    for record, instrument in zip(rules, instruments, strict=True):
+        _pack(record, instrument, trading, execution)
+    return rules
+
+
+def _pack(rules: Any, instrument: InstrumentSpec, trading: TradingConfig, execution: ExecutionConfig) -> None:
+    barriers = trading.barriers
+    values = {
+        "tick_raw": instrument.tick_raw,
+        "tick_size": instrument.tick_raw / FIXED_SCALAR,
+        "multiplier": instrument.multiplier,
+        "units": trading.units,
+        "risk_budget_usd": trading.risk_budget_usd,
+        "rate_micros": to_micros(instrument.commission_per_unit),
+        "minimum_cents": int(instrument.commission_minimum * 100),
+        "stop_unit": unit_code(barriers.stop_loss),
+        "stop_value": barriers.stop_loss.value if barriers.stop_loss else 0.0,
+        "target_unit": unit_code(barriers.take_profit),
+        "target_value": barriers.take_profit.value if barriers.take_profit else 0.0,
+        "time_limit_bars": barriers.time_limit_bars,
+        "slippage_ticks": execution.slippage_ticks,
+        "adaptive": execution.high_low_order == "adaptive",
+    }
+    for name, value in values.items():
+        rules[name] = value

@@ -1,0 +1,1 @@
+"""Checks that every feature passes: causality, batch equals live."""

@@ -1,0 +1,1 @@
+"""From a plan of features to one compiled loop."""

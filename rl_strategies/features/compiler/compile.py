@@ -1,0 +1,110 @@
+"""One loop over rows that calls every kernel of a plan: written out as Python, compiled once, kept on disk.
+
+The text lies in the cache folder under a name that is the hash of all that went into the machine code,
+because numba's own cache would not notice a changed kernel. It is executed from memory, never read back.
+"""
+
+import functools
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Callable
+from math import isfinite, nan
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.errors import NumbaError
+from numpy.typing import NDArray
+
+from catalogs.cache import cache_dir, written_aside
+from catalogs.errors import InputError
+from rl_strategies.features.kernel import COMPILE_OPTIONS, Kernel, compiled_inside
+from rl_strategies.features.source_hash import source_hash
+from rl_strategies.features.windows import MEASURES, ROW_FUNCTIONS
+
+Floats = NDArray[np.float64]
+Loop = Callable[[Floats, Floats, Floats, Floats], None]  # rows, state, scratch, out
+SIGNATURE = "(float64[:, ::1], float64[::1], float64[::1], float64[:, ::1])"
+
+
+def interpreted(source: str, kernels: tuple[Kernel, ...]) -> Loop:
+    """The loop as plain Python: slow, and the reference that the compiled one must equal bit for bit."""
+    return _execute(source, "<features>", {f"kernel_{k.kind}": k.function for k in kernels} | _window_functions())
+
+
+@functools.cache
+def compiled(source: str, kernels: tuple[Kernel, ...]) -> Loop:
+    """The loop as machine code, from the cache folder if it was compiled there before.
+
+    With ``NUMBA_DISABLE_JIT=1`` it is the interpreted one.
+
+    Raises
+    ------
+    InputError
+        When numba cannot compile a kernel: the line says why.
+    """
+    if numba.config.DISABLE_JIT:
+        return interpreted(source, kernels)
+    path = _kept(source, kernels)
+    run = _execute(
+        source, str(path), {f"kernel_{k.kind}": k.compiled for k in kernels} | _compiled_windows(), compiled_inside
+    )
+    loop = numba.njit(cache=True, nogil=True, **COMPILE_OPTIONS)(run)
+    try:
+        loop.compile(SIGNATURE)
+    except NumbaError as error:
+        raise InputError(_compile_refusal(str(error))) from error
+    return loop
+
+
+@functools.cache
+def windows_hash() -> str:
+    """Hash of the code of all measures and of how rows come to them."""
+    return "".join(source_hash(function) for function in _window_functions().values())
+
+
+def _window_functions() -> dict[str, Callable[..., Any]]:
+    measures = {f"window_{name}": measure.function for name, measure in MEASURES.items()}
+    return measures | {function.__name__: function for function in ROW_FUNCTIONS}
+
+
+@functools.cache
+def _compiled_windows() -> dict[str, Any]:
+    return {name: compiled_inside(function) for name, function in _window_functions().items()}
+
+
+def _compile_refusal(numba_says: str) -> str:
+    text = " ".join(numba_says.split())
+    calls = re.findall(r"kernel_(\w+)\(", text)
+    text = re.sub(r"Failed in nopython mode pipeline \(step: [^)]*\) ", "", text)
+    reason = re.split(r",? (?:During:|File |defined at )", text)[0]
+    return f"feature kernel {calls[0]!r} does not compile: {reason}" if calls else f"features do not compile: {reason}"
+
+
+def _kept(source: str, kernels: tuple[Kernel, ...]) -> Path:
+    # Numba's cached code names the module that it came from: the same kernel in another file is another plan.
+    hashes = sorted(f"{kernel.kind} {kernel.function.__module__} {kernel.hash}" for kernel in kernels)
+    identity = "\0".join([source, windows_hash(), numba.__version__, np.__version__, *hashes])
+    path = cache_dir() / "features" / f"plan_{hashlib.sha256(identity.encode()).hexdigest()[:32]}.py"
+    if not path.exists():
+        with written_aside(path) as aside:
+            aside.write_text(source, encoding="utf-8")
+            os.utime(aside, (0, 0))  # processes that race here must agree: numba's cache goes by the date
+    return path
+
+
+def _execute(
+    source: str, filename: str, functions: dict[str, Any], compile_part: Callable[[Any], Any] = lambda part: part
+) -> Loop:
+    # Numba finds the globals of code from its cache by the module's name, so the module must stay registered.
+    module = ModuleType(f"rl_strategies.features._{Path(filename).stem}")
+    sys.modules[module.__name__] = module
+    vars(module).update(functions, isfinite=isfinite, nan=nan)
+    exec(compile(source, filename, "exec"), vars(module))
+    parts = {name: compile_part(part) for name, part in vars(module).items() if name.startswith("part_")}
+    vars(module).update(parts)
+    return module.run

@@ -1,0 +1,1 @@
+"""The features that come with the project, one module per family."""

@@ -1,0 +1,1 @@
+"""Plans: which features are computed, from which streams, in batch and live."""

@@ -1,0 +1,188 @@
+"""Which features the data at hand can give: the rest is left out with a reason, or refused where it is required."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from catalogs.errors import InputError
+from rl_strategies.features.compiler.allocation import SESSION_ROWS
+from rl_strategies.features.plans.joined import JoinedPlan
+from rl_strategies.features.plans.plan import FeaturePlan
+from rl_strategies.features.plans.sets import feature_set
+from rl_strategies.features.plans.streams import StreamSpec
+from rl_strategies.features.rows import ALL_COLUMNS, COLUMNS, INSTRUMENT_COLUMN, QUOTE_COLUMNS
+from rl_strategies.features.spec import FeatureSpec
+
+REGULAR_SESSION_ROWS = 390
+
+
+@dataclass(frozen=True)
+class DataAtHand:
+    """What the data of an instrument has.
+
+    Attributes
+    ----------
+    volume_known : bool
+        Whether the bars carry their true volume.
+    extended_hours : bool
+        Whether the bars reach beyond regular trading hours.
+    quotes : bool
+        Whether there are best quotes beside the bars.
+    instruments : int
+        Instruments that one policy trades.
+    """
+
+    volume_known: bool
+    extended_hours: bool
+    quotes: bool = False
+    instruments: int = 1
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Columns that it cannot give, with the reason."""
+        reasons = {}
+        if not self.volume_known:
+            reasons["volume"] = "the volume of these bars is not known"
+        if not self.extended_hours:
+            reasons["rth"] = "these bars have no hours beyond the regular ones, so that it would be a constant"
+        if not self.quotes:
+            reasons |= dict.fromkeys(QUOTE_COLUMNS, "there are no quotes beside these bars")
+        if self.instruments < 2:
+            reasons[INSTRUMENT_COLUMN] = "there is one instrument alone, so that it would be a constant"
+        return reasons
+
+
+def default_plan(*, volume_known: bool, extended_hours: bool) -> FeaturePlan:
+    """The default features, less what the data cannot give.
+
+    Log returns over 1, 5, 15 and 60 bars; distances to SMA(20), EMA(12) and EMA(50); RSI(14); ATR(14) over
+    the close; MACD(12, 26, 9) over the close; Bollinger %b and bandwidth(20, 2); realised volatility(30);
+    distance to the session's VWAP; time of day, weekday, time since the open and to the close; whether in
+    regular hours. ``atr_14`` in price units is computed but not observed: sizing and barriers use it.
+
+    Parameters
+    ----------
+    volume_known : bool
+        False leaves out what needs the volume.
+    extended_hours : bool
+        False leaves out the regular-hours flag, which would be a constant.
+
+    Returns
+    -------
+    FeaturePlan
+        With what was left out, and why, in ``left_out``.
+
+    Examples
+    --------
+    >>> default_plan(volume_known=False, extended_hours=True).left_out
+    (('vwap_distance', 'the volume of these bars is not known'),)
+    """
+    return plan_for(feature_set("default"), DataAtHand(volume_known, extended_hours))
+
+
+def build_plan(specs: Sequence[FeatureSpec] | str, *, volume_known: bool, extended_hours: bool) -> FeaturePlan:
+    """A plan of features that the user named, for bars without quotes: `plan_for`, less its options.
+
+    Parameters
+    ----------
+    specs : sequence of FeatureSpec, or names as `feature_set` takes them
+    volume_known, extended_hours : bool
+        As in `DataAtHand`.
+
+    Raises
+    ------
+    InputError
+        When the wiring is wrong, or a required feature needs what the data does not have.
+
+    Examples
+    --------
+    >>> plan = build_plan("full", volume_known=True, extended_hours=True)
+    >>> len(plan.outputs), plan.observed
+    (94, 93)
+    """
+    chosen = feature_set(specs) if isinstance(specs, str) else specs
+    return plan_for(chosen, DataAtHand(volume_known, extended_hours))
+
+
+def plan_for(specs: Sequence[FeatureSpec], data: DataAtHand) -> FeaturePlan:
+    """The features that the data can give, with the columns that they read.
+
+    Parameters
+    ----------
+    specs : sequence of FeatureSpec
+        A feature that reads a left-out one is left out with it.
+    data : DataAtHand
+
+    Returns
+    -------
+    FeaturePlan
+        Its ``columns`` are `COLUMNS` and what else of `ALL_COLUMNS` is read; what was left out, and why, is in
+        ``left_out``.
+
+    Raises
+    ------
+    InputError
+        When the wiring is wrong, a feature with ``required=True`` cannot be given, or none is left.
+    """
+    needs = FeaturePlan(specs, ALL_COLUMNS).needs
+    missing = data.missing
+    left_out = {name: missing[c] for name, needed in needs.items() for c in sorted(needed & missing.keys())}
+    for spec in specs:
+        if spec.required and spec.name in left_out:
+            raise InputError(f"feature {spec.name!r} is required, but {left_out[spec.name]}")
+    kept = [spec for spec in specs if spec.name not in left_out]
+    if not kept:
+        raise InputError(f"the data must be able to give a feature; {next(iter(left_out.values()))}")
+    read = frozenset().union(*(needs[spec.name] for spec in kept))
+    columns = [column for column in ALL_COLUMNS if column in COLUMNS or column in read]
+    session_rows = SESSION_ROWS if data.extended_hours else REGULAR_SESSION_ROWS
+    return FeaturePlan(kept, columns, left_out.items(), session_rows)
+
+
+def joined_plan_for(
+    primary: FeaturePlan,
+    streams: Sequence[StreamSpec],
+    cross: Sequence[FeatureSpec],
+    available: Collection[str],
+) -> FeaturePlan | JoinedPlan:
+    """The primary plan with what the context at hand can add.
+
+    Parameters
+    ----------
+    primary : FeaturePlan
+    streams : sequence of StreamSpec
+    cross : sequence of FeatureSpec
+        A feature that reads a stream which is not at hand is left out, and so is one that reads a left-out one or what
+        ``primary`` left out.
+    available : collection of str
+        Names of the streams for which there is data.
+
+    Returns
+    -------
+    FeaturePlan or JoinedPlan
+        ``primary`` itself, with the reasons, where no cross feature is left.
+
+    Raises
+    ------
+    InputError
+        When the wiring is wrong, or a required stream or feature cannot be given.
+    """
+    for stream in streams:
+        if stream.required and stream.name not in available:
+            raise InputError(f"stream {stream.name} is required, but there is no data of it")
+    missing = dict(primary.left_out)
+    missing |= {s.name: f"there is no data of {s.name}" for s in streams if s.name not in available}
+    left_out: dict[str, str] = {}
+    for spec in cross:
+        for read in spec.inputs.values():
+            source = read.partition(".")[0]
+            reason = missing.get(source) or left_out.get(read)
+            if reason is not None:
+                left_out.setdefault(spec.name, reason)
+        if spec.required and spec.name in left_out:
+            raise InputError(f"feature {spec.name!r} is required, but {left_out[spec.name]}")
+    kept = [spec for spec in cross if spec.name not in left_out]
+    used = {read.partition(".")[0] for spec in kept for read in spec.inputs.values() if "." in read}
+    if not kept:
+        reasons = (*primary.left_out, *left_out.items())
+        return FeaturePlan(primary.specs, primary.columns, reasons, primary.session_rows, primary.pruned)
+    return JoinedPlan(primary, [s for s in streams if s.name in used], kept, left_out.items())

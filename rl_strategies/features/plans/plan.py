@@ -1,0 +1,234 @@
+"""A list of features made into one function of a row: wired, checked, hashed.
+
+The plan is what a trained policy carries with it: the same plan computes the training matrix in one call and,
+bar by bar, the live observation, bit for bit.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+
+from catalogs.errors import InputError
+from rl_strategies.features.compiler.allocation import SESSION_ROWS, wire
+from rl_strategies.features.compiler.compile import Floats, Loop, compiled, windows_hash
+from rl_strategies.features.kernel import find_kernel
+from rl_strategies.features.plans.live import LiveFeatures
+from rl_strategies.features.plugins import load_stored_file, portable_name, rebuild
+from rl_strategies.features.rows import COLUMNS
+from rl_strategies.features.spec import FeatureSpec, PlanSpec
+
+
+class FeaturePlan:
+    """Features computed together, row by row.
+
+    Parameters
+    ----------
+    specs : sequence of FeatureSpec
+        In order: a feature may read the outputs of earlier ones.
+    columns : sequence of str
+        What a row holds.
+    left_out : iterable of (name, reason)
+        Features that the data could not give, for reports.
+    session_rows : int
+        Most rows that a session has: 1440 suits every calendar of one-minute bars, a smaller true figure shortens the
+        warm-up and nothing else.
+    pruned : sequence of (output, reason)
+        Outputs that are computed but not observed, for they would add nothing (`pruning.pruned_plan`).
+
+    Attributes
+    ----------
+    outputs : tuple of str
+        Observed outputs first, then the unobserved ones.
+    observed : int
+        Number of observed outputs.
+    warmup : int
+        Rows until every output is finite and does not depend on the row that the plan was started on.
+    warmups : dict of str to int
+        The same for each output.
+    state_size : int
+        Float64 cells that a running plan carries from row to row.
+    scratch_size : int
+        Float64 cells that `loop` works in; they need not be kept.
+    hash : str
+        SHA-256 over everything that shapes the numbers.
+    kernels : tuple of Kernel
+    source : str
+        Python text of the loop over rows.
+    needs : dict of str to frozenset of str
+        For each feature the columns that it reads, directly or through earlier features.
+
+    Raises
+    ------
+    InputError
+        When a kind, parameter or input is unknown, or a name is taken twice.
+
+    Notes
+    -----
+    A row whose input is not finite gives NaN and leaves the feature's state untouched; filling and masking
+    belong to whoever normalises.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plan = FeaturePlan([FeatureSpec("log_return", "return_1")], columns=("close",))
+    >>> plan.batch(np.array([[100.0], [101.0]])).round(4).tolist()
+    [[nan], [0.01]]
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[FeatureSpec],
+        columns: Sequence[str] = COLUMNS,
+        left_out: Iterable[tuple[str, str]] = (),
+        session_rows: int = SESSION_ROWS,
+        pruned: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        if not specs:
+            raise InputError("a feature plan must have at least one feature; was empty")
+        self.specs, self.columns, self.left_out = tuple(specs), tuple(columns), tuple(left_out)
+        self.session_rows, self.pruned = session_rows, tuple(pruned)
+        wiring = wire(self.specs, self.columns, session_rows, frozenset(name for name, _ in self.pruned))
+        self.outputs, self.observed = wiring.outputs, wiring.observed
+        self.warmups, self.needs, self._features = wiring.warmups, wiring.needs, wiring.features
+        self.warmup = max(self.warmups.values())
+        program = wiring.program
+        self.kernels, self.source = program.kernels, program.source
+        self.state_size, self.scratch_size = program.state_size, program.scratch_size
+        identity = [self.columns, self.outputs, self.observed, self.source, self._kernel_hashes(), windows_hash()]
+        self.hash = hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Kernels and compiled code stay here; a worker process wires and loads its own.
+        arguments = (self.specs, self.columns, self.left_out, self.session_rows, self.pruned)
+        return rebuild, (self.files, type(self), arguments)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Users' files that kernels of the plan came from."""
+        return tuple(sorted({kernel.file for kernel in self.kernels if kernel.file is not None}))
+
+    def without(self, pruned: Sequence[tuple[str, str]]) -> Self:
+        """The same plan with more outputs, each with a reason, taken out of the observation."""
+        return type(self)(self.specs, self.columns, self.left_out, self.session_rows, (*self.pruned, *pruned))
+
+    @cached_property
+    def loop(self) -> Loop:
+        """What `batch` and `live` run: ``loop(rows, state, scratch, out)``, compiled at first use and kept on disk."""
+        return compiled(self.source, self.kernels)
+
+    def index(self, name: str) -> int:
+        """Column of an output in the output matrix.
+
+        Raises
+        ------
+        InputError
+            When the plan has no such output.
+        """
+        return output_index(self.outputs, name)
+
+    def feature_of(self, output: str) -> str:
+        """Name of the feature that gives an output."""
+        return self._features[output]
+
+    def batch(self, rows: Floats, state: Floats | None = None) -> Floats:
+        """Compute every output for many rows.
+
+        Parameters
+        ----------
+        rows : float64[n, len(columns)]
+            Ascending in time; left untouched.
+        state : float64[state_size], optional
+            State to go on from, advanced in place; a fresh one by default.
+
+        Returns
+        -------
+        float64[n, len(outputs)]
+
+        Raises
+        ------
+        InputError
+            When a shape is not the plan's.
+        """
+        if rows.ndim != 2 or rows.shape[1] != len(self.columns):
+            raise InputError(f"feature rows must have {len(self.columns)} columns; their shape was {rows.shape}")
+        if state is None:
+            state = np.zeros(self.state_size)
+        elif state.shape != (self.state_size,) or state.dtype != np.float64:
+            raise InputError(f"feature state must be {self.state_size} float64 cells; was {state.dtype} {state.shape}")
+        out = np.empty((len(rows), len(self.outputs)))
+        self.loop(np.require(rows, np.float64, ["C", "W"]), state, np.zeros(self.scratch_size), out)
+        return out
+
+    def live(self) -> LiveFeatures:
+        """The plan running bar by bar, from a fresh state."""
+        sizes = (self.state_size, self.scratch_size, len(self.columns), len(self.outputs))
+        return LiveFeatures(self.loop, *sizes)
+
+    def to_spec(self) -> dict[str, Any]:
+        """Plain data (JSON) from which `from_spec` builds the same plan."""
+        spec = PlanSpec(
+            columns=self.columns,
+            features=self.specs,
+            outputs=self.outputs,
+            observed=self.observed,
+            warmup=self.warmup,
+            kernels=self._kernel_hashes(),
+            hash=self.hash,
+            left_out=self.left_out,
+            session_rows=self.session_rows,
+            pruned=self.pruned,
+            files=tuple(portable_name(file) for file in self.files),
+        )
+        return msgspec.to_builtins(spec)
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any]) -> Self:
+        """Build a stored plan again.
+
+        Parameters
+        ----------
+        spec : dict
+            From `to_spec`, possibly through JSON.
+
+        Raises
+        ------
+        InputError
+            When it is no such thing, or when a kernel's code or the plan as a whole would give other numbers.
+        """
+        try:
+            stored = msgspec.convert(spec, PlanSpec)
+        except msgspec.ValidationError as error:
+            raise InputError(f"a stored feature plan must be what `to_spec` gave: {error}") from error
+        for file in stored.files:
+            load_stored_file(file)
+        for kind, stored_hash in stored.kernels.items():
+            now = find_kernel(kind).hash
+            if now != stored_hash:
+                raise InputError(
+                    f"feature kernel {kind!r}: its code must be what the plan was stored with "
+                    f"({stored_hash[:12]}); was {now[:12]}"
+                )
+        plan = cls(stored.features, stored.columns, stored.left_out, stored.session_rows, stored.pruned)
+        if plan.hash != stored.hash:
+            raise InputError(f"feature plan must hash to the stored {stored.hash[:12]}; was {plan.hash[:12]}")
+        return plan
+
+    def _kernel_hashes(self) -> dict[str, str]:
+        return {kernel.kind: kernel.hash for kernel in self.kernels}
+
+
+def output_index(outputs: Sequence[str], name: str) -> int:
+    """Place of an output among ``outputs``.
+
+    Raises
+    ------
+    InputError
+        When it is none of them.
+    """
+    if name not in outputs:
+        raise InputError(f"feature output must be one of {', '.join(outputs)}; was {name!r}")
+    return outputs.index(name)

@@ -1,0 +1,46 @@
+"""From a bar's arrival to its order on the wire."""
+
+from rl_strategies.live.broker.link import NS, BrokerLink
+from rl_strategies.live.journal.session_journal import OrderRow
+
+
+class LatencyMeter:
+    """Measures one entry after another.
+
+    Parameters
+    ----------
+    link : BrokerLink
+        Knows when an order was written to the socket.
+
+    Attributes
+    ----------
+    taken_ns : list of int
+        Every latency measured.
+    """
+
+    def __init__(self, link: BrokerLink) -> None:
+        self._link = link
+        self._waiting: tuple[str, int] | None = None
+        self.taken_ns: list[int] = []
+
+    @property
+    def last_s(self) -> float:
+        """The newest one, seconds; 0 before the first."""
+        return self.taken_ns[-1] / NS if self.taken_ns else 0.0
+
+    def note_order(self, row: OrderRow, arrived_ns: int) -> None:
+        """An order that followed from the bar that arrived at ``arrived_ns``; only entries are measured."""
+        if row.role == "entry":
+            self._waiting = row.client_order_id, arrived_ns
+
+    def read(self) -> int | None:
+        """Latency of the newest entry in nanoseconds, once; None where there is nothing new."""
+        if self._waiting is None:
+            return None
+        name, arrived_ns = self._waiting
+        wire_ns = self._link.wire_ns(name)
+        if wire_ns is None:
+            return None
+        self._waiting = None
+        self.taken_ns.append(max(0, wire_ns - arrived_ns))
+        return self.taken_ns[-1]

@@ -1,0 +1,249 @@
+"""What fills at a broker really cost: slippage, latency, fill rate and commission, and the execution they amount to.
+
+Slippage is counted in adverse ticks of an order's average price: against the close that was decided on for market
+orders, against the trigger for stops, against the limit for take profits, where it can only be nothing or a gain. The
+simulation slips one tick on a share of all fills; that share is the mean over all orders, so that both cost the same.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+
+import msgspec
+import numpy as np
+
+from catalogs.errors import InputError
+from rl_strategies.analysis.bootstrap import bootstrap_interval
+from rl_strategies.live.calibration.execution_log import BarPath, ExecutedOrder, ExecutionLog
+
+MIN_ORDERS = 30
+LEVEL = 0.95
+NS_PER_MS = 1_000_000
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """Figures of a sample.
+
+    Attributes
+    ----------
+    count : int
+    mean : float
+    low, high : float or None
+        95 % interval of the mean, by the stationary bootstrap; None below ten values.
+    p05, p50, p95 : float
+    """
+
+    count: int
+    mean: float
+    low: float | None
+    high: float | None
+    p05: float
+    p50: float
+    p95: float
+
+
+class Slippage(msgspec.Struct, frozen=True):
+    """Slippage of the filled orders of one kind.
+
+    Attributes
+    ----------
+    ticks : Distribution
+        Adverse ticks; below zero is better than decided on.
+    slipped : float
+        Share of the orders that were filled worse.
+    """
+
+    ticks: Distribution
+    slipped: float
+
+
+class TouchRate(msgspec.Struct, frozen=True):
+    """How many of the limit orders whose price was reached were filled.
+
+    Attributes
+    ----------
+    touched, filled : int
+    low, high : float
+        95 % interval of the rate, by Wilson's score.
+    """
+
+    touched: int
+    filled: int
+    low: float
+    high: float
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """What live sessions measured.
+
+    Attributes
+    ----------
+    orders : int
+        Filled orders whose slippage is known.
+    slippage : dict of str to Slippage
+        By kind of order, and of ``"all"``.
+    latency_ms : dict of str to Distribution
+        ``decision_to_fill`` from the close that was decided on to the first execution by the broker's clock, of market
+        orders; ``sent_to_accepted``; ``bar_to_wire``. What was not journaled is missing.
+    take_profits : TouchRate or None
+        None where no limit price was reached.
+    commission_usd_per_unit : dict of str to float
+        By instrument.
+    left_out : dict of str to int
+        What could not be used, by reason.
+    slippage_ticks : {0, 1}
+    slippage_probability : float
+        Both as `rl_strategies.decision.rules.ExecutionConfig` takes them.
+    warnings : tuple of str
+    """
+
+    orders: int
+    slippage: dict[str, Slippage]
+    latency_ms: dict[str, Distribution]
+    take_profits: TouchRate | None
+    commission_usd_per_unit: dict[str, float]
+    left_out: dict[str, int]
+    slippage_ticks: int
+    slippage_probability: float
+    warnings: tuple[str, ...]
+
+
+def calibrate(logs: Sequence[ExecutionLog]) -> Calibration:
+    """Measure the execution of sessions.
+
+    Parameters
+    ----------
+    logs : sequence of ExecutionLog
+        In order of time.
+
+    Raises
+    ------
+    InputError
+        If fewer than thirty orders were filled: that says nothing.
+    """
+    filled = [(log, order) for log in logs for order in log.orders if order.fills]
+    slipped = [(order.row.kind, slippage_ticks(order, log.bars)) for log, order in filled]
+    known = [(kind, ticks) for kind, ticks in slipped if ticks is not None]
+    if len(known) < MIN_ORDERS:
+        raise InputError(f"sessions must hold at least {MIN_ORDERS} filled orders to say anything, were {len(known)}")
+    everything = _slippage([ticks for _, ticks in known])
+    samples: dict[str, list[float]] = {}
+    for kind, ticks in sorted(known, key=lambda each: each[0]):
+        samples.setdefault(kind, []).append(ticks)
+    probability = min(1.0, max(0.0, everything.ticks.mean))
+    left_out = {
+        "executions of orders that the session did not send": sum(log.foreign_fills for log in logs),
+        "orders without the bar they were decided on": len(slipped) - len(known),
+    }
+    return Calibration(
+        orders=len(known),
+        slippage={**{kind: _slippage(sample) for kind, sample in samples.items()}, "all": everything},
+        latency_ms=_latencies(logs),
+        take_profits=take_profit_rate(logs),
+        commission_usd_per_unit=_commissions([order for _, order in filled]),
+        left_out={reason: count for reason, count in left_out.items() if count},
+        slippage_ticks=1 if probability > 0 else 0,
+        slippage_probability=round(probability, 4) if probability > 0 else 1.0,
+        warnings=_warnings(everything.ticks.mean),
+    )
+
+
+def slippage_ticks(order: ExecutedOrder, bars: Mapping[str, BarPath]) -> float | None:
+    """Adverse ticks of a filled order's average price; None where the bar that it was decided on is missing."""
+    row = order.row
+    path = bars.get(row.instrument_id)
+    at_decision = path.close_at(row.decision_ns) if path is not None else None
+    reference = at_decision if row.kind == "market" else float(row.trigger_ticks)
+    if reference is None:
+        return None
+    units = sum(abs(fill.units) for fill in order.fills)
+    average = sum(abs(fill.units) * fill.price_ticks for fill in order.fills) / units
+    return row.side * (average - reference)
+
+
+def take_profit_rate(logs: Sequence[ExecutionLog]) -> TouchRate | None:
+    """Share of the limit orders that were filled among those whose price was reached; None where none was.
+
+    An order counts from the first bar after it was sent to the last before its position was closed; what happened
+    within the bar of the close nobody knows.
+    """
+    limits = [(log, order) for log in logs for order in log.orders if order.row.kind == "limit"]
+    touched = [order for log, order in limits if order.fills or _is_touched(order, log.bars)]
+    if not touched:
+        return None
+    filled = sum(bool(order.fills) for order in touched)
+    return TouchRate(len(touched), filled, *wilson_interval(filled, len(touched)))
+
+
+def wilson_interval(successes: int, count: int, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of a share by Wilson's score, which also holds for few and for extreme ones.
+
+    Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22, 1927.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval(8, 10)
+    >>> f"{low:.4f} {high:.4f}"
+    '0.4902 0.9433'
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, spread = successes / count, z * z / count
+    centre = share + spread / 2
+    reach = z * math.sqrt(share * (1 - share) / count + spread / (4 * count))
+    return max(0.0, (centre - reach) / (1 + spread)), min(1.0, (centre + reach) / (1 + spread))
+
+
+def _is_touched(order: ExecutedOrder, bars: Mapping[str, BarPath]) -> bool:
+    row = order.row
+    path = bars.get(row.instrument_id)
+    if path is None:
+        return False
+    alive = path.seq > order.sent_seq
+    if order.over_seq is not None:
+        alive &= path.seq < order.over_seq
+    reached = path.low <= row.trigger_ticks if row.side > 0 else path.high >= row.trigger_ticks
+    return bool(np.any(alive & reached))
+
+
+def _slippage(ticks: Sequence[float]) -> Slippage:
+    return Slippage(_distribution(ticks), sum(value > 0 for value in ticks) / len(ticks))
+
+
+def _latencies(logs: Sequence[ExecutionLog]) -> dict[str, Distribution]:
+    orders = [order for log in logs for order in log.orders]
+    samples = {
+        "decision_to_fill": [
+            order.fills[0].ts_ns - order.row.decision_ns
+            for order in orders
+            if order.fills and order.row.kind == "market"
+        ],
+        "sent_to_accepted": [
+            order.accepted_ns - order.row.sent_ns for order in orders if order.accepted_ns is not None
+        ],
+        "bar_to_wire": [latency_ns for log in logs for latency_ns in log.wire_latency_ns],
+    }
+    return {name: _distribution([ns / NS_PER_MS for ns in sample]) for name, sample in samples.items() if sample}
+
+
+def _commissions(orders: Sequence[ExecutedOrder]) -> dict[str, float]:
+    cents: Counter[str] = Counter()
+    units: Counter[str] = Counter()
+    for order in orders:
+        cents[order.row.instrument_id] += sum(fill.commission_cents for fill in order.fills)
+        units[order.row.instrument_id] += sum(abs(fill.units) for fill in order.fills)
+    return {instrument: round(cents[instrument] / units[instrument] / 100, 6) for instrument in sorted(units)}
+
+
+def _distribution(values: Sequence[float]) -> Distribution:
+    sample = np.asarray(values, np.float64)
+    interval = bootstrap_interval(sample, samples=1_000)
+    low, high = (interval.low, interval.high) if interval is not None else (None, None)
+    p05, p50, p95 = (float(quantile) for quantile in np.quantile(sample, [0.05, 0.5, 0.95]))
+    return Distribution(len(sample), float(sample.mean()), low, high, p05, p50, p95)
+
+
+def _warnings(mean_ticks: float) -> tuple[str, ...]:
+    if mean_ticks > 1:
+        return (f"the mean of {mean_ticks:.2f} ticks is more than the one tick that a simulated fill can slip",)
+    return ()

@@ -1,0 +1,1 @@
+"""Orders of a live session and their reconciliation with the broker."""

@@ -1,0 +1,251 @@
+"""A session made again from its journal: the same bars, executions and decisions through the same core.
+
+A restart lives through the journal to know what it holds, and believes it only if every decision comes out as it was
+written. `rl-intraday replay` does the same to say where one does not.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from catalogs.errors import InputError
+from rl_strategies.decision.actions import FLAT
+from rl_strategies.decision.core import DecisionCore, Review
+from rl_strategies.live.journal.session_journal import FillRow, OrderRow, fingerprint
+from rl_strategies.policy.policies import OnnxPolicy
+
+RUIN = "ruin"  # what a state row says when trading ended for good
+UNSEEN = "observation_unknown"  # why a decision was skipped whose features were not all known
+LATE = "context_late"  # and one whose context came too late
+BEGUN = "begun"  # and when the account was seen to be flat; its reason names the executions before
+SEQ, MEMORY = "journal_seq", "policy.memory"  # names in a checkpoint
+TARGET, REVIEW = "target", "review"  # what of a divergence that changes what is done
+Cause = Literal["data", "feature", "state", "policy", "fill", "cost"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a journal; see `rl_strategies.live.journal.journal.KINDS`."""
+
+    seq: int
+    ts_ns: int
+    kind: str
+    instrument_id: str
+    values: list[float]
+    text: str
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Something that came out otherwise than it was written.
+
+    Attributes
+    ----------
+    seq : int
+        Row of the journal.
+    ts_ns : int
+        Bar, decision or execution, UTC nanoseconds.
+    cause : {"data", "feature", "state", "policy", "fill", "cost"}
+        ``feature``: a feature of the observation. ``state``: the position's or the account's part of it, the risk
+        overlay's answer, or a decision that the session's state forbade. ``policy``: logits, memory or target, from the
+        very observation that was written. ``data``: a bar. ``fill``, ``cost``: an execution, its commission.
+    what : str
+    written, made : str
+    """
+
+    seq: int
+    ts_ns: int
+    cause: Cause
+    what: str
+    written: str
+    made: str
+
+
+@dataclass
+class Relived:
+    """A session as far as its journal has been lived through.
+
+    Attributes
+    ----------
+    divergences : list of Divergence
+    events : list of OrderRow or FillRow
+        In order.
+    decisions : int
+    bars : int
+    is_traded : bool
+        Whether the running session is traded.
+    seq : int
+        Rows lived through.
+    foreign : list of str or None
+        Executions of the day that are not the session's; None while it has not begun to trade.
+    """
+
+    divergences: list[Divergence] = field(default_factory=list)
+    events: list[OrderRow | FillRow] = field(default_factory=list)
+    decisions: int = 0
+    bars: int = 0
+    is_traded: bool = False
+    seq: int = 0
+    foreign: list[str] | None = None
+
+
+class Reliving:
+    """Lives through the rows of a journal.
+
+    Parameters
+    ----------
+    core : DecisionCore
+        Fresh; of one instrument.
+    policy : OnnxPolicy
+        Fresh.
+
+    Attributes
+    ----------
+    relived : Relived
+    """
+
+    def __init__(self, core: DecisionCore, policy: OnnxPolicy) -> None:
+        self.core, self.policy = core, policy
+        self.relived = Relived()
+        self._reviews: list[Review] = []
+        self._actions: int | list[int] = FLAT
+
+    def feed(self, rows: Iterator[Row]) -> None:
+        """Live through more rows.
+
+        Raises
+        ------
+        InputError
+            If a row is not what its kind should hold, or a bar lies outside every session.
+        """
+        take = {
+            "bar": self._bar,
+            "context": self._context,
+            "observation": self._observation,
+            "recurrent_state": self._memory,
+            "logits": self._logits,
+            "target": self._target,
+            "review": self._review,
+            "order": self._order,
+            "fill": self._fill,
+            "state": self._state,
+        }
+        for row in rows:
+            handler = take.get(row.kind)
+            if handler is not None:
+                try:
+                    handler(row)
+                except (ValueError, LookupError, msgspec.MsgspecError) as error:
+                    raise InputError(f"journal: row {row.seq} must be a whole {row.kind}: {error}") from error
+            self.relived.seq = row.seq + 1
+
+    def differences_from(self, kept: Mapping[str, NDArray[Any]]) -> list[str]:
+        """Names of the arrays of a checkpoint that differ from the present state, bit by bit."""
+        present = session_state(self.core, self.policy)
+        names = sorted(present.keys() | (kept.keys() - {SEQ}))
+        return [name for name in names if not _is_same(present.get(name), kept.get(name))]
+
+    def _bar(self, row: Row) -> None:
+        (instrument,) = self.core.instruments
+        open_, high, low, close, volume = (int(value) for value in row.values)
+        day = instrument.on_bar(row.ts_ns, open_, high, low, close, volume)
+        self.relived.bars += 1
+        if day != self.core.session_date:
+            self.policy.reset()
+            self.core.begin_session(day)
+            self.relived.is_traded = self.core.is_warm_at(row.ts_ns)
+
+    def _context(self, row: Row) -> None:
+        self.core.push_context(row.instrument_id, row.ts_ns, np.array(row.values, np.float64))
+
+    def _observation(self, row: Row) -> None:
+        self.core.look(row.ts_ns)
+        made = self.core.observe()
+        written = np.array(row.values, np.float32)
+        if written.shape != made.shape:
+            raise ValueError(f"it must have {made.size} values, had {written.size}")
+        for k in np.flatnonzero(made.view(np.int32) != written.view(np.int32)):
+            cause: Cause = "feature" if k < self.core.plan.observed else "state"
+            self._differs(row, cause, self.core.observation_names[k], written[k], made[k])
+        self._actions = self.policy.act(written)
+        self.relived.decisions += 1
+
+    def _memory(self, row: Row) -> None:
+        made = fingerprint(self.policy.snapshot())
+        if made != row.text:
+            self._differs(row, "policy", "recurrent state", row.text[:12], made[:12])
+
+    def _logits(self, row: Row) -> None:
+        made, written = self.policy.logits.ravel(), np.array(row.values, np.float32)
+        if made.tobytes() != written.tobytes():
+            self._differs(row, "policy", "logits", written.tolist(), made.tolist())
+
+    def _target(self, row: Row) -> None:
+        target = int(row.values[0])
+        made = (self._actions if isinstance(self._actions, int) else self._actions[0]) - FLAT
+        if made != target:
+            self._differs(row, "policy", TARGET, target, made)
+        self._reviews = self.core.review([target + FLAT])
+
+    def _review(self, row: Row) -> None:
+        (made,) = self._reviews
+        written = Review(int(row.values[1]), int(row.values[2]), row.text)
+        if made != written:
+            self._differs(row, "state", REVIEW, written, made)
+
+    def _order(self, row: Row) -> None:
+        self.relived.events.append(msgspec.json.decode(row.text, type=OrderRow))
+
+    def _fill(self, row: Row) -> None:
+        fill = msgspec.json.decode(row.text, type=FillRow)
+        self.core.on_fill(0, fill.units, fill.price_ticks, fill.commission_cents)
+        (instrument,) = self.core.instruments
+        if fill.role == "entry" and not fill.late and instrument.units != 0:
+            instrument.lay_barrier("stop", fill.price_ticks, fill.market_ticks)
+            instrument.lay_barrier("target", fill.price_ticks, fill.market_ticks)
+        self.relived.events.append(fill)
+
+    def _state(self, row: Row) -> None:
+        state = msgspec.json.decode(row.text, type=dict[str, Any])
+        if state["what"] == RUIN:
+            self.core.look(row.ts_ns)
+            self.relived.is_traded = False
+        elif state["what"] == "decision" and state["reason"] == UNSEEN:
+            self.core.look(row.ts_ns)
+        elif state["what"] == BEGUN:
+            self.relived.foreign = state["reason"].split()
+
+    def _differs(self, row: Row, cause: Cause, what: str, written: object, made: object) -> None:
+        self.relived.divergences.append(Divergence(row.seq, row.ts_ns, cause, what, str(written), str(made)))
+
+
+def session_state(core: DecisionCore, policy: OnnxPolicy) -> dict[str, NDArray[Any]]:
+    """Everything that a session must carry over a restart, as named arrays."""
+    return {**core.snapshot(), MEMORY: policy.snapshot()}
+
+
+def journal_rows(table: pa.Table, first: int = 0, stop: int | None = None) -> Iterator[Row]:
+    """Rows of a journal, one by one.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        From `rl_strategies.live.journal.journal.read_journal`.
+    first, stop : int
+        Range of ``seq``.
+    """
+    length = None if stop is None else stop - first
+    for batch in table.slice(first, length).to_batches(max_chunksize=1000):
+        for content in batch.to_pylist():
+            yield Row(**content)
+
+
+def _is_same(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    if one is None or other is None:
+        return False
+    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()

@@ -1,0 +1,172 @@
+"""What a live session writes down, in the order in which it happened: enough to live through it again.
+
+A row exists before anything acts on it: bars before they are decided on, orders before they are sent. From these rows
+`rl_strategies.live.journal.rebuild` makes the session's state again, bit for bit.
+"""
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from nautilus_trader.model.data import Bar
+from numpy.typing import NDArray
+
+from rl_strategies.accounting.record import FillReason, OrderKind
+from rl_strategies.decision.core import Review
+from rl_strategies.live.journal.journal import Journal
+
+Role = Literal["entry", "stop", "target", "exit", "external"]
+BarSource = Literal["warm-up", "backfill", "live"]
+
+
+class OrderRow(msgspec.Struct, frozen=True):
+    """An order as the journal keeps it.
+
+    Attributes
+    ----------
+    client_order_id, instrument_id : str
+    role : {"entry", "stop", "target", "exit", "external"}
+    side : int
+        1 buys, -1 sells.
+    units : int
+    kind : {"market", "stop", "limit"}
+    trigger_ticks : int
+        Stop trigger or limit price; 0 for market orders.
+    reason : str
+        As in `rl_strategies.accounting.record.Fill`.
+    group : str
+        Orders of one group reduce each other at the broker.
+    decision_ns, sent_ns : int
+        Close that was decided on; clock when the order was handed on.
+    """
+
+    client_order_id: str
+    instrument_id: str
+    role: Role
+    side: int
+    units: int
+    kind: OrderKind
+    trigger_ticks: int
+    reason: FillReason
+    group: str
+    decision_ns: int
+    sent_ns: int
+
+
+class FillRow(msgspec.Struct, frozen=True):
+    """An execution as the journal keeps it.
+
+    Attributes
+    ----------
+    client_order_id, trade_id : str
+    role, kind, trigger_ticks, reason
+        Of the order.
+    units : int
+        Signed.
+    price_ticks, commission_cents : int
+    market_ticks : int
+        Close that was decided on, around which barriers must not be crossed.
+    ts_ns, known_ns : int
+        Time of the execution by the broker; clock when this process learnt of it.
+    late : bool
+        It happened while nobody listened, and no barriers were laid for it.
+    """
+
+    client_order_id: str
+    trade_id: str
+    role: Role
+    kind: OrderKind
+    trigger_ticks: int
+    reason: FillReason
+    units: int
+    price_ticks: int
+    commission_cents: int
+    market_ticks: int
+    ts_ns: int
+    known_ns: int
+    late: bool = False
+
+
+class SessionJournal:
+    """Writes the rows of one session.
+
+    Parameters
+    ----------
+    journal : Journal
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    @property
+    def rows(self) -> int:
+        """Rows written since the session began, on disk or not."""
+        return self._journal.next_seq
+
+    def bar(self, instrument_id: str, bar: Bar, tick_raw: int, source: BarSource) -> None:
+        """A bar that the features are about to see; prices in ticks, time its close."""
+        prices = [price.raw // tick_raw for price in (bar.open, bar.high, bar.low, bar.close)]
+        self._journal.append("bar", bar.ts_event, instrument_id, [*prices, int(bar.volume)], source)
+
+    def context(self, name: str, ts_ns: int, row: NDArray[np.float64]) -> None:
+        """A row of a context stream that the features are about to see, known at ``ts_ns``."""
+        self._journal.append("context", ts_ns, name, row.tolist())
+
+    def decision(
+        self,
+        ts_ns: int,
+        observation: NDArray[np.float32],
+        memory: NDArray[np.float32],
+        logits: NDArray[np.float32],
+        masks: NDArray[np.float32],
+        reviews: list[tuple[str, int, Review]],
+    ) -> None:
+        """Everything that a decision saw and made.
+
+        Parameters
+        ----------
+        ts_ns : int
+        observation : float32[n]
+        memory : float32
+            Recurrent state after the step.
+        logits : float32
+        masks : float32
+            Empty where nothing is masked.
+        reviews : list of (instrument id, wanted side, Review)
+        """
+        append = self._journal.append
+        append("observation", ts_ns, values=observation.tolist())
+        if masks.size:
+            append("mask", ts_ns, values=masks.tolist())
+        append("recurrent_state", ts_ns, text=fingerprint(memory))
+        append("logits", ts_ns, values=logits.ravel().tolist())
+        for instrument_id, target, review in reviews:
+            append("target", ts_ns, instrument_id, [target])
+            append("review", ts_ns, instrument_id, [not review.is_refusal, review.side, review.units], review.reason)
+
+    def order(self, row: OrderRow) -> None:
+        """An order about to be sent."""
+        self._journal.append("order", row.sent_ns, row.instrument_id, text=msgspec.json.encode(row).decode())
+
+    def fill(self, instrument_id: str, row: FillRow) -> None:
+        """An execution."""
+        self._journal.append("fill", row.ts_ns, instrument_id, text=msgspec.json.encode(row).decode())
+
+    def state(self, ts_ns: int, what: str, old: str = "", new: str = "", reason: str = "", **more: Any) -> None:
+        """A change of connection, risk, session or data; also whatever was left undone and why."""
+        content = {"what": what, "from": old, "to": new, "reason": reason, **more}
+        self._journal.append("state", ts_ns, text=msgspec.json.encode(content).decode())
+
+    def flush(self) -> None:
+        """Bring all rows to disk."""
+        self._journal.flush()
+
+    def close(self) -> None:
+        """End the journal."""
+        self._journal.close()
+
+
+def fingerprint(memory: NDArray[np.float32]) -> str:
+    """SHA-256 of a recurrent state."""
+    return hashlib.sha256(np.ascontiguousarray(memory).tobytes()).hexdigest()

@@ -1,0 +1,1 @@
+"""A journaled session compared with a replay of it."""

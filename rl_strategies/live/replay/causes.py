@@ -1,0 +1,129 @@
+"""Which decisions of a session come out otherwise, and which divergence comes first in the chain that leads there."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rl_strategies.live.journal.rebuild import LATE, REVIEW, TARGET, UNSEEN, Cause, Divergence
+from rl_strategies.live.replay.session import JournaledSession
+from rl_strategies.live.replay.strategy import TakenDecision
+
+
+def undecided(
+    session: JournaledSession, taken: Mapping[int, TakenDecision], left_out: Sequence[int]
+) -> list[Divergence]:
+    """Decisions that only one of session and backtest clock took or carried out.
+
+    Parameters
+    ----------
+    session : JournaledSession
+    taken, left_out : mapping of int to TakenDecision, sequence of int
+        Of `rl_strategies.live.replay.strategy.ReplayStrategy`.
+    """
+    # Of the last bar it is not known what followed: the journal may end before the decision.
+    last_ns = int(session.bars.ts_ns[-1])
+    found = [_left_out(session, ts_ns) for ts_ns in left_out if ts_ns < last_ns or ts_ns in session.skipped]
+    for ts_ns, decision in session.decisions.items():
+        if ts_ns not in taken:
+            found.append(Divergence(decision.seq, ts_ns, "state", "decision", "taken", "not taken"))
+        elif ts_ns in session.reduced:
+            said = f"not opened: {session.reduced[ts_ns]}"
+            found.append(Divergence(decision.seq, ts_ns, "state", "decision", said, f"side {decision.review.side:+d}"))
+    return sorted(found, key=lambda each: each.seq)
+
+
+def _left_out(session: JournaledSession, ts_ns: int) -> Divergence:
+    seq = session.seq_of(ts_ns)
+    cause: Cause = "state"
+    said = "not taken"
+    if ts_ns in session.skipped:
+        said = f"not taken: {session.skipped[ts_ns]}"
+        cause = "data" if session.skipped[ts_ns] in (LATE, UNSEEN) else cause
+    elif session.source_of(ts_ns) == "backfill":
+        cause, said = "data", "not taken: the bar came too late, from history"
+    elif session.is_in_flight(seq):
+        cause, said = "fill", "not taken: the broker owed an answer to an order"
+    return Divergence(seq, ts_ns, cause, "decision", said, "taken")
+
+
+class Attribution:
+    """Finds what made a decision come out otherwise.
+
+    A bar explains features, an execution or its commission explains the state, and what the policy was shown explains
+    what it remembers.
+
+    Parameters
+    ----------
+    session : JournaledSession
+    taken : mapping of int to TakenDecision
+    relived : sequence of Divergence
+        Of decisions made again from the journal alone.
+    bars : sequence of Divergence
+        From `rl_strategies.live.replay.bars.compare_bars` and `rl_strategies.live.replay.context.compare_context`.
+    others : sequence of Divergence
+        All the rest.
+    """
+
+    def __init__(
+        self,
+        session: JournaledSession,
+        taken: Mapping[int, TakenDecision],
+        relived: Sequence[Divergence],
+        bars: Sequence[Divergence],
+        others: Sequence[Divergence],
+    ) -> None:
+        self._session, self._taken = session, taken
+        self._first_bar = min((each.seq for each in bars), default=session.rows)
+        self._first: dict[int, Divergence] = {}
+        for divergence in relived:
+            self._first.setdefault(divergence.ts_ns, divergence)
+        self._other_actions = {each.ts_ns for each in relived if each.what in (TARGET, REVIEW)}
+        self._inputs = [each for each in relived if each.cause in ("feature", "state")]
+        self._others = sorted(others, key=lambda each: each.seq)
+
+    def causes(self) -> Iterator[tuple[int, Cause]]:
+        """Closes whose decision comes out otherwise, in order, with what caused it first."""
+        for ts_ns in self._session.decisions:
+            own = self._first.get(ts_ns)
+            if own is not None:
+                yield ts_ns, self._root(own)
+            elif self._is_changed(ts_ns):
+                yield ts_ns, self._cause_of_change(ts_ns)
+
+    def other_actions(self) -> Iterator[int]:
+        """Closes whose decision ends in another target or another answer of the risk overlay."""
+        for ts_ns in self._session.decisions:
+            if ts_ns in self._other_actions or self._is_changed(ts_ns):
+                yield ts_ns
+
+    def _is_changed(self, ts_ns: int) -> bool:
+        written, taken = self._session.decisions[ts_ns], self._taken.get(ts_ns)
+        return taken is not None and (taken.target, taken.review) != (written.target, written.review)
+
+    def _cause_of_change(self, ts_ns: int) -> Cause:
+        executed = self._before(ts_ns, ("data", "fill", "cost", "state"))
+        return executed or self._shown_before(self._session.decisions[ts_ns].seq) or "state"
+
+    def _shown_before(self, seq: int) -> Cause | None:
+        # What the policy remembers comes from what it was shown before, in the same session.
+        day = self._session.day_of(seq)
+        shown = (each for each in self._inputs if each.seq < seq and self._session.day_of(each.seq) == day)
+        earlier = next(shown, None)
+        return None if earlier is None else self._root(earlier)
+
+    def _root(self, own: Divergence) -> Cause:
+        if own.cause == "policy":
+            return self._shown_before(own.seq) or "policy"
+        if own.cause == "feature":
+            return "data" if self._first_bar <= own.seq else "feature"
+        executed = self._before(own.ts_ns, ("fill", "cost")) if self._is_as_in_backtest(own.ts_ns) else None
+        return executed or "state"
+
+    def _is_as_in_backtest(self, ts_ns: int) -> bool:
+        # Then the session acted on what the backtest's execution says, and the execution was written down wrongly.
+        written, taken = self._session.decisions[ts_ns], self._taken.get(ts_ns)
+        return taken is not None and taken.observation.tobytes() == written.observation.tobytes()
+
+    def _before(self, ts_ns: int, causes: Sequence[Cause]) -> Cause | None:
+        seq = self._session.decisions[ts_ns].seq
+        day = self._session.day_of(seq)
+        earlier = (each for each in self._others if each.cause in causes and each.seq <= seq)
+        return next((each.cause for each in earlier if self._session.day_of(each.seq) == day), None)

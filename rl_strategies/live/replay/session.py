@@ -1,0 +1,239 @@
+"""A session as its journal tells it: bars, decisions, executions, and what was left undone and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from catalogs.bars import BarSeries
+from catalogs.errors import InputError
+from rl_strategies.decision.core import Review
+from rl_strategies.features import StreamRows
+from rl_strategies.live.journal.rebuild import RUIN, Row, journal_rows
+from rl_strategies.live.journal.session_journal import FillRow, OrderRow
+
+
+@dataclass(frozen=True)
+class WrittenDecision:
+    """A decision as it was written.
+
+    Attributes
+    ----------
+    seq : int
+        Row of its observation.
+    observation : float32[n]
+    target : int
+        Side that the policy wanted.
+    review : Review
+    """
+
+    seq: int
+    observation: NDArray[np.float32]
+    target: int
+    review: Review
+
+
+@dataclass(frozen=True)
+class WrittenFill:
+    """An execution and the row of the journal that tells of it."""
+
+    seq: int
+    row: FillRow
+
+
+@dataclass(frozen=True)
+class JournaledStream:
+    """What a session was told of a context stream.
+
+    Attributes
+    ----------
+    rows : StreamRows
+    seq : int64[n]
+        Row of the journal with each.
+    """
+
+    rows: StreamRows
+    seq: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class JournaledSession:
+    """One session of one instrument.
+
+    Attributes
+    ----------
+    bars : BarSeries
+    bar_seq : int64[n]
+        Row of each bar.
+    sources : tuple of str
+        Of each bar, as in `rl_strategies.live.journal.session_journal.BarSource`.
+    decisions : mapping of int to WrittenDecision
+        By the close that was decided on.
+    skipped : mapping of int to str
+        Closes that were not decided on, and why.
+    reduced : mapping of int to str
+        Decisions whose entry the risk level forbade, and why.
+    orders : tuple of (int, OrderRow)
+        With their rows.
+    fills : tuple of WrittenFill
+        In order, each execution once.
+    day_seq : int64[d]
+        Rows with which trading days begin.
+    ruin_ns : int or None
+        Close at which trading ended for good.
+    rows : int
+    context : mapping of str to JournaledStream
+        By the stream's name.
+    """
+
+    bars: BarSeries
+    bar_seq: NDArray[np.int64]
+    sources: tuple[str, ...]
+    decisions: Mapping[int, WrittenDecision]
+    skipped: Mapping[int, str]
+    reduced: Mapping[int, str]
+    orders: tuple[tuple[int, OrderRow], ...]
+    fills: tuple[WrittenFill, ...]
+    day_seq: NDArray[np.int64]
+    ruin_ns: int | None
+    rows: int
+    context: Mapping[str, JournaledStream]
+
+    def place(self, ts_ns: int) -> int:
+        """Index of the bar that closed last at or before ``ts_ns``; -1 before the first."""
+        return int(np.searchsorted(self.bars.ts_ns, ts_ns, side="right")) - 1
+
+    def seq_of(self, ts_ns: int) -> int:
+        """Row of the bar that closed last at or before ``ts_ns``."""
+        return int(self.bar_seq[max(self.place(ts_ns), 0)])
+
+    def seq_after(self, ts_ns: int) -> int:
+        """Row of the first bar that closed after ``ts_ns``; the number of rows where there is none."""
+        following = self.place(ts_ns) + 1
+        return int(self.bar_seq[following]) if following < len(self.bar_seq) else self.rows
+
+    def source_of(self, ts_ns: int) -> str:
+        """Where the bar that closed at ``ts_ns`` came from."""
+        return self.sources[self.place(ts_ns)]
+
+    def day_of(self, seq: int) -> int:
+        """Number of the trading day that a row belongs to."""
+        return int(np.searchsorted(self.day_seq, seq, side="right"))
+
+    def is_in_flight(self, seq: int) -> bool:
+        """Whether a market order had been sent and not been filled at a row."""
+        filled = {fill.row.client_order_id: fill.seq for fill in self.fills}
+        return any(
+            row.kind == "market" and sent < seq < filled.get(row.client_order_id, self.rows)
+            for sent, row in self.orders
+        )
+
+
+@dataclass
+class _Collected:
+    bars: list[Row] = field(default_factory=list)
+    context: dict[str, list[Row]] = field(default_factory=dict)
+    decisions: dict[int, WrittenDecision] = field(default_factory=dict)
+    skipped: dict[int, str] = field(default_factory=dict)
+    reduced: dict[int, str] = field(default_factory=dict)
+    orders: list[tuple[int, OrderRow]] = field(default_factory=list)
+    fills: dict[str, WrittenFill] = field(default_factory=dict)  # an execution may be told twice
+    day_seq: list[int] = field(default_factory=list)
+    ruin_ns: int | None = None
+    observation: Row | None = None
+    target: int = 0
+
+    def take(self, row: Row) -> None:
+        """Sort one row in; a decision counts once its review is there."""
+        if row.kind == "bar":
+            self.bars.append(row)
+        elif row.kind == "context":
+            self.context.setdefault(row.instrument_id, []).append(row)
+        elif row.kind == "observation":
+            self.observation = row
+        elif row.kind == "target":
+            self.target = int(row.values[0])
+        elif row.kind == "review" and self.observation is not None:
+            review = Review(int(row.values[1]), int(row.values[2]), row.text)
+            seen = np.array(self.observation.values, np.float32)
+            self.decisions[row.ts_ns] = WrittenDecision(self.observation.seq, seen, self.target, review)
+        elif row.kind == "order":
+            self.orders.append((row.seq, msgspec.json.decode(row.text, type=OrderRow)))
+        elif row.kind == "fill":
+            fill = msgspec.json.decode(row.text, type=FillRow)
+            self.fills.setdefault(fill.trade_id, WrittenFill(row.seq, fill))
+        elif row.kind == "state":
+            self._take_state(row, msgspec.json.decode(row.text, type=dict[str, Any]))
+
+    def _take_state(self, row: Row, state: dict[str, Any]) -> None:
+        if state["what"] == "decision":
+            self.skipped[row.ts_ns] = str(state["reason"])
+        elif state["what"] == "permit":
+            self.reduced[row.ts_ns] = str(state["reason"])
+        elif state["what"] == "day":
+            self.day_seq.append(row.seq)
+        elif state["what"] == RUIN:
+            self.ruin_ns = row.ts_ns
+
+
+def read_session(rows: pa.Table, bar_type: str, tick_raw: float) -> JournaledSession:
+    """Session behind the rows of a journal.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        As `rl_strategies.live.journal.journal.read_journal` gives them.
+    bar_type : str
+    tick_raw : float
+        Of the instrument.
+
+    Raises
+    ------
+    InputError
+        If there is no bar, or a row is not what its kind should hold.
+    """
+    found = _Collected()
+    for row in journal_rows(rows):
+        try:
+            found.take(row)
+        except (ValueError, LookupError, msgspec.MsgspecError) as error:
+            raise InputError(f"journal: row {row.seq} must be a whole {row.kind}: {error}") from error
+    if not found.bars:
+        raise InputError("journal: must hold at least one bar to be replayed, held none")
+    return JournaledSession(
+        bars=_series(found.bars, bar_type, tick_raw),
+        bar_seq=np.array([row.seq for row in found.bars], np.int64),
+        sources=tuple(row.text for row in found.bars),
+        decisions=found.decisions,
+        skipped=found.skipped,
+        reduced=found.reduced,
+        orders=tuple(found.orders),
+        fills=tuple(found.fills.values()),
+        day_seq=np.array(found.day_seq, np.int64),
+        ruin_ns=found.ruin_ns,
+        rows=rows.num_rows,
+        context={name: _stream(name, seen) for name, seen in found.context.items()},
+    )
+
+
+def _stream(name: str, rows: list[Row]) -> JournaledStream:
+    if len({len(row.values) for row in rows}) > 1:
+        raise InputError(f"journal: every row of context {name} must have the same columns, had not")
+    ts_ns = np.array([row.ts_ns for row in rows], np.int64)
+    values = np.array([row.values for row in rows], np.float64)
+    return JournaledStream(StreamRows(ts_ns, values), np.array([row.seq for row in rows], np.int64))
+
+
+def _series(rows: list[Row], bar_type: str, tick_raw: float) -> BarSeries:
+    ts_ns = np.array([row.ts_ns for row in rows], np.int64)
+    if (np.diff(ts_ns) <= 0).any():
+        late = rows[int(np.flatnonzero(np.diff(ts_ns) <= 0)[0]) + 1]
+        raise InputError(f"journal: row {late.seq} must close after the bar before it, was at {late.ts_ns} ns")
+    if any(len(row.values) != 5 for row in rows):
+        raise InputError("journal: every bar must hold open, high, low, close and volume")
+    open_, high, low, close, volume = np.array([row.values for row in rows], np.float64).astype(np.int64).T
+    return BarSeries(bar_type, ts_ns, open_, high, low, close, volume, True, tick_raw)

@@ -1,0 +1,48 @@
+"""What a live session is made of beside the policy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rl_strategies.bundle.manifest import ContextSource
+from rl_strategies.live.broker.link import BrokerLink, Patience
+from rl_strategies.live.journal.checkpoint import Checkpoint
+from rl_strategies.live.journal.session_journal import SessionJournal
+from rl_strategies.live.session_telemetry import Publish
+from rl_strategies.risk.monitor import RiskMonitor
+
+
+@dataclass(frozen=True)
+class LiveParts:
+    """What a live session is made of beside the policy.
+
+    Attributes
+    ----------
+    link : BrokerLink
+    journal : SessionJournal
+    checkpoint : Checkpoint
+        Takes the whole state after every decision and every execution.
+    monitor : RiskMonitor
+    patience : Patience
+    regular_hours : bool
+        Whether bars are those of regular trading hours.
+    order_tags : callable
+        From an order's group to what the broker is told beside the order.
+    publish : callable
+        Telemetry; see `SessionTelemetry`.
+    context : tuple of ContextSource
+        Where the rows of context streams come from, as the broker names their instruments.
+    catalog : Path or None
+        Holds the daily values among them.
+    """
+
+    link: BrokerLink
+    journal: SessionJournal
+    checkpoint: Checkpoint
+    monitor: RiskMonitor
+    patience: Patience
+    regular_hours: bool
+    order_tags: Callable[[str], list[str]]
+    publish: Publish
+    context: tuple[ContextSource, ...] = ()
+    catalog: Path | None = None

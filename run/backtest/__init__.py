@@ -1,0 +1,1 @@
+"""Verbs that test a bundle: backtest, evaluate, certify."""

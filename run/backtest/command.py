@@ -1,0 +1,252 @@
+"""`rl-intraday backtest`: a bundle over held-out dates, replayed by the Nautilus BacktestNode, and its report."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from catalogs.instruments.specification import InstrumentSpec
+from configs.schema import DateRange, Experiment, parse_experiment
+from rl_strategies.accounting.record import Fill, RunRecord
+from rl_strategies.analysis.baselines import buy_and_hold
+from rl_strategies.analysis.metrics import Metrics, compute_metrics
+from rl_strategies.analysis.trades import build_trades
+from rl_strategies.bundle.bundle import Bundle, load_bundle
+from rl_strategies.bundle.manifest import installed_versions
+from run.backtest.market_record import market_record
+from run.backtest.node import NodeRun, run_node
+from run.backtest.random_policies import random_policies
+from run.backtest.window import backtest_window
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.reports.artifacts import write_artifacts
+from run.reports.context import CostAssumptions, ReportContext
+from run.reports.verdict import verdict
+from run.train.markets import bundle_market
+from training.envs.session_env import SessionEnv
+from training.simulator.market import TrainingMarket
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of synthetic data.
+
+    Attributes
+    ----------
+    note : str
+        Said at the top of the report.
+    oracle_usd : float
+    oracle_note : str
+    """
+
+    note: str
+    oracle_usd: float
+    oracle_note: str
+
+
+@dataclass(frozen=True)
+class BacktestResult:
+    """A finished backtest.
+
+    Attributes
+    ----------
+    files : dict of str to Path
+    record : RunRecord
+    metrics : Metrics
+    decisions : int
+    simulator_agrees : bool
+        Whether the training simulator, given the same actions, makes the same observations and fills.
+    """
+
+    files: dict[str, Path]
+    record: RunRecord
+    metrics: Metrics
+    decisions: int
+    simulator_agrees: bool
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder, as `rl-intraday train` printed it.")],
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First trading day.")],
+    end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")],
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report; by default beside the bundle's run.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the random policies that the result is held against.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a bundle through the Nautilus BacktestNode and report.
+
+    Example: rl-intraday backtest runs/…/bundle/spy_single-… --start 2025-01-01 --end 2025-03-31
+    """
+    loaded = load_bundle(bundle)
+    folder = out or default_report_folder(bundle)
+    result = backtest_bundle(loaded, catalog, start.date(), end.date(), folder, seed=seed)
+    if as_json:
+        answer_json(describe(result))
+    else:
+        say(result)
+
+
+def default_report_folder(bundle: Path) -> Path:
+    """``<run>/backtest`` for a bundle inside a run, else ``backtest`` in the current folder."""
+    parent = bundle.resolve().parent
+    return parent.parent / "backtest" if parent.name == "bundle" else Path("backtest")
+
+
+def backtest_bundle(
+    bundle: Bundle, catalog: Path, start: date, end: date, out: Path, *, seed: int = 0, truth: Truth | None = None
+) -> BacktestResult:
+    """Trade the trading days from ``start`` to ``end`` and write the report into ``out``.
+
+    Raises
+    ------
+    InputError
+        If the catalog has no tradable session in the window; nothing is written then.
+    RuntimeError
+        If the account rebuilt from the fills does not end at the engine's balance.
+    """
+    experiment = parse_experiment(msgspec.yaml.decode(bundle.experiment_yaml), f"bundle {bundle.id}")
+    market = bundle_market(bundle, experiment, catalog, DateRange(start, end))
+    for warning in bundle.warnings:
+        progress.print(f"[yellow]warning:[/] {warning}")
+    progress.print(
+        f"Replaying [bold]{bundle.id}[/] over {len(market)} sessions "
+        f"{market.session_dates[0]} to {market.session_dates[-1]} ..."
+    )
+    window = backtest_window(market, bundle)
+    run = run_node(bundle, catalog, window, volume_known=market.volume_known)
+    record = market_record(market, market.session_dates[0], market.session_dates[-1], run.fills, run.refusals)
+    if round(record.equity_usd[-1] * 100) != run.balance_cents:
+        raise RuntimeError(
+            f"the account rebuilt from the fills must end at the engine's balance of {run.balance_cents} cents, "
+            f"was {record.equity_usd[-1]:.2f} USD"
+        )
+    agrees = simulator_agrees(market, run)
+    trades = build_trades(record)
+    metrics = compute_metrics(record, trades, bootstrap_seed=seed)
+    context = _context(bundle, experiment, market, record, run, agrees, start, end, seed, truth)
+    files = write_artifacts(out, record, trades, metrics, context)
+    return BacktestResult(files, record, metrics, len(run.actions), agrees)
+
+
+def simulator_agrees(market: TrainingMarket, run: NodeRun) -> bool:
+    """Whether the simulator, walked with the node's actions, sees the same observations and makes the same fills."""
+    env, taken = SessionEnv(market), 0
+    fills = [list[Fill]() for _ in market.instruments]
+    balance, draws = market.execution.starting_cents, 0
+    for episode in range(len(market)):
+        observation, _ = env.reset(options={"episode": episode, "balance_cents": balance, "draws": draws})
+        over = False
+        while not over:
+            if taken == len(run.actions) or observation.tobytes() != run.observations[taken].tobytes():
+                return False
+            observation, _, over, _, told = env.step(run.actions[taken])
+            taken += 1
+        for own, made in zip(fills, told["fills"], strict=True):
+            own += made
+        balance, draws = told["balance_cents"], told["draws"]
+        if told["ruined"]:
+            break
+    return taken == len(run.actions) and tuple(map(tuple, fills)) == run.fills
+
+
+def describe(result: BacktestResult) -> dict[str, Any]:
+    """Plain data for ``--json``."""
+    return {
+        "files": {name: str(path) for name, path in result.files.items()},
+        "decisions": result.decisions,
+        "fills": result.record.fill_count,
+        "simulator_agrees": result.simulator_agrees,
+        "metrics": msgspec.to_builtins(result.metrics),
+    }
+
+
+def say(result: BacktestResult) -> None:
+    """What happened, in a few lines on stderr."""
+    progress.print(verdict(result.metrics))
+    if result.simulator_agrees:
+        progress.print(f"The training simulator repeats all {result.record.fill_count} fills exactly.")
+    else:
+        progress.print("[bold red]The training simulator does not repeat these fills: do not trust either.[/]")
+    progress.print(f"Report  {result.files['report.html']}")
+
+
+def _context(
+    bundle: Bundle,
+    experiment: Experiment,
+    market: TrainingMarket,
+    record: RunRecord,
+    run: NodeRun,
+    agrees: bool,
+    start: date,
+    end: date,
+    seed: int,
+    truth: Truth | None,
+) -> ReportContext:
+    window = experiment.train
+    return ReportContext(
+        title=experiment.name,
+        bundle_id=bundle.id,
+        window_start=start,
+        window_end=end,
+        run_seed=seed,
+        costs=_costs(experiment, market),
+        warmup_bars=market.plan.warmup,
+        training_seeds=bundle.manifest.facts.seeds,
+        synthetic_note=truth.note if truth else "",
+        buy_and_hold=buy_and_hold(record),
+        random_policy_pnl=_random(market, run, seed),
+        oracle_pnl=truth.oracle_usd if truth else None,
+        oracle_note=truth.oracle_note if truth else "",
+        training=(
+            f"trained on {window.start} to {window.end}, {experiment.learner.planned_steps:,} steps, "
+            f"reward {experiment.reward}, seed {experiment.seed}",
+            f"features {', '.join(bundle.plan.outputs[: bundle.plan.observed])}",
+        ),
+        left_out_features=(*bundle.plan.left_out, *bundle.plan.pruned),
+        notes=_notes(market, agrees, sum(map(len, run.fills))),
+        versions=installed_versions(),
+    )
+
+
+def _random(market: TrainingMarket, run: NodeRun, seed: int) -> NDArray[np.float64] | None:
+    fills = sum(map(len, run.fills))
+    return random_policies(market, fills, seed=seed) if fills else None
+
+
+def _costs(experiment: Experiment, market: TrainingMarket) -> CostAssumptions:
+    price = (
+        "close of the bar that was decided on"
+        if experiment.execution.fill == "same_close"
+        else "open of the bar after the one that was decided on"
+    )
+    order = "nearer end first" if experiment.execution.high_low_order == "adaptive" else "high first"
+    return CostAssumptions(
+        commission="; ".join(dict.fromkeys(_commission(spec) for spec in market.instruments)),
+        slippage_ticks=float(experiment.execution.slippage_ticks),
+        fill_rule=(f"market orders at the {price}; barriers inside the bar along open, high and low ({order}), close"),
+        unknown_volume=""
+        if market.volume_known
+        else "the source has no volume; the catalog's stand-in is filled against",
+    )
+
+
+def _commission(spec: InstrumentSpec) -> str:
+    per = "contract" if spec.kind == "future" else "share"
+    minimum = f", at least {spec.commission_minimum} USD an order" if spec.commission_minimum else ""
+    return f"{spec.commission_per_unit} USD per {per} and side{minimum}"
+
+
+def _notes(market: TrainingMarket, agrees: bool, fills: int) -> tuple[str, ...]:
+    notes = [
+        f"{count} sessions of the window were not traded: {reason}" for reason, count in market.skipped.items() if count
+    ]
+    if agrees:
+        notes.append(f"The training simulator repeats the engine's {fills} fills and every observation exactly.")
+    else:
+        notes.append("The training simulator does NOT repeat the engine's fills: do not trust this report.")
+    return tuple(notes)

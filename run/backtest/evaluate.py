@@ -1,0 +1,197 @@
+"""`rl-intraday evaluate`: a bundle over rolling out-of-sample windows and tickers."""
+
+import shutil
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import pandas as pd
+import typer
+from rich.table import Table
+
+from catalogs.errors import InputError
+from configs.schema import DateRange, Experiment, parse_experiment
+from rl_strategies.analysis.trades import Trade
+from rl_strategies.bundle.bundle import Bundle, load_bundle
+from run.backtest.evaluation import EvaluationRow, MarketEvaluation, evaluate_market, market_name
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.reports.context import CostAssumptions, ReportContext
+from run.reports.frames import trade_table
+from run.train.markets import bundle_market
+
+RESULTS, TRADES = "evaluation_results.json", "trades.csv"
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder, as `rl-intraday train` printed it.")],
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    start: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Instead of the experiment's.")] = None,
+    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")] = None,
+    tickers: Annotated[str | None, typer.Option(help="AAPL,MSFT; by default all that were trained on.")] = None,
+    test_tickers: Annotated[bool, typer.Option("--test-tickers", help="Those kept out of the training.")] = False,
+    window: Annotated[int, typer.Option(min=1, help="Sessions per window.")] = 20,
+    samples: Annotated[int, typer.Option(min=1, help="Runs with drawn actions.")] = 8,
+    strict_test_window: Annotated[
+        bool, typer.Option("--strict-test-window", help="A ticker without sessions in the window is an error.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; by default beside the run.")] = None,
+    seed: Annotated[int, typer.Option(help="Of drawn actions and random policies.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Walk a bundle through sessions that its training never saw, window by window and ticker by ticker.
+
+    Example: rl-intraday evaluate runs/…/bundle/us30_multiticker-… --test-tickers --window 10
+    """
+    loaded = load_bundle(bundle)
+    experiment = parse_experiment(msgspec.yaml.decode(loaded.experiment_yaml), f"bundle {loaded.id}")
+    dates = requested_window(experiment, start, end)
+    names = requested_tickers(experiment, tickers, test_tickers)
+    found, missing = [], {}
+    for name in names:
+        try:
+            market = bundle_market(loaded, experiment, catalog, dates, name)
+        except InputError as error:
+            if name is None or strict_test_window or len(names) == 1:
+                raise
+            missing[name] = str(error)
+            progress.print(f"[yellow]left out:[/] {error}")
+            continue
+        days = f"{len(market)} sessions {market.session_dates[0]} to {market.session_dates[-1]}"
+        progress.print(f"{market_name(market)}: {days}")
+        found.append(evaluate_market(loaded, market, window, samples=samples, seed=seed))
+    if not found:
+        raise InputError(f"no ticker must be without sessions from {dates.start} to {dates.end}, all {len(names)} were")
+    results = describe(loaded, dates, found, missing, seed)
+    folder = out or default_folder(bundle)
+    write(folder, results, trade_rows(loaded, dates, found, seed))
+    if as_json:
+        answer_json(results)
+    else:
+        say(found, folder)
+
+
+def requested_window(experiment: Experiment, start: datetime | None, end: datetime | None) -> DateRange:
+    """The dates asked for, else the experiment's ``test``; never days that the policy learned from.
+
+    Raises
+    ------
+    InputError
+        If neither names a window, or it overlaps what was trained or validated on.
+    """
+    if start is None and end is None and experiment.test is not None:
+        return experiment.test
+    if start is None or end is None:
+        raise InputError("evaluation needs --start and --end, or an experiment with `test:`")
+    try:
+        dates = DateRange(start.date(), end.date())
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    for name in ("train", "validate"):
+        used = getattr(experiment, name)
+        if isinstance(used, DateRange) and dates.start <= used.end and used.start <= dates.end:
+            raise InputError(
+                f"the window must lie outside `{name}` ({used.start} to {used.end}), was {dates.start} to {dates.end}"
+            )
+    return dates
+
+
+def requested_tickers(experiment: Experiment, named: str | None, test_tickers: bool) -> list[str] | list[None]:
+    """Tickers asked for by name, those kept out of the training, or all that it learned from; None for a portfolio."""
+    if experiment.portfolio:
+        if named is not None or test_tickers:
+            raise InputError(f"experiment {experiment.name} trades its portfolio whole, tickers must not be given")
+        return [None]
+    if named is not None and test_tickers:
+        raise InputError("--tickers and --test-tickers must not be given together")
+    if named is not None:
+        return named.split(",")
+    if test_tickers and not experiment.test_tickers:
+        raise InputError(f"experiment {experiment.name} must name test_tickers for --test-tickers, named none")
+    return list(experiment.test_tickers if test_tickers else (experiment.instrument, *experiment.tickers))
+
+
+def describe(
+    bundle: Bundle, dates: DateRange, found: list[MarketEvaluation], missing: dict[str, str], seed: int
+) -> dict[str, Any]:
+    """Plain data: every window, every ticker, and all of them together."""
+    wholes = [evaluation.whole for evaluation in found]
+    return {
+        "bundle": bundle.id,
+        "start": dates.start.isoformat(),
+        "end": dates.end.isoformat(),
+        "seed": seed,
+        "total": {
+            "tickers": len(wholes),
+            "profitable_tickers": sum(row.net_pnl_usd > 0 for row in wholes),
+            "sessions": sum(row.sessions for row in wholes),
+            "trades": sum(row.trades for row in wholes),
+            "net_pnl_usd": sum(row.net_pnl_usd for row in wholes),
+            "cost_usd": sum(row.cost_usd for row in wholes),
+            "sampled_pnl_usd": sum(row.sampled_pnl_usd for row in wholes),
+            "buy_and_hold_usd": sum(row.buy_and_hold_usd for row in wholes),
+            "random_mean_usd": sum(row.random_mean_usd or 0.0 for row in wholes),
+        },
+        "tickers": msgspec.to_builtins(wholes),
+        "instruments": _by_instrument(found),
+        "windows": msgspec.to_builtins([row for evaluation in found for row in evaluation.rows]),
+        "left_out": missing,
+    }
+
+
+def _by_instrument(found: list[MarketEvaluation]) -> list[dict[str, Any]]:
+    trades = [trade for evaluation in found for trade in evaluation.trades]
+    rows = []
+    for ticker in dict.fromkeys(trade.ticker for trade in trades):
+        own = [trade for trade in trades if trade.ticker == ticker]
+        pnl, costs = sum(trade.pnl for trade in own), sum(trade.total_cost_est for trade in own)
+        rows.append({"ticker": ticker, "trades": len(own), "net_pnl_usd": pnl, "cost_usd": costs})
+    return rows
+
+
+def trade_rows(bundle: Bundle, dates: DateRange, found: list[MarketEvaluation], seed: int) -> pd.DataFrame:
+    """All trades of the likeliest actions, in the columns of every report."""
+    trades: list[Trade] = [trade for evaluation in found for trade in evaluation.trades]
+    costs = CostAssumptions(commission="", slippage_ticks=0.0, fill_rule="")
+    return trade_table(trades, ReportContext("evaluation", bundle.id, dates.start, dates.end, seed, costs))
+
+
+def write(folder: Path, results: dict[str, Any], trades: pd.DataFrame) -> None:
+    """Write both files into ``folder``, whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as aside:
+        (Path(aside) / RESULTS).write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+        trades.to_csv(Path(aside) / TRADES, index=False, lineterminator="\n")
+        folder.mkdir(exist_ok=True)
+        for name in (RESULTS, TRADES):
+            shutil.move(Path(aside) / name, folder / name)
+
+
+def say(found: list[MarketEvaluation], folder: Path) -> None:
+    """A row per window, and per ticker where there are several windows."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    for heading in ("ticker", "from", "to"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("days", "trades", "net USD", "costs", "sampled", "hold", "beats random"):
+        table.add_column(heading, justify="right")
+    for evaluation in found:
+        for row in evaluation.rows if len(evaluation.rows) > 1 else ():
+            table.add_row(*_cells(row))
+        table.add_row(*_cells(evaluation.whole), style="bold")
+    progress.print(table)
+    progress.print(f"Results {folder / RESULTS}\nTrades  {folder / TRADES}")
+
+
+def default_folder(bundle: Path) -> Path:
+    """``<run>/evaluation`` for a bundle inside a run, else ``evaluation`` in the current folder."""
+    parent = bundle.resolve().parent
+    return parent.parent / "evaluation" if parent.name == "bundle" else Path("evaluation")
+
+
+def _cells(row: EvaluationRow) -> list[str]:
+    money = (row.net_pnl_usd, row.cost_usd, row.sampled_pnl_usd, row.buy_and_hold_usd)
+    chance = "" if row.beats_random_pct is None else f"{row.beats_random_pct:.0f} %"
+    ticker = row.ticker.rpartition(".")[0] or f"{row.ticker.count('+') + 1} together"
+    days = (f"{row.start:%y-%m-%d}", f"{row.end:%y-%m-%d}", str(row.sessions))
+    return [ticker, *days, str(row.trades), *(f"{value:,.0f}" for value in money), chance]

@@ -1,0 +1,163 @@
+"""A bundle replayed by the Nautilus BacktestNode over a window of the catalog."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nautilus_trader.backtest.config import (
+    BacktestDataConfig,
+    BacktestEngineConfig,
+    BacktestRunConfig,
+    BacktestVenueConfig,
+)
+from nautilus_trader.backtest.engine import BacktestEngine
+from nautilus_trader.backtest.node import BacktestNode
+from nautilus_trader.config import ImportableStrategyConfig, LoggingConfig, RiskEngineConfig
+from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.data import TradeTick
+from nautilus_trader.model.identifiers import InstrumentId, Venue
+from numpy.typing import NDArray
+
+from catalogs.instruments.bar_types import instrument_id_of
+from catalogs.instruments.specification import InstrumentSpec, to_nautilus
+from catalogs.storage.arrow import read_bars
+from rl_strategies.accounting.record import Fill
+from rl_strategies.backtest.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
+from rl_strategies.backtest.opening_trades import opening_lead_ns, opening_trades
+from rl_strategies.backtest.venue import venue_configs
+from rl_strategies.bundle.bundle import Bundle
+from rl_strategies.decision.rules import ExecutionConfig
+from rl_strategies.strategy import RLStrategy, core_of
+from run.backtest.window import Window
+from training.envs.engine_env import ORDER_RATE
+
+
+@dataclass(frozen=True)
+class NodeRun:
+    """What the strategy did with K instruments.
+
+    Attributes
+    ----------
+    fills : tuple of tuple of Fill
+        For each instrument.
+    refusals : dict of str to int
+    balance_cents : int
+        Cash of the engine's account at the end.
+    observations : float32[decisions, n]
+    actions : int64[decisions, K]
+        Of every decision, in order.
+    """
+
+    fills: tuple[tuple[Fill, ...], ...]
+    refusals: dict[str, int]
+    balance_cents: int
+    observations: NDArray[np.float32]
+    actions: NDArray[np.int64]
+
+
+def run_node(bundle: Bundle, catalog: Path, window: Window, *, volume_known: bool) -> NodeRun:
+    """Trade ``window`` of the catalog with the bundle.
+
+    Raises
+    ------
+    RuntimeError
+        If the node ends with an open position.
+    """
+    config = _run_config(bundle, catalog, window, volume_known)
+    node = BacktestNode([config])
+    try:
+        with lean_engines():
+            node.build()
+        engine = node.get_engine(config.id)
+        keep_no_statistics(engine)
+        if core_of(bundle).execution.fill == "next_open":
+            engine.add_data(_opening_trades(bundle, catalog, window))
+        node.run()
+        strategy: RLStrategy = engine.trader.strategies()[0]
+        for core in strategy.core.instruments:
+            if core.units != 0:
+                raise RuntimeError(
+                    f"the backtest must end flat, held {core.units} units of {core.instrument.instrument_id}"
+                )
+        return NodeRun(
+            tuple(tuple(fills) for fills in strategy.fills),
+            dict(strategy.refusals),
+            balance_cents(engine, bundle.instruments, strategy.core.execution),
+            np.array(strategy.observations, np.float32),
+            np.array(strategy.actions, np.int64).reshape(-1, len(bundle.instruments)),
+        )
+    finally:
+        node.dispose()
+
+
+def balance_cents(engine: BacktestEngine, instruments: Sequence[InstrumentSpec], execution: ExecutionConfig) -> int:
+    """Starting balance and what the accounts of all the instruments' venues have earned, in cents."""
+    venues = {InstrumentId.from_str(spec.instrument_id).venue for spec in instruments}
+    balances = [engine.portfolio.account(venue).balance_total(USD).as_decimal() for venue in venues]
+    return execution.starting_cents + sum(int(balance * 100) - execution.starting_cents for balance in balances)
+
+
+def _opening_trades(bundle: Bundle, catalog: Path, window: Window) -> list[TradeTick]:
+    core = core_of(bundle)
+    series = [read_bars(catalog, name, window.warm_from_ns, window.end_ns) for name in bundle.bar_types]
+    lead_ns = opening_lead_ns(series, core.trading, core.execution)
+    return [
+        trade
+        for spec, bars in zip(bundle.instruments, series, strict=True)
+        for trade in opening_trades(bars, to_nautilus(spec), lead_ns)
+    ]
+
+
+def _run_config(bundle: Bundle, catalog: Path, window: Window, volume_known: bool) -> BacktestRunConfig:
+    execution = core_of(bundle).execution
+    strategy = ImportableStrategyConfig(
+        strategy_path="rl_strategies.strategy:RLStrategy",
+        config_path="rl_strategies.strategy:RLStrategyConfig",
+        config={
+            "bar_types": list(bundle.bar_types),
+            "bundle_path": str(bundle.path.resolve()),
+            "volume_known": volume_known,
+            "trade_from_ns": window.trade_from_ns,
+            "wait_for_open": execution.fill == "next_open",
+            "context_catalog": str(catalog.resolve()),
+            "record_observations": True,
+            **QUIET_STRATEGY,
+        },
+    )
+    followed = dict.fromkeys((*bundle.bar_types, *(s.bar_type for s in bundle.context if s.bar_type is not None)))
+    data = [
+        BacktestDataConfig(
+            catalog_path=str(catalog.resolve()),
+            data_cls="nautilus_trader.model.data:Bar",
+            instrument_id=instrument_id_of(bar_type),
+            bar_types=[bar_type],
+            start_time=window.warm_from_ns,
+            end_time=window.end_ns,
+        )
+        for bar_type in followed
+    ]
+    return BacktestRunConfig(
+        venues=_venues(bundle, execution),
+        data=data,
+        engine=BacktestEngineConfig(
+            strategies=[strategy],
+            logging=LoggingConfig(bypass_logging=True),
+            risk_engine=RiskEngineConfig(max_order_submit_rate=ORDER_RATE, max_order_modify_rate=ORDER_RATE),
+            portfolio=QUIET_PORTFOLIO,
+            run_analysis=False,
+        ),
+        raise_exception=True,
+        dispose_on_completion=False,
+        start=window.warm_from_ns,
+        end=window.end_ns,
+    )
+
+
+def _venues(bundle: Bundle, execution: ExecutionConfig) -> list[BacktestVenueConfig]:
+    traded = venue_configs(bundle.instruments, execution)
+    names = {Venue(venue.name) for venue in traded}
+    followed = [source.instrument for source in bundle.context if source.instrument is not None]
+    others = [spec for spec in followed if InstrumentId.from_str(spec.instrument_id).venue not in names]
+    # Nothing is ordered there, so that rules of execution do not matter; the engine wants every bar to have a venue.
+    return [*traded, *venue_configs(others, ExecutionConfig())]

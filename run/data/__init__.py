@@ -1,0 +1,1 @@
+"""Verbs around market data: import, list, check, rolls, export."""

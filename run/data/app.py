@@ -1,0 +1,109 @@
+"""``rl-intraday data``: bring market data into the catalog, list what is there, check how complete it is."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from catalogs.cache import cache_dir
+from catalogs.errors import InputError
+from catalogs.hygiene.suspicion import SourceComparison, compare_sources
+from catalogs.instruments.bar_types import bar_length_ns
+from catalogs.instruments.stored import stored_instruments
+from catalogs.storage.arrow import read_bars, stored_bar_types
+from catalogs.storage.inventory import check as coverage_of
+from catalogs.storage.inventory import inventory
+from run.data import import_files as data_import
+from run.data import maintain as data_care
+from run.data import output as data_output
+from run.data import rolls as data_rolls
+from run.data.fetch import app as data_fetch
+from run.data.maintain import existing
+from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption, answer_json
+
+app = typer.Typer(no_args_is_help=True)
+app.command("import")(data_import.import_command)
+app.command("consolidate")(data_care.consolidate_command)
+app.command("export")(data_care.export_command)
+app.add_typer(data_fetch.app, name="fetch", help="Fetch from a vendor.")
+app.command("rolls")(data_rolls.rolls_command)
+
+
+@app.command("list")
+def list_(
+    catalog: CatalogOption = DEFAULT_CATALOG, runs: RunsOption = DEFAULT_RUNS, as_json: JsonOption = False
+) -> None:
+    """List what the catalog holds: bars, instruments, context series, roll tables, downloads; and the bundles.
+
+    \b
+    Example:
+      rl-intraday data list --catalog catalogs/store
+    """
+    stored = inventory(existing(catalog))
+    rest = {
+        "instruments": stored_instruments(catalog),
+        "context": _stems(catalog / "context", "*.parquet"),
+        "rolls": _stems(catalog / "rolls", "*.json"),
+        "downloads": sorted(path.name for path in (catalog / "downloads").glob("*")),
+        "features": _stems(cache_dir() / "matrices", "*.npy"),
+        "bundles": sorted(str(path.parent) for path in runs.glob("*/bundle/*/manifest.json")),
+    }
+    if as_json:
+        answer_json({"catalog": str(catalog), "bars": msgspec.to_builtins(stored), **rest})
+        return
+    data_output.print_inventory(stored, catalog)
+    data_output.print_rest(rest)
+
+
+@app.command("check")
+def check(
+    bar_types: Annotated[
+        list[str] | None, typer.Argument(metavar="[BAR_TYPE]...", help="As `data list` names them; all by default.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="CATALOG", help="Another catalog, to compare bars of one name.")
+    ] = None,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Read stored bars again: missing sessions and minutes, outliers, suspected splits, changed hours.
+
+    With --against, bars of the same name in another catalog (another vendor's, say) are held against them: which are
+    missing on either side, which closes differ, and whether one clock is late.
+
+    \b
+    Examples:
+      rl-intraday data check
+      rl-intraday data check SPY.EQUS-1-MINUTE-LAST-EXTERNAL --json
+      rl-intraday data check --against other/catalog
+    """
+    names = bar_types or stored_bar_types(existing(catalog))
+    results = [coverage_of(catalog, name) for name in names]
+    compared = {} if against is None else _compared(catalog, existing(against), names)
+    if as_json:
+        content = {"catalog": str(catalog), "coverage": msgspec.to_builtins(results)}
+        if against is not None:
+            content["comparisons"] = msgspec.to_builtins(compared)
+        answer_json(content)
+        return
+    if not results:
+        data_output.print_inventory([], catalog)
+    for coverage in results:
+        data_output.print_coverage(coverage)
+    for bar_type, comparison in compared.items():
+        data_output.print_comparison(bar_type, comparison)
+
+
+def _compared(catalog: Path, other: Path, names: list[str]) -> dict[str, SourceComparison]:
+    shared = [name for name in names if name in stored_bar_types(other)]
+    if not shared:
+        raise InputError(f"--against must hold bars of {', '.join(names) or 'the catalog'}, {other} does not")
+    return {
+        name: compare_sources(read_bars(catalog, name), read_bars(other, name), str(other), bar_length_ns(name))
+        for name in shared
+    }
+
+
+def _stems(folder: Path, pattern: str) -> list[str]:
+    return sorted(path.stem for path in folder.glob(pattern))

@@ -1,0 +1,1 @@
+"""Downloads from vendors into the catalog."""

@@ -1,0 +1,140 @@
+"""``rl-intraday data fetch databento``: priced and confirmed first, fetched in chunks, resumable."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import track
+
+from adapters.databento import kind_of, open_dbn
+from adapters.databento.batch import DatabentoBatch
+from adapters.databento.history import ContractSpan, DatabentoHistory, HistoryRequest, connect
+from adapters.databento.patience import Patience
+from catalogs.errors import InputError
+from catalogs.rolls import write_rolls
+from catalogs.storage.downloads import day_chunks, download_path, week_chunks
+from run.data.dbn import import_file
+from run.data.fetch.databento_contracts import contracts_meant
+from run.data.fetch.databento_jobs import BatchJobs
+from run.data.fetch.vendors import address, secret
+from run.data.output import tell
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One request and the file that it becomes."""
+
+    request: HistoryRequest
+    path: Path
+
+
+def fetch_command(
+    symbols: Annotated[str, typer.Option("--symbols", help="MESZ6,MNQZ6, or continuous: MES.v.0 (by volume).")],
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")],
+    end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day, UTC, included.")],
+    dataset: Annotated[str, typer.Option("--dataset")] = "GLBX.MDP3",
+    schema: Annotated[
+        str, typer.Option("--schema", help="ohlcv-1m, ohlcv-1h, trades, mbp-1, bbo-1s, bbo-1m or definition.")
+    ] = "ohlcv-1m",
+    yes: Annotated[bool, typer.Option("--yes", help="Pay without being asked.")] = False,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Refuse to pay more than this.")
+    ] = None,
+    batch: Annotated[bool, typer.Option("--batch", help="Let the vendor prepare files: for long ranges.")] = False,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch from Databento's history; the price is shown and confirmed first.
+
+    A continuous symbol becomes the contracts that it means, each with enough earlier days to warm its features up, and
+    a roll table. Finished chunks are kept in the catalog's downloads, so nothing is paid for twice.
+
+    \b
+    Examples:
+      rl-intraday data fetch databento --symbols MES.v.0 --start 2025-01-01 --end 2025-06-30 --max-cost 5
+      rl-intraday data fetch databento --symbols ESU5 --schema trades --start 2025-07-01 --end 2025-07-01 --yes
+    """
+    kind_of(schema, "Databento")
+    if end < start:
+        raise InputError(f"--end must not be before --start ({start.date()}), was {end.date()}")
+    if end.date() >= datetime.now(UTC).date():
+        raise InputError(f"--end must be a finished UTC day, was {end.date()}")
+    gateway = address("databento", "") or None
+    client, patience = connect(secret("DATABENTO_API_KEY", "Databento"), gateway), Patience(say=tell)
+    vendor = DatabentoHistory(client, patience)
+    named = [name.strip() for name in symbols.split(",") if name.strip()]
+    spans, tables = contracts_meant(vendor, dataset, named, start.date(), end.date())
+    if batch:
+        jobs = BatchJobs(catalog)
+        requests = [HistoryRequest(dataset, schema, (span.symbol,), span.first, span.last) for span in spans]
+        missing = jobs.not_ordered(requests)
+        cost = _agree(vendor, missing, len(requests), yes=yes, max_cost=max_cost, as_json=as_json)
+        files = jobs.files(DatabentoBatch(client, patience), requests)
+    else:
+        pieces = _pieces(catalog, dataset, schema, spans)
+        missing = [piece.request for piece in pieces if not piece.path.exists()]
+        cost = _agree(vendor, missing, len(pieces), yes=yes, max_cost=max_cost, as_json=as_json)
+        files = _download(vendor, pieces)
+    imports = _import(files, spans, catalog)
+    for table in tables:
+        write_rolls(catalog, table)
+    if as_json:
+        answer_json({"catalog": str(catalog), "cost_usd": cost, "imports": imports})
+        return
+    for record in imports:
+        what = record.get("bar_type") or f"{record['kind']} of {record['instrument_id']}"
+        typer.echo(f"{record['outcome']}: {record['rows']:,} {what}")
+
+
+def _pieces(catalog: Path, dataset: str, schema: str, spans: list[ContractSpan]) -> list[Piece]:
+    pieces = []
+    for span in spans:
+        chunks = week_chunks if kind_of(schema, "Databento") == "bars" else day_chunks
+        for chunk in chunks(span.first, span.last):
+            request = HistoryRequest(dataset, schema, (span.symbol,), chunk.first, chunk.last)
+            path = download_path(catalog, "databento", f"{dataset}-{schema}", span.symbol, chunk, ".dbn.zst")
+            pieces.append(Piece(request, path))
+    return pieces
+
+
+def _agree(
+    vendor: DatabentoHistory,
+    missing: list[HistoryRequest],
+    asked: int,
+    *,
+    yes: bool,
+    max_cost: float | None,
+    as_json: bool,
+) -> float:
+    cost = sum(vendor.cost_usd(request) for request in missing)
+    tell(f"{len(missing)} of {asked} requests to make, for {cost:.2f} USD")
+    if max_cost is not None and cost > max_cost:
+        raise InputError(f"the price must be at most {max_cost:.2f} USD (--max-cost), was {cost:.2f}; nothing fetched")
+    if missing and not yes:
+        if as_json or not progress.is_terminal:
+            raise InputError(f"a price of {cost:.2f} USD must be agreed to with --yes; nothing was fetched")
+        if not typer.confirm(f"Fetch for {cost:.2f} USD?", err=True):
+            raise InputError("the fetch was declined; nothing was fetched")
+    return cost
+
+
+def _download(vendor: DatabentoHistory, pieces: list[Piece]) -> list[Path]:
+    missing = [piece for piece in pieces if not piece.path.exists()]
+    for piece in track(missing, "fetching", console=progress, transient=True, disable=not progress.is_terminal):
+        vendor.download(piece.request, piece.path)
+    return [piece.path for piece in pieces]
+
+
+def _import(files: list[Path], spans: list[ContractSpan], catalog: Path) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = []
+    for path in files:
+        with open_dbn(path) as file:
+            if any(len(block) for block in file.store.to_ndarray(count=1)):  # something traded
+                records += import_file(file, None, catalog)
+    if not records:
+        first = spans[0]
+        raise InputError(f"{first.symbol} must have records from {first.first} on, Databento has none: right days?")
+    return records

@@ -1,0 +1,186 @@
+"""``rl-intraday data fetch massive``: minutes of US stocks by month, many tickers at once, resumable."""
+
+import functools
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow.parquet as pq
+import typer
+from rich.progress import track
+
+from adapters.http import HttpSource
+from adapters.limiter import Limiter
+from adapters.massive import MassiveClient
+from adapters.massive.client import BASE
+from catalogs.corporate_actions import read_splits, write_actions
+from catalogs.errors import InputError
+from catalogs.instruments.bar_types import bar_length_ns, bar_type_of
+from catalogs.instruments.specification import resolve
+from catalogs.storage.downloads import Chunk, download_path, keep_table, month_chunks, sha256_of
+from catalogs.storage.ingest import import_bars
+from catalogs.storage.provenance import SourceFile
+from configs import instruments_path
+from run.data.fetch.last_session import last_finished_day
+from run.data.fetch.vendors import address, secret
+from run.data.output import tell
+from run.data.universe import load_universe
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+
+FREE_PLAN_PER_MINUTE = 5.0
+_MINUTE_NS = 60 * 10**9
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to fetch: tickers, days, and how."""
+
+    tickers: tuple[str, ...]
+    first: date
+    last: date
+    bar: str = "1-MINUTE"
+    adjusted: bool = False
+
+    @property
+    def minutes(self) -> int:
+        """Length of a bar."""
+        return bar_length_ns(self.bar) // _MINUTE_NS
+
+    @property
+    def series(self) -> str:
+        """Folder of the downloads: bar length, and whether past prices were adjusted for splits."""
+        return f"{self.bar}-{'adjusted' if self.adjusted else 'raw'}"
+
+
+def fetch_command(
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day.")],
+    end: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day; by default the last finished one.")
+    ] = None,
+    tickers: Annotated[str, typer.Option("--tickers", help="Comma-separated: AAPL,MSFT.")] = "",
+    universe: Annotated[str | None, typer.Option("--universe", help="A universe's name or YAML file.")] = None,
+    bar: Annotated[str, typer.Option("--bar", help="Length of a bar: N-MINUTE.")] = "1-MINUTE",
+    adjusted: Annotated[
+        bool, typer.Option("--adjusted", help="Prices divided by later splits; raw by default.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Requests at the same time.")] = 4,
+    cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests allowed in a minute.")] = FREE_PLAN_PER_MINUTE,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch minute bars of US stocks from Massive (formerly Polygon).
+
+    Every month of every ticker is kept in the catalog's downloads, so that a fetch that broke off goes on where it
+    stopped. Prices are as traded unless --adjusted; splits and dividends are stored beside them.
+
+    \b
+    Examples:
+      rl-intraday data fetch massive --tickers AAPL,MSFT --start 2025-01-01 --end 2025-03-31
+      rl-intraday data fetch massive --universe low_price --start 2025-01-01 --cpm 300 --concurrency 8
+    """
+    named = [name.strip().upper() for name in tickers.split(",") if name.strip()]
+    if universe is not None:
+        named += load_universe(universe).tickers
+    if not named:
+        raise InputError("--tickers or --universe must name at least one ticker, was none")
+    last = last_finished_day()
+    if end is not None and end.date() > last:
+        tell(f"days after {last} are not finished yet; fetching up to it")
+    order = Order(tuple(dict.fromkeys(named)), start.date(), min(last, end.date()) if end else last, bar, adjusted)
+    if order.last < order.first:
+        raise InputError(f"--start must not be after the last finished day ({order.last}), was {order.first}")
+    records = fetch(massive_client(cpm), order, catalog, concurrency)
+    if as_json:
+        answer_json({"catalog": str(catalog), "adjusted": adjusted, "imports": records})
+        return
+    for record in records:
+        typer.echo(f"{record['ticker']}: {record['rows']:,} bars, {record['new_rows']:,} of them new ({order.series})")
+
+
+def massive_client(per_minute: float) -> MassiveClient:
+    """Client with the key of the environment and a limiter of its own."""
+    headers = {"Authorization": f"Bearer {secret('MASSIVE_API_KEY', 'Massive')}"}
+    return MassiveClient(HttpSource("Massive", address("massive", BASE), headers=headers, limiter=Limiter(per_minute)))
+
+
+def fetch(client: MassiveClient, order: Order, catalog: Path, concurrency: int) -> list[dict[str, Any]]:
+    """Download what is missing, store corporate actions, import ticker by ticker.
+
+    Raises
+    ------
+    SourceError
+        If the vendor refuses or keeps failing; what was downloaded is kept.
+    InputError
+        If a ticker is unknown to us, had no bar in the whole range, or its bars disagree with stored ones.
+    """
+    for ticker in order.tickers:
+        resolve(ticker, instruments_path())
+        bar_length_ns(order.bar)
+    chunks = list(month_chunks(order.first, order.last))
+    _download(client, order, catalog, chunks, concurrency)
+    return [_import(catalog, order, ticker, chunks) for ticker in order.tickers]
+
+
+def _download(client: MassiveClient, order: Order, catalog: Path, chunks: list[Chunk], concurrency: int) -> None:
+    tasks = [
+        functools.partial(_download_chunk, client, order, catalog, ticker, chunk)
+        for ticker in order.tickers
+        for chunk in chunks
+        if not _path(catalog, order, ticker, chunk).exists()
+    ]
+    tasks += [functools.partial(_download_actions, client, catalog, ticker) for ticker in order.tickers]
+    pool = ThreadPoolExecutor(concurrency)
+    try:
+        running = [pool.submit(task) for task in tasks]
+        for done in _shown(as_completed(running), len(running)):
+            done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _shown(done: Iterable[Future[None]], total: int) -> Iterator[Future[None]]:
+    yield from track(done, "fetching", total=total, console=progress, transient=True, disable=not progress.is_terminal)
+
+
+def _download_chunk(client: MassiveClient, order: Order, catalog: Path, ticker: str, chunk: Chunk) -> None:
+    table = client.bars(ticker, order.minutes, chunk.first, chunk.last, adjusted=order.adjusted)
+    keep_table(_path(catalog, order, ticker, chunk), table)
+
+
+def _download_actions(client: MassiveClient, catalog: Path, ticker: str) -> None:
+    write_actions(catalog, ticker, client.corporate_actions(ticker))
+
+
+def _import(catalog: Path, order: Order, ticker: str, chunks: list[Chunk]) -> dict[str, Any]:
+    spec = resolve(ticker, instruments_path())
+    rows = new_rows = 0
+    for chunk in chunks:
+        path = _path(catalog, order, ticker, chunk)
+        table = pq.read_table(path, partitioning=None)
+        if not len(table):
+            continue
+        source = SourceFile(f"massive {order.series} {chunk}", sha256_of(path), len(table), ticker)
+        imported = import_bars(catalog, spec, order.bar, [table], [source], stamp="open")
+        rows, new_rows = rows + len(imported.bars), new_rows + imported.new_rows
+    if not rows:
+        raise InputError(f"{ticker} must have bars from {order.first} to {order.last}, Massive has none: right name?")
+    _tell_splits(catalog, order, ticker)
+    return {
+        "ticker": ticker,
+        "bar_type": bar_type_of(spec, order.bar),
+        "rows": rows,
+        "new_rows": new_rows,
+    }
+
+
+def _tell_splits(catalog: Path, order: Order, ticker: str) -> None:
+    for day, ratio in read_splits(catalog, ticker):
+        if order.first < day <= order.last and not order.adjusted:
+            tell(f"{ticker}: {ratio:g}:1 split on {day} inside the range; bars are as traded, prices jump there")
+
+
+def _path(catalog: Path, order: Order, ticker: str, chunk: Chunk) -> Path:
+    return download_path(catalog, "massive", order.series, ticker, chunk, ".parquet")

@@ -1,0 +1,52 @@
+"""``rl-intraday data fetch massive-reference``: what a company is and what it reported, as the vendor has it."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import track
+
+from adapters.massive import MassiveClient
+from catalogs.cache import written_aside
+from catalogs.corporate_actions import write_actions
+from catalogs.errors import InputError
+from run.data.fetch.massive import FREE_PLAN_PER_MINUTE, massive_client
+from run.data.universe import load_universe
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+
+
+def fetch_command(
+    tickers: Annotated[str, typer.Option("--tickers", help="Comma-separated: AAPL,MSFT.")] = "",
+    universe: Annotated[str | None, typer.Option("--universe", help="A universe's name or YAML file.")] = None,
+    cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests allowed in a minute.")] = FREE_PLAN_PER_MINUTE,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch reference data, statements, splits and dividends of US stocks from Massive.
+
+    \b
+    Example:
+      rl-intraday data fetch massive-reference --tickers AAPL,MSFT
+    """
+    named = [name.strip().upper() for name in tickers.split(",") if name.strip()]
+    if universe is not None:
+        named += load_universe(universe).tickers
+    if not named:
+        raise InputError("--tickers or --universe must name at least one ticker, was none")
+    client = massive_client(cpm)
+    for ticker in track(named, "fetching", console=progress, transient=True, disable=not progress.is_terminal):
+        _fetch(client, ticker, catalog)
+    folder = catalog / "reference" / "massive"
+    if as_json:
+        answer_json({"folder": str(folder), "tickers": named})
+    else:
+        typer.echo(f"reference data of {', '.join(named)} in {folder}")
+
+
+def _fetch(client: MassiveClient, ticker: str, catalog: Path) -> None:
+    content = {"details": client.details(ticker), "financials": client.financials(ticker)}
+    actions = client.corporate_actions(ticker)
+    with written_aside(catalog / "reference" / "massive" / f"{ticker}.json") as aside:
+        aside.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    write_actions(catalog, ticker, actions)

@@ -1,0 +1,137 @@
+"""``rl-intraday data fetch vix``: one daily series of VIX, VIX9D and VIX3M from whichever source answers."""
+
+import os
+import re
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import pyarrow as pa
+import typer
+
+from adapters.errors import SourceError
+from adapters.http import HttpSource
+from adapters.vix import CBOE_BASE, FRED_BASE, INDICES, from_cboe, from_file, from_fred, from_yahoo
+from catalogs.daily_values import context_path, unified, write_context
+from catalogs.errors import InputError
+from run.data.fetch.last_session import last_finished_day
+from run.data.fetch.massive import FREE_PLAN_PER_MINUTE, massive_client
+from run.data.fetch.vendors import address
+from run.data.fetch.yahoo import yahoo_client
+from run.data.output import tell
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json
+
+ORDER = "cboe,fred,yahoo,massive"
+
+Source = Callable[[str], pa.Table]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What one source gave for one index."""
+
+    index: str
+    source: str
+    outcome: str
+    days: int = 0
+    last: str = ""
+
+
+def fetch_command(
+    sources: Annotated[str, typer.Option("--sources", help="Order in which sources are asked.")] = ORDER,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option("--file", metavar="FILE", help="Asked first: VIX_History.csv, VIX9D….dbn.zst."),
+    ] = None,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch daily values of VIX, VIX9D and VIX3M into the catalog's context series.
+
+    Sources are asked in order until the series reaches the last finished session; each day comes from the first source
+    that has it, and every step is printed. A value counts as known from 16:15 New York of its day on.
+
+    \b
+    Examples:
+      rl-intraday data fetch vix
+      rl-intraday data fetch vix --sources yahoo,cboe
+      rl-intraday data fetch vix --sources "" --file VIX_History.csv
+    """
+    last = last_finished_day()
+    asked = _sources([name for name in sources.split(",") if name], files or [], last)
+    steps: list[Step] = []
+    series = {}
+    for index in INDICES:
+        parts = _collect(index, asked, last, steps)
+        if parts:
+            series[index] = unified(parts)
+    if "VIX" not in series:
+        raise InputError(f"VIX must come from one of {', '.join(asked) or 'no source'}, none gave it")
+    rows = write_context(catalog, series)
+    path = context_path(catalog)
+    if as_json:
+        answer_json({"file": str(path), "rows": rows, "steps": msgspec.to_builtins(steps)})
+    else:
+        typer.echo(f"{rows:,} daily values of {', '.join(series)} in {path}")
+
+
+def _collect(index: str, asked: dict[str, Source], last: date, steps: list[Step]) -> dict[str, pa.Table]:
+    parts: dict[str, pa.Table] = {}
+    for name, source in asked.items():
+        step, table = _ask(index, name, source)
+        steps.append(step)
+        tell(f"{index} from {name}: {step.outcome}" + (f", {step.days:,} days until {step.last}" if step.days else ""))
+        if table is not None:
+            parts[name] = table
+            if table["date"][-1].as_py() >= last:
+                break
+    return parts
+
+
+def _ask(index: str, name: str, source: Source) -> tuple[Step, pa.Table | None]:
+    try:
+        table = source(index)
+    except (SourceError, InputError) as error:  # the next source is asked; what failed is told
+        return Step(index, name, f"failed: {error}"), None
+    if not len(table):
+        return Step(index, name, "empty"), None
+    return Step(index, name, "taken", len(table), str(table["date"][-1])), table
+
+
+def _sources(names: list[str], files: list[Path], last: date) -> dict[str, Source]:
+    asked: dict[str, Source] = {}
+    if files:
+        asked["file"] = lambda index: from_file(_file_of(index, files))
+    makers: dict[str, Callable[[], Source]] = {
+        "cboe": lambda: _from_http("CBOE", "cboe", CBOE_BASE, from_cboe),
+        "fred": lambda: _from_http("FRED", "fred", FRED_BASE, from_fred),
+        "yahoo": lambda: lambda index: from_yahoo(yahoo_client(), index, last),
+        "massive": lambda: _from_massive(last),
+    }
+    for name in names:
+        if name not in makers:
+            raise InputError(f"--sources must be of {', '.join(makers)}, was {name!r}")
+        if name == "massive" and not (os.environ.get("MASSIVE_API_KEY") or os.environ.get("MASSIVE_API_KEY_FILE")):
+            tell("massive: skipped, no MASSIVE_API_KEY")
+            continue
+        asked[name] = makers[name]()
+    return asked
+
+
+def _from_http(title: str, name: str, base: str, read: Callable[[HttpSource, str], pa.Table]) -> Source:
+    http = HttpSource(title, address(name, base), attempts=3)
+    return lambda index: read(http, index)
+
+
+def _from_massive(last: date) -> Source:
+    client = massive_client(FREE_PLAN_PER_MINUTE)
+    first = last.replace(year=last.year - 2, day=1)  # what the free plan reaches back
+    return lambda index: client.days(f"I:{index}", first, last)
+
+
+def _file_of(index: str, files: list[Path]) -> Path:
+    for path in files:
+        if re.split(r"[._-]", path.name.upper())[0] == index:
+            return path
+    raise SourceError(f"--file must name {index}_….csv for {index}, was {', '.join(path.name for path in files)}")

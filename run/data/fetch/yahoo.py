@@ -1,0 +1,89 @@
+"""``rl-intraday data fetch yahoo``: one-minute bars of the last days, free and without a key."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import track
+
+from adapters.http import HttpSource
+from adapters.limiter import Limiter
+from adapters.yahoo import MINUTE_DAYS, YahooClient
+from adapters.yahoo.client import BASE, USER_AGENT
+from catalogs.errors import InputError
+from catalogs.instruments.specification import resolve
+from catalogs.storage.downloads import Chunk, download_path, keep_table, sha256_of
+from catalogs.storage.ingest import import_bars
+from catalogs.storage.provenance import SourceFile
+from configs import instruments_path
+from run.data.fetch.last_session import last_finished_day
+from run.data.fetch.vendors import address
+from run.data.output import import_record, tell
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+
+PER_MINUTE = 60.0
+
+
+def fetch_command(
+    more: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Further symbols.")] = None,
+    symbols: Annotated[list[str] | None, typer.Option("--symbols", help="SPY QQQ, or SPY,QQQ.")] = None,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=MINUTE_DAYS, help="How many calendar days back.")
+    ] = MINUTE_DAYS,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch one-minute bars of US stocks from Yahoo: finished sessions of the last four weeks, no key.
+
+    Run it once a day to build up history: bars that are stored already are compared, new ones appended.
+
+    \b
+    Example:
+      rl-intraday data fetch yahoo --symbols SPY QQQ
+    """
+    names = [name.upper() for text in [*(symbols or []), *(more or [])] for name in text.split(",") if name]
+    if not names:
+        raise InputError("--symbols must name at least one symbol, was none")
+    for name in names:
+        resolve(name, instruments_path())
+    last = last_finished_day()
+    chunk = Chunk(last - timedelta(days=days - 1), last)
+    client = yahoo_client()
+    shown = track(names, "fetching", console=progress, transient=True, disable=not progress.is_terminal)
+    records = [fetch_symbol(client, name, chunk, catalog) for name in shown]
+    if as_json:
+        answer_json(records[0] if len(records) == 1 else {"imports": records})
+        return
+    for record in records:
+        typer.echo(f"{record['outcome']}: {record['rows']:,} bars of {record['bar_type']}, {record['new_rows']:,} new")
+
+
+def yahoo_client() -> YahooClient:
+    """Client that asks once a second at most."""
+    headers = {"User-Agent": USER_AGENT}
+    limiter = Limiter(PER_MINUTE)
+    return YahooClient(HttpSource("Yahoo", address("yahoo", BASE), headers=headers, limiter=limiter, attempts=4))
+
+
+def fetch_symbol(client: YahooClient, symbol: str, chunk: Chunk, catalog: Path) -> dict[str, Any]:
+    """Download and import the minutes of one symbol.
+
+    Raises
+    ------
+    SourceError
+        If Yahoo refuses, fails or does not know the symbol.
+    InputError
+        If there is no bar in the days asked for, or bars disagree with stored ones.
+    """
+    table = client.minutes(symbol, chunk.first, chunk.last)
+    if not len(table):
+        raise InputError(f"{symbol} must have minutes from {chunk.first} to {chunk.last}, Yahoo has none")
+    path = download_path(catalog, "yahoo", "1-MINUTE", symbol, chunk, ".parquet")
+    keep_table(path, table)
+    spec = resolve(symbol, instruments_path(), chunk.last)
+    source = SourceFile(f"yahoo {chunk}", sha256_of(path), len(table), symbol)
+    imported = import_bars(catalog, spec, "1-MINUTE", [table], [source], stamp="open")
+    if imported.provenance.quality.count("out_of_session"):
+        tell(f"{symbol}: bars outside regular hours were dropped")
+    return import_record(imported, catalog)

@@ -1,0 +1,151 @@
+"""``rl-intraday data import``: bars, trades and quotes from CSV, Parquet and DBN files into the catalog."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from adapters.databento.files import SUFFIXES as DBN_SUFFIXES
+from adapters.files import FileBars, load_bars, symbols_in
+from catalogs.errors import InputError
+from catalogs.instruments.bar_types import bar_length_ns
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.table import InstrumentTable, load_table
+from catalogs.storage.ingest import Imported, import_bars
+from catalogs.storage.provenance import SourceFile
+from configs import instruments_path
+from run.data import dbn as data_dbn
+from run.data import output as data_output
+from run.data.output import tell
+from run.day import day_of
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+
+
+class Stamp(StrEnum):
+    """Which end of a bar the times of a file mark."""
+
+    OPEN = "open"
+    CLOSE = "close"
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """How the files of an import are meant."""
+
+    bar: str
+    stamp: Stamp | None
+    time_zone: str | None
+    assume_volume: int
+    strict: bool
+
+
+def import_command(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="CSV, Parquet or DBN files.")],
+    instrument: Annotated[
+        str | None,
+        typer.Option("--instrument", metavar="ID", help="SPY, MESZ6; by default, each symbol that the files name."),
+    ] = None,
+    bar: Annotated[str, typer.Option("--bar", metavar="BAR", help="Length of a bar: N-MINUTE or N-HOUR.")] = "1-MINUTE",
+    stamp: Annotated[
+        Stamp | None,
+        typer.Option("--stamp", help="Which end of a bar the times mark; open, and said so, if not given."),
+    ] = None,
+    tz: Annotated[
+        str | None, typer.Option("--tz", metavar="ZONE", help="Time zone of times that name none, e.g. UTC.")
+    ] = None,
+    symbol: Annotated[
+        str | None, typer.Option("--symbol", metavar="S", help="Which symbol to take from files with several.")
+    ] = None,
+    assume_volume: Annotated[
+        int, typer.Option("--assume-volume", metavar="N", min=0, help="Units to store where the volume is missing.")
+    ] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse the files instead of repairing anything.")] = False,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Import bars from CSV or Parquet files, or bars, trades, quotes and definitions from Databento's DBN files.
+
+    Prices are brought onto the tick and times to the close of the bar in UTC; bars outside the exchange's hours are
+    dropped; every change is counted. A file that cannot be read right is refused and nothing is written. Importing a
+    longer file of the same bars appends what is new; bars that differ from stored ones are refused.
+
+    \b
+    Examples:
+      rl-intraday data import spy.csv --instrument SPY --tz America/New_York
+      rl-intraday data import es-*.parquet --instrument ESU5 --bar 5-MINUTE --stamp close
+      rl-intraday data import thirty-tickers.parquet --stamp open
+      rl-intraday data import glbx-mdp3-20240701.ohlcv-1m.dbn.zst
+    """
+    table = load_table(instruments_path())
+    bar_length_ns(bar)
+    if instrument is not None:
+        resolve(instrument, table)  # refuses an unknown name before reading anything
+    if all(path.name.endswith(DBN_SUFFIXES) for path in files):
+        data_dbn.import_files(files, instrument, catalog, as_json=as_json, strict=strict)
+        return
+    if stamp is None:
+        tell("times are taken as the OPEN of the bar; pass --stamp close if they mark its close")
+    reading = Reading(bar, stamp, tz, assume_volume, strict)
+    imports = [
+        _import(catalog, table, _load(holding, tz, name), instrument or name or "", reading)
+        for name, holding in _wanted(files, instrument, symbol)
+    ]
+    if as_json:
+        records = [data_output.import_record(imported, catalog) for imported in imports]
+        answer_json(records[0] if len(records) == 1 else {"imports": records})
+        return
+    for imported in imports:
+        data_output.print_import(imported, catalog)
+
+
+def _wanted(files: list[Path], instrument: str | None, symbol: str | None) -> list[tuple[str | None, list[Path]]]:
+    if instrument is not None:
+        return [(symbol, files)]
+    held = {path: symbols_in(path) for path in files}
+    unnamed = next((path for path, names in held.items() if not names), None)
+    if unnamed is not None:
+        raise InputError(f"--instrument must be given for {unnamed.name}, which names no symbol")
+    names = sorted({name for names in held.values() for name in names if symbol in (None, name)})
+    if not names:
+        raise InputError(f"--symbol must be one that the files hold, was {symbol!r}")
+    return [(name, [path for path in files if name in held[path]]) for name in names]
+
+
+def _import(
+    catalog: Path, table: InstrumentTable, loaded: list[FileBars], instrument: str, reading: Reading
+) -> Imported:
+    spec = resolve(instrument, table, day_of(loaded[0].table["ts_ns"][0].as_py()))
+    _tell_what_was_chosen(loaded, spec)
+    return import_bars(
+        catalog,
+        spec,
+        reading.bar,
+        [source.table for source in loaded],
+        [SourceFile(str(source.path), source.sha256, len(source.table), source.symbol) for source in loaded],
+        stamp="open" if reading.stamp is None else reading.stamp.value,
+        time_zone=reading.time_zone or "",
+        assume_volume=reading.assume_volume,
+        strict=reading.strict,
+    )
+
+
+def _load(files: list[Path], time_zone: str | None, symbol: str | None) -> list[FileBars]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bars:
+        reading = bars.add_task(f"reading files {symbol or ''}", total=len(files))
+        loaded = []
+        for path in files:
+            loaded.append(load_bars(path, time_zone=time_zone, symbol=symbol))
+            bars.advance(reading)
+    return loaded
+
+
+def _tell_what_was_chosen(loaded: list[FileBars], spec: InstrumentSpec) -> None:
+    name = spec.instrument_id.rpartition(".")[0]
+    for source in loaded:
+        if source.symbol not in ("", name):
+            tell(f"{source.path.name} names the symbol {source.symbol!r}; its bars go to {spec.instrument_id}")
+        if source.columns.unused:
+            tell(f"{source.path.name}: columns not used: {', '.join(source.columns.unused)}")

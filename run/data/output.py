@@ -1,0 +1,142 @@
+"""What ``rl-intraday data`` shows: tables for people, plain data for machines."""
+
+from pathlib import Path
+
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from catalogs.hygiene.report import RULES, iso_utc
+from catalogs.hygiene.suspicion import SourceComparison
+from catalogs.storage.ingest import Imported
+from catalogs.storage.inventory import Coverage, StoredBars
+from run.options import progress
+
+SHOWN = 10  # sessions listed before "and N more"
+WIDTH = 120  # columns where standard output is no terminal
+
+
+def tell(message: str) -> None:
+    """Say something on stderr, on one line."""
+    progress.print(message, soft_wrap=True, markup=False)
+
+
+def import_record(imported: Imported, catalog: Path) -> dict[str, object]:
+    """Outcome of an import for machines."""
+    bars, provenance = imported.bars, imported.provenance
+    return {
+        "outcome": imported.outcome,
+        "catalog": str(catalog),
+        "bar_type": bars.bar_type,
+        "rows_read": provenance.quality.rows_read,
+        "rows": len(bars),
+        "new_rows": imported.new_rows,
+        "first": iso_utc(int(bars.ts_ns[0])),
+        "last": iso_utc(int(bars.ts_ns[-1])),
+        "stamp": provenance.stamp,
+        "volume_known": bars.volume_known,
+        "assume_volume": provenance.assume_volume,
+        "findings": msgspec.to_builtins(provenance.quality.findings),
+        "sources": msgspec.to_builtins(provenance.sources),
+    }
+
+
+def print_import(imported: Imported, catalog: Path) -> None:
+    """Outcome of an import for people."""
+    console = _console()
+    bars, quality = imported.bars, imported.provenance.quality
+    console.print(
+        f"{imported.outcome}: {len(bars):,} bars of {bars.bar_type} in {catalog}\n"
+        f"{iso_utc(int(bars.ts_ns[0]))} to {iso_utc(int(bars.ts_ns[-1]))}, {quality.rows_read:,} rows read, "
+        f"{imported.new_rows:,} bars new to the catalog"
+    )
+    if not quality.findings:
+        console.print("nothing to mend")
+        return
+    table = _table("finding", "treatment", "count", "first (close, UTC)", "meaning")
+    for finding in quality.findings:
+        meaning = RULES[finding.rule][1]
+        table.add_row(finding.rule, finding.treatment, f"{finding.count:,}", finding.first, meaning)
+    console.print(table)
+    if not bars.volume_known:
+        console.print(
+            f"volume is unknown: {imported.provenance.assume_volume} is stored where it was missing, and features "
+            "read it as missing. NautilusTrader fills no order on a bar of volume 0: see --assume-volume."
+        )
+
+
+def print_inventory(stored: list[StoredBars], catalog: Path) -> None:
+    """Contents of a catalog for people."""
+    console = _console()
+    if not stored:
+        console.print(f"{catalog} holds no bars; `rl-intraday data import` brings some in")
+        return
+    table = _table("bar type", "bars", "sessions", "first day", "last day", "volume", "filled")
+    for bars in stored:
+        volume = "known" if bars.volume_known else "unknown"
+        counts = (f"{bars.rows:,}", f"{bars.sessions:,}")
+        table.add_row(bars.bar_type, *counts, bars.first[:10], bars.last[:10], volume, f"{bars.filled:,}")
+    console.print(table)
+
+
+def print_rest(rest: dict[str, list[str]]) -> None:
+    """What a catalog holds beside bars, and the bundles trained from it; nothing for what there is none of."""
+    console = _console()
+    for what, names in rest.items():
+        if names:
+            console.print(f"{what}: " + (f"{len(names)} cached matrices" if what == "features" else _listed(names)))
+
+
+def print_comparison(bar_type: str, comparison: SourceComparison) -> None:
+    """Two sources of one bar type for people."""
+    clock = "the clocks agree" if not comparison.shift_bars else f"LATE BY {comparison.shift_bars} BARS"
+    _console().print(
+        f"{bar_type} against {comparison.other}: {comparison.common:,} common bars, {clock}; "
+        f"{comparison.differing_closes:,} closes differ by more than a tick (at most "
+        f"{comparison.largest_difference_ticks:,}); {comparison.only_here:,} bars only here, "
+        f"{comparison.only_there:,} only there"
+    )
+
+
+def print_coverage(coverage: Coverage) -> None:
+    """Completeness of one bar type for people."""
+    console = _console()
+    zero = coverage.zero_volume_share
+    missing = coverage.missing_sessions
+    table = Table(title=coverage.bar_type, title_justify="left", show_header=False)
+    table.add_row("bars", f"{coverage.rows:,}")
+    table.add_row("sessions", f"{coverage.sessions:,}, of which {coverage.complete_sessions:,} complete")
+    table.add_row("missing bars", f"{coverage.missing_bars:,} in {len(coverage.incomplete_sessions):,} sessions")
+    table.add_row(
+        "least complete", _listed([f"{s.session_date} {s.bars}/{s.expected}" for s in coverage.incomplete_sessions])
+    )
+    table.add_row(
+        "missing sessions", f"{len(missing):,}: {_listed([str(day) for day in missing])}" if missing else "none"
+    )
+    table.add_row("bars of volume 0", "volume unknown" if zero is None else f"{zero:.2%}")
+    table.add_row("largest moves", _listed([f"{move.ts} {move.percent:+.2f} %" for move in coverage.largest_moves]))
+    table.add_row("outliers", _listed([f"{outlier.ts} {outlier.percent:+.2f} %" for outlier in coverage.outliers]))
+    table.add_row("suspected splits", _listed([f"{s.session_date} {s.ratio:g}:1" for s in coverage.splits]))
+    table.add_row("outside sessions", f"{coverage.outside_sessions:,}")
+    if coverage.changed_hours:
+        table.add_row("changed hours", f"{coverage.changed_hours:,} files cleaned by other hours: import them again")
+    console.print(table)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for heading in headings:
+        is_number = heading in ("count", "bars", "sessions", "filled")
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=heading != "meaning")
+    return table
+
+
+def _listed(items: list[str]) -> str:
+    more = len(items) - SHOWN
+    return ", ".join(items[:SHOWN]) + (f" and {more:,} more" if more > 0 else "") or "none"

@@ -1,0 +1,96 @@
+"""``rl-intraday data rolls``: the roll table of a future from the contract months that the catalog holds."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from catalogs.bars import BarSeries
+from catalogs.continuous import continuous_bars
+from catalogs.errors import InputError
+from catalogs.instruments.bar_types import bar_length_ns, instrument_id_of
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.table import load_table
+from catalogs.rolls import RollTable, build_rolls, write_rolls
+from catalogs.storage.arrow import read_bars, stored_bar_types
+from catalogs.storage.export import write_bar_file
+from configs import instruments_path
+from run.data.maintain import existing
+from run.day import day_of
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json
+
+
+class RollMethod(StrEnum):
+    """What brings the next month to the front."""
+
+    VOLUME = "volume"
+    CALENDAR = "calendar"
+
+
+def rolls_command(
+    root: Annotated[str, typer.Argument(help="ES, MES, NQ or MNQ.")],
+    bar: Annotated[str, typer.Option("--bar", metavar="BAR", help="Bars to read the volume from.")] = "1-MINUTE",
+    method: Annotated[RollMethod, typer.Option("--method", help="By volume crossover or by the calendar.")] = (
+        RollMethod.VOLUME
+    ),
+    days_before_expiry: Annotated[
+        int | None, typer.Option("--days-before-expiry", min=1, help="Sessions; default 4 by calendar, 1 by volume.")
+    ] = None,
+    continuous: Annotated[
+        Path | None, typer.Option("--continuous", metavar="FILE", help="Also write the front months as one series.")
+    ] = None,
+    back_adjusted: Annotated[
+        bool, typer.Option("--back-adjusted", help="Shift the past by the gap of each roll: for charts only.")
+    ] = False,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Build and store the roll table of a future.
+
+    A roll takes effect with the open of the session after the first in which the next month traded more. Training,
+    charts and live trading read the same table.
+
+    \b
+    Examples:
+      rl-intraday data rolls ES --bar 5-MINUTE
+      rl-intraday data rolls MES --method calendar --days-before-expiry 8
+      rl-intraday data rolls ES --bar 5-MINUTE --continuous es.csv --back-adjusted
+    """
+    contracts, bars = _contract_months(existing(catalog), root.upper(), bar)
+    table = build_rolls(contracts, bars, method.value, days_before_expiry)
+    series = None if continuous is None else continuous_bars(catalog, table, bar, back_adjusted=back_adjusted)
+    path = write_rolls(catalog, table)
+    if continuous is not None and series is not None:
+        write_bar_file(series, continuous)
+    if as_json:
+        answer_json({"file": str(path), **msgspec.to_builtins(table)})
+    else:
+        _print(table, path)
+
+
+def _contract_months(catalog: Path, root: str, bar: str) -> tuple[list[InstrumentSpec], list[BarSeries]]:
+    table = load_table(instruments_path())
+    if root not in table.futures:
+        raise InputError(f"root must be one of {', '.join(table.futures)}, was {root!r}")
+    bar_length_ns(bar)
+    contracts, series = [], []
+    for bar_type in stored_bar_types(catalog):
+        symbol = instrument_id_of(bar_type).rpartition(".")[0]
+        if not bar_type.endswith(f"-{bar}-LAST-EXTERNAL") or symbol[:-2] != root:
+            continue
+        bars = read_bars(catalog, bar_type)
+        contracts.append(resolve(symbol, table, day_of(int(bars.ts_ns[-1]))))
+        series.append(bars)
+    if not contracts:
+        raise InputError(f"catalog {catalog} must hold {bar} bars of a contract month of {root}, has none")
+    return contracts, series
+
+
+def _print(table: RollTable, path: Path) -> None:
+    for month in table.months:
+        until = f"until {month.last_session}" if month.last_session else "still in front"
+        why = f", after trading more on {month.crossover}" if month.crossover else ""
+        typer.echo(f"{month.instrument_id:12s} from {month.first_session} {until}{why}")
+    typer.echo(f"roll table of {table.root} by {table.method} in {path}")

@@ -1,0 +1,1 @@
+"""Verbs around features: list, build, check."""

@@ -1,0 +1,1 @@
+"""Verbs that trade: paper, live, gateway."""

@@ -1,0 +1,191 @@
+"""`rl-intraday gateway`: a simulated IB Gateway that replays catalog bars, to trade against without an account."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from adapters.ibkr.simulator.broker.contracts import ContractTerms
+from adapters.ibkr.simulator.faults import Fault, FaultError, FaultScript
+from adapters.ibkr.simulator.gateway import Gateway
+from adapters.ibkr.simulator.market import Market, TapeBar, TapeError, tape_of
+from adapters.ibkr.simulator.server import GatewayServer
+from catalogs.bars import BarSeries
+from catalogs.errors import InputError
+from catalogs.instruments.bar_types import bar_length_ns, bar_type_of
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.storage.arrow import read_bars
+from configs import instruments_path
+from run.day import DAY_NS, midnight_ns
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+
+ACCOUNT = "DU0000001"
+HISTORY_DAYS = 40
+EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
+CON_ID = 900_000_001
+# NautilusTrader wants every share to have one; nothing else looks at it.
+MADE_UP_ISIN = "US0000000002"
+
+
+def command(
+    instrument: Annotated[str, typer.Argument(help="What is traded, for example MESZ6 or SPY.")],
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First UTC day; 40 days before are history.")],
+    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last UTC day; default: start.")] = None,
+    bar: Annotated[str, typer.Option(help="Bar length in the catalog.")] = "1-MINUTE",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 4002,
+    speed: Annotated[float, typer.Option(min=0.01, help="Simulated seconds per second.")] = 60.0,
+    slippage_ticks: Annotated[int, typer.Option(min=0, max=1, help="As `execution:` of the experiment has it.")] = 1,
+    cash: Annotated[float, typer.Option(min=1, help="Starting balance, USD.")] = 100_000.0,
+    faults: Annotated[Path | None, typer.Option(help="YAML list of {step, name, value}.")] = None,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a simulated IB Gateway over TCP; the bars begin when a client subscribes to them.
+
+    Any client of TWS connects: NautilusTrader, IB's own API, ib_insync. Orders fill by NautilusTrader's own rules for
+    bars. Ends with the bars and says what the account then holds.
+    """
+    spec = resolve(instrument, instruments_path(), start.date())
+    window_ns = midnight_ns(start.date()), midnight_ns((end or start).date()) + DAY_NS
+    server = simulated_server(spec, catalog, bar, window_ns, cash, slippage_ticks, port)
+    if faults is not None:
+        server.after_step.append(load_faults(faults))
+    try:
+        asyncio.run(_serve(server, speed))
+    except OSError as error:
+        raise InputError(f"port must be free to listen on, {port} was not: {error}") from error
+    broker = server.gateway.broker
+    held = {holding.terms.local_symbol: holding.units for holding in broker.account.holdings.values()}
+    equity = broker.account.equity_cents(broker.marks) / 100
+    if as_json:
+        orders = len(broker.working())
+        answer_json({"positions": held, "working_orders": orders, "trades": len(broker.trades), "equity_usd": equity})
+    else:
+        progress.print(f"bars are over: {len(broker.trades)} executions, positions {held}, equity {equity:,.2f} USD")
+
+
+def simulated_server(
+    spec: InstrumentSpec,
+    catalog: Path,
+    bar: str,
+    window_ns: tuple[int, int],
+    cash_usd: float,
+    slippage_ticks: int = 1,
+    port: int = 0,
+    followed: Sequence[InstrumentSpec] = (),
+) -> GatewayServer:
+    """Simulated gateway over catalog bars of one instrument, and of those that are followed beside it.
+
+    Parameters
+    ----------
+    spec : InstrumentSpec
+        A contract month or a share.
+    catalog : Path
+    bar : str
+        For example ``"1-MINUTE"``.
+    window_ns : tuple of int
+        Opening time of the first bar and closing time of the last, UTC nanoseconds; up to forty days before are
+        history.
+    cash_usd : float
+    slippage_ticks : {0, 1}
+        Ticks by which every fill is worse.
+    port : int
+        0 takes a free one.
+    followed : sequence of InstrumentSpec
+        Their contract numbers go on from that of the first.
+
+    Raises
+    ------
+    InputError
+        If an instrument cannot be ordered or the catalog has no bars of these days.
+    """
+    contracts, tapes, (first_ns, last_ns) = [], {}, window_ns
+    for number, each in enumerate((spec, *followed)):
+        if each.kind == "future" and not each.expiration_ns:
+            raise InputError(f"future must be a contract month to be traded, was {each.instrument_id}")
+        bars = read_bars(catalog, bar_type_of(each, bar), first_ns - HISTORY_DAYS * DAY_NS, last_ns)
+        terms = contract_terms(each, CON_ID + number)
+        contracts.append(terms)
+        tapes[terms.con_id] = _tape(each, bars, bar_length_ns(bar))
+    try:
+        market = Market(contracts, tapes, bar_length_ns(bar), start_ns=first_ns)
+    except TapeError as error:
+        first, last = (np.datetime64(ns, "ns").astype("datetime64[m]") for ns in window_ns)
+        raise InputError(f"{spec.instrument_id} from {first} to {last}: {error}") from error
+    gateway = Gateway(contracts, market, ACCOUNT, round(cash_usd * 100), slippage_ticks)
+    return GatewayServer(gateway, port=port)
+
+
+def contract_terms(spec: InstrumentSpec, con_id: int = CON_ID) -> ContractTerms:
+    """Terms of an instrument as the simulated gateway trades it."""
+    symbol, _, venue = spec.instrument_id.partition(".")
+    exchange = EXCHANGES[venue]
+    terms = ContractTerms(
+        con_id=con_id,
+        symbol=symbol,
+        sec_type="STK",
+        exchange=exchange,
+        primary_exchange="ARCA",
+        local_symbol=symbol,
+        tick_size=spec.tick_size,
+        multiplier=spec.multiplier,
+        commission_per_unit=spec.commission_per_unit,
+        commission_minimum=spec.commission_minimum,
+        margin_initial=spec.margin_initial,
+        margin_maintenance=spec.margin_maintenance,
+        isin=MADE_UP_ISIN,
+        time_zone="US/Eastern",
+        regular_open=time(9, 30),
+        regular_close=time(16, 0),
+    )
+    if spec.kind == "equity":
+        return terms
+    last_day = datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC).strftime("%Y%m%d")
+    return replace(
+        terms, symbol=spec.underlying, sec_type="FUT", primary_exchange=exchange, last_trade_date=last_day, isin="",
+        time_zone="US/Central", regular_open=time(8, 30), regular_close=time(15, 0),
+    )  # fmt: skip
+
+
+def load_faults(path: Path) -> FaultScript:
+    """Fault script from a YAML list of ``{step, name, value}``.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, has another form, or names an unknown fault.
+    """
+    try:
+        return FaultScript(msgspec.yaml.decode(path.read_bytes(), type=list[Fault]))
+    except (OSError, msgspec.MsgspecError, FaultError) as error:
+        raise InputError(f"fault script {path}: {error}") from error
+
+
+def _tape(spec: InstrumentSpec, bars: BarSeries, bar_ns: int) -> list[TapeBar]:
+    try:
+        return tape_of(bars.ts_ns, bars.open, bars.high, bars.low, bars.close, bars.volume, bar_ns)
+    except TapeError as error:
+        raise InputError(f"{spec.instrument_id}: {error}") from error
+
+
+async def _serve(server: GatewayServer, speed: float) -> None:
+    await server.listen()
+    gateway = server.gateway
+    contract = ", ".join(terms.local_symbol for terms in gateway.broker.contracts.values())
+    progress.print(f"simulated gateway on {server.host}:{server.port}, account {ACCOUNT}, {contract}; Ctrl-C ends it")
+    while not gateway.feeds():
+        await asyncio.sleep(0.1)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, TimeRemainingColumn(), console=progress, transient=True) as shown:
+        task = shown.add_task("steps of the market", total=gateway.market.steps)
+        server.after_step.append(lambda _: shown.advance(task))
+        await server.replay(speed)
+    await asyncio.sleep(1.0)  # what the last bar caused still reaches its client
+    await server.shut()

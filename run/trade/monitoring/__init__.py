@@ -1,0 +1,1 @@
+"""What watches a live session: console, log, health, telemetry."""

@@ -1,0 +1,196 @@
+"""`rl-intraday paper`: a bundle trades on a paper account, or on a simulated gateway that needs none."""
+
+import asyncio
+import time
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+import typer
+
+from adapters.ibkr.simulator.server import ThreadedServer, running
+from catalogs.errors import InputError
+from catalogs.instruments.bar_types import bar_length_ns
+from catalogs.sessions import session_calendar
+from configs.live.schema import LiveConfig, load_live
+from rl_strategies.bundle.bundle import Bundle, load_bundle
+from rl_strategies.live.broker.link import NS
+from rl_strategies.live.strategy import LiveStrategy
+from rl_strategies.strategy import core_of
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.trade.gateway import ACCOUNT, CON_ID, load_faults, simulated_server
+from run.trade.session.context import check_daily_values, live_context, read_streams
+from run.trade.session.contract import contract_on
+from run.trade.session.folder import SessionHome
+from run.trade.session.plan import Outcome, SessionPlan, session_day, traded_spec
+from run.trade.session_runner import trade_session
+
+CASH_USD = 1_000_000.0
+POLL_S = 0.002
+CONTEXT_S = 0.2  # the simulated gateway sends the bars of a moment at once
+PAPER_PREFIX = "DU"
+
+BundleArgument = Annotated[Path, typer.Argument(help="Bundle folder, as `rl-intraday train` printed it.")]
+SessionsOption = Annotated[
+    Path | None, typer.Option("--sessions", help="Folder of the sessions, instead of the configuration's.")
+]
+
+
+def command(
+    bundle: BundleArgument,
+    live: Annotated[str, typer.Option("--config", help="Live configuration: a preset or a YAML file.")] = "paper",
+    sessions: SessionsOption = None,
+    simulated: Annotated[bool, typer.Option("--simulated", help="On a simulated gateway over catalog bars.")] = False,
+    start: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="With --simulated: first trading day.")
+    ] = None,
+    end: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="With --simulated: last trading day.")
+    ] = None,
+    speed: Annotated[float, typer.Option(min=0.01, help="With --simulated: simulated seconds per second.")] = 60.0,
+    faults: Annotated[Path | None, typer.Option(help="With --simulated: YAML list of {step, name, value}.")] = None,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Trade a bundle on a paper account of Interactive Brokers.
+
+    Every decision and every order is journaled under --sessions; what was interrupted on the same trading day is
+    taken up again. Ctrl-C and SIGTERM close the position, unless the configuration says to hold it.
+    Exit codes: 0 ended in order, 1 an error, 4 could not start, 5 halted until `rl-intraday unhalt`.
+
+    Example: rl-intraday paper runs/…/bundle/demo-… --simulated --start 2025-02-18 --catalog demo/catalog
+    """
+    loaded = load_bundle(bundle)
+    config = load_live(live)
+    if simulated:
+        if start is None:
+            raise InputError("--simulated must be told which day to replay: --start YYYY-MM-DD")
+        days = start.date(), (end or start).date()
+        home = session_home(config, sessions, loaded, f"-simulated-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+        outcome = trade_simulated(loaded, config, home, catalog, days, speed, faults)
+    else:
+        outcome = trade_on_paper(loaded, config, session_home(config, sessions, loaded))
+    tell(outcome, as_json)
+
+
+def session_home(config: LiveConfig, sessions: Path | None, bundle: Bundle, suffix: str = "") -> SessionHome:
+    """Home of the bundle's sessions under a configuration."""
+    return SessionHome((sessions or Path(config.session_folder)) / f"{bundle.id}{suffix}")
+
+
+def trade_on_paper(bundle: Bundle, config: LiveConfig, home: SessionHome) -> Outcome:
+    """Trade on the configuration's paper account.
+
+    Raises
+    ------
+    InputError
+        If the account is not named or is not one of paper.
+    """
+    account = config.account()
+    if not account:
+        raise InputError(f"the paper account must be in the environment variable {config.account_variable}, was empty")
+    if not account.startswith(PAPER_PREFIX):
+        raise InputError(f"a paper account begins with {PAPER_PREFIX}, that in {config.account_variable} does not")
+    return trade(bundle, config, account, home)
+
+
+def trade(bundle: Bundle, config: LiveConfig, account: str, home: SessionHome) -> Outcome:
+    """Trade the present session, or the next one."""
+    calendar = session_calendar(bundle.instrument.calendar)
+    today = calendar.session_date[int(np.searchsorted(calendar.close_ns, time.time_ns()))].astype(date)
+    spec = traded_spec(bundle, contract_on(config, today), today)
+    context = live_context(bundle, spec, config, today)
+    day, catalog = session_day(home, today), Path(config.context.catalog)
+    return trade_session(SessionPlan(bundle, spec, config, account, home, day, context, catalog))
+
+
+def trade_simulated(
+    bundle: Bundle,
+    config: LiveConfig,
+    home: SessionHome,
+    catalog: Path,
+    days: tuple[date, date],
+    speed: float,
+    faults: Path | None = None,
+) -> Outcome:
+    """Trade whole sessions of the catalog on a simulated gateway in this process.
+
+    Raises
+    ------
+    InputError
+        If the catalog has no bars of these trading days, or a day has no session.
+    """
+    bar = bundle.bar_type.removeprefix(f"{bundle.instrument.instrument_id}-").removesuffix("-LAST-EXTERNAL")
+    plan = SessionPlan(bundle, bundle.instrument, config, ACCOUNT, home, days[0], read_streams(bundle), catalog)
+    check_daily_values(bundle, catalog)
+    window = session_window(bundle, days)
+    server = simulated_server(plan.spec, catalog, bar, window, CASH_USD, slippage_ticks(bundle), followed=plan.followed)
+    if faults is not None:
+        server.after_step.append(load_faults(faults))
+    silence_s = max(5.0, 3 * bar_length_ns(bar) / NS / speed)
+    patience = msgspec.structs.replace(config.patience, clock="bars", silence_s=silence_s, context_s=CONTEXT_S)
+    # Limits per minute mean the market's minutes, of which there are more here.
+    orders = msgspec.structs.replace(
+        config.orders, max_per_minute=round(config.orders.max_per_minute * max(1.0, speed))
+    )
+    with running(server) as gateway:
+        config = msgspec.structs.replace(config, host="127.0.0.1", port=gateway.port, patience=patience, orders=orders)
+        progress.print(f"simulated gateway on port {gateway.port}, {days[0]} to {days[1]}, {speed:g} times as fast")
+        plan = replace(plan, config=config)
+        return trade_session(plan, lambda strategy: _replay(gateway, speed, strategy))
+
+
+def session_window(bundle: Bundle, days: tuple[date, date]) -> tuple[int, int]:
+    """Open of the first trading day's session and close of the last one's, UTC nanoseconds.
+
+    Raises
+    ------
+    InputError
+        If the exchange does not trade on one of them.
+    """
+    calendar = session_calendar(bundle.instrument.calendar)
+    rows = np.searchsorted(calendar.session_date, np.array(days, "datetime64[D]"))
+    for day, row in zip(days, rows, strict=True):
+        if calendar.session_date[row] != np.datetime64(day):
+            raise InputError(f"{day} must be a trading day of {calendar.name}, is none")
+    return int(calendar.open_ns[rows[0]]), int(calendar.close_ns[rows[1]])
+
+
+def slippage_ticks(bundle: Bundle) -> Literal[0, 1]:
+    """Slippage that the bundle was trained under."""
+    return core_of(bundle).execution.slippage_ticks
+
+
+async def _replay(gateway: ThreadedServer, speed: float, strategy: LiveStrategy) -> None:
+    while len(gateway.gateway.feeds()) < len(strategy.inputs.feeds):
+        await asyncio.sleep(0.05)
+    # Looked up in the loop that trades, between two of its steps, never in the middle of one.
+    settled_ns = 0
+    over = gateway.replay(speed, settled=lambda market: market.last_close_ns(CON_ID) <= settled_ns)
+    while not over.done():
+        settled_ns = strategy.settled_ns
+        await asyncio.sleep(POLL_S)
+    over.result()
+
+
+def tell(outcome: Outcome, as_json: bool) -> None:
+    """Say how a session ended; leaves with its exit code."""
+    if as_json:
+        answer_json({**asdict(outcome), "folder": str(outcome.folder)})
+    else:
+        colour = "green" if outcome.exit_code == 0 else "bold red"
+        progress.print(
+            f"[{colour}]{outcome.reason}[/]: {outcome.decisions} decisions, {outcome.fills} executions, "
+            f"{outcome.units:+d} held; {outcome.folder}"
+        )
+        if outcome.latencies_us:
+            p50, p99 = np.percentile(outcome.latencies_us, [50, 99]) / 1000
+            count = len(outcome.latencies_us)
+            progress.print(f"bar to order on the wire: p50 {p50:.1f} ms, p99 {p99:.1f} ms over {count} entries")
+        if outcome.decisions:
+            progress.print(f"Next    rl-intraday replay {outcome.folder}")
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)

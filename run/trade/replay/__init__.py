@@ -1,0 +1,1 @@
+"""Verbs that look back on a session: replay, calibrate."""

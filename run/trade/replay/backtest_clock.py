@@ -1,0 +1,72 @@
+"""A journaled session through the backtest clock: a NautilusTrader BacktestEngine over the journal's own bars."""
+
+from dataclasses import dataclass
+
+from nautilus_trader.core.data import Data
+from nautilus_trader.model.data import BarType
+
+from catalogs.instruments.specification import InstrumentSpec, to_nautilus
+from rl_strategies.accounting.record import Fill
+from rl_strategies.backtest.lean_engine import QUIET_STRATEGY, lean_engines
+from rl_strategies.backtest.opening_trades import opening_lead_ns, opening_trades
+from rl_strategies.backtest.venue import stream_fill_model
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.live.replay.session import JournaledSession
+from rl_strategies.live.replay.strategy import ReplayStrategy, TakenDecision
+from rl_strategies.policy.policies import OnnxPolicy
+from rl_strategies.strategy import RLStrategyConfig
+from training.envs.engine_env import backtest_engine, bar_objects
+
+
+@dataclass(frozen=True)
+class ClockRun:
+    """What the backtest clock made of the session's decisions.
+
+    Attributes
+    ----------
+    fills : tuple of Fill
+    taken : dict of int to TakenDecision
+        By the close that was decided on.
+    left_out : tuple of int
+        Closes that a backtest decides on and the session did not.
+    """
+
+    fills: tuple[Fill, ...]
+    taken: dict[int, TakenDecision]
+    left_out: tuple[int, ...]
+
+
+def run_clock(session: JournaledSession, core: DecisionCore, policy: OnnxPolicy) -> ClockRun:
+    """Run the session's bars and decisions through an engine.
+
+    Parameters
+    ----------
+    session : JournaledSession
+    core : DecisionCore
+        Fresh; of the session's instrument, bundle and capital.
+    policy : OnnxPolicy
+        Fresh.
+    """
+    (instrument,) = core.instruments
+    spec, waits = instrument.instrument, core.execution.fill == "next_open"
+    with lean_engines():
+        engine = backtest_engine([spec], core.execution, stream_fill_model(core.execution))
+    try:
+        bar_types = (BarType.from_str(session.bars.bar_type),)
+        config = RLStrategyConfig(bar_types=bar_types, wait_for_open=waits, **QUIET_STRATEGY)
+        strategy = ReplayStrategy(config, core, policy, session)
+        engine.add_strategy(strategy)
+        engine.add_data(_data(session, core, spec))
+        # What was executed after the last bar was so by the closing alert, which comes without one.
+        last_ns = max([int(session.bars.ts_ns[-1]), *(fill.row.ts_ns for fill in session.fills)])
+        engine.run(end=last_ns)
+        return ClockRun(tuple(strategy.fills[0]), strategy.taken, tuple(strategy.left_out))
+    finally:
+        engine.dispose()
+
+
+def _data(session: JournaledSession, core: DecisionCore, spec: InstrumentSpec) -> list[Data]:
+    instrument = to_nautilus(spec)
+    lead_ns = opening_lead_ns([session.bars], core.trading, core.execution)
+    trades = opening_trades(session.bars, instrument, lead_ns) if lead_ns else []
+    return [*bar_objects(session.bars, instrument), *trades]

@@ -1,0 +1,109 @@
+"""`rl-intraday calibrate`: what fills at the broker cost, measured from journals, as costs that training can use."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from catalogs.errors import InputError
+from rl_strategies.live.calibration.calibration import Calibration, Distribution, calibrate
+from rl_strategies.live.calibration.execution_log import ExecutionLog, read_execution_log
+from rl_strategies.live.journal.journal import read_journal
+from run.options import JsonOption, answer_json, progress
+from run.trade.session.folder import JOURNAL_FOLDER
+from run.trade.session.metadata import ABOUT_FILE
+from run.train.execution_file import write_execution
+
+
+def command(
+    sessions: Annotated[list[Path], typer.Argument(help="Folders of sessions, or of some of their days.")],
+    out: Annotated[Path | None, typer.Option(help="YAML file for `rl-intraday train --execution`.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure slippage, latency, fill rate and commission from the journals of live sessions.
+
+    A session on a simulated gateway measures the simulator's own assumptions, which is said.
+
+    Example: rl-intraday calibrate sessions/paper/mes_intraday-… --out measured.yaml
+    """
+    journals = list(dict.fromkeys(journal for session in sessions for journal in journals_of(session)))
+    found = calibrate([_read(journal) for journal in journals])
+    simulated = sum(is_simulated(journal) for journal in journals)
+    if simulated:
+        said = f"{simulated} of {len(journals)} sessions were simulated and give back the simulator's own costs"
+        found = msgspec.structs.replace(found, warnings=(*found.warnings, said))
+    if out is not None:
+        write_execution(found, out)
+    if as_json:
+        answer_json(msgspec.to_builtins(found))
+    else:
+        _show(found)
+
+
+def journals_of(session: Path) -> list[Path]:
+    """Journals of a session's folder or of one of its days, in order of time.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    own = session / JOURNAL_FOLDER
+    journals = [own] if own.is_dir() else sorted(session.glob(f"????-??-??/{JOURNAL_FOLDER}"))
+    if not journals:
+        raise InputError(f"session folder must hold a journal, {session} holds none")
+    return journals
+
+
+def is_simulated(journal: Path) -> bool:
+    """Whether a session's clock was that of the bars, which only a simulated gateway has.
+
+    Raises
+    ------
+    InputError
+        If the session's own description cannot be read.
+    """
+    about = journal.parent / ABOUT_FILE
+    if not about.exists():
+        return False
+    try:
+        return bool(msgspec.json.decode(about.read_bytes(), type=dict[str, Any]).get("clock") == "bars")
+    except msgspec.MsgspecError as error:
+        raise InputError(f"session description {about} must be readable, was not: {error}") from error
+
+
+def _read(journal: Path) -> ExecutionLog:
+    return read_execution_log(read_journal(journal).rows, str(journal))
+
+
+def _show(found: Calibration) -> None:
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("measured", "count", "mean", "95 % of the mean", "5 %", "median", "95 %"):
+        table.add_column(heading, justify="left" if heading == "measured" else "right")
+    for kind, slippage in found.slippage.items():
+        table.add_row(f"slippage of {kind} orders, ticks", *_cells(slippage.ticks, 2))
+    for name, latency in found.latency_ms.items():
+        table.add_row(f"{name.replace('_', ' ')}, ms", *_cells(latency, 1))
+    console = Console(highlight=False)
+    console.print(table)
+    if found.take_profits is not None:
+        rate = found.take_profits
+        share = f"{rate.filled} of {rate.touched}, 95 % {rate.low:.0%} to {rate.high:.0%}"
+        console.print(f"take profits filled when their price was reached: {share}")
+    for instrument, usd in found.commission_usd_per_unit.items():
+        console.print(f"commission of {instrument}: {usd:.4f} USD per unit")
+    for reason, count in found.left_out.items():
+        progress.print(f"[yellow]left out:[/] {count} {reason}")
+    for warning in found.warnings:
+        progress.print(f"[yellow]beware:[/] {warning}")
+    console.print(f"slippage_ticks: {found.slippage_ticks}, slippage_probability: {found.slippage_probability}")
+
+
+def _cells(sample: Distribution, decimals: int) -> list[str]:
+    interval = "" if sample.low is None else f"{sample.low:.{decimals}f} to {sample.high:.{decimals}f}"
+    figures = [f"{figure:.{decimals}f}" for figure in (sample.p05, sample.p50, sample.p95)]
+    return [str(sample.count), f"{sample.mean:.{decimals}f}", interval, *figures]

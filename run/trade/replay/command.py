@@ -1,0 +1,120 @@
+"""`rl-intraday replay`: a live session again, and everything that comes out otherwise, by cause."""
+
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from catalogs.hygiene.report import iso_utc
+from rl_strategies.live.journal.rebuild import Cause, Divergence
+from run.options import JsonOption, answer_json, progress
+from run.trade.replay.session import Replay, replay_session
+
+CAUSES: tuple[Cause, ...] = get_args(Cause)
+SHOWN = 100  # divergences of one cause in --json; the first ones say why, the rest is how many
+
+
+def command(
+    session: Annotated[Path, typer.Argument(help="Folder of a session's day, with session.json and journal/.")],
+    catalog: Annotated[
+        Path | None, typer.Option(help="Catalog to hold the bars of the journal against; without it they are not.")
+    ] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Where the session's bundle lies now, if it was moved.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Go through a live session again and say what comes out otherwise, and why.
+
+    Every decision is made again from the journal's own bars and executions; then the same bars and decisions go
+    through the backtest clock, whose executions are held against the broker's, one by one.
+    Exit codes: 0 every decision comes out as it was written, 1 at least one does not, 2 bad input.
+
+    Example: rl-intraday replay sessions/demo-…-simulated/2025-02-18 --catalog demo/catalog
+    """
+    replay = replay_session(session, catalog, bundle)
+    if as_json:
+        answer_json(describe(replay))
+    else:
+        _show(replay)
+    if not replay.is_equal:
+        raise typer.Exit(1)
+
+
+def describe(replay: Replay) -> dict[str, Any]:
+    """Plain data for ``--json``."""
+    found = {cause: [each for each in replay.divergences if each.cause == cause] for cause in CAUSES}
+    torn = replay.torn
+    return {
+        "bundle_id": replay.about.bundle_id,
+        "instrument_id": replay.about.instrument_id,
+        "bars": len(replay.session.bars),
+        "decisions": len(replay.session.decisions),
+        "fills": len(replay.session.fills),
+        "other_actions": replay.other_actions,
+        "equal_observations": replay.equal_observations,
+        "torn": None if torn is None else {"segment": torn.segment, "bytes_lost": torn.bytes_lost},
+        "is_equal": replay.is_equal,
+        "bars_compared": replay.bars_compared,
+        "causes": {
+            cause: {
+                "divergences": len(each),
+                "decisions": replay.decisions.get(cause, 0),
+                "first": [_plain(divergence) for divergence in each[:SHOWN]],
+            }
+            for cause, each in found.items()
+        },
+    }
+
+
+def _plain(divergence: Divergence) -> dict[str, Any]:
+    return {
+        "row": divergence.seq,
+        "time": iso_utc(divergence.ts_ns),
+        "what": divergence.what,
+        "session": divergence.written,
+        "replay": divergence.made,
+    }
+
+
+def _show(replay: Replay) -> None:
+    if replay.torn is not None:
+        progress.print(
+            f"[yellow]the journal breaks off in {replay.torn.segment}, {replay.torn.bytes_lost} bytes are lost[/]: "
+            "what is whole before is replayed"
+        )
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("cause", "divergences", "decisions", "first"):
+        table.add_column(heading, justify="right" if heading in ("divergences", "decisions") else "left")
+    for cause in CAUSES:
+        table.add_row(*_cells(replay, cause))
+    progress.print(table)
+    progress.print(verdict(replay), markup=False, style="green" if replay.is_equal else "bold red")
+
+
+def _cells(replay: Replay, cause: Cause) -> list[str]:
+    if cause == "data" and not replay.bars_compared and not replay.decisions.get(cause):
+        return [cause, "-", "-", "not compared: no --catalog"]
+    found = [each for each in replay.divergences if each.cause == cause]
+    counts = [cause, str(len(found)), str(replay.decisions.get(cause, 0))]
+    if not found:
+        return counts
+    first = found[0]
+    return [*counts, f"{iso_utc(first.ts_ns)} {first.what}: {first.written}, in the replay {first.made}"]
+
+
+def verdict(replay: Replay) -> str:
+    """One line: whether every decision comes out as it was written, and if not, why."""
+    total, fills = len(replay.session.decisions), len(replay.session.fills)
+    if not replay.divergences:
+        return f"equal: {total} decisions and {fills} executions come out as they were written"
+    counts = {cause: sum(each.cause == cause for each in replay.divergences) for cause in CAUSES}
+    if replay.is_equal:
+        said = ", ".join(f"{count} of {cause}" for cause, count in counts.items() if count)
+        return f"equal decisions: all {total} come out as they were written; divergences beside them: {said}"
+    changed = {cause: replay.decisions[cause] for cause in CAUSES if replay.decisions.get(cause)}
+    said = ", ".join(f"{count} by {cause}" for cause, count in changed.items())
+    return (
+        f"different: {sum(changed.values())} of {total} decisions come out otherwise, {replay.other_actions} with "
+        f"another action; caused first: {said}"
+    )

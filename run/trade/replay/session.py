@@ -1,0 +1,161 @@
+"""A live session gone through again, from its journal alone, and through the backtest clock."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from catalogs.bars import BarSeries
+from catalogs.errors import InputError
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.storage.arrow import read_bars
+from configs import instruments_path
+from rl_strategies.bundle.bundle import Bundle, load_bundle
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.live.journal.journal import TornTail, read_journal
+from rl_strategies.live.journal.rebuild import Cause, Divergence, Reliving, journal_rows
+from rl_strategies.live.replay.bars import compare_bars
+from rl_strategies.live.replay.causes import Attribution, undecided
+from rl_strategies.live.replay.context import compare_context, late_context
+from rl_strategies.live.replay.fills import compare_fills
+from rl_strategies.live.replay.session import JournaledSession, read_session
+from rl_strategies.strategy import core_of
+from run.trade.replay.backtest_clock import run_clock
+from run.trade.session.context import catalog_rows
+from run.trade.session.folder import JOURNAL_FOLDER
+from run.trade.session.metadata import SessionAbout, read_about
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What became of a session when it was gone through again.
+
+    Attributes
+    ----------
+    about : SessionAbout
+    session : JournaledSession
+    torn : TornTail or None
+        Where the journal breaks off.
+    divergences : tuple of Divergence
+        In the order of the journal.
+    decisions : mapping of Cause to int
+        Decisions that come out otherwise, by what caused them first.
+    other_actions : int
+        Of these decisions those that end in another target or another answer of the risk overlay, or were taken on one
+        side alone. The rest differs in what was seen or computed on the way.
+    equal_observations : int
+        Decisions at which the backtest clock saw the very bytes that the session saw.
+    bars_compared : bool
+        Whether there was a catalog to hold the bars against.
+    """
+
+    about: SessionAbout
+    session: JournaledSession
+    torn: TornTail | None
+    divergences: tuple[Divergence, ...]
+    decisions: Mapping[Cause, int]
+    other_actions: int
+    equal_observations: int
+    bars_compared: bool
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether every decision comes out as it was written."""
+        return not any(self.decisions.values())
+
+
+def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | None = None) -> Replay:
+    """Go through a session again.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one day.
+    catalog : Path, optional
+        Holds bars to compare those of the journal with.
+    bundle : Path, optional
+        Where the session's bundle lies now, if it was moved.
+
+    Raises
+    ------
+    InputError
+        If the folder is no session's, its bundle is another one, or the journal or the catalog cannot be read.
+    """
+    about = read_about(folder)
+    loaded = _bundle(about, bundle)
+    spec = _traded(about, loaded, folder)
+    content = read_journal(_journal(folder))
+    session = read_session(content.rows, about.bar_type, spec.tick_raw)
+    data = [] if catalog is None else _held_against(catalog, session, loaded, about)
+
+    def fresh_core() -> DecisionCore:
+        return core_of(loaded, spec, about.capital_usd)
+
+    reliving = Reliving(fresh_core(), loaded.policy())
+    reliving.feed(journal_rows(content.rows))
+    relived = reliving.relived.divergences
+    clock = run_clock(session, fresh_core(), loaded.policy())
+    undone = undecided(session, clock.taken, clock.left_out)
+    others = [*undone, *compare_fills(session, clock.fills), *late_context(session, loaded.plan)]
+    attribution = Attribution(session, clock.taken, relived, data, others)
+    changed = dict(attribution.causes())
+    changed.update({each.ts_ns: each.cause for each in undone})
+    other_actions = {each.ts_ns for each in undone} | set(attribution.other_actions())
+    same = sum(
+        clock.taken[ts_ns].observation.tobytes() == written.observation.tobytes()
+        for ts_ns, written in session.decisions.items()
+        if ts_ns in clock.taken
+    )
+    return Replay(
+        about,
+        session,
+        content.torn,
+        divergences=tuple(sorted([*data, *relived, *others], key=lambda each: each.seq)),
+        decisions=Counter(changed.values()),
+        other_actions=len(other_actions),
+        equal_observations=same,
+        bars_compared=catalog is not None,
+    )
+
+
+def _bundle(about: SessionAbout, moved_to: Path | None) -> Bundle:
+    path = moved_to or Path(about.bundle)
+    if not path.exists():
+        raise InputError(f"bundle {about.bundle_id} must lie at {path}, was not found: say where with --bundle")
+    loaded = load_bundle(path)
+    if loaded.id != about.bundle_id:
+        raise InputError(f"bundle must be the session's {about.bundle_id}, was {loaded.id}")
+    return loaded
+
+
+def _traded(about: SessionAbout, bundle: Bundle, folder: Path) -> InstrumentSpec:
+    if about.instrument_id == bundle.instrument.instrument_id:
+        return bundle.instrument
+    try:
+        day = date.fromisoformat(folder.resolve().name)
+    except ValueError as error:
+        raise InputError(f"session folder must be named by its day, was {folder.resolve().name!r}") from error
+    return resolve(about.instrument_id.partition(".")[0], instruments_path(), day)
+
+
+def _journal(folder: Path) -> Path:
+    journal = folder / JOURNAL_FOLDER
+    if not journal.is_dir():
+        raise InputError(f"session {folder}: must hold a journal, {journal} is missing")
+    return journal
+
+
+def _held_against(catalog: Path, session: JournaledSession, bundle: Bundle, about: SessionAbout) -> list[Divergence]:
+    streams = {
+        name: catalog_rows(catalog, bundle, name, about.context[name], told.rows.ts_ns)
+        for name, told in session.context.items()
+        if name in about.context
+    }
+    compared = [*compare_bars(session, _stored(catalog, session)), *compare_context(session, bundle.plan, streams)]
+    return sorted(compared, key=lambda each: each.seq)
+
+
+def _stored(catalog: Path, session: JournaledSession) -> BarSeries:
+    seen = session.bars
+    return read_bars(catalog, seen.bar_type, int(seen.ts_ns[0]), int(seen.ts_ns[-1]))

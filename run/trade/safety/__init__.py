@@ -1,0 +1,1 @@
+"""Verbs that keep trading safe: doctor, flatten, unhalt."""

@@ -1,0 +1,121 @@
+"""`rl-intraday doctor`: is everything in place for trading, and if not, what is to be done."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from adapters.ibkr.connection import GatewayError, gateway
+from adapters.ibkr.preflight import Finding, Wanted, check_followed, check_gateway
+from catalogs.errors import InputError
+from configs.live.contract import BrokerContract
+from configs.live.schema import LiveConfig, load_live
+from rl_strategies.bundle.bundle import load_bundle
+from run.options import JsonOption, answer_json
+from run.trade.safety import doctor_checks as local
+from run.trade.safety.doctor_context import ContextFindings, examine_context
+from run.trade.session.contract import contract_on
+
+NOT_READY = 1
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+CALENDARS = {"FUT": "CME Globex Equity", "STK": "NYSE"}
+
+
+def command(
+    live: Annotated[str, typer.Argument(help="Live configuration: a preset's name or a YAML file.")] = "paper",
+    bundle: Annotated[Path | None, typer.Option(help="Bundle that is to trade.")] = None,
+    port: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where sessions are journaled.")] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Check gateway, account, contract, data, margin, clock, bundle, disk, stores and calendar.
+
+    Exit code 0 means that nothing failed; 1 that something did, and the table says what to do.
+    """
+    config = load_live(live)
+    findings = examine(config, port or config.port, bundle, folder)
+    passed = all(finding.state != "fail" for finding in findings)
+    if as_json:
+        answer_json({"passed": passed, "checks": [asdict(finding) for finding in findings]})
+    else:
+        Console(highlight=False).print(_table(findings))
+    if not passed:
+        raise typer.Exit(NOT_READY)
+
+
+def examine(config: LiveConfig, port: int, bundle: Path | None, folder: Path) -> list[Finding]:
+    """Everything that must be in place for trading.
+
+    Parameters
+    ----------
+    config : LiveConfig
+    port : int
+        Of the gateway.
+    bundle : Path or None
+        Bundle that is to trade.
+    folder : Path
+        Where sessions are journaled; may not exist yet.
+    """
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    now = datetime.now(UTC)
+    context = _context(config, bundle, now)
+    try:
+        contract = contract_on(config, now.date())
+    except InputError as error:
+        findings = [Finding("contract", "fail", str(error), "name the contract in the configuration instead")]
+    else:
+        asked = _broker(config, contract, port, context.wanted)
+        findings = [*asked, local.check_calendar(CALENDARS[contract.kind])]
+    return findings + context.findings + _machine(config, bundle, existing)
+
+
+def _context(config: LiveConfig, bundle: Path | None, now: datetime) -> ContextFindings:
+    try:
+        loaded = None if bundle is None else load_bundle(bundle)
+    except InputError:
+        loaded = None  # the check of the bundle says why
+    if loaded is None:
+        return ContextFindings([], {})
+    return examine_context(loaded, config, now.date(), round(now.timestamp() * 1e9))
+
+
+def _broker(config: LiveConfig, contract: BrokerContract, port: int, followed: Mapping[str, Wanted]) -> list[Finding]:
+    wanted = Wanted(contract.symbol, contract.kind, contract.exchange, contract.expiry, config.account())
+    try:
+        with gateway(config.host, port, (config.doctor_client_id,), config.request_timeout_s) as client:
+            findings = check_gateway(client, wanted)
+            for name, each in followed.items():
+                findings += check_followed(client, each, f"context {name}")
+            return findings
+    except (GatewayError, OSError, TimeoutError) as error:
+        found = str(error) or "the gateway stopped answering"
+        fix = "start IB Gateway, log in, and allow socket clients (Configuration, API, Settings)"
+        return [Finding("gateway", "fail", found, fix)]
+
+
+def _machine(config: LiveConfig, bundle: Path | None, folder: Path) -> list[Finding]:
+    findings = [local.check_bundle(bundle)] if bundle is not None else []
+    telemetry = config.telemetry_url()
+    return [
+        *findings,
+        local.check_disk(folder),
+        *([local.check_telemetry(telemetry)] if telemetry else []),
+        local.check_redis(config.redis),
+    ]
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("check", "state", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        state = f"[{COLOURS[finding.state]}]{finding.state}[/]"
+        table.add_row(finding.check, state, escape(finding.found), escape(finding.fix))
+    return table

@@ -1,0 +1,68 @@
+"""`rl-intraday unhalt`: a person lets a halted session trade again, and says why."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from catalogs.errors import InputError
+from rl_strategies.live.journal.journal import Journal
+from rl_strategies.risk.monitor import Transition
+from rl_strategies.risk.state_file import RiskState
+from run.options import JsonOption, answer_json, progress
+from run.trade.session.folder import SessionHome, find_home
+
+
+def command(
+    session: Annotated[Path, typer.Argument(help="Folder of the session, or of one of its days.")],
+    reason: Annotated[str, typer.Option(help="Why it may trade again; goes into the journal.")],
+    from_here: Annotated[
+        bool, typer.Option("--from-here", help="Count losses and drawdowns from the next equity, not from before.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what halted a session and when, ask, and let it trade again at its next start.
+
+    The session must not run. Limits go on counting from the session's first equity and from the highest of all time,
+    so that a loss beyond its limit halts again at once; `--from-here` forgets both.
+    """
+    if not reason.strip():
+        raise InputError("--reason must say why the session may trade again, was empty")
+    home = find_home(session)
+    with home.held():
+        state = home.risk.read()
+        if state.level in ("normal", "reduce_only"):
+            progress.print(f"level is {state.level}: there is nothing to un-halt")
+        else:
+            _show(state)
+            if not yes:
+                typer.confirm("Let this session trade again?", abort=True, err=True)
+            _unhalt(home, state, reason.strip(), from_here)
+    if as_json:
+        answer_json(msgspec.to_builtins({"before": state, "after": home.risk.read()}))
+
+
+def _show(state: RiskState) -> None:
+    since = datetime.fromtimestamp(state.since_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    progress.print(f"level:   {state.level}, since {since if state.since_ns else 'an unknown time'}", markup=False)
+    progress.print(f"reason:  {state.reason}", markup=False)
+    for name in ("session_start_usd", "session_high_usd", "high_usd"):
+        value = getattr(state, name)
+        progress.print(f"{name}: {'unknown' if value is None else f'{value:,.2f}'}")
+    if state.level == "flatten":
+        progress.print("positions may still be open: see to them first (rl-intraday flatten)")
+
+
+def _unhalt(home: SessionHome, state: RiskState, reason: str, from_here: bool) -> None:
+    change = Transition(time.time_ns(), state.level, "normal", f"a person: {reason}")
+    # Into the journal first: where that fails, the session stays halted.
+    journal = Journal(home.last_journal())
+    journal.append("state", change.ts_ns, text=change.to_json())
+    journal.close()
+    kept = RiskState() if from_here else state
+    home.risk.write(msgspec.structs.replace(kept, level="normal", since_ns=change.ts_ns, reason=change.reason))
+    progress.print("level is normal: the session trades again when it is started")

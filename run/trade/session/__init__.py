@@ -1,0 +1,1 @@
+"""A live session before it starts: plan, contract, folder, metadata."""

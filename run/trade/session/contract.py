@@ -1,0 +1,67 @@
+"""The contract that a live configuration trades on a day: the one it names, or the front month of the roll table."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+
+from catalogs.errors import InputError
+from catalogs.instruments.contract_months import expiration_ns
+from catalogs.rolls import RollTable, read_rolls
+from catalogs.sessions import session_calendar
+from configs.live.contract import BrokerContract, FrontMonthContract
+from configs.live.schema import LiveConfig
+
+
+def contract_on(config: LiveConfig, day: date) -> BrokerContract:
+    """Contract that is traded on a session.
+
+    Parameters
+    ----------
+    config : LiveConfig
+    day : date
+        Trading day.
+
+    Raises
+    ------
+    InputError
+        If it is the front month and the catalog has no roll table of it, or the table was built too long ago to know.
+    """
+    return chosen_contract(config.contract, config.front_month, day)
+
+
+def chosen_contract(
+    contract: BrokerContract | None, front_month: FrontMonthContract | None, day: date
+) -> BrokerContract:
+    """The contract that is given, or else the front month on a day.
+
+    Raises
+    ------
+    InputError
+        As `contract_on` does.
+    """
+    if contract is not None:
+        return contract
+    assert front_month is not None
+    return _front(front_month, day)
+
+
+def _front(wanted: FrontMonthContract, day: date) -> BrokerContract:
+    table = read_rolls(Path(wanted.catalog), wanted.table_root or wanted.root)
+    month = table.front(day)
+    name = month.instrument_id.partition(".")[0]
+    expires_ns = expiration_ns(name[-2], int(name[-1]), day)
+    # The table's last month has no end yet: it may be taken for the front only while no rule could have rolled it.
+    if month.last_session is None and _sessions_left(table, day, expires_ns) <= table.days_before_expiry:
+        raise InputError(
+            f"roll table of {table.root} must know the contract after {month.instrument_id} on {day}, did not: "
+            f"import newer bars and run `data rolls {table.root}`"
+        )
+    expiry = datetime.fromtimestamp(expires_ns // 10**9, UTC).strftime("%Y%m")
+    return BrokerContract(wanted.root, "FUT", wanted.exchange, expiry)
+
+
+def _sessions_left(table: RollTable, day: date, expires_ns: int) -> int:
+    calendar = session_calendar(table.calendar)
+    last = int(np.searchsorted(calendar.close_ns, expires_ns, side="left"))
+    return last - int(np.searchsorted(calendar.session_date, np.datetime64(day)))

@@ -1,0 +1,176 @@
+"""What a live session is to do, and how it ended."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import msgspec
+
+from adapters.ibkr.trading import BrokerContract
+from catalogs.errors import InputError
+from catalogs.instruments.contract_months import MONTH_CODES
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from configs import instruments_path
+from configs.live.contract import BrokerContract as WantedContract
+from configs.live.schema import LiveConfig
+from rl_strategies.bundle.bundle import Bundle
+from rl_strategies.bundle.manifest import ContextSource
+from rl_strategies.live.journal.journal import read_journal
+from run.trade.session.folder import SessionHome
+from run.trade.session.metadata import SessionAbout
+
+IB_EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session ended.
+
+    Attributes
+    ----------
+    exit_code : int
+        0 in order, 1 by an error, 4 it could not start, 5 halted: a person must look.
+    reason : str
+        One line.
+    folder : Path
+        Of the session.
+    decisions, fills : int
+    units : int
+        What the session believes to hold at the end.
+    latencies_us : list of float
+        From a bar's arrival to its order on the wire.
+    """
+
+    exit_code: int
+    reason: str
+    folder: Path
+    decisions: int
+    fills: int
+    units: int
+    latencies_us: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SessionPlan:
+    """Everything that a session needs to know before it begins.
+
+    Attributes
+    ----------
+    bundle : Bundle
+    spec : InstrumentSpec
+        What is traded; its terms are those of the bundle's instrument.
+    config : LiveConfig
+    account : str
+    home : SessionHome
+    day : date
+        Trading day on which the session began; a restart on the same day goes on with it.
+    context : tuple of ContextSource
+        Where the rows of the policy's context streams come from; see `run.trade.session.context`.
+    catalog : Path or None
+        Holds the daily values among them.
+    """
+
+    bundle: Bundle
+    spec: InstrumentSpec
+    config: LiveConfig
+    account: str
+    home: SessionHome
+    day: date
+    context: tuple[ContextSource, ...] = ()
+    catalog: Path | None = None
+
+    @property
+    def bar_type(self) -> str:
+        """Bars that are subscribed to."""
+        return self.bundle.bar_type.replace(self.bundle.instrument.instrument_id, self.spec.instrument_id)
+
+    @property
+    def followed(self) -> tuple[InstrumentSpec, ...]:
+        """Instruments beside the traded one whose bars the policy's context is made of."""
+        found = (source.instrument for source in self.context if source.bar_type != self.bar_type)
+        return tuple(spec for spec in found if spec is not None)
+
+    @property
+    def folder(self) -> Path:
+        """Of this session."""
+        return self.home.journal(self.day).parent
+
+
+def traded_spec(bundle: Bundle, contract: WantedContract, day: date) -> InstrumentSpec:
+    """The catalog's instrument behind the broker's contract of what is traded.
+
+    Raises
+    ------
+    InputError
+        As `spec_of` does.
+    """
+    return spec_of(contract, bundle.instrument, day, bundle.id)
+
+
+def spec_of(contract: WantedContract, known: InstrumentSpec, day: date, bundle_id: str) -> InstrumentSpec:
+    """The catalog's instrument behind a contract of the broker.
+
+    Raises
+    ------
+    InputError
+        If the contract's terms are not those of the instrument that the policy was trained on.
+    """
+    name = contract.symbol
+    if contract.kind == "FUT":
+        year, month = int(contract.expiry[:4]), int(contract.expiry[4:6])
+        name += f"{MONTH_CODES[month - 1]}{year % 10}"
+        day = date(year, month, 1)
+    spec = resolve(name, instruments_path(), day)
+    for term in ("kind", "underlying", "tick_size", "multiplier", "calendar"):
+        if getattr(spec, term) != getattr(known, term):
+            raise InputError(
+                f"contract {name}: {term} must be {getattr(known, term)} as in bundle {bundle_id}, "
+                f"was {getattr(spec, term)}"
+            )
+    if spec.kind == "equity" and spec.instrument_id != known.instrument_id:
+        raise InputError(f"contract must be the bundle's {known.instrument_id}, was {spec.instrument_id}")
+    return spec
+
+
+def broker_contract(spec: InstrumentSpec) -> BrokerContract:
+    """The broker's name of an instrument of the catalog."""
+    symbol, _, venue = spec.instrument_id.partition(".")
+    if spec.kind == "equity":
+        return BrokerContract(symbol, "STK", IB_EXCHANGES[venue], "", venue)
+    expiry = datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC).strftime("%Y%m")
+    return BrokerContract(spec.underlying, "FUT", IB_EXCHANGES[venue], expiry, venue)
+
+
+def write_about(plan: SessionPlan) -> None:
+    """Write beside the journal what the session was made of, for whoever goes through it again."""
+    SessionAbout(
+        bundle=str(plan.bundle.path.resolve()),
+        bundle_id=plan.bundle.id,
+        instrument_id=plan.spec.instrument_id,
+        bar_type=plan.bar_type,
+        capital_usd=plan.config.capital_usd,
+        clock=plan.config.patience.clock,
+        context={source.name: source.bar_type for source in plan.context},
+    ).write(plan.folder)
+
+
+def session_day(home: SessionHome, today: date) -> date:
+    """Trading day under which today's session is kept.
+
+    The newest session is taken up where it holds a position or has come to today already, as a process that ran over
+    midnight has; else a new one begins.
+    """
+    try:
+        journal = home.last_journal()
+    except InputError:
+        return today
+    kept = date.fromisoformat(journal.parent.name)
+    try:
+        rows = read_journal(journal).rows
+    except InputError:
+        return kept  # what cannot be read must not be forgotten: taking it up says what is wrong
+    kinds, texts = rows["kind"].to_pylist(), rows["text"].to_pylist()
+    units = sum(msgspec.json.decode(text)["units"] for kind, text in zip(kinds, texts, strict=True) if kind == "fill")
+    states = [msgspec.json.decode(text) for kind, text in zip(kinds, texts, strict=True) if kind == "state"]
+    days = [state["to"] for state in states if state["what"] == "day"]
+    return kept if units != 0 or days[-1:] == [today.isoformat()] else today

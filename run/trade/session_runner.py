@@ -1,0 +1,336 @@
+"""A live session from bundle and configuration: the TradingNode, what surrounds it, and how it ends.
+
+The node does not end by itself when its start fails or its strategy dies: this does, with a line that says why and an
+exit code that a supervisor can read.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nautilus_trader.live.node import TradingNode
+from nautilus_trader.model.data import BarType
+from numpy.typing import NDArray
+
+from adapters.ibkr.broker_link import BrokerLink
+from adapters.ibkr.connection import GatewayError, gateway
+from adapters.ibkr.flatten import flatten
+from adapters.ibkr.trading import build_node, order_tags, require_gateway
+from catalogs.errors import InputError
+from catalogs.sessions import has_extended_hours
+from rl_strategies.live.data.bar_feed import BlindError
+from rl_strategies.live.execution.reconciler import NotOursError
+from rl_strategies.live.journal.checkpoint import Checkpoint
+from rl_strategies.live.journal.journal import Journal
+from rl_strategies.live.journal.rebuild import MEMORY, Relived, session_state
+from rl_strategies.live.journal.resume import ResumeError, relive
+from rl_strategies.live.journal.session_journal import SessionJournal
+from rl_strategies.live.services import LiveParts
+from rl_strategies.live.strategy import LiveStrategy
+from rl_strategies.risk.monitor import RiskMonitor
+from rl_strategies.strategy import RLStrategyConfig, core_of
+from run.options import progress
+from run.trade.monitoring.console import narrate
+from run.trade.monitoring.health import Health
+from run.trade.monitoring.log import logging_to
+from run.trade.monitoring.telemetry_store import TelemetryStore
+from run.trade.monitoring.watchdog import Supervision
+from run.trade.node import node_config
+from run.trade.session.plan import Outcome, SessionPlan, write_about
+
+ENDED, FAILED, NOT_STARTED, HALTED = 0, 1, 4, 5
+CHECKPOINT_FILE, TELEMETRY_FILE, LOG_FILE = "checkpoint.npz", "telemetry.db", "session.log"
+TICK_S = 1.0
+END_S = 1.0
+log = logging.getLogger(__name__)
+
+
+class LiveSession:
+    """One run of a session in this process.
+
+    Parameters
+    ----------
+    plan : SessionPlan
+
+    Attributes
+    ----------
+    strategy : LiveStrategy
+    link : BrokerLink
+    """
+
+    def __init__(self, plan: SessionPlan) -> None:
+        self.plan = plan
+        plan.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_about(plan)
+        self.link = BrokerLink(plan.account, plan.spec.instrument_id)
+        url = plan.config.telemetry_url() or f"sqlite:///{plan.folder / TELEMETRY_FILE}"
+        self._store = TelemetryStore(url, plan.day.isoformat())
+        try:
+            self.strategy = self._strategy()
+        except ResumeError:
+            self._store.close()
+            raise
+
+    def _strategy(self) -> LiveStrategy:
+        plan = self.plan
+        core = core_of(plan.bundle, plan.spec, plan.config.capital_usd)
+        bar_type = BarType.from_str(plan.bar_type)
+        config = RLStrategyConfig(
+            bar_types=(bar_type,),
+            order_id_tag="001",
+            external_order_claims=[bar_type.instrument_id],
+        )
+        folder, checkpoint = plan.home.journal(plan.day), Checkpoint(plan.folder / CHECKPOINT_FILE)
+        relived, state = self._relive(folder, checkpoint)
+        self._journal = SessionJournal(Journal(folder, durable=False))
+        parts = LiveParts(
+            link=self.link,
+            journal=self._journal,
+            checkpoint=checkpoint,
+            monitor=RiskMonitor(plan.config.monitor, plan.home.risk.read()),
+            patience=plan.config.patience,
+            regular_hours=not has_extended_hours(plan.spec.calendar),
+            order_tags=order_tags,
+            publish=self._publish,
+            context=plan.context,
+            catalog=plan.catalog,
+        )
+        policy = plan.bundle.policy()
+        strategy = LiveStrategy(config, core, policy, parts)
+        if relived is not None:
+            policy.restore(state.pop(MEMORY))
+            core.restore(state)
+            strategy.resume(relived)
+        return strategy
+
+    def _publish(self, table: str, row: Mapping[str, Any]) -> None:
+        self._store.publish(table, **row)
+        if line := narrate(table, row):
+            progress.print(line)
+
+    def _relive(self, journal: Path, checkpoint: Checkpoint) -> tuple[Relived | None, dict[str, NDArray[Any]]]:
+        plan = self.plan
+        core, policy = core_of(plan.bundle, plan.spec, plan.config.capital_usd), plan.bundle.policy()
+        try:
+            relived = relive(journal, checkpoint, core, policy)
+        except InputError as error:
+            raise ResumeError(str(error)) from error
+        return relived, session_state(core, policy)
+
+    def run(self, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None = None) -> Outcome:
+        """Trade until a signal, an error, a halt, or until ``meanwhile`` is over.
+
+        Parameters
+        ----------
+        meanwhile : callable, optional
+            Runs beside the node once it trades; the session winds down when it returns.
+        """
+        config = self.plan.config
+        try:
+            require_gateway(config.host, config.port, config.request_timeout_s)
+            return self._run_node(meanwhile)
+        except ConnectionError as error:
+            return self._outcome(NOT_STARTED, str(error))
+        finally:
+            self._close_books()
+
+    def _run_node(self, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None) -> Outcome:
+        supervision = Supervision(self.plan.config.health)
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        node = TradingNode(node_config(self.plan), loop=loop)
+        node.trader.add_strategy(self.strategy)
+        try:
+            build_node(node, self.link, attempts=3)
+            return loop.run_until_complete(self._trade(node, loop, supervision, meanwhile))
+        finally:
+            supervision.close()
+            node.dispose()
+
+    def _close_books(self) -> None:
+        self._journal.close()
+        self._store.close()
+
+    async def _trade(
+        self,
+        node: TradingNode,
+        loop: asyncio.AbstractEventLoop,
+        supervision: Supervision,
+        meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None,
+    ) -> Outcome:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        running = loop.create_task(node.run_async())
+        ticking = loop.create_task(self._tick(supervision))
+        try:
+            problem = await self._wait_for_start(running, stop)
+            if problem:
+                return self._outcome(NOT_STARTED, problem)
+            return await self._until_over(running, stop, meanwhile)
+        finally:
+            ticking.cancel()
+            await node.stop_async()
+            await _end_all(loop)
+
+    async def _wait_for_start(self, running: "asyncio.Task[None]", stop: asyncio.Event) -> str:
+        patience_s = self.plan.config.patience.start_s
+        until = time.monotonic() + patience_s
+        strategy = self.strategy
+        while not strategy.is_ready:
+            if strategy.task is not None and strategy.task.done():
+                return _why(strategy.task)
+            if running.done():
+                return f"the node must start, did not: {_why(running) or 'see its log'}"
+            if stop.is_set():
+                return "stopped before it began"
+            if time.monotonic() > until:
+                return (
+                    f"the session must start within {patience_s:g} s, did not: the gateway answers "
+                    "neither account, positions nor history; look at its window and at the log"
+                )
+            await asyncio.sleep(0.05)
+        return ""
+
+    async def _until_over(
+        self,
+        running: "asyncio.Task[None]",
+        stop: asyncio.Event,
+        meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None,
+    ) -> Outcome:
+        strategy = self.strategy
+        loop = asyncio.get_running_loop()
+        beside = loop.create_task(meanwhile(strategy) if meanwhile else _until(stop))
+        asked = loop.create_task(_until(stop))
+        halted = loop.create_task(self._watch_risk())
+        assert strategy.task is not None
+        tasks: list[asyncio.Task[Any]] = [running, beside, asked, halted, strategy.task]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in (beside, asked, halted):
+            task.cancel()
+        if strategy.task.done() or running.done():
+            problem = _why(strategy.task) if strategy.task.done() else _why(running)
+            return self._outcome(FAILED, problem or "the node ended by itself")
+        if strategy.monitor.level == "halted":
+            return self._outcome(HALTED, strategy.monitor.state.reason)
+        if beside.done() and not beside.cancelled() and beside.exception() is not None:
+            raise beside.exception()  # type: ignore[misc]
+        flat = await strategy.wind_down(self.plan.config.on_sigterm == "flatten")
+        if not flat:
+            return self._outcome(FAILED, "the position could not be closed in time: run `rl-intraday flatten`")
+        return self._outcome(ENDED, "stopped" if stop.is_set() else "over")
+
+    async def _tick(self, supervision: Supervision) -> None:
+        while True:
+            supervision.tick(self.health())
+            await asyncio.sleep(TICK_S)
+
+    def health(self) -> Health:
+        """The session as a supervisor sees it."""
+        strategy, watch = self.strategy, self.strategy.watch
+        units = strategy.core.instruments[0].units
+        problems = [] if not strategy.is_ready or watch.known else ["the broker's position is not known to be ours"]
+        if strategy.inputs.context is not None:
+            problems += [f"context {name} is missing or too old" for name in strategy.inputs.context.missing]
+        if self._store.health.problem:
+            problems.append(self._store.health.problem)
+        return Health(
+            state="trading" if strategy.is_ready else "starting",
+            connected=self.link.is_connected(),
+            data_age_s=strategy.inputs.age_s(),
+            last_decision_ns=strategy.last_decision_ns or None,
+            position={self.plan.spec.instrument_id: units} if units else {},
+            risk_state=strategy.monitor.level,
+            problems=tuple(problems),
+        )
+
+    async def _watch_risk(self) -> None:
+        kept = self.strategy.monitor.state
+        while self.strategy.monitor.level != "halted":
+            await asyncio.sleep(self.plan.config.patience.watch_s)
+            if self.strategy.monitor.state != kept:
+                kept = self.strategy.monitor.state
+                self.plan.home.risk.write(kept)
+        self.plan.home.risk.write(self.strategy.monitor.state)
+
+    def _outcome(self, exit_code: int, reason: str) -> Outcome:
+        strategy = self.strategy
+        return Outcome(
+            exit_code,
+            reason,
+            self.plan.folder,
+            strategy.decisions,
+            len(strategy.desk.fills),
+            strategy.core.instruments[0].units,
+            [ns / 1000 for ns in strategy.latency.taken_ns],
+        )
+
+
+def trade_session(
+    plan: SessionPlan, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None = None
+) -> Outcome:
+    """Trade one session, as `LiveSession.run` does, behind its home's lock and log.
+
+    A halted home is not traded. A session that was interrupted and cannot be taken up again is closed at the broker
+    and halted: nobody knows what it held.
+
+    Raises
+    ------
+    InputError
+        If another process trades in the same home, or the health port is in use.
+    """
+    os.umask(0o077)  # NautilusTrader's own log knows the account
+    with plan.home.held(), logging_to(plan.folder / LOG_FILE, plan.config.secrets()):
+        risk = plan.home.risk.read()
+        if risk.level == "halted":
+            return Outcome(
+                HALTED, f"halted: {risk.reason}; `rl-intraday unhalt {plan.home.path}`", plan.folder, 0, 0, 0
+            )
+        try:
+            session = LiveSession(plan)
+        except ResumeError as error:
+            reason = f"the session of {plan.day} cannot be taken up again: {error}"
+            plan.home.risk.write(msgspec.structs.replace(risk, level="halted", since_ns=time.time_ns(), reason=reason))
+            return Outcome(HALTED, f"{reason}; {_close_everything(plan)}", plan.folder, 0, 0, 0)
+        return session.run(meanwhile)
+
+
+def _close_everything(plan: SessionPlan) -> str:
+    config = plan.config
+    try:
+        with gateway(config.host, config.port, config.flatten_client_ids, config.request_timeout_s) as client:
+            done = flatten(client, plan.account, timeout_s=30.0, say=log.warning)
+    except (GatewayError, OSError, TimeoutError) as error:
+        return f"and the broker could not be asked ({error}): run `rl-intraday flatten`"
+    return "everything was closed" if done.is_flat else "NOT everything could be closed: run `rl-intraday flatten`"
+
+
+async def _end_all(loop: asyncio.AbstractEventLoop) -> None:
+    # NautilusTrader's client leaves the timers of its bars behind.
+    left = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
+    _, left = await asyncio.wait(left, timeout=END_S) if left else (left, left)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+
+async def _until(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+def _why(task: "asyncio.Task[Any]") -> str:
+    if task.cancelled():
+        return "cancelled"
+    error = task.exception()
+    if error is None:
+        return ""
+    if isinstance(error, NotOursError | BlindError | InputError):
+        return str(error)
+    log.error("the session failed", exc_info=error)
+    return f"{type(error).__name__}: {error}"

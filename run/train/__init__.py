@@ -1,0 +1,1 @@
+"""Verbs around training: train, resume, runs, lr-bump."""

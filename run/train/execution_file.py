@@ -1,0 +1,57 @@
+"""Measured execution as a file: written by `rl-intraday calibrate`, taken by `rl-intraday train --execution`."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from catalogs.cache import written_aside
+from catalogs.errors import InputError
+from rl_strategies.decision.rules import ExecutionConfig
+from rl_strategies.live.calibration.calibration import Calibration, Distribution
+
+
+class _ExecutionFile(msgspec.Struct, forbid_unknown_fields=True):
+    execution: dict[str, Any]
+
+
+def write_execution(found: Calibration, out: Path) -> None:
+    """Write the measured costs as the ``execution`` of an experiment, with what they rest on as comments."""
+    ticks = found.slippage["all"].ticks
+    lines = [
+        f"# Measured on {found.orders} filled orders: {ticks.mean:.3f} ticks on average{_interval(ticks)}.",
+        *(
+            f"# {kind}: {each.ticks.count} orders, {each.ticks.mean:.3f} ticks{_interval(each.ticks)}, "
+            f"{each.slipped:.0%} worse"
+            for kind, each in found.slippage.items()
+            if kind != "all"
+        ),
+        *(f"# Beware: {warning}." for warning in found.warnings),
+        "execution:",
+        f"  slippage_ticks: {found.slippage_ticks}",
+        f"  slippage_probability: {found.slippage_probability}",
+    ]
+    with written_aside(out) as aside:
+        aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def execution_overrides(path: Path) -> dict[str, Any]:
+    """Keys of an experiment that the file replaces: ``{"execution.slippage_ticks": 1, …}``.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds something else than an ``execution``.
+    """
+    try:
+        execution = msgspec.yaml.decode(path.read_bytes(), type=_ExecutionFile).execution
+        msgspec.convert(execution, ExecutionConfig, strict=False)
+    except OSError as error:
+        raise InputError(f"execution file {path} must be readable, was not: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise InputError(f"execution file {path}: {error}") from error
+    return {f"execution.{key}": value for key, value in execution.items()}
+
+
+def _interval(sample: Distribution) -> str:
+    return "" if sample.low is None else f" (95 % {sample.low:.3f} to {sample.high:.3f})"

@@ -1,0 +1,26 @@
+"""`rl-intraday lr-bump`: multiply the learning rate of a run that is learning now."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from catalogs.errors import InputError
+from run.options import progress
+from run.train.origin import check_run
+from training.learning.stability import BUMP_FILE, DEFAULT_BUMP
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Run directory.")],
+    factor: Annotated[float, typer.Option(help="What the rate is multiplied by.")] = DEFAULT_BUMP,
+) -> None:
+    """Multiply the learning rate of a running training, from its next rollout on; touching <run>/.lr_bump doubles it.
+
+    Example: rl-intraday lr-bump runs/20260102-090000-spy_single --factor 0.5
+    """
+    check_run(run)
+    if not 0 < factor < float("inf"):
+        raise InputError(f"--factor must be above 0, was {factor}")
+    (run / BUMP_FILE).write_text(f"{factor}\n", encoding="utf-8")
+    progress.print(f"The learning rate of {run} will be multiplied by {factor:g} before its next rollout.")

@@ -1,0 +1,192 @@
+"""From an experiment and a catalog to the markets that are learned from, validated on and evaluated on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalogs.bars import BarSeries
+from catalogs.errors import InputError
+from catalogs.instruments.bar_types import bar_type_of
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.sessions import SessionCalendar, has_extended_hours, session_calendar
+from catalogs.storage.arrow import read_bars
+from configs import instruments_path
+from configs.schema import DateRange, Experiment
+from rl_strategies.bundle.bundle import Bundle
+from rl_strategies.bundle.manifest import ContextSource
+from rl_strategies.features import DataAtHand, FeaturePlan, JoinedPlan, StreamSpec, context_streams
+from rl_strategies.policy.policies import BatchPolicy
+from run.features.context import FoundStream, find_streams
+from run.train.front_month import front_days
+from training.envs.ticker_env import require_equal_observations
+from training.learning.model_selection import Validate
+from training.simulator.lanes import walk
+from training.simulator.market import TrainingMarket, build_portfolio_market, constant_features, prune, with_plan
+
+
+@dataclass(frozen=True)
+class ExperimentMarkets:
+    """Markets of an experiment: one of a portfolio, else one per ticker.
+
+    Attributes
+    ----------
+    train : tuple of TrainingMarket
+    validate : tuple of TrainingMarket
+        Empty without validation.
+    context : tuple of ContextSource
+        Of the streams that the features read.
+    """
+
+    train: tuple[TrainingMarket, ...]
+    validate: tuple[TrainingMarket, ...]
+    context: tuple[ContextSource, ...]
+
+
+@dataclass(frozen=True)
+class _Data:
+    held: list[tuple[InstrumentSpec, BarSeries]]
+    found: dict[str, FoundStream]
+
+    def market(self, experiment: Experiment, plan: FeaturePlan | JoinedPlan, window: DateRange) -> TrainingMarket:
+        context = {name: stream.rows for name, stream in self.found.items()}
+        rules = (experiment.trading, experiment.execution)
+        return build_portfolio_market(self.held, plan, *rules, start=window.start, end=window.end, context=context)
+
+
+def experiment_markets(experiment: Experiment, catalog: Path) -> ExperimentMarkets:
+    """Markets to learn from and to validate on; of the catalog no later bar is read than they need.
+
+    Raises
+    ------
+    InputError
+        If the catalog lacks the data, a window has no session, or a feature never varies over a training window.
+    """
+    train, validate, sources = [], [], tuple[ContextSource, ...]()
+    for names in experiment.markets:
+        learned, kept_out, sources = _split(experiment, names, catalog)
+        train.append(learned)
+        validate += [] if kept_out is None else [kept_out]
+    if experiment.pruning is not None:
+        require_equal_observations(train)
+        plan = prune(train, experiment.pruning)
+        train, validate = ([with_plan(market, plan) for market in markets] for markets in (train, validate))
+    for market in train:
+        _require_variation(market)
+    return ExperimentMarkets(tuple(train), tuple(validate), sources)
+
+
+def bundle_market(
+    bundle: Bundle, experiment: Experiment, catalog: Path, window: DateRange, ticker: str | None = None
+) -> TrainingMarket:
+    """A window of a bundle's instruments, or of another ticker, with its features and under its experiment's rules.
+
+    Raises
+    ------
+    InputError
+        If the catalog has no tradable session in the window, or lacks what the bundle's features read.
+    """
+    specs = bundle.instruments if ticker is None else (resolve(ticker, instruments_path(), window.end),)
+    data = _read(specs, experiment.bar, catalog, window.end, context_streams(bundle.plan))
+    for _, bars in data.held:
+        if not bars.volume_known and _reads_volume(bundle.plan):
+            raise InputError(
+                f"bundle {bundle.id} needs the volume of {bars.bar_type}, which this catalog does not know"
+            )
+    for source in bundle.context:
+        found = data.found.get(source.name)
+        if found is None or found.source.bar_type != source.bar_type:
+            wanted = source.bar_type or f"daily values of {source.name}"
+            has = "nothing" if found is None else found.source.bar_type or "daily values"
+            raise InputError(f"bundle {bundle.id} reads {wanted} as context, this catalog has {has}")
+    return data.market(experiment, bundle.plan, _front_window(specs, catalog, window))
+
+
+def last_close_ns(calendar: SessionCalendar, day: date) -> int:
+    """Close of the last session up to and including ``day``, UTC nanoseconds."""
+    index = int(np.searchsorted(calendar.session_date, np.datetime64(day), side="right")) - 1
+    if index < 0:
+        raise InputError(f"calendar {calendar.name} must reach back to {day}, begins {calendar.session_date[0]}")
+    return int(calendar.close_ns[index])
+
+
+def validator(markets: tuple[TrainingMarket, ...]) -> Validate | None:
+    """Mean net PnL in USD per session over all markets; None without any."""
+
+    def validate(fresh: Callable[[], BatchPolicy]) -> float:
+        pnl = np.concatenate([session_pnl(market, fresh()) for market in markets])
+        return float(pnl.mean())
+
+    return validate if markets else None
+
+
+def session_pnl(market: TrainingMarket, policy: BatchPolicy) -> NDArray[np.float64]:
+    """Net PnL in USD of every session, each walked from the starting balance; float64[sessions]."""
+    lanes = walk(market, lambda observed, begun, at: policy.act_batch(observed, begun), range(len(market)), 0)
+    return lanes.equity - market.starting_usd
+
+
+def _split(
+    experiment: Experiment, names: Sequence[str], catalog: Path
+) -> tuple[TrainingMarket, TrainingMarket | None, tuple[ContextSource, ...]]:
+    window, kept_out = experiment.train, experiment.validate
+    last = max(window.end, kept_out.end) if isinstance(kept_out, DateRange) else window.end
+    specs = [resolve(name, instruments_path(), last) for name in names]
+    data = _read(specs, experiment.bar, catalog, last, experiment.context_parts.streams)
+    plan = experiment.plan(_at_hand(data), data.found.keys())
+    sources = tuple(data.found[stream.name].source for stream in context_streams(plan))
+    learned = data.market(experiment, plan, _front_window(specs, catalog, window))
+    if kept_out is None:
+        return learned, None, sources
+    if isinstance(kept_out, DateRange):
+        return learned, data.market(experiment, plan, _front_window(specs, catalog, kept_out)), sources
+    dates = learned.session_dates
+    cut = len(dates) - max(1, round(kept_out * len(dates)))
+    if cut < 1:
+        raise InputError(f"validate: must leave a session to learn from, there were {len(dates)}")
+    first, later = DateRange(window.start, dates[cut - 1].item()), DateRange(dates[cut].item(), window.end)
+    halves = [data.market(experiment, plan, _front_window(specs, catalog, part)) for part in (first, later)]
+    return halves[0], halves[1], sources
+
+
+def _read(specs: Sequence[InstrumentSpec], bar: str, catalog: Path, last: date, streams: Sequence[StreamSpec]) -> _Data:
+    ends = [last_close_ns(session_calendar(spec.calendar), last) for spec in specs]
+    held = [
+        (spec, read_bars(catalog, bar_type_of(spec, bar), end_ns=end_ns))
+        for spec, end_ns in zip(specs, ends, strict=True)
+    ]
+    return _Data(held, find_streams(catalog, streams, bar, max(ends)))
+
+
+def _at_hand(data: _Data) -> DataAtHand:
+    return DataAtHand(
+        volume_known=all(bars.volume_known for _, bars in data.held),
+        extended_hours=any(has_extended_hours(spec.calendar) for spec, _ in data.held),
+    )
+
+
+def _front_window(specs: Sequence[InstrumentSpec], catalog: Path, window: DateRange) -> DateRange:
+    parts = [front_days(spec, catalog, window.start, window.end) for spec in specs]
+    start, end = max(part[0] for part in parts), min(part[1] for part in parts)
+    if end < start:
+        names = ", ".join(spec.instrument_id for spec in specs)
+        raise InputError(f"{names} must be in front together on a day of {window.start} to {window.end}, were not")
+    return DateRange(start, end)
+
+
+def _reads_volume(plan: FeaturePlan | JoinedPlan) -> bool:
+    own = plan.primary.needs if isinstance(plan, JoinedPlan) else {}
+    return "volume" in frozenset().union(*plan.needs.values(), *own.values())
+
+
+def _require_variation(market: TrainingMarket) -> None:
+    constant = constant_features(market)
+    if constant:
+        names = ", ".join(spec.instrument_id for spec in market.instruments)
+        raise InputError(
+            f"{names}: features must vary over the training window, {', '.join(constant)} did not; "
+            "leave them out in `features:`, widen `train:`, or let `pruning: {}` take them out"
+        )

@@ -1,0 +1,214 @@
+"""A training run on disk: its directory, the learning, and the bundle at its end."""
+
+import hashlib
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from catalogs.sessions import session_calendar
+from configs.schema import Experiment
+from rl_strategies.bundle.bundle import load_bundle, write_bundle
+from rl_strategies.bundle.manifest import BundleFacts, installed_versions
+from run.options import progress
+from run.train.markets import ExperimentMarkets, validator
+from run.train.origin import Origin, write_origin
+from training.export import export_onnx, golden_observations, golden_outputs
+from training.learning.environments import make_envs
+from training.learning.fit import FitResult, fit
+from training.learning.summary import TrainingSummary
+from training.learning.update_metrics import UpdateMetrics
+from training.simulator.market import TrainingMarket
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a training run leaves.
+
+    Attributes
+    ----------
+    run_dir, bundle : Path
+    sessions, bars : int
+        That the policy learned from.
+    left_out : tuple of (str, str)
+        Features that the data could not give, or that add nothing, with the reason.
+    summary : TrainingSummary
+    """
+
+    run_dir: Path
+    bundle: Path
+    sessions: int
+    bars: int
+    left_out: tuple[tuple[str, str], ...]
+    summary: TrainingSummary
+
+
+def announce(experiment: Experiment, markets: ExperimentMarkets) -> None:
+    """What is going to be learned from, in a few lines on stderr."""
+    first = markets.train[0]
+    names = ", ".join(spec.instrument_id for spec in first.instruments)
+    others = len(markets.train) - 1
+    names = f"{names} and {others} more" if others else names
+    dates = first.session_dates
+    sessions = sum(len(market) for market in markets.train)
+    progress.print(
+        f"Training [bold]{experiment.name}[/] on {names}: {sessions} sessions {dates[0]} to {dates[-1]}, "
+        f"{_bars_walked(markets.train):,} bars, {len(first.observation_names)} observations, "
+        f"{experiment.learner.planned_steps:,} steps, seed {experiment.seed}"
+    )
+    if markets.validate:
+        dates = markets.validate[0].session_dates
+        progress.print(f"  validated on {sum(map(len, markets.validate))} sessions {dates[0]} to {dates[-1]}")
+    for name, reason in (*first.plan.left_out, *first.plan.pruned):
+        progress.print(f"  left out: feature {name}: {reason}")
+    skipped = Counter[str]()
+    for market in markets.train:
+        skipped.update(market.skipped)
+    for reason, count in (+skipped).items():
+        progress.print(f"  left out: {count} sessions: {reason}")
+
+
+def make_run_dir(experiment: Experiment, markets: ExperimentMarkets, catalog: Path, runs: Path) -> Path:
+    """A new directory with the experiment, the command, the versions and the origin of the data."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    run_dir = runs / f"{stamp}-{experiment.name}"
+    attempt = 1
+    while run_dir.exists():
+        attempt += 1
+        run_dir = runs / f"{stamp}-{experiment.name}-{attempt}"
+    run_dir.mkdir(parents=True)
+    origin = Origin(str(catalog.resolve()), data_hash(markets))
+    (run_dir / "experiment.yaml").write_text(experiment.to_yaml(), encoding="utf-8")
+    (run_dir / "command.txt").write_text(shlex.join(["rl-intraday", *sys.argv[1:]]) + "\n", encoding="utf-8")
+    (run_dir / "versions.json").write_text(json.dumps(installed_versions(), indent=2) + "\n", encoding="utf-8")
+    write_origin(run_dir, origin)
+    return run_dir
+
+
+def learn(
+    experiment: Experiment,
+    markets: ExperimentMarkets,
+    run_dir: Path,
+    *,
+    listener: Callable[[UpdateMetrics], None] | None = None,
+    resume: bool = False,
+) -> TrainedRun:
+    """Fit, then bundle what was best; after Ctrl-C nothing is bundled and the way to go on is printed."""
+    env = make_envs(experiment.learner, markets.train, reward=experiment.reward, seed=experiment.seed)
+    try:
+        result = fit(
+            experiment.learner,
+            env,
+            run_dir,
+            seed=experiment.seed,
+            mask_columns=markets.train[0].mask_columns,
+            validate=validator(markets.validate),
+            progress=listener,
+            resume=resume,
+        )
+    except KeyboardInterrupt:
+        progress.print(f"Stopped before the end: no bundle was made. Go on with: rl-intraday resume {run_dir}")
+        raise
+    finally:
+        env.close()
+    bundle = _bundle(experiment, markets, result, run_dir)
+    sessions = sum(len(market) for market in markets.train)
+    left_out = (*markets.train[0].plan.left_out, *markets.train[0].plan.pruned)
+    return TrainedRun(run_dir, bundle, sessions, _bars_walked(markets.train), left_out, result.summary)
+
+
+def say(trained: TrainedRun) -> None:
+    """Findings and where everything lies, on stderr."""
+    summary = trained.summary
+    for finding in summary.findings:
+        progress.print(f"[yellow]finding:[/] {finding}")
+    if summary.best_step is not None:
+        result = f"{summary.best_validation:,.2f} USD per validation session"
+        progress.print(f"Kept    the policy of step {summary.best_step:,}: {result}")
+    progress.print(f"Run     {trained.run_dir}\nBundle  {trained.bundle}")
+    progress.print(f"Next    rl-intraday backtest {trained.bundle} --start DATE --end DATE")
+
+
+def describe(trained: TrainedRun) -> dict[str, Any]:
+    """Plain data for ``--json``."""
+    return {
+        "run": str(trained.run_dir),
+        "bundle": str(trained.bundle),
+        "sessions": trained.sessions,
+        "bars": trained.bars,
+        "left_out_features": dict(trained.left_out),
+        "training": msgspec.to_builtins(trained.summary),
+    }
+
+
+def data_hash(markets: ExperimentMarkets) -> str:
+    """Hash of all bars and all context that is learned from: of one market its own, else of all hashes in order."""
+    hashes = [market.data_hash for market in markets.train]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def _bars_walked(markets: tuple[TrainingMarket, ...]) -> int:
+    episodes = [market.world.episodes for market in markets]
+    return sum(int((walked["last"] - walked["first"] + 1).sum()) for walked in episodes)
+
+
+def _bundle(experiment: Experiment, markets: ExperimentMarkets, result: FitResult, run_dir: Path) -> Path:
+    model, normalizer = result.model, result.vecnormalize
+    onnx = run_dir / "policy.onnx"
+    export_onnx(model, normalizer, onnx)
+    try:
+        bundle = write_bundle(
+            run_dir / "bundle",
+            experiment.name.lower(),
+            policy_onnx=onnx,
+            plan=markets.train[0].plan,
+            experiment_yaml=experiment.portable().to_yaml(),
+            golden=golden_outputs(model, normalizer, golden_observations(normalizer)),
+            facts=_facts(experiment, markets),
+            model_zip=result.checkpoint / "model.zip",
+            vecnormalize_pkl=result.checkpoint / "vecnormalize.pkl",
+        )
+    finally:
+        onnx.unlink()
+    load_bundle(bundle)  # what cannot be loaded is not called done
+    return bundle
+
+
+def _facts(experiment: Experiment, markets: ExperimentMarkets) -> BundleFacts:
+    market = markets.train[0]
+    return BundleFacts(
+        instruments=market.instruments,
+        bar_types=tuple(bars.bar_type for bars in market.series),
+        context=markets.context,
+        seeds=(experiment.seed,),
+        data_hash=data_hash(markets),
+        calendar_hash=_calendar_hash(market),
+        git_commit=git_commit(),
+    )
+
+
+def _calendar_hash(market: TrainingMarket) -> str:
+    hashes = {
+        session_calendar(spec.calendar).hash_between(int(bars.ts_ns[0]), int(bars.ts_ns[-1]))
+        for spec, bars in zip(market.instruments, market.series, strict=True)
+    }
+    return hashes.pop() if len(hashes) == 1 else hashlib.sha256(" ".join(sorted(hashes)).encode()).hexdigest()
+
+
+def git_commit() -> str | None:
+    """Commit of the program's checkout; None where it is installed without one."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    here = Path(__file__).resolve().parent
+    found = subprocess.run([git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None

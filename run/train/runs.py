@@ -1,0 +1,143 @@
+"""`rl-intraday runs`: what was trained, and how runs differ."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import typer
+import yaml
+from rich.table import Table
+
+from catalogs.errors import InputError
+from run.options import DEFAULT_RUNS, JsonOption, RunsOption, answer_json, progress
+from run.train.origin import check_run, is_run
+from training.learning.summary import TrainingSummary
+
+
+class RunFacts(NamedTuple):
+    """A run directory in a few figures.
+
+    Attributes
+    ----------
+    name, state : str
+        ``finished`` (has a bundle), ``stopped`` (by Ctrl-C) or ``unfinished`` (running now, or killed).
+    settings : dict of str to Any
+        The experiment, keys dotted.
+    figures : dict of str to Any
+        Of the training's summary, the backtest's and the evaluation's, as far as they exist.
+    bundle : str or None
+    """
+
+    name: str
+    state: str
+    settings: dict[str, Any]
+    figures: dict[str, Any]
+    bundle: str | None
+
+
+def command(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run directories to compare; all are listed if none.")
+    ] = None,
+    folder: RunsOption = DEFAULT_RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """List the runs of a folder, or compare some: the settings in which they differ, and their figures.
+
+    Example: rl-intraday runs runs/20260102-090000-spy_single runs/20260103-090000-spy_single
+    """
+    if runs:
+        compared = [read_run(path) for path in runs]
+    else:
+        compared = [read_run(path) for path in sorted(folder.glob("*/")) if is_run(path)]
+        if not compared:
+            raise InputError(f"folder {folder} must hold training runs, held none")
+    if as_json:
+        answer_json({"runs": [run._asdict() for run in compared], "differences": differences(compared)})
+    elif runs and len(runs) > 1:
+        progress.print(comparison(compared))
+    else:
+        progress.print(listing(compared))
+
+
+def read_run(run_dir: Path) -> RunFacts:
+    """Facts of a run directory, finished or not.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    check_run(run_dir)
+    settings = _dotted(yaml.safe_load((run_dir / "experiment.yaml").read_text(encoding="utf-8")))
+    figures: dict[str, Any] = {}
+    state = "unfinished"
+    summary_file = run_dir / "metrics" / "training_summary.json"
+    if summary_file.is_file():
+        summary = msgspec.json.decode(summary_file.read_bytes(), type=TrainingSummary)
+        state = "stopped" if summary.interrupted else state
+        names = ("steps", "samples_per_s", "mean_episode_reward_last", "best_validation", "best_step")
+        figures |= {name: getattr(summary, name) for name in names} | {"findings": len(summary.findings)}
+    bundles = sorted(path.name for path in (run_dir / "bundle").glob("*/")) if (run_dir / "bundle").is_dir() else []
+    figures |= _result(run_dir / "backtest" / "summary.json", "backtest", ("metrics", "net_pnl_usd"))
+    figures |= _result(run_dir / "evaluation" / "evaluation_results.json", "evaluation", ("total", "net_pnl_usd"))
+    return RunFacts(
+        run_dir.resolve().name, "finished" if bundles else state, settings, figures, bundles[-1] if bundles else None
+    )
+
+
+def differences(runs: list[RunFacts]) -> dict[str, list[Any]]:
+    """Settings that are not the same in all runs, with the value of each."""
+    keys = sorted({key for run in runs for key in run.settings})
+    values = {key: [run.settings.get(key) for run in runs] for key in keys}
+    return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
+
+
+def listing(runs: list[RunFacts]) -> Table:
+    """A row per run."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table.add_column("run", overflow="fold")  # what gives way in a narrow window: a figure cut short misleads
+    table.add_column("state", no_wrap=True)
+    for heading in ("steps", "reward", "valid", "backtest", "evaluate"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    shown = ("steps", "mean_episode_reward_last", "best_validation", "backtest_net_pnl_usd", "evaluation_net_pnl_usd")
+    for run in runs:
+        table.add_row(run.name, run.state, *(_text(run.figures.get(name)) for name in shown))
+    return table
+
+
+def comparison(runs: list[RunFacts]) -> Table:
+    """A column per run: differing settings first, then all figures."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for run in runs:
+        table.add_column(run.name, justify="right", overflow="fold")
+    for key, values in differences(runs).items():
+        table.add_row(key, *map(_text, values))
+    table.add_row("state", *(run.state for run in runs), style="bold")
+    for name in dict.fromkeys(name for run in runs for name in run.figures):
+        table.add_row(name, *(_text(run.figures.get(name)) for run in runs))
+    return table
+
+
+def _dotted(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def _result(path: Path, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for key in keys:
+        content = content[key]
+    return {f"{name}_{keys[-1]}": content}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

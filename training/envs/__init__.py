@@ -1,0 +1,1 @@
+"""Environments over the simulator and over the real engine."""

@@ -1,0 +1,53 @@
+"""The environments that a policy learns in, as its experiment asks for them."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecMonitor
+
+from catalogs.errors import InputError
+from training.algorithms.config import LearnerConfig
+from training.envs.engine_env import EngineEnv
+from training.envs.reward import RewardConfig
+from training.envs.session_env import SessionVecEnv
+from training.envs.ticker_env import TickerVecEnv
+from training.simulator.market import TrainingMarket
+
+
+def make_envs(
+    config: LearnerConfig, markets: Sequence[TrainingMarket], *, reward: str | RewardConfig, seed: int
+) -> VecEnv:
+    """``config.n_envs`` lanes over the markets, episodes drawn with ``seed``.
+
+    Raises
+    ------
+    InputError
+        If several tickers are to be learned on engines, or there are fewer lanes than tickers.
+    """
+    if config.environment == "engine":
+        if len(markets) > 1:
+            raise InputError("learner.environment: must be simulator for several tickers, was engine")
+        return engine_envs(markets[0], config.n_envs, reward=reward, seed=seed)
+    if len(markets) > 1:
+        return TickerVecEnv(markets, config.n_envs, reward=reward, seed=seed)
+    return SessionVecEnv(markets[0], config.n_envs, reward=reward, seed=seed)
+
+
+def engine_envs(built: TrainingMarket, num_envs: int, *, reward: str | RewardConfig = "pnl", seed: int = 0) -> VecEnv:
+    """``num_envs`` processes, each with a NautilusTrader ``BacktestEngine`` behind `EngineEnv`.
+
+    Slow, and free of every doubt about the simulator.
+
+    Parameters
+    ----------
+    built : TrainingMarket
+        Copied into every process.
+    num_envs : int
+    reward
+        As for `EngineEnv`.
+    seed : int
+        Of the draw of episodes; lane ``i`` draws with ``seed + i``.
+    """
+    lanes = SubprocVecEnv([partial(EngineEnv, built, reward=reward) for _ in range(num_envs)])
+    lanes.seed(seed)
+    return VecMonitor(lanes)

@@ -1,0 +1,240 @@
+"""One training run: a configuration, an environment and a seed in; a model, its normaliser and a record out."""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.vec_env import VecEnv
+
+from catalogs.cache import written_aside
+from catalogs.errors import InputError
+from training.algorithms.build import algorithm_named
+from training.algorithms.config import LearnerConfig
+from training.algorithms.normalize import MaskedVecNormalize
+from training.envs.finite_env import FiniteVecEnv
+from training.envs.timed_env import TimedVecEnv
+from training.learning.callbacks import MetricsCallback
+from training.learning.checkpoint import CheckpointCallback, latest_checkpoint, load_model, restore
+from training.learning.findings import findings
+from training.learning.live_table import LiveTable
+from training.learning.malloc import keep_freed_memory
+from training.learning.model_selection import Validate, ValidationCallback
+from training.learning.stability import StabilityCallback
+from training.learning.summary import TrainingSummary
+from training.learning.update_metrics import UpdateMetrics
+
+RECORDED_PACKAGES = ("torch", "stable_baselines3", "sb3_contrib", "gymnasium", "numpy")
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What `fit` returns.
+
+    Attributes
+    ----------
+    model : BaseAlgorithm
+        As it was at its best on the validation sessions, where there are some, else at the end.
+    vecnormalize : MaskedVecNormalize
+        Statistics frozen.
+    checkpoint : Path
+        Folder with ``model.zip`` and ``vecnormalize.pkl`` of this very state.
+    updates : tuple of UpdateMetrics
+    summary : TrainingSummary
+    """
+
+    model: Any
+    vecnormalize: MaskedVecNormalize
+    checkpoint: Path
+    updates: tuple[UpdateMetrics, ...]
+    summary: TrainingSummary
+
+
+def fit(
+    config: LearnerConfig,
+    env: VecEnv,
+    run_dir: Path,
+    *,
+    seed: int,
+    mask_columns: int = 0,
+    validate: Validate | None = None,
+    progress: Callable[[UpdateMetrics], None] | None = None,
+    resume: bool = False,
+) -> FitResult:
+    """Train a policy.
+
+    Parameters
+    ----------
+    config : LearnerConfig
+    env : VecEnv
+        ``config.n_envs`` environments with float32 Box observations, shape (n,), and Discrete or MultiDiscrete
+        actions. The info of an ended episode holds ``episode`` with its reward ``r`` and length ``l``, as
+        `SessionVecEnv` and stable-baselines3's VecMonitor give it, and may hold ``reward_components``. Observations
+        and rewards are normalised here, not by the caller.
+    run_dir : Path
+        Receives ``checkpoints/``, ``best/``, ``metrics/progress.csv``, ``metrics/training_summary.json``,
+        ``tensorboard/``.
+    seed : int
+        Seeds Python, NumPy, torch and the environment.
+    mask_columns : int
+        Last columns of the observation that are an action mask, see `training.algorithms.masking`.
+    validate : callable, optional
+        Walks sessions that the environment never shows; the best state is the result then.
+    progress : callable, optional
+        Called after every update; a live table on standard error if omitted.
+    resume : bool
+        Go on from the newest checkpoint of ``run_dir`` instead of beginning.
+
+    Raises
+    ------
+    InputError
+        If environment and configuration do not match, or ``run_dir`` holds a run already (or, to resume, holds
+        none); or if an observation, reward, loss or weight stops being finite: metrics and checkpoints remain.
+    KeyboardInterrupt
+        After Ctrl-C; summary and checkpoints are written, so that the run can go on.
+
+    Notes
+    -----
+    For the process, it sets torch's number of threads, keeps the memory that torch frees, and switches off torch's
+    checks of distribution arguments (a tenth of a rollout); divergence is checked after every update instead.
+    """
+    _check_environment(config, env)
+    algorithm = algorithm_named(config.algorithm, env.action_space)
+    if not resume and (run_dir / "checkpoints").exists():
+        raise InputError(f"run directory {run_dir}: must be that of a new run, but has checkpoints already")
+    checkpoint = latest_checkpoint(run_dir) if resume else None
+    _set_up_process(config)
+    timed = TimedVecEnv(FiniteVecEnv(env))
+    normalizer = MaskedVecNormalize(
+        timed, mask_columns, norm_reward=config.normalize_reward, clip_obs=config.clip_obs, gamma=config.gamma
+    )
+    model = algorithm.build(config, normalizer, mask_columns, seed)
+    state = restore(checkpoint, model, normalizer) if checkpoint else {"steps": 0, "validation": {}}
+    (run_dir / "metrics").mkdir(parents=True, exist_ok=True)
+    run = _Run(config, model, normalizer, timed, run_dir, validate, state, seed)
+    with _listening(config, progress) as listener:
+        return run.learn(listener)
+
+
+def _set_up_process(config: LearnerConfig) -> None:
+    torch.set_num_threads(config.torch_threads)
+    keep_freed_memory()
+    torch.distributions.Distribution.set_default_validate_args(False)
+
+
+def _listening(
+    config: LearnerConfig, progress: Callable[[UpdateMetrics], None] | None
+) -> AbstractContextManager[Callable[[UpdateMetrics], None]]:
+    return LiveTable(config.planned_steps) if progress is None else nullcontext(progress)
+
+
+class _Run:
+    def __init__(
+        self,
+        config: LearnerConfig,
+        model: BaseAlgorithm,
+        normalizer: MaskedVecNormalize,
+        timed: TimedVecEnv,
+        run_dir: Path,
+        validate: Validate | None,
+        state: dict[str, Any],
+        seed: int,
+    ) -> None:
+        self.config, self.model, self.normalizer, self.run_dir, self.seed = config, model, normalizer, run_dir, seed
+        self.timed, self.resumed_at = timed, state["steps"]
+        self.validation = None
+        if validate is not None:
+            self.validation = ValidationCallback(validate, normalizer, config.stability, run_dir / "best")
+            self.validation.state |= state["validation"]
+
+    def learn(self, listener: Callable[[UpdateMetrics], None]) -> FitResult:
+        config, run_dir = self.config, self.run_dir
+        metrics = MetricsCallback(
+            run_dir / "metrics" / "progress.csv",
+            config.planned_steps,
+            listener,
+            self.timed,
+            self.validation,
+            self.resumed_at,
+        )
+        callbacks = [
+            metrics,
+            *([self.validation] if self.validation else []),
+            StabilityCallback(config, metrics, run_dir),
+            CheckpointCallback(
+                run_dir / "checkpoints", self.normalizer, config.stability.checkpoints_kept, self._validation_state
+            ),
+        ]
+        with closing(Logger(None, [TensorBoardOutputFormat(str(run_dir / "tensorboard"))])) as logger:
+            self.model.set_logger(logger)
+            try:
+                # The metrics callback writes the log after each update; the library's would lag one update behind.
+                self.model.learn(
+                    config.total_timesteps - self.resumed_at,
+                    callback=callbacks,
+                    log_interval=None,  # type: ignore[arg-type]
+                    reset_num_timesteps=self.resumed_at == 0 and self.model._last_obs is None,
+                )
+            except KeyboardInterrupt:
+                self._write_summary(metrics.updates, interrupted=True)
+                raise
+        return self._finish(metrics.updates)
+
+    def _validation_state(self) -> dict[str, Any]:
+        return self.validation.state if self.validation else {}
+
+    def _finish(self, updates: list[UpdateMetrics]) -> FitResult:
+        checkpoint = latest_checkpoint(self.run_dir)
+        if self.validation is not None and self.validation.state["best"] is not None:
+            checkpoint = self.validation.best_folder
+            load_model(self.model, self.normalizer, checkpoint)
+        self.normalizer.training = False
+        summary = self._write_summary(updates, interrupted=False)
+        return FitResult(self.model, self.normalizer, checkpoint, tuple(updates), summary)
+
+    def _write_summary(self, updates: list[UpdateMetrics], interrupted: bool) -> TrainingSummary:
+        rewards = [u.mean_episode_reward for u in updates if u.mean_episode_reward is not None]
+        last = updates[-1] if updates else None
+        best = self._validation_state()
+        summary = TrainingSummary(
+            algorithm=self.config.algorithm,
+            steps=last.steps if last else 0,
+            seconds=last.seconds if last else 0.0,
+            samples_per_s=last.samples_per_s if last else 0.0,
+            episodes=sum(u.episodes for u in updates),
+            mean_episode_reward_first=rewards[0] if rewards else None,
+            mean_episode_reward_last=rewards[-1] if rewards else None,
+            approx_kl=last.approx_kl if last else None,
+            clip_fraction=last.clip_fraction if last else None,
+            explained_variance=last.explained_variance if last else None,
+            best_validation=best.get("best"),
+            best_step=best.get("best_steps"),
+            findings=findings(updates),
+            seed=self.seed,
+            interrupted=interrupted,
+            versions={"python": sys.version.split()[0], **{name: version(name) for name in RECORDED_PACKAGES}},
+        )
+        with written_aside(self.run_dir / "metrics" / "training_summary.json") as aside:
+            aside.write_bytes(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
+        return summary
+
+
+def _check_environment(config: LearnerConfig, env: VecEnv) -> None:
+    if env.num_envs != config.n_envs:
+        raise InputError(f"learner.n_envs: must be the environment's {env.num_envs}, was {config.n_envs}")
+    space = env.observation_space
+    if not (isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype == np.float32):
+        raise InputError(f"observation space: must be a float32 Box of one dimension, was {space}")
+    if not isinstance(env.action_space, spaces.Discrete | spaces.MultiDiscrete):
+        raise InputError(f"action space: must be Discrete or MultiDiscrete, was {env.action_space}")
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("learner.device: must be cpu where no CUDA device is present, was cuda")

@@ -1,0 +1,1 @@
+"""Neural networks: compiled layers for the CPU."""

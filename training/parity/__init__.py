@@ -1,0 +1,1 @@
+"""The proof that simulator and engine agree."""

@@ -1,0 +1,269 @@
+"""The proof of the simulator: random rules, random bars, random actions, through it and through the real engine.
+
+A configuration is drawn whole from one seed: one instrument or a portfolio, of one venue or two, bars with holes and
+thin volume, context with and without lag, barriers, sizing, limits, slippage, reward. A divergence is any difference at
+all.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from decimal import Decimal
+
+import msgspec
+import numpy as np
+
+from catalogs.bars import BarSeries
+from catalogs.instruments.specification import InstrumentSpec
+from catalogs.sessions import has_extended_hours, session_calendar
+from catalogs.synthetic import PlantedEdge, synthetic_sessions
+from rl_strategies.decision.barriers import UNITS, BarrierConfig, Distance
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
+from rl_strategies.features import (
+    FeaturePlan,
+    FeatureSpec,
+    JoinedPlan,
+    StreamRows,
+    StreamSpec,
+    default_plan,
+    input_rows,
+)
+from rl_strategies.risk.config import RiskConfig
+from training.envs.engine_env import EngineEnv
+from training.envs.reward import REWARDS, RewardConfig
+from training.envs.session_env import SessionEnv
+from training.parity.walk import Divergence, walk_both
+from training.simulator.market import TrainingMarket, build_portfolio_market
+
+PORTFOLIO_SHARE = 0.4
+CONTEXT_SHARE = 0.25
+FIRST_DAY, LAST_DAY = np.datetime64("2025-01-06"), np.datetime64("2025-01-14")
+
+Held = list[tuple[InstrumentSpec, BarSeries]]
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `certify`.
+
+    Attributes
+    ----------
+    configurations, portfolio_configurations, context_configurations : int
+        The last two may be the same ones.
+    steps, fills : int
+    divergences : int
+        Configurations in which anything differed.
+    first_divergence : Divergence or None
+    steps_per_s_simulator, steps_per_s_engine : float
+        One lane, one step at a time, as an environment is stepped.
+    seed : int
+    """
+
+    configurations: int
+    portfolio_configurations: int
+    context_configurations: int
+    steps: int
+    fills: int
+    divergences: int
+    first_divergence: Divergence | None
+    steps_per_s_simulator: float
+    steps_per_s_engine: float
+    seed: int
+
+
+def certify(
+    instruments: Sequence[InstrumentSpec],
+    *,
+    episodes: int,
+    most_instruments: int,
+    seed: int,
+    recorded: Sequence[tuple[InstrumentSpec, BarSeries]] = (),
+    progress: Callable[[int], None] | None = None,
+) -> Certificate:
+    """Draw ``episodes`` configurations and walk each through simulator and engine.
+
+    Parameters
+    ----------
+    instruments : sequence of InstrumentSpec
+        What synthetic bars are made for; portfolios are drawn from it.
+    episodes : int
+        Configurations, one episode each.
+    most_instruments : int
+        Of a portfolio.
+    seed : int
+    recorded : sequence of (InstrumentSpec, BarSeries)
+        Real bars; every second configuration of one instrument uses one of them.
+    progress : callable, optional
+        Told the number of finished configurations.
+    """
+    steps = fills = portfolios = contexts = divergences = 0
+    first: Divergence | None = None
+    simulator_s = engine_s = 0.0
+    for number, (market, reward, random) in enumerate(
+        _configurations(instruments, recorded, episodes, most_instruments, seed), start=1
+    ):
+        count = len(market.instruments)
+        tape = _tape(random, count)
+        if number == 1:
+            _compile(market)
+        with closing(EngineEnv(market, reward=reward)) as engine:
+            walk = walk_both(market, engine, int(random.integers(len(market))), tape, reward)
+        steps += walk.steps
+        fills += walk.fills
+        portfolios += count > 1
+        contexts += bool(market.context)
+        divergences += walk.divergence is not None
+        first = first or walk.divergence
+        simulator_s += walk.simulator_s
+        engine_s += walk.engine_s
+        if progress:
+            progress(number)
+    return Certificate(
+        configurations=episodes,
+        portfolio_configurations=portfolios,
+        context_configurations=contexts,
+        steps=steps,
+        fills=fills,
+        divergences=divergences,
+        first_divergence=first,
+        steps_per_s_simulator=steps / simulator_s,
+        steps_per_s_engine=steps / engine_s,
+        seed=seed,
+    )
+
+
+def _configurations(
+    instruments: Sequence[InstrumentSpec],
+    recorded: Sequence[tuple[InstrumentSpec, BarSeries]],
+    episodes: int,
+    most_instruments: int,
+    seed: int,
+) -> Iterator[tuple[TrainingMarket, RewardConfig, np.random.Generator]]:
+    # Portfolios stand at fixed places, so that their share does not depend on luck.
+    for number in range(episodes):
+        random = np.random.default_rng([seed, number])
+        portfolio = most_instruments > 1 and (number % 5) / 5 < PORTFOLIO_SHARE
+        if portfolio:
+            held = _portfolio(random, instruments, int(random.integers(2, most_instruments + 1)))
+        elif recorded and number % 2:
+            held = [recorded[int(random.integers(len(recorded)))]]
+        else:
+            held = [_synthetic(random, instruments[int(random.integers(len(instruments)))])]
+        execution = _execution(random, several_venues=len({_venue(spec) for spec, _ in held}) > 1)
+        trading, reward = _trading(random), RewardConfig(str(random.choice(sorted(REWARDS))))
+        plan, context = _with_context(random, _plan(held), instruments)
+        yield build_portfolio_market(held, plan, trading, execution, context=context), reward, random
+
+
+def _compile(market: TrainingMarket) -> None:
+    # Once, before the clocks run.
+    env = SessionEnv(market)
+    env.reset(options={"episode": 0})
+    env.step(np.ones(len(market.instruments), np.int64))
+
+
+def _portfolio(random: np.random.Generator, instruments: Sequence[InstrumentSpec], count: int) -> Held:
+    chosen = random.choice(len(instruments), min(count, len(instruments)), replace=False)
+    return [_synthetic(random, instruments[int(place)], holes=0.05) for place in chosen]
+
+
+def _synthetic(
+    random: np.random.Generator, instrument: InstrumentSpec, holes: float = 0.1
+) -> tuple[InstrumentSpec, BarSeries]:
+    edge = PlantedEdge(noise_ticks=float(random.uniform(0.5, 8.0)), drift_ticks=float(random.uniform(0, 2)))
+    made = synthetic_sessions(
+        instrument,
+        FIRST_DAY,
+        LAST_DAY,
+        seed=int(random.integers(2**31)),
+        edge=edge,
+        start_price=float(random.uniform(20_000, 90_000)) * float(instrument.tick_size),
+    )
+    bars = made.bars
+    if random.random() < 0.5:
+        bars = replace(bars, volume=random.integers(0, int(random.integers(4, 3000)), len(bars)))
+    if random.random() < 0.6:
+        kept = random.random(len(bars)) > random.uniform(0, holes)
+        columns = ("ts_ns", "open", "high", "low", "close", "volume")
+        bars = replace(bars, **{column: getattr(bars, column)[kept] for column in columns})
+    return instrument, bars
+
+
+def _plan(held: Held) -> FeaturePlan:
+    return default_plan(
+        volume_known=all(bars.volume_known for _, bars in held),
+        extended_hours=any(has_extended_hours(spec.calendar) for spec, _ in held),
+    )
+
+
+def _with_context(
+    random: np.random.Generator, plan: FeaturePlan, instruments: Sequence[InstrumentSpec]
+) -> tuple[FeaturePlan | JoinedPlan, dict[str, StreamRows]]:
+    if random.random() > CONTEXT_SHARE:
+        return plan, {}
+    spec, bars = _synthetic(random, instruments[int(random.integers(len(instruments)))], holes=0.4)
+    momentum = FeatureSpec("momentum", "momentum", {"n": 5})
+    # An age of days, so that another market's night is none; the first rows come long before the first episode.
+    stream = StreamSpec("OTHER", (momentum,), lag_s=int(random.choice([0, 0, 60])), max_age_s=5 * 86_400, fill=True)
+    rows = input_rows(bars, session_calendar(spec.calendar), stream.plan().columns)
+    cross = [FeatureSpec("value", "other", inputs={"x": "OTHER.momentum"})]
+    return JoinedPlan(plan, [stream], cross), {"OTHER": StreamRows(bars.ts_ns, rows)}
+
+
+def _venue(spec: InstrumentSpec) -> str:
+    return spec.instrument_id.rpartition(".")[2]
+
+
+def _trading(random: np.random.Generator) -> TradingConfig:
+    def limit(low: float, high: float, chance: float = 0.3) -> float:
+        return float(random.uniform(low, high)) if random.random() < chance else 0.0
+
+    return TradingConfig(
+        units=int(random.choice([1, 2, 3, 5, 10, 100])),
+        barriers=BarrierConfig(_distance(random), _distance(random), int(random.choice([0, 1, 5, 30]))),
+        risk=RiskConfig(
+            max_entries_per_session=int(random.choice([0, 0, 3, 20])),
+            flatten_before_close_minutes=int(random.choice([1, 5, 30])),
+            no_trade_first_minutes=int(random.choice([0, 5])),
+            no_trade_last_minutes=int(random.choice([0, 5, 40])),
+            minimum_hold_bars=int(random.choice([0, 0, 3])),
+            max_gross_exposure=limit(0.05, 4.0, 0.6),
+            max_net_exposure=limit(0.05, 2.0),
+            max_concentration=limit(0.05, 1.0),
+            max_leverage=limit(0.05, 2.0),
+            max_daily_loss=limit(0.0001, 0.02),
+            max_daily_drawdown=limit(0.0001, 0.02),
+            ruin=limit(0.99, 0.9999, 0.1),
+        ),
+        risk_budget_usd=limit(1.0, 200.0),
+        mask_actions=bool(random.random() < 0.3),
+    )
+
+
+def _distance(random: np.random.Generator) -> Distance | None:
+    unit = str(random.choice([*UNITS, "none"]))
+    scale = {"ticks": 20.0, "atr": 4.0, "percent": 0.3}
+    return None if unit == "none" else Distance(float(random.uniform(0.05, 1.0)) * scale[unit], unit)  # type: ignore[arg-type]
+
+
+def _execution(random: np.random.Generator, *, several_venues: bool) -> ExecutionConfig:
+    by_chance = not several_venues and random.random() < 0.3
+    return ExecutionConfig(
+        slippage_ticks=int(random.integers(2)),  # type: ignore[arg-type]
+        slippage_probability=float(random.uniform(0.1, 0.9)) if by_chance else 1.0,
+        slippage_seed=int(random.integers(1000)),
+        fill="next_open" if random.random() < 0.3 else "same_close",
+        high_low_order="adaptive" if random.random() < 0.5 else "high_first",
+        starting_balance_usd=Decimal(int(random.choice([1_000, 25_000, 100_000]))),
+    )
+
+
+def _tape(random: np.random.Generator, instruments: int) -> np.ndarray:
+    # Actions that persist for a while, so that positions live long enough to meet every rule.
+    switch = random.uniform(0.02, 0.6)
+    tape = np.empty((1500, instruments), np.int64)
+    action = np.ones(instruments, np.int64)
+    for step in range(len(tape)):
+        drawn = random.random(instruments) < switch
+        action = np.where(drawn, random.integers(0, 3, instruments), action)
+        tape[step] = action
+    return tape

@@ -1,0 +1,1 @@
+"""The training market: NautilusTrader's bar execution, repeated exactly."""

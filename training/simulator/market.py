@@ -1,0 +1,322 @@
+"""From bars to what the environments walk through: features once for all lanes, trading days as episodes."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalogs.bars import BarSeries
+from catalogs.errors import InputError
+from catalogs.instruments.specification import InstrumentSpec
+from catalogs.sessions import SessionCalendar, session_calendar
+from rl_strategies.accounting.account import GRACE_NS
+from rl_strategies.backtest.opening_trades import opening_lead_ns
+from rl_strategies.backtest.slippage import slippage_stream
+from rl_strategies.decision.core import decision_waits, observation_names
+from rl_strategies.decision.instrument import ATR_FEATURE
+from rl_strategies.decision.observation import MASK_OUTPUTS
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig, pack_rules
+from rl_strategies.features import (
+    FeaturePlan,
+    JoinedPlan,
+    PruningConfig,
+    StreamRows,
+    context_streams,
+    input_rows,
+    pruned_plan,
+)
+from rl_strategies.risk.config import pack_limits
+from training.simulator.arrays import BAR, SETTINGS, World
+from training.simulator.episodes import Held, choose_episodes
+from training.simulator.matching import book_sizes
+from training.simulator.timeline import build_timeline
+
+Plan = FeaturePlan | JoinedPlan
+
+
+@dataclass(frozen=True)
+class TrainingMarket:
+    """Bars, features and episodes of one or many instruments, with the rules they are traded by.
+
+    Attributes
+    ----------
+    instruments : tuple of InstrumentSpec
+    series : tuple of BarSeries
+        One per instrument.
+    plan : FeaturePlan or JoinedPlan
+    context : mapping of str to StreamRows
+        Rows of each stream of the plan.
+    trading, execution : TradingConfig, ExecutionConfig
+    world : training.simulator.arrays.World
+    session_dates : datetime64[D][m]
+        Trading day of every episode.
+    skipped : dict of str to int
+        Trading days of the window that are no episodes, by reason.
+    """
+
+    instruments: tuple[InstrumentSpec, ...]
+    series: tuple[BarSeries, ...]
+    plan: Plan
+    context: Mapping[str, StreamRows]
+    trading: TradingConfig
+    execution: ExecutionConfig
+    world: World
+    session_dates: NDArray[np.datetime64]
+    skipped: dict[str, int]
+
+    @property
+    def instrument(self) -> InstrumentSpec:
+        """The only instrument.
+
+        Raises
+        ------
+        ValueError
+            If there are several.
+        """
+        (instrument,) = self.instruments
+        return instrument
+
+    @property
+    def bars(self) -> BarSeries:
+        """Bars of the only instrument."""
+        (bars,) = self.series
+        return bars
+
+    @property
+    def calendar(self) -> SessionCalendar:
+        """Calendar of the only instrument."""
+        return session_calendar(self.instrument.calendar)
+
+    @property
+    def observation_names(self) -> tuple[str, ...]:
+        """Names of the observation's entries, in order."""
+        return observation_names(self.instruments, self.plan, self.trading)
+
+    @property
+    def mask_columns(self) -> int:
+        """Last columns of the observation that are the action mask."""
+        return len(MASK_OUTPUTS) * len(self.instruments) if self.trading.mask_actions else 0
+
+    @property
+    def volume_known(self) -> bool:
+        """Whether the bars of all instruments carry their true volume."""
+        return all(bars.volume_known for bars in self.series)
+
+    @property
+    def data_hash(self) -> str:
+        """Hash of all bars and of all rows of context."""
+        hashes = [bars.hash for bars in self.series]
+        for name in sorted(self.context):
+            rows = self.context[name]
+            hashes += [name, hashlib.sha256(rows.ts_ns.tobytes() + rows.rows.tobytes()).hexdigest()]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+    @property
+    def starting_usd(self) -> float:
+        """Balance that an episode begins with unless told otherwise."""
+        return float(self.world.settings[0].starting_cents) / 100.0
+
+    def close_ns(self, episode: int) -> int:
+        """When the last session of an episode's day closes, UTC nanoseconds."""
+        day = self.session_dates[episode]
+        closes = []
+        for instrument in self.instruments:
+            calendar = session_calendar(instrument.calendar)
+            index = int(np.searchsorted(calendar.session_date, day))
+            if index < len(calendar.session_date) and calendar.session_date[index] == day:
+                closes.append(int(calendar.close_ns[index]))
+        return max(closes)
+
+    def __len__(self) -> int:
+        return len(self.session_dates)
+
+
+def build_market(
+    bars: BarSeries,
+    instrument: InstrumentSpec,
+    plan: Plan,
+    trading: TradingConfig,
+    execution: ExecutionConfig,
+    *,
+    start: date | None = None,
+    end: date | None = None,
+    context: Mapping[str, StreamRows] | None = None,
+) -> TrainingMarket:
+    """`build_portfolio_market` of one instrument."""
+    held = [(instrument, bars)]
+    return build_portfolio_market(held, plan, trading, execution, start=start, end=end, context=context)
+
+
+def build_portfolio_market(
+    held: Held,
+    plan: Plan,
+    trading: TradingConfig,
+    execution: ExecutionConfig,
+    *,
+    start: date | None = None,
+    end: date | None = None,
+    context: Mapping[str, StreamRows] | None = None,
+) -> TrainingMarket:
+    """Compute features over all bars and cut the trading days from ``start`` to ``end`` (inclusive) into episodes.
+
+    Bars before ``start`` warm the features up. A day is no episode where the features of an instrument are not warm
+    at its first bar or where it offers no decision.
+
+    Parameters
+    ----------
+    held : sequence of (InstrumentSpec, BarSeries)
+        In the policy's order.
+    plan : FeaturePlan or JoinedPlan
+        The same for every instrument.
+    trading, execution : TradingConfig, ExecutionConfig
+    start, end : date, optional
+    context : mapping of str to StreamRows, optional
+        One for each stream of a joined plan.
+
+    Raises
+    ------
+    InputError
+        If no day remains, or a feature is not finite inside an episode.
+    """
+    instruments = tuple(instrument for instrument, _ in held)
+    series = tuple(bars for _, bars in held)
+    rules = pack_rules(instruments, trading, execution)
+    rows = np.concatenate([input_rows(bars, session_calendar(spec.calendar), plan.columns) for spec, bars in held])
+    cuts = np.cumsum([len(bars) for bars in series])[:-1]
+    read = {stream.name for stream in context_streams(plan)}
+    context = {name: stream for name, stream in (context or {}).items() if name in read}
+    parts = zip(series, np.split(rows, cuts), strict=True)
+    values = np.concatenate([_values(plan, part, bars.ts_ns, context) for bars, part in parts])
+    timeline = build_timeline([bars.ts_ns for bars in series])
+    warm_after = np.array([_rows_to_warm_up(plan, bars.ts_ns, context) for bars in series])
+    chosen = choose_episodes(held, timeline, warm_after, trading, start, end)
+    if len(chosen.days) == 0:
+        raise InputError(_nothing_left(held, start, end, chosen.skipped))
+    world = World(
+        _bars(series, plan, rows, values, int(rules["adaptive"][0]), execution.fill == "next_open"),
+        np.ascontiguousarray(values[:, : plan.observed], np.float32),
+        *timeline,
+        chosen.episodes,
+        chosen.open_ns,
+        chosen.flat_ns,
+        rules,
+        pack_limits(trading.risk),
+        slippage_stream(execution),
+        _settings(series, plan, trading, execution),
+    )
+    _require_finite(world, values, plan)
+    return TrainingMarket(instruments, series, plan, context, trading, execution, world, chosen.days, chosen.skipped)
+
+
+def constant_features(built: TrainingMarket) -> tuple[str, ...]:
+    """Observed features that never change within the episodes: they carry nothing and mostly betray a mistake."""
+    inside = _rows_seen(built.world)
+    features = built.world.features[inside]
+    names = built.plan.outputs[: built.plan.observed]
+    return tuple(name for name, low, high in zip(names, features.min(0), features.max(0), strict=True) if low == high)
+
+
+def prune(markets: Sequence[TrainingMarket], config: PruningConfig) -> Plan:
+    """The markets' common plan with what adds nothing over their episodes no longer observed.
+
+    Parameters
+    ----------
+    markets : sequence of TrainingMarket
+        To learn from, and no others.
+    config : PruningConfig
+    """
+    seen = [market.world.features[_rows_seen(market.world)] for market in markets]
+    return pruned_plan(markets[0].plan, np.concatenate(seen).astype(np.float64), config)
+
+
+def with_plan(market: TrainingMarket, plan: Plan) -> TrainingMarket:
+    """The market observed through a plan that computes the same and observes fewer of its outputs."""
+    own = market.plan.outputs[: market.plan.observed]
+    columns = [own.index(name) for name in plan.outputs[: plan.observed]]
+    features = np.ascontiguousarray(market.world.features[:, columns])
+    return replace(market, plan=plan, world=market.world._replace(features=features))
+
+
+def _settings(
+    series: Sequence[BarSeries], plan: Plan, trading: TradingConfig, execution: ExecutionConfig
+) -> NDArray[np.void]:
+    settings = np.zeros(1, SETTINGS)
+    settings["starting_cents"] = execution.starting_cents
+    settings["at_open"] = execution.fill == "next_open"
+    settings["open_lead_ns"] = opening_lead_ns(series, trading, execution)
+    settings["delay_ns"] = GRACE_NS if decision_waits(len(series), plan) else 0
+    return settings
+
+
+def _values(
+    plan: Plan, rows: NDArray[np.float64], ts_ns: NDArray[np.int64], context: Mapping[str, StreamRows]
+) -> NDArray[np.float64]:
+    return plan.batch(rows, ts_ns, context) if isinstance(plan, JoinedPlan) else plan.batch(rows)
+
+
+def _rows_to_warm_up(plan: Plan, ts_ns: NDArray[np.int64], context: Mapping[str, StreamRows]) -> int:
+    # Rows that an instrument must have behind it, its context included.
+    return max(plan.warmup, plan.warm_from(ts_ns, context) + 1) if isinstance(plan, JoinedPlan) else plan.warmup
+
+
+def _bars(
+    series: Sequence[BarSeries],
+    plan: Plan,
+    rows: NDArray[np.float64],
+    values: NDArray[np.float64],
+    adaptive: int,
+    at_open: bool,
+) -> NDArray[np.void]:
+    table = np.zeros(len(rows), BAR)
+    for column in ("ts_ns", "open", "high", "low", "close", "volume"):
+        table[column] = np.concatenate([getattr(bars, column) for bars in series])
+    begin = 0
+    for bars in series:
+        sizes = np.empty(len(bars), np.int64)
+        book_sizes(bars.volume, bars.open, bars.high, bars.low, bars.close, adaptive, at_open, sizes)
+        table["book_size"][begin : begin + len(bars)] = sizes
+        begin += len(bars)
+    table["atr"] = values[:, plan.index(ATR_FEATURE)]
+    table["since_open"] = rows[:, plan.columns.index("minutes_since_open")]
+    table["to_close"] = rows[:, plan.columns.index("minutes_to_close")]
+    return table
+
+
+def _rows_seen(world: World) -> NDArray[np.int64]:
+    episodes = world.episodes
+    inside = np.zeros(len(world.time_ns), bool)
+    for first, last in zip(episodes["first"], np.maximum(episodes["last"], episodes["closing"]), strict=True):
+        inside[first : last + 1] = True
+    return np.unique(world.seen[inside])
+
+
+def _require_finite(world: World, values: NDArray[np.float64], plan: Plan) -> None:
+    rows = _rows_seen(world)
+    bad = rows[~np.isfinite(values[rows]).all(axis=1)]
+    if len(bad):
+        row = int(bad[0])
+        name = plan.outputs[int(np.argmin(np.isfinite(values[row])))]
+        when = np.datetime64(int(world.bars["ts_ns"][row]), "ns").astype("datetime64[s]")
+        raise InputError(
+            f"feature {name!r} must be finite after {plan.warmup} bars of warm-up, "
+            f"was {values[row, plan.index(name)]} at {when}Z"
+        )
+
+
+def _nothing_left(
+    held: Held,
+    start: date | None,
+    end: date | None,
+    skipped: dict[str, int],
+) -> str:
+    names = ", ".join(bars.bar_type for _, bars in held)
+    first = np.datetime64(int(min(bars.ts_ns[0] for _, bars in held)), "ns").astype("datetime64[D]")
+    last = np.datetime64(int(max(bars.ts_ns[-1] for _, bars in held)), "ns").astype("datetime64[D]")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items() if count) or "no session in it"
+    return (
+        f"{names}: the window {start or 'start'} to {end or 'end'} must hold a tradable session, "
+        f"was empty ({reasons}; the catalog has {first} to {last})"
+    )
