@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from benchmarks._timing import interleaved
 from benchmarks._trained import Trained, synthetic_market, train_briefly
 from catalogs.instruments.specification import to_nautilus
+from rl_strategies.backtest.engine import ORDER_RATE, bar_objects
 from rl_strategies.backtest.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
 from rl_strategies.backtest.venue import venue_configs
 from rl_strategies.decision.actions import ACTIONS, FLAT
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
-from training.envs.engine_env import ORDER_RATE, bar_objects
 from training.simulator.market import TrainingMarket
 
 BARS_BETWEEN_TARGETS = 10

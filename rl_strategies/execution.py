@@ -3,7 +3,7 @@
 Barriers are laid on the entry's fill, from the fill price. What the venue says is the only source of the position.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from nautilus_trader.model.data import Bar, TradeTick
@@ -13,11 +13,8 @@ from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 
 from rl_strategies.accounting.record import Fill, FillReason, OrderKind
-from rl_strategies.decision.core import Review
+from rl_strategies.decision.core import DecisionCore, Review
 from rl_strategies.decision.instrument import InstrumentCore
-
-if TYPE_CHECKING:
-    from rl_strategies.strategy import RLStrategy
 
 KINDS: dict[Any, OrderKind] = {
     OrderType.MARKET: "market",
@@ -31,12 +28,29 @@ _EXIT_REASONS: dict[str, FillReason] = {
 }
 
 
-class OrderDesk:
+class ExecutionHost(Protocol):
+    """The Nautilus strategy that orders are sent through; `rl_strategies.strategy.RLStrategy` is one."""
+
+    cache: Any
+    order_factory: Any
+    core: DecisionCore
+
+    def submit_order(self, order: Any) -> None:
+        """Send an order."""
+
+    def cancel_all_orders(self, instrument_id: InstrumentId) -> None:
+        """Cancel everything that works for an instrument."""
+
+    def count(self, reason: str) -> None:
+        """Count a refusal."""
+
+
+class OrderExecution:
     """Sends and follows the orders of one instrument on behalf of the strategy.
 
     Parameters
     ----------
-    strategy : RLStrategy
+    strategy : ExecutionHost
     k : int
         Place of the instrument in the policy's order.
     core : InstrumentCore
@@ -46,7 +60,7 @@ class OrderDesk:
     fills : list of Fill
     """
 
-    def __init__(self, strategy: "RLStrategy", k: int, core: InstrumentCore) -> None:
+    def __init__(self, strategy: ExecutionHost, k: int, core: InstrumentCore) -> None:
         self._strategy = strategy
         self._k = k
         self._core = core

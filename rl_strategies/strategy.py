@@ -5,11 +5,9 @@ differs is who answers ``policy.act``.
 """
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
 import numpy as np
 from nautilus_trader.config import StrategyConfig
 from nautilus_trader.model.data import Bar, BarType, TradeTick
@@ -18,14 +16,12 @@ from nautilus_trader.trading.strategy import Strategy
 from numpy.typing import NDArray
 
 from catalogs.errors import InputError
-from catalogs.instruments.specification import InstrumentSpec
 from rl_strategies.accounting.record import Fill
-from rl_strategies.bundle.bundle import Bundle, load_bundle
+from rl_strategies.bundle.bundle import load_bundle
 from rl_strategies.decision.context_feed import ContextFeed, catalog_feed
 from rl_strategies.decision.core import DecisionCore, Review
 from rl_strategies.decision.instrument import InstrumentCore
-from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
-from rl_strategies.execution import OrderDesk
+from rl_strategies.execution import OrderExecution
 from rl_strategies.features import context_streams
 
 
@@ -101,7 +97,7 @@ class RLStrategy(Strategy):
         super().__init__(config)
         if config.bundle_path is not None:
             bundle = load_bundle(Path(config.bundle_path))
-            core = core_of(bundle)
+            core = bundle.core()
             policy = bundle.policy()
             catalog = None if config.context_catalog is None else Path(config.context_catalog)
             context = catalog_feed(core, bundle.context, catalog)
@@ -123,8 +119,8 @@ class RLStrategy(Strategy):
         self._desks = [self._open_desk(k, instrument) for k, instrument in enumerate(core.instruments)]
         self.on_reset()
 
-    def _open_desk(self, k: int, instrument: InstrumentCore) -> OrderDesk:
-        return OrderDesk(self, k, instrument)
+    def _open_desk(self, k: int, instrument: InstrumentCore) -> OrderExecution:
+        return OrderExecution(self, k, instrument)
 
     def on_reset(self) -> None:
         """Forget everything that happened, keep bundle and configuration."""
@@ -269,29 +265,3 @@ class RLStrategy(Strategy):
     def count(self, reason: str) -> None:
         """Count a refusal."""
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
-
-
-class _TradedAs(msgspec.Struct, frozen=True):
-    trading: TradingConfig
-    execution: ExecutionConfig
-
-
-def core_of(
-    bundle: Bundle, instrument: InstrumentSpec | None = None, starting_balance_usd: Decimal | None = None
-) -> DecisionCore:
-    """Decision core that a bundle fixes.
-
-    Parameters
-    ----------
-    bundle : Bundle
-    instrument : InstrumentSpec, optional
-        Another contract month of the bundle's future, when it trades live.
-    starting_balance_usd : Decimal, optional
-        Capital instead of the experiment's.
-    """
-    rules = msgspec.yaml.decode(bundle.experiment_yaml, type=_TradedAs)
-    execution = rules.execution
-    if starting_balance_usd is not None:
-        execution = msgspec.structs.replace(execution, starting_balance_usd=starting_balance_usd)
-    instruments = bundle.instruments if instrument is None else (instrument,)
-    return DecisionCore(instruments, bundle.plan, rules.trading, execution)

@@ -55,7 +55,7 @@ def command(
     bundle = load_bundle(trained.bundle)
     market = bundle_market(bundle, experiment, catalog, DateRange(TEST_START, TEST_END))
     oracle = rule_pnl(market, synthetic.oracle_side)
-    truth = backtest.Truth(
+    truth = backtest.SyntheticTruth(
         f"Synthetic data with a planted edge (seed {SEED}): {edge.describe()}.",
         oracle,
         "takes the side of each impulse at its close, under the same rules and costs",

@@ -48,7 +48,7 @@ class RestingOrder:
 
 
 @dataclass(frozen=True)
-class Execution:
+class BrokerFill:
     """A fill as the broker reports it.
 
     Attributes
@@ -75,7 +75,7 @@ class Execution:
 
 
 @dataclass(frozen=True)
-class Truth:
+class BrokerState:
     """What the broker says of one contract of one account, asked at one moment.
 
     Attributes
@@ -191,7 +191,7 @@ class BrokerLink:
             waiting.get_nowait()
         self._client._eclient.disconnect()
 
-    async def truth(self) -> Truth | None:
+    async def truth(self) -> BrokerState | None:
         """Position and resting orders; None where the broker did not answer."""
         if not self.is_connected():
             return None
@@ -204,9 +204,9 @@ class BrokerLink:
         con_id = self._con_id()
         units = sum(int(position.quantity) for position in held if position.contract.conId == con_id)
         mine = [order for order in orders if order.contract.conId == con_id]
-        return Truth(units, tuple(_resting(order, self._filled(order)) for order in mine))
+        return BrokerState(units, tuple(_resting(order, self._filled(order)) for order in mine))
 
-    async def executions(self) -> list[Execution] | None:
+    async def executions(self) -> list[BrokerFill] | None:
         """Today's fills of the contract, oldest first, with their commissions; None where there was no answer."""
         if not self.is_connected():
             return None
@@ -274,10 +274,10 @@ def _resting(order: Any, filled: int) -> RestingOrder:
     )
 
 
-def _execution(detail: Mapping[str, Any]) -> Execution:
+def _execution(detail: Mapping[str, Any]) -> BrokerFill:
     told, cost = detail["execution"], detail["commission_report"]
     sign = 1 if told.side == "BOT" else -1
-    return Execution(
+    return BrokerFill(
         con_id=int(detail["contract"].conId),
         trade_id=told.execId,
         order_ref=told.orderRef.rsplit(":", 1)[0],

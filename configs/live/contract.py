@@ -5,7 +5,7 @@ import msgspec
 from catalogs.errors import InputError
 
 
-class BrokerContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WantedContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is traded, as the broker names it.
 
     Attributes
@@ -58,11 +58,11 @@ class FollowedContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    contract : BrokerContract or None
+    contract : WantedContract or None
     front_month : FrontMonthContract or None
     """
 
-    contract: BrokerContract | None = None
+    contract: WantedContract | None = None
     front_month: FrontMonthContract | None = None
 
     def __post_init__(self) -> None:

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from catalogs.errors import InputError
-from configs.live.contract import BrokerContract, ContextConfig, FrontMonthContract
+from configs.live.contract import ContextConfig, FrontMonthContract, WantedContract
 from configs.live.secrets import read_secret
 from configs.live.supervision import HealthConfig, OrderLimits, RedisConfig
-from rl_strategies.live.broker.link import Patience
+from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.risk.monitor_config import MonitorConfig
 
 PRESETS = Path(__file__).parent
@@ -29,7 +29,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host : str
     port : int
         4002 and 7497 are paper, 4001 and 7496 live, by the gateway's defaults.
-    contract : BrokerContract or None
+    contract : WantedContract or None
     front_month : FrontMonthContract or None
         Exactly one of both says what is traded; `run.trade.session.contract.contract_on` gives the contract of a day.
     context : ContextConfig
@@ -47,7 +47,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Capital that the strategy may think it has; None is the starting balance of the bundle's experiment.
     on_sigterm : {"flatten", "hold"}
         Whether an ordered end closes positions, or leaves them to their barriers at the broker.
-    patience : Patience
+    patience : Timeouts
         How long a session waits for bars and for the broker's answers.
     monitor : MonitorConfig
     orders : OrderLimits
@@ -60,7 +60,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: str
     port: int
-    contract: BrokerContract | None = None
+    contract: WantedContract | None = None
     front_month: FrontMonthContract | None = None
     context: ContextConfig = ContextConfig()
     account_variable: str = "IB_ACCOUNT"
@@ -71,7 +71,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session_folder: str = "sessions/paper"
     capital_usd: Decimal | None = None
     on_sigterm: Literal["flatten", "hold"] = "flatten"
-    patience: Patience = Patience()
+    patience: Timeouts = Timeouts()
     monitor: MonitorConfig = MonitorConfig()
     orders: OrderLimits = OrderLimits()
     health: HealthConfig | None = HealthConfig()

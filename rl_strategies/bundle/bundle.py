@@ -10,7 +10,10 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,13 +22,15 @@ from catalogs.instruments.specification import InstrumentSpec
 from rl_strategies.bundle.golden import Golden
 from rl_strategies.bundle.manifest import (
     TRAINING_ONLY,
-    BundleFacts,
-    ContextSource,
+    BundleMetadata,
     Manifest,
     installed_versions,
     version_drift,
 )
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import FeaturePlan, JoinedPlan, plan_from_spec
+from rl_strategies.features.plans.streams import ContextSource
 from rl_strategies.policy.policies import OnnxPolicy
 
 MANIFEST = "manifest.json"
@@ -100,9 +105,54 @@ class Bundle:
         """Where the rows of its context streams come from."""
         return self.manifest.facts.context
 
+    @cached_property
+    def experiment(self) -> dict[str, Any]:
+        """The experiment as plain data; `configs.schema.parse_experiment` checks the whole of it."""
+        return msgspec.yaml.decode(self.experiment_yaml, type=dict[str, Any])
+
+    @cached_property
+    def _rules(self) -> "_TradingRules":
+        try:
+            return msgspec.convert(self.experiment, _TradingRules, strict=False)
+        except msgspec.ValidationError as error:
+            raise InputError(f"bundle {self.id}: {EXPERIMENT}: {error}") from error
+
+    @property
+    def trading(self) -> TradingConfig:
+        """Rules of its trading: units, barriers, sizing, limits."""
+        return self._rules.trading
+
+    @property
+    def execution(self) -> ExecutionConfig:
+        """Capital, fills and costs that it was trained under."""
+        return self._rules.execution
+
     def policy(self) -> OnnxPolicy:
         """A fresh policy with no memory."""
         return OnnxPolicy(self._policy)
+
+    def core(
+        self, instrument: InstrumentSpec | None = None, starting_balance_usd: Decimal | None = None
+    ) -> DecisionCore:
+        """A fresh decision core.
+
+        Parameters
+        ----------
+        instrument : InstrumentSpec, optional
+            Another contract month of the bundle's future, when it trades live.
+        starting_balance_usd : Decimal, optional
+            Capital instead of the experiment's.
+        """
+        execution = self.execution
+        if starting_balance_usd is not None:
+            execution = msgspec.structs.replace(execution, starting_balance_usd=starting_balance_usd)
+        instruments = self.instruments if instrument is None else (instrument,)
+        return DecisionCore(instruments, self.plan, self.trading, execution)
+
+
+class _TradingRules(msgspec.Struct, frozen=True):
+    trading: TradingConfig
+    execution: ExecutionConfig
 
 
 def write_bundle(
@@ -113,7 +163,7 @@ def write_bundle(
     plan: FeaturePlan | JoinedPlan,
     experiment_yaml: str,
     golden: Golden,
-    facts: BundleFacts,
+    facts: BundleMetadata,
     model_zip: Path | None = None,
     vecnormalize_pkl: Path | None = None,
     created: datetime | None = None,
@@ -133,7 +183,7 @@ def write_bundle(
         The experiment as the user wrote it.
     golden : Golden
         From `training.export.golden_outputs`.
-    facts : BundleFacts
+    facts : BundleMetadata
     model_zip, vecnormalize_pkl : Path, optional
         For further training only; sealed, but not part of the identity.
     created : datetime, optional

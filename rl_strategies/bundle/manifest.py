@@ -11,6 +11,7 @@ import msgspec
 
 from catalogs.errors import InputError
 from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.features.plans.streams import ContextSource
 
 FORMAT_VERSION: Final = 2
 # What computes features, decisions and orders when trading; then what trained the policy.
@@ -20,7 +21,7 @@ TRAINING_ONLY: Final = ("model.zip", "vecnormalize.pkl")
 TRAINING_PACKAGES: Final = ("torch", "stable_baselines3", "sb3_contrib", "gymnasium")
 
 
-class FileFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FileSeal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Size and SHA-256 of a file.
 
     Attributes
@@ -40,32 +41,14 @@ class FileFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def verify(self, name: str, content: bytes) -> None:
         """Raise `InputError` where the content is not the one described."""
-        found = FileFacts.of(content)
+        found = FileSeal.of(content)
         if found.size != self.size:
             raise InputError(f"{name} must have {self.size} bytes, was {found.size}")
         if found.sha256 != self.sha256:
             raise InputError(f"{name} must have SHA-256 {self.sha256[:12]}..., was {found.sha256[:12]}...")
 
 
-class ContextSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where the rows of a context stream come from.
-
-    Attributes
-    ----------
-    name : str
-        Of the stream.
-    instrument : InstrumentSpec or None
-        Whose bars they are; None for daily values from the catalog's context file.
-    bar_type : str or None
-        NautilusTrader bar type of these bars.
-    """
-
-    name: str
-    instrument: InstrumentSpec | None = None
-    bar_type: str | None = None
-
-
-class BundleFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class BundleMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a policy comes from and what it trades.
 
     Attributes
@@ -99,9 +82,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ----------
     format_version : int
     name : str
-    files : dict of str to FileFacts
+    files : dict of str to FileSeal
         Every other file of the bundle.
-    facts : BundleFacts
+    facts : BundleMetadata
     versions : dict of str to str
         Python and the packages that shape numbers, at the time of training.
     created : datetime
@@ -112,8 +95,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     format_version: int
     name: str
-    files: dict[str, FileFacts]
-    facts: BundleFacts
+    files: dict[str, FileSeal]
+    facts: BundleMetadata
     versions: dict[str, str]
     created: datetime
     seal: str
@@ -123,7 +106,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         cls,
         name: str,
         contents: Mapping[str, bytes],
-        facts: BundleFacts,
+        facts: BundleMetadata,
         versions: dict[str, str],
         created: datetime,
     ) -> Self:
@@ -131,7 +114,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         unsealed = cls(
             format_version=FORMAT_VERSION,
             name=name,
-            files={file: FileFacts.of(contents[file]) for file in sorted(contents)},
+            files={file: FileSeal.of(contents[file]) for file in sorted(contents)},
             facts=facts,
             versions=versions,
             created=created,

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from catalogs.daily_values import context_path, read_context
 from catalogs.errors import InputError
 from catalogs.sessions import session_calendar
-from rl_strategies.bundle.manifest import ContextSource
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.features import FeaturePlan, JoinedPlan, LiveRows, StreamRows, StreamSpec, context_streams
-from rl_strategies.features.plans.streams import NS_PER_SECOND
+from rl_strategies.features.plans.streams import NS_PER_SECOND, ContextSource
 
 Note = Callable[[str, int, NDArray[np.float64]], None]
 _NEVER_NS = np.iinfo(np.int64).max

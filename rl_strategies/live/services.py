@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl_strategies.bundle.manifest import ContextSource
-from rl_strategies.live.broker.link import BrokerLink, Patience
+from rl_strategies.features.plans.streams import ContextSource
+from rl_strategies.live.broker.link import BrokerLink
+from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.live.journal.checkpoint import Checkpoint
 from rl_strategies.live.journal.session_journal import SessionJournal
 from rl_strategies.live.session_telemetry import Publish
@@ -13,7 +14,7 @@ from rl_strategies.risk.monitor import RiskMonitor
 
 
 @dataclass(frozen=True)
-class LiveParts:
+class LiveServices:
     """What a live session is made of beside the policy.
 
     Attributes
@@ -23,7 +24,7 @@ class LiveParts:
     checkpoint : Checkpoint
         Takes the whole state after every decision and every execution.
     monitor : RiskMonitor
-    patience : Patience
+    patience : Timeouts
     regular_hours : bool
         Whether bars are those of regular trading hours.
     order_tags : callable
@@ -40,7 +41,7 @@ class LiveParts:
     journal: SessionJournal
     checkpoint: Checkpoint
     monitor: RiskMonitor
-    patience: Patience
+    patience: Timeouts
     regular_hours: bool
     order_tags: Callable[[str], list[str]]
     publish: Publish

@@ -1,6 +1,6 @@
 """`RLStrategy` at a real broker: the same decisions, behind guards for everything that a broker does to a session.
 
-Bars come through `BarFeed`, the broker's own word through `BrokerWatch`. Every row is in the journal before anything
+Bars come through `BarFeed`, the broker's own word through `Reconciler`. Every row is in the journal before anything
 follows from it. While the broker's position is unknown nothing is decided; whoever may not open may still close.
 """
 
@@ -21,14 +21,14 @@ from rl_strategies.decision.observation import MASK_OUTPUTS
 from rl_strategies.live.broker.latency import LatencyMeter
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.data.bar_feed import BarFeed
-from rl_strategies.live.data.market_data import LiveInputs
-from rl_strategies.live.execution.live_execution import LiveDesk
-from rl_strategies.live.execution.reconciler import BrokerWatch
-from rl_strategies.live.journal.rebuild import RUIN, UNSEEN, Relived
+from rl_strategies.live.data.market_data import MarketDataFeeds
+from rl_strategies.live.execution.live_execution import LiveExecution
+from rl_strategies.live.execution.reconciler import Reconciler
+from rl_strategies.live.journal.rebuild import RUIN, UNSEEN, ReplayedJournal
 from rl_strategies.live.journal.session_journal import BarSource, FillRow, OrderRow
-from rl_strategies.live.services import LiveParts
+from rl_strategies.live.services import LiveServices
 from rl_strategies.live.session_telemetry import SessionTelemetry
-from rl_strategies.live.vitals import VitalSigns
+from rl_strategies.live.vitals import VitalsReader
 from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.risk.monitor import Transition
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
@@ -44,13 +44,13 @@ class LiveStrategy(RLStrategy):
     config : RLStrategyConfig
     core : DecisionCore
     policy : OnnxPolicy
-    parts : LiveParts
+    parts : LiveServices
 
     Attributes
     ----------
-    desk : LiveDesk
-    inputs : LiveInputs
-    watch : BrokerWatch
+    desk : LiveExecution
+    inputs : MarketDataFeeds
+    watch : Reconciler
     monitor : RiskMonitor
     latency : LatencyMeter
     task : asyncio.Task or None
@@ -62,7 +62,7 @@ class LiveStrategy(RLStrategy):
 
     policy: OnnxPolicy
 
-    def __init__(self, config: RLStrategyConfig, core: DecisionCore, policy: OnnxPolicy, parts: LiveParts) -> None:
+    def __init__(self, config: RLStrategyConfig, core: DecisionCore, policy: OnnxPolicy, parts: LiveServices) -> None:
         self._parts = parts
         self._link, self._journal, self._patience = parts.link, parts.journal, parts.patience
         self.monitor = parts.monitor
@@ -74,7 +74,7 @@ class LiveStrategy(RLStrategy):
         self._resumes = False
         self._due: list[tuple[int, Callable[[Any], None]]] = []
         (self._bar_type,), (self._instrument,) = config.bar_types, core.instruments
-        self.inputs = LiveInputs(core, parts, self._bar_type, self, self._wall_ns)
+        self.inputs = MarketDataFeeds(core, parts, self._bar_type, self, self._wall_ns)
         super().__init__(config, core, policy, self.inputs.rows)
         spec = self._instrument.instrument
         self._name, self._tick_raw = spec.instrument_id, int(spec.tick_raw)
@@ -82,17 +82,17 @@ class LiveStrategy(RLStrategy):
         self._mask_place = slice(len(core.observation_names) - mask, None)
         self.latency = LatencyMeter(parts.link)
         self._telemetry = SessionTelemetry(parts.publish, spec)
-        self.watch = BrokerWatch(parts.link, self.desk, parts.patience, self, self._wall_ns)
-        self._vitals = VitalSigns(core, self.desk, self.inputs, self.watch, self.latency, parts.link, parts.patience)
+        self.watch = Reconciler(parts.link, self.desk, parts.patience, self, self._wall_ns)
+        self._vitals = VitalsReader(core, self.desk, self.inputs, self.watch, self.latency, parts.link, parts.patience)
 
-    def _open_desk(self, k: int, instrument: InstrumentCore) -> LiveDesk:
-        return LiveDesk(self, k, instrument, self._parts.order_tags)
+    def _open_desk(self, k: int, instrument: InstrumentCore) -> LiveExecution:
+        return LiveExecution(self, k, instrument, self._parts.order_tags)
 
     @property
-    def desk(self) -> LiveDesk:
+    def desk(self) -> LiveExecution:
         """The instrument's desk."""
         desk = self._desks[0]
-        assert isinstance(desk, LiveDesk)
+        assert isinstance(desk, LiveExecution)
         return desk
 
     @property
@@ -103,7 +103,7 @@ class LiveStrategy(RLStrategy):
     def _wall_ns(self) -> int:
         return int(self.clock.timestamp_ns())
 
-    def resume(self, relived: Relived) -> None:
+    def resume(self, relived: ReplayedJournal) -> None:
         """Go on with a session whose core and policy have been brought to where it stopped; before the node starts."""
         if relived.foreign is None:
             return  # it never began: whatever the account holds is not its own
@@ -284,7 +284,7 @@ class LiveStrategy(RLStrategy):
 
     # Orders -------------------------------------------------------------------------------------------------------
 
-    def pursue_reversal(self, desk: LiveDesk, answer: Review) -> None:
+    def enter_reversed(self, desk: LiveExecution, answer: Review) -> None:
         """Enter the new side of a flip, now that the old one is gone, if that is still allowed."""
         if self.may_open():
             desk.enter(answer)

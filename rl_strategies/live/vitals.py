@@ -7,28 +7,29 @@ import numpy as np
 
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.live.broker.latency import LatencyMeter
-from rl_strategies.live.broker.link import NS, BrokerLink, Patience
-from rl_strategies.live.data.market_data import LiveInputs
-from rl_strategies.live.execution.live_execution import LiveDesk
-from rl_strategies.live.execution.reconciler import BrokerWatch
+from rl_strategies.live.broker.link import NS, BrokerLink
+from rl_strategies.live.broker.timeouts import Timeouts
+from rl_strategies.live.data.market_data import MarketDataFeeds
+from rl_strategies.live.execution.live_execution import LiveExecution
+from rl_strategies.live.execution.reconciler import Reconciler
 from rl_strategies.risk.monitor import Vitals
 
 CLOCK_EVERY_S = 30.0
 CLOCK_ANSWER_S = 3.0
 
 
-class VitalSigns:
+class VitalsReader:
     """Reads a session of one instrument.
 
     Parameters
     ----------
     core : DecisionCore
-    desk : LiveDesk
-    inputs : LiveInputs
-    watch : BrokerWatch
+    desk : LiveExecution
+    inputs : MarketDataFeeds
+    watch : Reconciler
     latency : LatencyMeter
     link : BrokerLink
-    patience : Patience
+    patience : Timeouts
 
     Attributes
     ----------
@@ -39,12 +40,12 @@ class VitalSigns:
     def __init__(
         self,
         core: DecisionCore,
-        desk: LiveDesk,
-        inputs: LiveInputs,
-        watch: BrokerWatch,
+        desk: LiveExecution,
+        inputs: MarketDataFeeds,
+        watch: Reconciler,
         latency: LatencyMeter,
         link: BrokerLink,
-        patience: Patience,
+        patience: Timeouts,
     ) -> None:
         self._core, self._desk, self._inputs, self._watch = core, desk, inputs, watch
         self._latency, self._link, self._patience = latency, link, patience

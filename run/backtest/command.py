@@ -32,7 +32,7 @@ from training.simulator.market import TrainingMarket
 
 
 @dataclass(frozen=True)
-class Truth:
+class SyntheticTruth:
     """What is known of synthetic data.
 
     Attributes
@@ -98,7 +98,14 @@ def default_report_folder(bundle: Path) -> Path:
 
 
 def backtest_bundle(
-    bundle: Bundle, catalog: Path, start: date, end: date, out: Path, *, seed: int = 0, truth: Truth | None = None
+    bundle: Bundle,
+    catalog: Path,
+    start: date,
+    end: date,
+    out: Path,
+    *,
+    seed: int = 0,
+    truth: SyntheticTruth | None = None,
 ) -> BacktestResult:
     """Trade the trading days from ``start`` to ``end`` and write the report into ``out``.
 
@@ -109,7 +116,7 @@ def backtest_bundle(
     RuntimeError
         If the account rebuilt from the fills does not end at the engine's balance.
     """
-    experiment = parse_experiment(msgspec.yaml.decode(bundle.experiment_yaml), f"bundle {bundle.id}")
+    experiment = parse_experiment(bundle.experiment, f"bundle {bundle.id}")
     market = bundle_market(bundle, experiment, catalog, DateRange(start, end))
     for warning in bundle.warnings:
         progress.print(f"[yellow]warning:[/] {warning}")
@@ -185,7 +192,7 @@ def _context(
     start: date,
     end: date,
     seed: int,
-    truth: Truth | None,
+    truth: SyntheticTruth | None,
 ) -> ReportContext:
     window = experiment.train
     return ReportContext(

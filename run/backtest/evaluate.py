@@ -45,7 +45,7 @@ def command(
     Example: rl-intraday evaluate runs/…/bundle/us30_multiticker-… --test-tickers --window 10
     """
     loaded = load_bundle(bundle)
-    experiment = parse_experiment(msgspec.yaml.decode(loaded.experiment_yaml), f"bundle {loaded.id}")
+    experiment = parse_experiment(loaded.experiment, f"bundle {loaded.id}")
     dates = requested_window(experiment, start, end)
     names = requested_tickers(experiment, tickers, test_tickers)
     found, missing = [], {}

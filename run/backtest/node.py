@@ -23,14 +23,14 @@ from catalogs.instruments.bar_types import instrument_id_of
 from catalogs.instruments.specification import InstrumentSpec, to_nautilus
 from catalogs.storage.arrow import read_bars
 from rl_strategies.accounting.record import Fill
+from rl_strategies.backtest.engine import ORDER_RATE
 from rl_strategies.backtest.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
 from rl_strategies.backtest.opening_trades import opening_lead_ns, opening_trades
 from rl_strategies.backtest.venue import venue_configs
 from rl_strategies.bundle.bundle import Bundle
 from rl_strategies.decision.rules import ExecutionConfig
-from rl_strategies.strategy import RLStrategy, core_of
-from run.backtest.window import Window
-from training.envs.engine_env import ORDER_RATE
+from rl_strategies.strategy import RLStrategy
+from run.backtest.window import ReplayWindow
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class NodeRun:
     actions: NDArray[np.int64]
 
 
-def run_node(bundle: Bundle, catalog: Path, window: Window, *, volume_known: bool) -> NodeRun:
+def run_node(bundle: Bundle, catalog: Path, window: ReplayWindow, *, volume_known: bool) -> NodeRun:
     """Trade ``window`` of the catalog with the bundle.
 
     Raises
@@ -71,7 +71,7 @@ def run_node(bundle: Bundle, catalog: Path, window: Window, *, volume_known: boo
             node.build()
         engine = node.get_engine(config.id)
         keep_no_statistics(engine)
-        if core_of(bundle).execution.fill == "next_open":
+        if bundle.execution.fill == "next_open":
             engine.add_data(_opening_trades(bundle, catalog, window))
         node.run()
         strategy: RLStrategy = engine.trader.strategies()[0]
@@ -98,8 +98,8 @@ def balance_cents(engine: BacktestEngine, instruments: Sequence[InstrumentSpec],
     return execution.starting_cents + sum(int(balance * 100) - execution.starting_cents for balance in balances)
 
 
-def _opening_trades(bundle: Bundle, catalog: Path, window: Window) -> list[TradeTick]:
-    core = core_of(bundle)
+def _opening_trades(bundle: Bundle, catalog: Path, window: ReplayWindow) -> list[TradeTick]:
+    core = bundle.core()
     series = [read_bars(catalog, name, window.warm_from_ns, window.end_ns) for name in bundle.bar_types]
     lead_ns = opening_lead_ns(series, core.trading, core.execution)
     return [
@@ -109,8 +109,8 @@ def _opening_trades(bundle: Bundle, catalog: Path, window: Window) -> list[Trade
     ]
 
 
-def _run_config(bundle: Bundle, catalog: Path, window: Window, volume_known: bool) -> BacktestRunConfig:
-    execution = core_of(bundle).execution
+def _run_config(bundle: Bundle, catalog: Path, window: ReplayWindow, volume_known: bool) -> BacktestRunConfig:
+    execution = bundle.execution
     strategy = ImportableStrategyConfig(
         strategy_path="rl_strategies.strategy:RLStrategy",
         config_path="rl_strategies.strategy:RLStrategyConfig",

@@ -14,7 +14,7 @@ from training.simulator.market import TrainingMarket
 
 
 @dataclass(frozen=True)
-class Window:
+class ReplayWindow:
     """Times of a replay, UTC nanoseconds.
 
     Attributes
@@ -33,8 +33,8 @@ class Window:
     end_ns: int
 
 
-def backtest_window(market: TrainingMarket, bundle: Bundle) -> Window:
-    """Window over all episodes of a market, early enough for every instrument and every stream to be warm."""
+def backtest_window(market: TrainingMarket, bundle: Bundle) -> ReplayWindow:
+    """ReplayWindow over all episodes of a market, early enough for every instrument and every stream to be warm."""
     world = market.world
     trade_from_ns = int(world.time_ns[world.episodes["first"][0]])
     starts = [
@@ -46,7 +46,7 @@ def backtest_window(market: TrainingMarket, bundle: Bundle) -> Window:
         known = market.context[stream.name].ts_ns
         row = int(np.searchsorted(known, own_from_ns - stream.lag_s * NS_PER_SECOND, side="right"))
         starts.append(_session_start(source, known, row - stream.plan().warmup))
-    return Window(min(starts), trade_from_ns, market.close_ns(len(market) - 1))
+    return ReplayWindow(min(starts), trade_from_ns, market.close_ns(len(market) - 1))
 
 
 def _bar_streams(market: TrainingMarket, bundle: Bundle) -> list[tuple[StreamSpec, InstrumentSpec]]:

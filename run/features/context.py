@@ -13,9 +13,9 @@ from catalogs.instruments.specification import resolve
 from catalogs.sessions import session_calendar
 from catalogs.storage.arrow import read_bars, stored_bar_types
 from configs import instruments_path
-from rl_strategies.bundle.manifest import ContextSource
 from rl_strategies.decision.context_feed import daily_rows
 from rl_strategies.features import StreamRows, StreamSpec, input_rows
+from rl_strategies.features.plans.streams import ContextSource
 from run.day import day_of
 
 

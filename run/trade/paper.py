@@ -19,7 +19,6 @@ from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import Bundle, load_bundle
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.strategy import LiveStrategy
-from rl_strategies.strategy import core_of
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
 from run.trade.gateway import ACCOUNT, CON_ID, load_faults, simulated_server
 from run.trade.session.context import check_daily_values, live_context, read_streams
@@ -161,7 +160,7 @@ def session_window(bundle: Bundle, days: tuple[date, date]) -> tuple[int, int]:
 
 def slippage_ticks(bundle: Bundle) -> Literal[0, 1]:
     """Slippage that the bundle was trained under."""
-    return core_of(bundle).execution.slippage_ticks
+    return bundle.execution.slippage_ticks
 
 
 async def _replay(gateway: ThreadedServer, speed: float, strategy: LiveStrategy) -> None:

@@ -28,13 +28,13 @@ from rl_strategies.live.data.bar_feed import BlindError
 from rl_strategies.live.execution.reconciler import NotOursError
 from rl_strategies.live.journal.checkpoint import Checkpoint
 from rl_strategies.live.journal.journal import Journal
-from rl_strategies.live.journal.rebuild import MEMORY, Relived, session_state
+from rl_strategies.live.journal.rebuild import MEMORY, ReplayedJournal, session_state
 from rl_strategies.live.journal.resume import ResumeError, relive
 from rl_strategies.live.journal.session_journal import SessionJournal
-from rl_strategies.live.services import LiveParts
+from rl_strategies.live.services import LiveServices
 from rl_strategies.live.strategy import LiveStrategy
 from rl_strategies.risk.monitor import RiskMonitor
-from rl_strategies.strategy import RLStrategyConfig, core_of
+from rl_strategies.strategy import RLStrategyConfig
 from run.options import progress
 from run.trade.monitoring.console import narrate
 from run.trade.monitoring.health import Health
@@ -79,7 +79,7 @@ class LiveSession:
 
     def _strategy(self) -> LiveStrategy:
         plan = self.plan
-        core = core_of(plan.bundle, plan.spec, plan.config.capital_usd)
+        core = plan.bundle.core(plan.spec, plan.config.capital_usd)
         bar_type = BarType.from_str(plan.bar_type)
         config = RLStrategyConfig(
             bar_types=(bar_type,),
@@ -89,7 +89,7 @@ class LiveSession:
         folder, checkpoint = plan.home.journal(plan.day), Checkpoint(plan.folder / CHECKPOINT_FILE)
         relived, state = self._relive(folder, checkpoint)
         self._journal = SessionJournal(Journal(folder, durable=False))
-        parts = LiveParts(
+        parts = LiveServices(
             link=self.link,
             journal=self._journal,
             checkpoint=checkpoint,
@@ -114,9 +114,9 @@ class LiveSession:
         if line := narrate(table, row):
             progress.print(line)
 
-    def _relive(self, journal: Path, checkpoint: Checkpoint) -> tuple[Relived | None, dict[str, NDArray[Any]]]:
+    def _relive(self, journal: Path, checkpoint: Checkpoint) -> tuple[ReplayedJournal | None, dict[str, NDArray[Any]]]:
         plan = self.plan
-        core, policy = core_of(plan.bundle, plan.spec, plan.config.capital_usd), plan.bundle.policy()
+        core, policy = plan.bundle.core(plan.spec, plan.config.capital_usd), plan.bundle.policy()
         try:
             relived = relive(journal, checkpoint, core, policy)
         except InputError as error:

@@ -17,8 +17,8 @@ from catalogs.storage.arrow import read_bars
 from configs import instruments_path
 from configs.schema import DateRange, Experiment
 from rl_strategies.bundle.bundle import Bundle
-from rl_strategies.bundle.manifest import ContextSource
 from rl_strategies.features import DataAtHand, FeaturePlan, JoinedPlan, StreamSpec, context_streams
+from rl_strategies.features.plans.streams import ContextSource
 from rl_strategies.policy.policies import BatchPolicy
 from run.features.context import FoundStream, find_streams
 from run.train.front_month import front_days

@@ -18,7 +18,7 @@ import msgspec
 from catalogs.sessions import session_calendar
 from configs.schema import Experiment
 from rl_strategies.bundle.bundle import load_bundle, write_bundle
-from rl_strategies.bundle.manifest import BundleFacts, installed_versions
+from rl_strategies.bundle.manifest import BundleMetadata, installed_versions
 from run.options import progress
 from run.train.markets import ExperimentMarkets, validator
 from run.train.origin import Origin, write_origin
@@ -183,9 +183,9 @@ def _bundle(experiment: Experiment, markets: ExperimentMarkets, result: FitResul
     return bundle
 
 
-def _facts(experiment: Experiment, markets: ExperimentMarkets) -> BundleFacts:
+def _facts(experiment: Experiment, markets: ExperimentMarkets) -> BundleMetadata:
     market = markets.train[0]
-    return BundleFacts(
+    return BundleMetadata(
         instruments=market.instruments,
         bar_types=tuple(bars.bar_type for bars in market.series),
         context=markets.context,

@@ -15,7 +15,7 @@ from run.train.origin import check_run, is_run
 from training.learning.summary import TrainingSummary
 
 
-class RunFacts(NamedTuple):
+class RunMetadata(NamedTuple):
     """A run directory in a few figures.
 
     Attributes
@@ -61,7 +61,7 @@ def command(
         progress.print(listing(compared))
 
 
-def read_run(run_dir: Path) -> RunFacts:
+def read_run(run_dir: Path) -> RunMetadata:
     """Facts of a run directory, finished or not.
 
     Raises
@@ -82,19 +82,19 @@ def read_run(run_dir: Path) -> RunFacts:
     bundles = sorted(path.name for path in (run_dir / "bundle").glob("*/")) if (run_dir / "bundle").is_dir() else []
     figures |= _result(run_dir / "backtest" / "summary.json", "backtest", ("metrics", "net_pnl_usd"))
     figures |= _result(run_dir / "evaluation" / "evaluation_results.json", "evaluation", ("total", "net_pnl_usd"))
-    return RunFacts(
+    return RunMetadata(
         run_dir.resolve().name, "finished" if bundles else state, settings, figures, bundles[-1] if bundles else None
     )
 
 
-def differences(runs: list[RunFacts]) -> dict[str, list[Any]]:
+def differences(runs: list[RunMetadata]) -> dict[str, list[Any]]:
     """Settings that are not the same in all runs, with the value of each."""
     keys = sorted({key for run in runs for key in run.settings})
     values = {key: [run.settings.get(key) for run in runs] for key in keys}
     return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
 
 
-def listing(runs: list[RunFacts]) -> Table:
+def listing(runs: list[RunMetadata]) -> Table:
     """A row per run."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
     table.add_column("run", overflow="fold")  # what gives way in a narrow window: a figure cut short misleads
@@ -107,7 +107,7 @@ def listing(runs: list[RunFacts]) -> Table:
     return table
 
 
-def comparison(runs: list[RunFacts]) -> Table:
+def comparison(runs: list[RunMetadata]) -> Table:
     """A column per run: differing settings first, then all figures."""
     table = Table(box=None, pad_edge=False)
     table.add_column("")

@@ -10,7 +10,7 @@ from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.objects import Price, Quantity
 
 from catalogs.sessions import session_calendar
-from rl_strategies.live.broker.link import BrokerLink, Execution, Truth
+from rl_strategies.live.broker.link import BrokerFill, BrokerLink, BrokerState
 
 NYSE = session_calendar("NYSE")
 MINUTE_NS = 60 * 10**9
@@ -81,10 +81,10 @@ class ListLink(BrokerLink):
     def ask_time(self) -> None:
         pass
 
-    async def truth(self) -> Truth | None:
+    async def truth(self) -> BrokerState | None:
         return None
 
-    async def executions(self) -> Sequence[Execution] | None:
+    async def executions(self) -> Sequence[BrokerFill] | None:
         return None
 
     def cancel(self, order: Any) -> None:

@@ -19,18 +19,18 @@ from nautilus_trader.test_kit.stubs.events import TestEventStubs
 from catalogs.instruments.specification import resolve, to_nautilus
 from catalogs.sessions import session_calendar
 from configs import instruments_path
-from rl_strategies.bundle.manifest import ContextSource
 from rl_strategies.decision.barriers import BarrierConfig, Distance
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import FeaturePlan, FeatureSpec, JoinedPlan, StreamSpec
-from rl_strategies.live.broker.link import Patience
+from rl_strategies.features.plans.streams import ContextSource
+from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.live.journal.checkpoint import Checkpoint
 from rl_strategies.live.journal.journal import Journal
-from rl_strategies.live.journal.rebuild import BEGUN, Relived, session_state
+from rl_strategies.live.journal.rebuild import BEGUN, ReplayedJournal, session_state
 from rl_strategies.live.journal.resume import relive
 from rl_strategies.live.journal.session_journal import SessionJournal
-from rl_strategies.live.services import LiveParts
+from rl_strategies.live.services import LiveServices
 from rl_strategies.live.strategy import LiveStrategy
 from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.risk.config import RiskConfig
@@ -94,9 +94,9 @@ class LivedSession:
         self._written = Journal(self.journal, durable=False)
         weakref.finalize(self, self._written._file.close)
         state = RiskState(level, 0, "", date(2024, 12, 2), None, None, None)
-        parts = LiveParts(
+        parts = LiveServices(
             ListLink(), SessionJournal(self._written), self.checkpoint, RiskMonitor(MonitorConfig(), state),
-            Patience(clock="bars"), True, lambda group: [group], lambda table, row: self.published.append((table, row)),
+            Timeouts(clock="bars"), True, lambda group: [group], lambda table, row: self.published.append((table, row)),
             () if catalog is None else (ContextSource(name="VIX"),), catalog,
         )  # fmt: skip
         config = RLStrategyConfig(bar_types=(BAR_TYPE,), order_id_tag="001")
@@ -112,7 +112,7 @@ class LivedSession:
             self.strategy.say(BEGUN)
         self.strategy.watch.is_connected = self.strategy.watch.known = self.strategy.is_ready = True
 
-    def _relive(self) -> Relived | None:
+    def _relive(self) -> ReplayedJournal | None:
         return relive(self.journal, self.checkpoint, self.core, self.policy)
 
     def _connect(self) -> None:

@@ -13,7 +13,7 @@ from nautilus_trader.model.data import Bar
 
 from catalogs.instruments.specification import InstrumentSpec, resolve
 from configs import instruments_path
-from rl_strategies.live.broker.link import Patience
+from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.live.data import bar_feed
 from rl_strategies.live.data.bar_feed import BarFeed, BlindError
 from rl_strategies.live.journal.session_journal import BarSource
@@ -76,7 +76,7 @@ MARKET = sessions("2024-11-25", "2024-12-03")  # with Thanksgiving and a half da
 def make_desk(warmup: int = 5, now_ns: int = DAY, **patience: Any) -> Desk:
     taker, link = Taker(), ListLink(market=list(MARKET))
     desk: Desk
-    feed = BarFeed(link, NYSE, BAR_TYPE, TICK_RAW, warmup, Patience(**patience), True, taker, lambda: desk.now_ns)
+    feed = BarFeed(link, NYSE, BAR_TYPE, TICK_RAW, warmup, Timeouts(**patience), True, taker, lambda: desk.now_ns)
     desk = Desk(feed, link, taker, now_ns)
     return desk
 

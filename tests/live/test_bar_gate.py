@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_strategies.live.data.bar_filter import BarGate
+from rl_strategies.live.data.bar_filter import BarFilter
 from tests.live.bars import MINUTE_NS, TICK_RAW, bar_at, utc_ns
 
 OPEN_NS = utc_ns("2024-12-02T14:30")
@@ -12,9 +12,9 @@ SECOND_NS = 10**9
 
 
 @pytest.fixture
-def gate() -> BarGate:
+def gate() -> BarFilter:
     """A gate that has taken in the bar of 14:30 to 14:31."""
-    gate = BarGate(MINUTE_NS, TICK_RAW)
+    gate = BarFilter(MINUTE_NS, TICK_RAW)
     gate.last_ns = OPEN_NS + MINUTE_NS
     return gate
 
@@ -36,7 +36,7 @@ def gate() -> BarGate:
         ("14:35", "14:32:00", "unfinished"),
     ],
 )
-def test_time_decides(gate: BarGate, opened: str, arrives: str, verdict: str) -> None:
+def test_time_decides(gate: BarFilter, opened: str, arrives: str, verdict: str) -> None:
     open_ns = utc_ns(f"2024-12-02T{opened}")
     judged = gate.judge(bar_at(open_ns), utc_ns(f"2024-12-02T{arrives}"))
     assert judged.verdict == verdict
@@ -51,21 +51,21 @@ def test_time_decides(gate: BarGate, opened: str, arrives: str, verdict: str) ->
         (-5, -4, -6, -5),
     ],
 )
-def test_prices_that_are_none_are_refused(gate: BarGate, prices: tuple[int, ...]) -> None:
+def test_prices_that_are_none_are_refused(gate: BarFilter, prices: tuple[int, ...]) -> None:
     now_ns = OPEN_NS + 2 * MINUTE_NS
     assert gate.judge(bar_at(OPEN_NS + MINUTE_NS, prices), now_ns).verdict == "corrupt"
     assert gate.judge(bar_at(OPEN_NS + MINUTE_NS, (7, 7, 7, 7)), now_ns).verdict == "next"
 
 
 def test_prices_between_two_ticks_are_refused() -> None:
-    quarters = BarGate(MINUTE_NS, 25 * TICK_RAW)
+    quarters = BarFilter(MINUTE_NS, 25 * TICK_RAW)
     quarters.last_ns = OPEN_NS
     on, off = bar_at(OPEN_NS, (50000, 50025, 49975, 50000)), bar_at(OPEN_NS, (50000, 50025, 49975, 50001))
     assert quarters.judge(on, OPEN_NS + MINUTE_NS).verdict == "next"
     assert quarters.judge(off, OPEN_NS + MINUTE_NS).verdict == "corrupt"
 
 
-def test_everything_but_the_time_stays_as_the_broker_sent_it(gate: BarGate) -> None:
+def test_everything_but_the_time_stays_as_the_broker_sent_it(gate: BarFilter) -> None:
     sent = bar_at(OPEN_NS + MINUTE_NS, (50000, 50004, 49997, 50001), volume=321)
     kept = gate.judge(sent, OPEN_NS + 2 * MINUTE_NS).bar
     assert [str(value) for value in (kept.open, kept.high, kept.low, kept.close)] == [
@@ -76,7 +76,7 @@ def test_everything_but_the_time_stays_as_the_broker_sent_it(gate: BarGate) -> N
 
 @given(arrivals=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 900)), max_size=40))
 def test_what_passes_is_in_order_and_passes_once(arrivals: list[tuple[int, int]]) -> None:
-    gate = BarGate(MINUTE_NS, TICK_RAW)
+    gate = BarFilter(MINUTE_NS, TICK_RAW)
     gate.last_ns = OPEN_NS
     passed = []
     for minute, seconds in arrivals:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from rl_strategies.live.broker.link import NS, Execution, Patience, Truth
-from rl_strategies.live.execution.reconciler import UNANSWERED_QUESTIONS, BrokerWatch, NotOursError
+from rl_strategies.live.broker.link import NS, BrokerFill, BrokerState
+from rl_strategies.live.broker.timeouts import Timeouts
+from rl_strategies.live.execution.reconciler import UNANSWERED_QUESTIONS, NotOursError, Reconciler
 from rl_strategies.live.journal.rebuild import BEGUN
 from tests.live.bars import ListLink
 from tests.live.trading_desk import CLOSE_NS, LONG, Session, new_core
@@ -41,8 +42,8 @@ class Broker(ListLink):
     """A broker whose answers a test writes down; None is no answer."""
 
     up: bool = True
-    held: Truth | None = field(default_factory=lambda: SimpleNamespace(units=0, orders=()))
-    fills: list[Execution] | None = field(default_factory=list)
+    held: BrokerState | None = field(default_factory=lambda: SimpleNamespace(units=0, orders=()))
+    fills: list[BrokerFill] | None = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
     cancelled: list[Any] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None
@@ -52,13 +53,13 @@ class Broker(ListLink):
     def is_connected(self) -> bool:
         return self.up
 
-    async def truth(self) -> Truth | None:
+    async def truth(self) -> BrokerState | None:
         self.questions.append("truth")
         await asyncio.sleep(0)
         self.meanwhile()
         return self.held
 
-    async def executions(self) -> Sequence[Execution] | None:
+    async def executions(self) -> Sequence[BrokerFill] | None:
         self.questions.append("executions")
         await asyncio.sleep(0)
         self.meanwhile()
@@ -84,8 +85,8 @@ class Scene:
         self.taken = 0
         self.now_ns = CLOSE_NS
         # Half a second between two questions, whether all is well or not.
-        patience = Patience(truth_s=0.5, watch_s=0.5, resolve_s=20.0)
-        self.watch = BrokerWatch(self.broker, self.session.desk, patience, self, lambda: self.now_ns)
+        patience = Timeouts(truth_s=0.5, watch_s=0.5, resolve_s=20.0)
+        self.watch = Reconciler(self.broker, self.session.desk, patience, self, lambda: self.now_ns)
         asyncio.run(self.watch.claim())
         self.said.clear()
         self.broker.questions.clear()
@@ -152,7 +153,7 @@ def test_silence_at_the_beginning_is_waited_out() -> None:
     scene = Scene()
     answers = iter([None, [], []])
     scene.broker.meanwhile = lambda: setattr(scene.broker, "fills", next(answers, []))
-    scene.watch._patience = Patience(watch_s=0.001)
+    scene.watch._patience = Timeouts(watch_s=0.001)
     scene.broker.fills = None
     asyncio.run(scene.watch.claim())
     assert scene.broker.questions[:3] == ["executions", "executions", "truth"]

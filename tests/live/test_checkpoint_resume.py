@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from catalogs.errors import InputError
 from rl_strategies.live.journal.checkpoint import Checkpoint
 from rl_strategies.live.journal.journal import Journal, read_journal
-from rl_strategies.live.journal.rebuild import Relived
+from rl_strategies.live.journal.rebuild import ReplayedJournal
 from rl_strategies.live.journal.resume import ResumeError, relive
 from tests.live.lived_session import LivedSession, as_bytes, new_core, new_policy
 
@@ -47,7 +47,7 @@ def left(killed: Path, tmp_path: Path) -> Path:
     return shutil.copytree(killed, tmp_path / "left")
 
 
-def take_up(folder: Path) -> Relived | None:
+def take_up(folder: Path) -> ReplayedJournal | None:
     return relive(folder / "journal", Checkpoint(folder / "checkpoint.npz"), new_core(), new_policy())
 
 

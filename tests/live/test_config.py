@@ -9,7 +9,7 @@ import pytest
 
 from catalogs.errors import InputError
 from catalogs.rolls import FrontMonth, RollTable, write_rolls
-from configs.live.contract import BrokerContract
+from configs.live.contract import WantedContract
 from configs.live.schema import LiveConfig, load_live
 from configs.live.secrets import read_secret
 from run.trade.session.contract import contract_on
@@ -155,7 +155,7 @@ def rolling(tmp_path: Path) -> LiveConfig:
 
 @pytest.mark.parametrize(("day", "expiry"), [(date(2026, 9, 15), "202609"), (date(2026, 9, 16), "202612")])
 def test_the_front_month_is_that_of_the_roll_table(day: date, expiry: str, rolling: LiveConfig) -> None:
-    assert contract_on(rolling, day) == BrokerContract("MES", "FUT", "CME", expiry)
+    assert contract_on(rolling, day) == WantedContract("MES", "FUT", "CME", expiry)
 
 
 def test_a_roll_table_that_is_too_old_to_know_is_refused(rolling: LiveConfig) -> None:

@@ -21,7 +21,7 @@ from rl_strategies.live.data import bar_feed, context_bars
 from rl_strategies.live.data.bar_feed import BlindError
 from rl_strategies.live.data.context_stream import ContextStream
 from rl_strategies.live.journal.journal import read_journal
-from rl_strategies.live.journal.rebuild import Reliving, journal_rows
+from rl_strategies.live.journal.rebuild import JournalReplay, journal_rows
 from rl_strategies.policy.policies import OnnxPolicy
 from tests.live.bars import MINUTE_NS, bar_at, utc_ns
 from tests.live.lived_session import network
@@ -232,7 +232,7 @@ def relived(session: Session) -> DecisionCore:
         [resolve("SPY", instruments_path())], session.taker.core.plan, TradingConfig(), ExecutionConfig()
     )
     policy = OnnxPolicy(network(len(core.observation_names)))
-    Reliving(core, policy).feed(journal_rows(read_journal(session.folder / "journal").rows))
+    JournalReplay(core, policy).feed(journal_rows(read_journal(session.folder / "journal").rows))
     return core
 
 

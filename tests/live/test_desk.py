@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl_strategies.decision.barriers import BarrierConfig
-from rl_strategies.live.execution.live_execution import Executed
+from rl_strategies.live.execution.live_execution import IncomingFill
 from rl_strategies.live.journal.session_journal import FillRow, OrderRow
 from tests.live.trading_desk import BARRIERS, CLOSE_NS, FLAT, LONG, SHORT, Session, new_core
 
@@ -16,8 +16,8 @@ def session() -> Session:
     return Session(new_core())
 
 
-def told(trade_id: str, units: int, ticks: int = 50000, order: str = "by hand") -> Executed:
-    return Executed(trade_id, order, CLOSE_NS + 99, units, ticks, 35)
+def told(trade_id: str, units: int, ticks: int = 50000, order: str = "by hand") -> IncomingFill:
+    return IncomingFill(trade_id, order, CLOSE_NS + 99, units, ticks, 35)
 
 
 # Entries ----------------------------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from catalogs.instruments.specification import resolve
 from configs import instruments_path
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import Bundle
-from rl_strategies.bundle.manifest import BundleFacts, ContextSource, Manifest
+from rl_strategies.bundle.manifest import BundleMetadata, Manifest
 from rl_strategies.features import FeaturePlan, FeatureSpec, JoinedPlan, StreamSpec
+from rl_strategies.features.plans.streams import ContextSource
 from run.trade.safety.doctor_context import examine_context
 from run.trade.session.context import live_context, read_streams
 from run.trade.session.folder import SessionHome
@@ -55,7 +56,7 @@ def bundle() -> Bundle:
     primary = FeaturePlan([FeatureSpec("sma", "atr_14", {"n": 2})])
     streams = [StreamSpec(source.name, LEVEL, max_age_s=5 * 86_400) for source in SOURCES]
     cross = [FeatureSpec("value", f"x_{source.name}", inputs={"x": f"{source.name}.level"}) for source in SOURCES]
-    facts = BundleFacts(
+    facts = BundleMetadata(
         instruments=(MES,), bar_types=("MESZ6.XCME-1-MINUTE-LAST-EXTERNAL",), seeds=(1,), data_hash="d" * 64,
         calendar_hash="c" * 64, context=(*SOURCES, ContextSource(name="VIX9D")),
     )  # fmt: skip

@@ -15,14 +15,14 @@ import pytest
 from catalogs.errors import InputError
 from catalogs.instruments.specification import resolve
 from configs import instruments_path
-from configs.live.contract import BrokerContract
+from configs.live.contract import WantedContract
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import Bundle, load_bundle, write_bundle
 from rl_strategies.bundle.golden import Golden
-from rl_strategies.bundle.manifest import BundleFacts
+from rl_strategies.bundle.manifest import BundleMetadata
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
-from rl_strategies.live.broker.link import Patience
+from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.live.journal.journal import Journal
 from rl_strategies.risk.state_file import RiskState
 from run.cli import BAD_INPUT, main
@@ -50,7 +50,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     flat = math.exp(0.5) / (2 + math.exp(0.5))
     log_probs = np.log(np.array([[[(1 - flat) / 2, flat, (1 - flat) / 2]]])).astype(np.float32)
     golden = Golden(np.zeros((1, 1, count), np.float32), np.ones((1, 1), np.bool_), log_probs, 1e-5)
-    facts = BundleFacts(
+    facts = BundleMetadata(
         instruments=(MES,), bar_types=("MESZ6.XCME-1-MINUTE-LAST-EXTERNAL",), seeds=(1,), data_hash="d" * 64,
         calendar_hash="c" * 64, git_commit="0" * 40,
     )  # fmt: skip
@@ -123,7 +123,7 @@ def test_real_money_knows_no_empty_account(account: pytest.MonkeyPatch) -> None:
 
 def test_real_money_is_not_traded_by_a_replayed_clock(account: pytest.MonkeyPatch) -> None:
     account.setenv("IB_ACCOUNT", "U7654321")
-    config = msgspec.structs.replace(load_live("live"), patience=Patience(clock="bars"))
+    config = msgspec.structs.replace(load_live("live"), patience=Timeouts(clock="bars"))
     with pytest.raises(InputError, match=r"patience\.clock must be wall with real money, was bars"):
         check_intent(config, "U7654321", is_meant=True)
 
@@ -256,7 +256,7 @@ def test_a_session_that_cannot_be_taken_up_again_halts_its_home(
 
 
 def test_a_later_month_of_the_bundles_future_is_traded(bundle: Bundle) -> None:
-    spec = traded_spec(bundle, BrokerContract("MES", "FUT", "CME", "202703"), DAY)
+    spec = traded_spec(bundle, WantedContract("MES", "FUT", "CME", "202703"), DAY)
     assert (spec.instrument_id, spec.tick_size, spec.multiplier) == ("MESH7.XCME", MES.tick_size, 5)
     told = broker_contract(spec)
     assert (told.symbol, told.kind, told.exchange, told.expiry, told.venue) == ("MES", "FUT", "CME", "202703", "XCME")
@@ -265,11 +265,11 @@ def test_a_later_month_of_the_bundles_future_is_traded(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("contract", "said"),
     [
-        (BrokerContract("ES", "FUT", "CME", "202612"), "contract ESZ6: underlying must be MES as in bundle"),
-        (BrokerContract("SPY", "STK", "SMART"), "contract SPY: kind must be future as in bundle"),
+        (WantedContract("ES", "FUT", "CME", "202612"), "contract ESZ6: underlying must be MES as in bundle"),
+        (WantedContract("SPY", "STK", "SMART"), "contract SPY: kind must be future as in bundle"),
     ],
 )
-def test_other_terms_than_the_bundles_are_refused(bundle: Bundle, contract: BrokerContract, said: str) -> None:
+def test_other_terms_than_the_bundles_are_refused(bundle: Bundle, contract: WantedContract, said: str) -> None:
     with pytest.raises(InputError, match=said):
         traded_spec(bundle, contract, DAY)
 
@@ -279,7 +279,7 @@ def test_another_share_than_the_bundles_is_refused(bundle: Bundle) -> None:
     facts = msgspec.structs.replace(bundle.manifest.facts, instruments=(spy,))
     known = msgspec.structs.replace(bundle.manifest, facts=facts)
     shares = replace(bundle, manifest=known)
-    assert traded_spec(shares, BrokerContract("SPY", "STK", "SMART"), DAY) == spy
+    assert traded_spec(shares, WantedContract("SPY", "STK", "SMART"), DAY) == spy
     assert broker_contract(spy).exchange == "SMART"
     with pytest.raises(InputError, match="AAPL"):
-        traded_spec(shares, BrokerContract("AAPL", "STK", "SMART"), DAY)
+        traded_spec(shares, WantedContract("AAPL", "STK", "SMART"), DAY)

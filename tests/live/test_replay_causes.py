@@ -13,7 +13,7 @@ from rl_strategies.live.journal.rebuild import Cause, Divergence
 from rl_strategies.live.replay.bars import compare_bars
 from rl_strategies.live.replay.causes import Attribution, undecided
 from rl_strategies.live.replay.session import JournaledSession
-from rl_strategies.live.replay.strategy import LedPolicy, TakenDecision
+from rl_strategies.live.replay.strategy import JournalPolicy, TakenDecision
 from rl_strategies.policy.policies import FlatPolicy
 from tests.live.written_session import Written, minute
 
@@ -193,7 +193,7 @@ def test_bars_are_held_against_the_catalogs_one_by_one() -> None:
 
 
 def test_a_led_policy_answers_what_was_written_and_remembers_what_it_wanted() -> None:
-    led = LedPolicy(FlatPolicy())  # type: ignore[arg-type]
+    led = JournalPolicy(FlatPolicy())  # type: ignore[arg-type]
     led.written = LONG
     assert led.act(np.zeros(1, np.float32)) == LONG
     assert led.wanted == FLAT

@@ -19,7 +19,7 @@ from rl_strategies.decision.barriers import BarrierConfig, Distance
 from rl_strategies.decision.core import DecisionCore, Review
 from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import default_plan
-from rl_strategies.live.execution.live_execution import LiveDesk
+from rl_strategies.live.execution.live_execution import LiveExecution
 from rl_strategies.live.journal.session_journal import FillRow, OrderRow
 from tests.live.bars import utc_ns
 
@@ -68,7 +68,7 @@ class Session:
         self.order_factory = OrderFactory(TraderId("T-1"), StrategyId("S-1"), self.clock)
         self.instrument = to_nautilus(self.core.instruments[0].instrument)
         self.cache.add_instrument(self.instrument)
-        self.desk = LiveDesk(self, 0, self.core.instruments[0], lambda group: [f"group {group}"])
+        self.desk = LiveExecution(self, 0, self.core.instruments[0], lambda group: [f"group {group}"])
         self.desk.open(InstrumentId.from_str("SPY.EQUS"))
 
     # What the desk asks for -----------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ class Session:
     def after_fill(self) -> None:
         self.moves.append("after fill")
 
-    def pursue_reversal(self, desk: LiveDesk, answer: Review) -> None:
+    def enter_reversed(self, desk: LiveExecution, answer: Review) -> None:
         self.moves.append("reversal")
         if self.allowed:
             desk.enter(answer)

@@ -9,17 +9,17 @@ from nautilus_trader.model.data import Bar, BarType
 
 from catalogs.instruments.specification import resolve
 from configs import instruments_path
-from rl_strategies.bundle.manifest import ContextSource
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import FeaturePlan, FeatureSpec, JoinedPlan, StreamSpec
-from rl_strategies.live.broker.link import Patience
-from rl_strategies.live.data.market_data import LiveInputs
+from rl_strategies.features.plans.streams import ContextSource
+from rl_strategies.live.broker.timeouts import Timeouts
+from rl_strategies.live.data.market_data import MarketDataFeeds
 from rl_strategies.live.journal.checkpoint import Checkpoint
 from rl_strategies.live.journal.journal import Journal, read_journal
 from rl_strategies.live.journal.rebuild import UNSEEN
 from rl_strategies.live.journal.session_journal import BarSource, SessionJournal
-from rl_strategies.live.services import LiveParts
+from rl_strategies.live.services import LiveServices
 from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.risk.monitor_config import MonitorConfig
 from rl_strategies.risk.state_file import RiskState
@@ -63,7 +63,7 @@ class Taker:
 
     core: DecisionCore
     journal: SessionJournal
-    inputs: LiveInputs = field(init=False)
+    inputs: MarketDataFeeds = field(init=False)
     taken: list[int] = field(default_factory=list)
     decided: list[int] = field(default_factory=list)
     seen: list[float] = field(default_factory=list)
@@ -109,7 +109,7 @@ class Session:
     now_ns: int = DAY
 
     @property
-    def inputs(self) -> LiveInputs:
+    def inputs(self) -> MarketDataFeeds:
         return self.taker.inputs
 
     def own(self, minute: int, second: float = 1.0) -> None:
@@ -149,9 +149,9 @@ def make(folder: Path, lag_s: int, max_age_s: int, daily: bool, catalog: Path | 
     weakref.finalize(session, written._file.close)
     state = RiskState("normal", 0, "", date(2024, 12, 2), None, None, None)
     sources = (QQQ, ContextSource(name="VIX")) if daily else (QQQ,)
-    parts = LiveParts(
+    parts = LiveServices(
         link, journal, Checkpoint(folder / "checkpoint.npz"), RiskMonitor(MonitorConfig(), state),
-        Patience(context_s=0.02), True, lambda group: [group], lambda table, row: None, sources, catalog,
+        Timeouts(context_s=0.02), True, lambda group: [group], lambda table, row: None, sources, catalog,
     )  # fmt: skip
-    taker.inputs = LiveInputs(core, parts, BAR_TYPE, taker, lambda: session.now_ns)
+    taker.inputs = MarketDataFeeds(core, parts, BAR_TYPE, taker, lambda: session.now_ns)
     return session

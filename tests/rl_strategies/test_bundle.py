@@ -16,7 +16,7 @@ from catalogs.errors import InputError
 from catalogs.instruments.specification import InstrumentSpec
 from rl_strategies.bundle.bundle import load_bundle, write_bundle
 from rl_strategies.bundle.golden import Golden
-from rl_strategies.bundle.manifest import BundleFacts, Manifest, installed_versions, version_drift
+from rl_strategies.bundle.manifest import BundleMetadata, Manifest, installed_versions, version_drift
 from rl_strategies.decision.actions import LONG
 from rl_strategies.features.plans.plan import FeaturePlan
 from rl_strategies.features.spec import FeatureSpec
@@ -30,7 +30,7 @@ MES = InstrumentSpec(
     commission_minimum=Decimal(0),
     calendar="CME Globex Equity",
 )
-FACTS = BundleFacts(
+FACTS = BundleMetadata(
     instruments=(MES,),
     bar_types=("MESU5.XCME-1-MINUTE-LAST-EXTERNAL",),
     seeds=(3, 4),

@@ -12,11 +12,11 @@ from catalogs.daily_values import write_context
 from catalogs.errors import InputError
 from catalogs.instruments.specification import resolve
 from configs import instruments_path
-from rl_strategies.bundle.manifest import ContextSource
 from rl_strategies.decision.context_feed import ContextFeed, catalog_feed
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import FeaturePlan, FeatureSpec, JoinedPlan, StreamRows, StreamSpec, default_plan
+from rl_strategies.features.plans.streams import ContextSource
 
 MINUTE = 60 * 10**9
 LEVEL = (FeatureSpec("value", "level", inputs={"x": "close"}),)

@@ -13,7 +13,7 @@ from configs import instruments_path
 from rl_strategies.decision.barriers import BarrierConfig, Distance
 from rl_strategies.decision.core import DecisionCore, Review
 from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
-from rl_strategies.execution import OrderDesk
+from rl_strategies.execution import OrderExecution
 from rl_strategies.features import default_plan
 
 ENTRY = Review(1, 3, "approved")
@@ -31,7 +31,7 @@ class Venue:
         self.cache.add_instrument(self.instrument)
         self.order_factory = OrderFactory(TraderId("T-1"), StrategyId("S-1"), TestClock())
         self.sent: list[Order] = []
-        self.desk = OrderDesk(self, 0, self.core.instruments[0])  # type: ignore[arg-type]
+        self.desk = OrderExecution(self, 0, self.core.instruments[0])  # type: ignore[arg-type]
         self.desk.open(self.instrument.id)
 
     def submit_order(self, order: Order) -> None:

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries
 from catalogs.instruments.specification import InstrumentSpec, to_nautilus
+from rl_strategies.backtest.engine import bar_objects
 from rl_strategies.backtest.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
 from rl_strategies.backtest.venue import stream_fill_model, venue_configs
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from tests.training.conftest import market_of
-from training.envs.engine_env import bar_objects
 from training.simulator.market import TrainingMarket
 
 VENUE = Venue("EQUS")

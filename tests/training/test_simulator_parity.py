@@ -22,6 +22,7 @@ from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance
 from configs import instruments_path
 from rl_strategies.accounting.record import Fill
+from rl_strategies.backtest.engine import ORDER_RATE
 from rl_strategies.backtest.venue import venue_configs
 from rl_strategies.decision.barriers import BarrierConfig, Distance
 from rl_strategies.decision.core import DecisionCore
@@ -30,7 +31,7 @@ from rl_strategies.features import default_plan
 from rl_strategies.risk.config import RiskConfig
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from tests.training.conftest import market_of, synthetic_bars, thinned, with_holes
-from training.envs.engine_env import ORDER_RATE, EngineEnv
+from training.envs.engine_env import EngineEnv
 from training.envs.session_env import SessionEnv
 from training.parity.walk import walk_both
 from training.simulator.market import TrainingMarket, build_portfolio_market

@@ -4,7 +4,6 @@ The engine's run loop lives in a greenlet: when the strategy asks its policy for
 back to ``env.step``. Slower than the simulator by two orders of magnitude and the measure that it is held against.
 """
 
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -12,36 +11,26 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from greenlet import getcurrent, greenlet
-from nautilus_trader.backtest.config import FeeModelFactory
-from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
-from nautilus_trader.backtest.models import FillModel
-from nautilus_trader.config import CacheConfig, LoggingConfig, RiskEngineConfig
+from nautilus_trader.backtest.engine import BacktestEngine
 from nautilus_trader.core.data import Data
 from nautilus_trader.model.currencies import USD
-from nautilus_trader.model.data import Bar, BarType
-from nautilus_trader.model.enums import AccountType, OmsType
-from nautilus_trader.model.identifiers import TraderId, Venue
-from nautilus_trader.model.objects import Money
+from nautilus_trader.model.data import BarType
 from numpy.typing import NDArray
 
-from catalogs.bars import BarSeries, price_from_ticks
-from catalogs.instruments.specification import InstrumentSpec, to_nautilus
+from catalogs.instruments.specification import to_nautilus
 from catalogs.sessions import session_calendar
-from rl_strategies.backtest.lean_engine import keep_no_statistics
+from rl_strategies.backtest.engine import backtest_engine, bar_objects
 from rl_strategies.backtest.opening_trades import opening_trades
-from rl_strategies.backtest.venue import stream_fill_model, venue_configs
+from rl_strategies.backtest.venue import stream_fill_model
 from rl_strategies.decision.context_feed import ContextFeed
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.decision.instrument import named_state
-from rl_strategies.decision.rules import ExecutionConfig
 from rl_strategies.features import JoinedPlan, input_rows
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from training.envs.reward import RewardConfig
 from training.envs.session_env import RewardMeter, action_space, chosen_episode, observation_space
 from training.simulator.lanes import DRAWS_PER_EPISODE
 from training.simulator.market import TrainingMarket
-
-ORDER_RATE = "1000000/00:00:01"  # the engine's default limit would throttle a simulated year
 
 
 class _Abort(BaseException):
@@ -224,56 +213,3 @@ class EngineEnv(gym.Env):
 
     def _info(self) -> dict[str, Any]:
         return {"equity_usd": float(self._meter.equity[0]), "session": self._session}
-
-
-def backtest_engine(
-    instruments: Sequence[InstrumentSpec], execution: ExecutionConfig, fill_model: FillModel
-) -> BacktestEngine:
-    """Engine with the venues and instruments that `rl_strategies.backtest.venue` describes; no data, no strategy.
-
-    Parameters
-    ----------
-    instruments : sequence of InstrumentSpec
-    execution : ExecutionConfig
-    fill_model : FillModel
-        Of every venue, as an object, because its place in the stream may be set.
-    """
-    engine = BacktestEngine(
-        BacktestEngineConfig(
-            trader_id=TraderId("TRAIN-001"),
-            logging=LoggingConfig(bypass_logging=True),
-            risk_engine=RiskEngineConfig(max_order_submit_rate=ORDER_RATE, max_order_modify_rate=ORDER_RATE),
-            cache=CacheConfig(drop_instruments_on_reset=False),
-            run_analysis=False,
-        )
-    )
-    for venue in venue_configs(instruments, execution):
-        engine.add_venue(
-            venue=Venue(venue.name),
-            oms_type=OmsType.NETTING,
-            account_type=AccountType.MARGIN,
-            base_currency=USD,
-            starting_balances=[Money.from_str(balance) for balance in venue.starting_balances],
-            fill_model=fill_model,
-            fee_model=FeeModelFactory.create(venue.fee_model),
-            bar_adaptive_high_low_ordering=venue.bar_adaptive_high_low_ordering,
-        )
-    for instrument in instruments:
-        engine.add_instrument(to_nautilus(instrument))
-    keep_no_statistics(engine)
-    return engine
-
-
-def bar_objects(bars: BarSeries, instrument: Any) -> list[Bar]:
-    """NautilusTrader ``Bar`` objects of a series."""
-    prices = (price_from_ticks(column, bars.tick_raw) for column in (bars.open, bars.high, bars.low, bars.close))
-    stamps = bars.ts_ns.astype(np.uint64)
-    return Bar.from_raw_arrays_to_list(
-        BarType.from_str(bars.bar_type),
-        instrument.price_precision,
-        instrument.size_precision,
-        *prices,
-        bars.volume.astype(np.float64),
-        stamps,
-        stamps,
-    )

@@ -83,7 +83,7 @@ SETTINGS = np.dtype(
 )
 
 
-class World(NamedTuple):
+class SharedArrays(NamedTuple):
     """Everything that lanes share: n bars of K instruments, t times, m episodes.
 
     Attributes
@@ -122,7 +122,7 @@ class World(NamedTuple):
     settings: NDArray[np.void]
 
 
-class Book(NamedTuple):
+class LaneState(NamedTuple):
     """What each of N lanes holds in K instruments.
 
     Attributes
@@ -139,7 +139,7 @@ class Book(NamedTuple):
     fills: NDArray[np.void]
 
 
-def empty_book(lanes: int, instruments: int, fills_kept: int) -> Book:
+def empty_book(lanes: int, instruments: int, fills_kept: int) -> LaneState:
     """A book of lanes that have not begun."""
     shape = (lanes, instruments)
-    return Book(np.zeros(lanes, LANE), np.zeros(shape, LEG), np.zeros((*shape, fills_kept), FILL))
+    return LaneState(np.zeros(lanes, LANE), np.zeros(shape, LEG), np.zeros((*shape, fills_kept), FILL))

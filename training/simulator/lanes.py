@@ -27,7 +27,7 @@ class Lanes:
 
     Attributes
     ----------
-    book : training.simulator.arrays.Book
+    book : training.simulator.arrays.LaneState
     observations : float32[count, n]
         After the last call; overwritten by the next.
     over : bool[count]

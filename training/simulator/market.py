@@ -29,7 +29,7 @@ from rl_strategies.features import (
     pruned_plan,
 )
 from rl_strategies.risk.config import pack_limits
-from training.simulator.arrays import BAR, SETTINGS, World
+from training.simulator.arrays import BAR, SETTINGS, SharedArrays
 from training.simulator.episodes import Held, choose_episodes
 from training.simulator.matching import book_sizes
 from training.simulator.timeline import build_timeline
@@ -50,7 +50,7 @@ class TrainingMarket:
     context : mapping of str to StreamRows
         Rows of each stream of the plan.
     trading, execution : TradingConfig, ExecutionConfig
-    world : training.simulator.arrays.World
+    world : training.simulator.arrays.SharedArrays
     session_dates : datetime64[D][m]
         Trading day of every episode.
     skipped : dict of str to int
@@ -63,7 +63,7 @@ class TrainingMarket:
     context: Mapping[str, StreamRows]
     trading: TradingConfig
     execution: ExecutionConfig
-    world: World
+    world: SharedArrays
     session_dates: NDArray[np.datetime64]
     skipped: dict[str, int]
 
@@ -195,7 +195,7 @@ def build_portfolio_market(
     chosen = choose_episodes(held, timeline, warm_after, trading, start, end)
     if len(chosen.days) == 0:
         raise InputError(_nothing_left(held, start, end, chosen.skipped))
-    world = World(
+    world = SharedArrays(
         _bars(series, plan, rows, values, int(rules["adaptive"][0]), execution.fill == "next_open"),
         np.ascontiguousarray(values[:, : plan.observed], np.float32),
         *timeline,
@@ -285,7 +285,7 @@ def _bars(
     return table
 
 
-def _rows_seen(world: World) -> NDArray[np.int64]:
+def _rows_seen(world: SharedArrays) -> NDArray[np.int64]:
     episodes = world.episodes
     inside = np.zeros(len(world.time_ns), bool)
     for first, last in zip(episodes["first"], np.maximum(episodes["last"], episodes["closing"]), strict=True):
@@ -293,7 +293,7 @@ def _rows_seen(world: World) -> NDArray[np.int64]:
     return np.unique(world.seen[inside])
 
 
-def _require_finite(world: World, values: NDArray[np.float64], plan: Plan) -> None:
+def _require_finite(world: SharedArrays, values: NDArray[np.float64], plan: Plan) -> None:
     rows = _rows_seen(world)
     bad = rows[~np.isfinite(values[rows]).all(axis=1)]
     if len(bad):

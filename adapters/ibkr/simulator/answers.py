@@ -1,16 +1,13 @@
 """How the gateway answers each request: one short function per message, found by its type."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.protobuf.message import Message
 from ibapi.protobuf.AccountDataEnd_pb2 import AccountDataEnd
-from ibapi.protobuf.AccountSummary_pb2 import AccountSummary
 from ibapi.protobuf.AccountSummaryEnd_pb2 import AccountSummaryEnd
 from ibapi.protobuf.AccountUpdateMulti_pb2 import AccountUpdateMulti
 from ibapi.protobuf.AccountUpdateMultiEnd_pb2 import AccountUpdateMultiEnd
-from ibapi.protobuf.AccountUpdateTime_pb2 import AccountUpdateTime
-from ibapi.protobuf.AccountValue_pb2 import AccountValue
 from ibapi.protobuf.CompletedOrdersEnd_pb2 import CompletedOrdersEnd
 from ibapi.protobuf.ContractData_pb2 import ContractData
 from ibapi.protobuf.ContractDataEnd_pb2 import ContractDataEnd
@@ -22,44 +19,36 @@ from ibapi.protobuf.ManagedAccounts_pb2 import ManagedAccounts
 from ibapi.protobuf.NextValidId_pb2 import NextValidId
 from ibapi.protobuf.OpenOrdersEnd_pb2 import OpenOrdersEnd
 from ibapi.protobuf.PositionEnd_pb2 import PositionEnd
+from ibapi.protobuf.StartApiRequest_pb2 import StartApiRequest
 
 from adapters.ibkr.simulator import subscriptions
 from adapters.ibkr.simulator.broker import acceptance
 from adapters.ibkr.simulator.broker.broker import Trade
 from adapters.ibkr.simulator.broker.orders import WorkingOrder
+from adapters.ibkr.simulator.gateway import NOT_SUPPORTED, NOTHING, Gateway
 from adapters.ibkr.simulator.session import Session
 
-if TYPE_CHECKING:
-    from adapters.ibkr.simulator.gateway import Gateway
-
-Answer = Callable[["Gateway", Session, Any], list[Message]]
+Answer = Callable[[Gateway, Session, Any], list[Message]]
 
 
-def answer(gateway: "Gateway", session: Session, request: Message) -> list[Message]:
-    """Messages that answer a request of a started session; what orders cause comes from the broker's events."""
-    return ANSWERS[type(request).__name__](gateway, session, request)
+def handle(gateway: Gateway, session: Session, request: Message | None) -> bool:
+    """Answer one request into the session's outbox; what orders cause comes from the broker's events.
 
-
-def account_values(gateway: "Gateway") -> list[Message]:
-    """Account values and portfolio, as ``reqAccountUpdates`` sends them."""
-    account, marks = gateway.broker.account, gateway.broker.marks
-    values: list[Message] = [
-        AccountValue(key=tag, value=value, currency="USD", accountName=account.name)
-        for tag, value in account.summary(marks).items()
-    ]
-    clock = gateway.time_of_day()
-    return [*values, *account.portfolio(marks), AccountUpdateTime(timeStamp=clock)]
-
-
-def account_summary(gateway: "Gateway", req_id: int, tags: list[str]) -> list[Message]:
-    """Account summary rows of the wanted tags."""
-    account = gateway.broker.account
-    summary = account.summary(gateway.broker.marks)
-    return [
-        AccountSummary(reqId=req_id, account=account.name, tag=tag, value=value, currency="USD")
-        for tag, value in summary.items()
-        if tag in tags
-    ]
+    Returns
+    -------
+    bool
+        False if the connection must be closed after the outbox is sent.
+    """
+    if isinstance(request, StartApiRequest):
+        return gateway.start(session, request.clientId)
+    if session.client_id is None:
+        return False
+    if request is None:
+        session.outbox.append(gateway.error(NOTHING, NOT_SUPPORTED))
+        return True
+    session.outbox += ANSWERS[type(request).__name__](gateway, session, request)
+    gateway.deliver()
+    return True
 
 
 def open_orders(orders: list[WorkingOrder]) -> list[Message]:
@@ -68,42 +57,42 @@ def open_orders(orders: list[WorkingOrder]) -> list[Message]:
     return [*shown, OpenOrdersEnd()]
 
 
-def _place(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _place(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     gateway.to_broker(lambda: gateway.broker.place(_client(session), request))
     return []
 
 
-def _cancel(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _cancel(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     gateway.to_broker(lambda: gateway.broker.cancel(_client(session), request.orderId))
     return []
 
 
-def _cancel_all(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _cancel_all(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     gateway.to_broker(gateway.broker.cancel_all)
     return []
 
 
-def _ids(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _ids(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     return [NextValidId(orderId=gateway.broker.next_order_id(_client(session)))]
 
 
-def _managed_accounts(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _managed_accounts(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     return [ManagedAccounts(accountsList=gateway.broker.account.name)]
 
 
-def _own_orders(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _own_orders(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     return open_orders(gateway.broker.working(_client(session)))
 
 
-def _all_orders(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _all_orders(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     return open_orders(gateway.broker.working())
 
 
-def _completed(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _completed(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     return [*gateway.broker.completed(), CompletedOrdersEnd()]
 
 
-def _executions(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _executions(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     wanted = request.executionFilter
     messages: list[Message] = []
     for trade in gateway.broker.trades:
@@ -127,7 +116,7 @@ def _passes(trade: Trade, wanted: Any) -> bool:
     return all(not word or word == own for word, own in given)
 
 
-def _contract_data(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _contract_data(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     found = gateway.broker.find(request.contract)
     if not found:
         return [gateway.error(request.reqId, acceptance.UNKNOWN_CONTRACT)]
@@ -138,35 +127,39 @@ def _contract_data(gateway: "Gateway", session: Session, request: Any) -> list[M
     return [*details, ContractDataEnd(reqId=request.reqId)]
 
 
-def _positions(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _positions(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     session.wants_positions = True
     return [*gateway.broker.account.positions(), PositionEnd()]
 
 
-def _cancel_positions(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _cancel_positions(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     session.wants_positions = False
     return []
 
 
-def _summary(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _summary(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     session.summaries[request.reqId] = request.tags.split(",")
-    rows = account_summary(gateway, request.reqId, session.summaries[request.reqId])
+    tags = session.summaries[request.reqId]
+    rows = gateway.broker.account.summary_rows(gateway.broker.marks, request.reqId, tags)
     return [*rows, AccountSummaryEnd(reqId=request.reqId)]
 
 
-def _cancel_summary(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _cancel_summary(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     session.summaries.pop(request.reqId, None)
     return []
 
 
-def _account(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _account(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     session.wants_account = request.subscribe
     if not request.subscribe:
         return []
-    return [*account_values(gateway), AccountDataEnd(accountName=gateway.broker.account.name)]
+    return [
+        *gateway.broker.account.values(gateway.broker.marks, gateway.time_of_day()),
+        AccountDataEnd(accountName=gateway.broker.account.name),
+    ]
 
 
-def _account_multi(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _account_multi(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     account = gateway.broker.account
     rows: list[Message] = [
         AccountUpdateMulti(reqId=request.reqId, account=account.name, key=tag, value=value, currency="USD")
@@ -175,20 +168,20 @@ def _account_multi(gateway: "Gateway", session: Session, request: Any) -> list[M
     return [*rows, AccountUpdateMultiEnd(reqId=request.reqId)]
 
 
-def _time(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _time(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     return [CurrentTime(currentTime=gateway.now_ns() // 1_000_000_000)]
 
 
-def _time_in_millis(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _time_in_millis(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     return [CurrentTimeInMillis(currentTimeInMillis=gateway.now_ns() // 1_000_000)]
 
 
-def _market_data_type(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _market_data_type(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     session.market_data_type = request.marketDataType
     return []
 
 
-def _nothing(gateway: "Gateway", session: Session, request: Any) -> list[Message]:
+def _nothing(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     return []
 
 

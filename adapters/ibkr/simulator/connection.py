@@ -5,18 +5,17 @@ import contextlib
 import logging
 import socket
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
 from google.protobuf.message import Message
 
+from adapters.ibkr.simulator.answers import handle
 from adapters.ibkr.simulator.broker.acceptance import Refusal
 from adapters.ibkr.simulator.broker.broker import time_text
-from adapters.ibkr.simulator.gateway import NOTHING
+from adapters.ibkr.simulator.gateway import NOTHING, Gateway
 from adapters.ibkr.simulator.session import Session
 from adapters.ibkr.simulator.wire.frames import Frames, WireError, decode_request, encode_reply, frame, negotiate
-
-if TYPE_CHECKING:
-    from adapters.ibkr.simulator.server import GatewayServer
 
 GREETING = b"API\0"
 # ibapi reads 4096 bytes at a time and drops a burst that ends exactly there when nothing follows for a second.
@@ -26,12 +25,25 @@ FILLER = Refusal(2158, "Sec-def data farm connection is OK:secdefnj")
 log = logging.getLogger(__name__)
 
 
+class ConnectionOwner(Protocol):
+    """The server that a connection belongs to; see `adapters.ibkr.simulator.server.GatewayServer`."""
+
+    gateway: Gateway
+    newest_version: int
+    connections: list["Connection"]
+    after_connect: list[Callable[["Connection"], None]]
+    requests_seen: int
+
+    def flush(self) -> None:
+        """Send everything that waits."""
+
+
 class Connection(asyncio.Protocol):
     """Protocol of one client's connection.
 
     Parameters
     ----------
-    server : GatewayServer
+    server : ConnectionOwner
         Owner, which holds the gateway.
 
     Attributes
@@ -44,7 +56,7 @@ class Connection(asyncio.Protocol):
         Fault: the next burst is filled up to end exactly on the client's buffer.
     """
 
-    def __init__(self, server: "GatewayServer") -> None:
+    def __init__(self, server: ConnectionOwner) -> None:
         self.session: Session | None = None
         self.silent = False
         self.ends_on_buffer = False
@@ -152,7 +164,7 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, body: bytes) -> None:
         assert self.session is not None
-        if not self._server.gateway.handle(self.session, decode_request(body, self.session.version)):
+        if not handle(self._server.gateway, self.session, decode_request(body, self.session.version)):
             self.flush()
             self.close()
 

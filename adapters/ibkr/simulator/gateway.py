@@ -3,14 +3,11 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from google.protobuf.message import Message
 from ibapi.protobuf.ErrorMessage_pb2 import ErrorMessage
 from ibapi.protobuf.ExecutionDetails_pb2 import ExecutionDetails
 from ibapi.protobuf.ManagedAccounts_pb2 import ManagedAccounts
 from ibapi.protobuf.NextValidId_pb2 import NextValidId
-from ibapi.protobuf.StartApiRequest_pb2 import StartApiRequest
 
-from adapters.ibkr.simulator import answers
 from adapters.ibkr.simulator.broker.acceptance import Refusal
 from adapters.ibkr.simulator.broker.account import Account
 from adapters.ibkr.simulator.broker.broker import Broker, Event
@@ -105,23 +102,18 @@ class Gateway:
             id=about, errorTime=self.now_ns() // 1_000_000, errorCode=refusal.code, errorMsg=refusal.text
         )
 
-    def handle(self, session: Session, request: Message | None) -> bool:
-        """Answer one request into the session's outbox.
-
-        Returns
-        -------
-        bool
-            False if the connection must be closed after the outbox is sent.
-        """
-        if isinstance(request, StartApiRequest):
-            return self._start(session, request.clientId)
-        if session.client_id is None:
+    def start(self, session: Session, client_id: int) -> bool:
+        """Begin a client's session; False where its id is in use, and the connection must be closed."""
+        if client_id in self.taken_ids or any(other.client_id == client_id for other in self.sessions):
+            session.outbox.append(self.error(NOTHING, ID_IN_USE))
             return False
-        if request is None:
-            session.outbox.append(self.error(NOTHING, NOT_SUPPORTED))
-            return True
-        session.outbox += answers.answer(self, session, request)
-        self.deliver()
+        session.client_id = client_id
+        self.sessions.append(session)
+        session.outbox += [
+            NextValidId(orderId=self.broker.next_order_id(client_id)),
+            ManagedAccounts(accountsList=self.broker.account.name),
+            *(self.error(NOTHING, notice) for notice in ([SERVERS_BROKEN] if self.servers_lost else FARMS_OK)),
+        ]
         return True
 
     def leave(self, session: Session) -> None:
@@ -182,19 +174,6 @@ class Gateway:
         """Every subscription with its owner."""
         return [(session, feed) for session in self.sessions for feed in session.feeds.values()]
 
-    def _start(self, session: Session, client_id: int) -> bool:
-        if client_id in self.taken_ids or any(other.client_id == client_id for other in self.sessions):
-            session.outbox.append(self.error(NOTHING, ID_IN_USE))
-            return False
-        session.client_id = client_id
-        self.sessions.append(session)
-        session.outbox += [
-            NextValidId(orderId=self.broker.next_order_id(client_id)),
-            ManagedAccounts(accountsList=self.broker.account.name),
-            *(self.error(NOTHING, notice) for notice in ([SERVERS_BROKEN] if self.servers_lost else FARMS_OK)),
-        ]
-        return True
-
     def _feed(self, step: Step, quote: Quote | None) -> None:
         for session, feed in self.feeds():
             if feed.con_id == step.con_id:
@@ -205,6 +184,6 @@ class Gateway:
             if session.wants_positions:
                 session.outbox += self.broker.account.positions()
             if session.wants_account:
-                session.outbox += answers.account_values(self)
+                session.outbox += self.broker.account.values(self.broker.marks, self.time_of_day())
             for req_id, tags in session.summaries.items():
-                session.outbox += answers.account_summary(self, req_id, tags)
+                session.outbox += self.broker.account.summary_rows(self.broker.marks, req_id, tags)

@@ -2,22 +2,38 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.errors import InputError
 from rl_strategies.features.compiler.compile import Floats
+from rl_strategies.features.plans.live import LiveFeatures
+from rl_strategies.features.plans.plan import FeaturePlan
 from rl_strategies.features.plans.streams import NS_PER_SECOND, StreamRows, StreamSpec
-
-if TYPE_CHECKING:
-    from rl_strategies.features.plans.joined import JoinedPlan
-    from rl_strategies.features.plans.live import LiveFeatures
-    from rl_strategies.features.plans.plan import FeaturePlan
 
 Snapshot = dict[str, NDArray]
 _NEVER_NS = np.iinfo(np.int64).max
+
+
+class AsOfPlan(Protocol):
+    """What `LiveJoined` runs; `rl_strategies.features.plans.joined.JoinedPlan` is one and documents it."""
+
+    primary: FeaturePlan
+    streams: tuple[StreamSpec, ...]
+    cross: FeaturePlan
+    columns: tuple[str, ...]
+    outputs: tuple[str, ...]
+    stream_plans: dict[str, FeaturePlan]
+
+    def join(
+        self, rows: Floats, own: Floats, ts_ns: NDArray[np.int64], streams: Mapping[str, StreamRows]
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Rows of the cross plan, and whether each stream has a row that is not too old."""
+
+    def arrange(self, own: Floats, crossed: Floats, fresh: NDArray[np.bool_]) -> Floats:
+        """Outputs of both plans in their order."""
 
 
 class LiveJoined:
@@ -30,7 +46,7 @@ class LiveJoined:
 
     Parameters
     ----------
-    plan : JoinedPlan
+    plan : AsOfPlan
 
     Attributes
     ----------
@@ -40,7 +56,7 @@ class LiveJoined:
         Outputs of the primary plan for the last bar, which no context changes; overwritten by the next.
     """
 
-    def __init__(self, plan: "JoinedPlan") -> None:
+    def __init__(self, plan: AsOfPlan) -> None:
         self._plan = plan
         self._primary, self._cross = plan.primary.live(), plan.cross.live()
         self.own = self._primary.outputs
@@ -185,7 +201,7 @@ class LiveJoined:
         self.late = dict.fromkeys(self._contexts, 0)
 
 
-def _carried(plan: "FeaturePlan", live: "LiveFeatures", rows: Floats) -> Floats:
+def _carried(plan: FeaturePlan, live: LiveFeatures, rows: Floats) -> Floats:
     state = np.zeros(plan.state_size)
     outputs = plan.batch(rows, state)
     live.restore(state)
@@ -193,7 +209,7 @@ def _carried(plan: "FeaturePlan", live: "LiveFeatures", rows: Floats) -> Floats:
 
 
 class _Context:
-    def __init__(self, spec: StreamSpec, plan: "FeaturePlan") -> None:
+    def __init__(self, spec: StreamSpec, plan: FeaturePlan) -> None:
         self.lag_ns, self._max_age_ns = spec.lag_s * NS_PER_SECOND, spec.max_age_s * NS_PER_SECOND
         self.width = len(plan.outputs) + 1
         self._plan, self._warmup, self._live = plan, plan.warmup, plan.live()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.errors import InputError
+from catalogs.instruments.specification import InstrumentSpec
 from rl_strategies.features.plans.plan import FeaturePlan
 from rl_strategies.features.rows import ALL_COLUMNS, PRICE_COLUMNS
 from rl_strategies.features.spec import FeatureSpec
@@ -115,3 +116,21 @@ class StreamRows:
         if (np.diff(self.ts_ns) <= 0).any():
             row = int(np.argmax(np.diff(self.ts_ns) <= 0)) + 1
             raise InputError(f"a stream's times must ascend; row {row} was {self.ts_ns[row]} ns")
+
+
+class ContextSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the rows of a context stream come from.
+
+    Attributes
+    ----------
+    name : str
+        Of the stream.
+    instrument : InstrumentSpec or None
+        Whose bars they are; None for daily values from the catalog's context file.
+    bar_type : str or None
+        NautilusTrader bar type of these bars.
+    """
+
+    name: str
+    instrument: InstrumentSpec | None = None
+    bar_type: str | None = None

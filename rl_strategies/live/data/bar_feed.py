@@ -9,8 +9,9 @@ from nautilus_trader.model.data import Bar, BarType
 
 from catalogs.instruments.bar_types import bar_length_ns
 from catalogs.sessions import SessionCalendar
-from rl_strategies.live.broker.link import NS, BrokerLink, Patience
-from rl_strategies.live.data.bar_filter import BarGate
+from rl_strategies.live.broker.link import NS, BrokerLink
+from rl_strategies.live.broker.timeouts import Timeouts
+from rl_strategies.live.data.bar_filter import BarFilter
 from rl_strategies.live.journal.session_journal import BarSource
 
 LONGEST_HISTORY_DAYS = 40
@@ -46,7 +47,7 @@ class BarFeed:
     tick_raw : int
     warmup : int
         Bars that features need before the first decision.
-    patience : Patience
+    patience : Timeouts
     regular_hours : bool
         Whether bars are those of regular trading hours.
     receiver : BarReceiver
@@ -73,7 +74,7 @@ class BarFeed:
         bar_type: BarType,
         tick_raw: int,
         warmup: int,
-        patience: Patience,
+        patience: Timeouts,
         regular_hours: bool,
         receiver: BarReceiver,
         wall_ns: Callable[[], int],
@@ -82,7 +83,7 @@ class BarFeed:
         self._warmup, self._patience, self._regular_hours = warmup, patience, regular_hours
         self._receiver, self._wall_ns = receiver, wall_ns
         self.bar_ns = bar_length_ns(str(bar_type))
-        self._gate = BarGate(self.bar_ns, tick_raw, patience.max_age_periods)
+        self._gate = BarFilter(self.bar_ns, tick_raw, patience.max_age_periods)
         self._waiting: list[Bar] = []
         self._filling: asyncio.Task[None] | None = None
         self.arrived_ns = self.heard_ns = self.considered_ns = 0

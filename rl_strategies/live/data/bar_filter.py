@@ -31,7 +31,7 @@ class ClosedBar:
     verdict: Verdict
 
 
-class BarGate:
+class BarFilter:
     """Judges bars by what was taken in before.
 
     Parameters

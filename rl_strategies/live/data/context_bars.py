@@ -15,12 +15,12 @@ from typing import Protocol
 
 from nautilus_trader.model.data import Bar, BarType
 
-from rl_strategies.bundle.manifest import ContextSource
 from rl_strategies.decision.context_feed import ContextFeed
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.features import context_streams
-from rl_strategies.features.plans.streams import NS_PER_SECOND
-from rl_strategies.live.broker.link import NS, BrokerLink, Patience
+from rl_strategies.features.plans.streams import NS_PER_SECOND, ContextSource
+from rl_strategies.live.broker.link import NS, BrokerLink
+from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.live.data.bar_feed import RETRY_S, BarFeed, BarReceiver
 from rl_strategies.live.data.context_stream import ContextStream
 from rl_strategies.live.journal.rebuild import LATE
@@ -59,7 +59,7 @@ class ContextBars:
         Of the streams; those without bars, and the traded bars themselves, are not followed.
     traded : BarType
     link : BrokerLink
-    patience : Patience
+    patience : Timeouts
     receiver : MarketReceiver
     wall_ns : callable
         This machine's clock, UTC nanoseconds.
@@ -83,7 +83,7 @@ class ContextBars:
         sources: Sequence[ContextSource],
         traded: BarType,
         link: BrokerLink,
-        patience: Patience,
+        patience: Timeouts,
         receiver: MarketReceiver,
         wall_ns: Callable[[], int],
         is_stale: Callable[[int], bool],

@@ -8,11 +8,11 @@ from nautilus_trader.model.data import Bar, BarType
 
 from catalogs.errors import InputError
 from catalogs.sessions import has_extended_hours, session_calendar
-from rl_strategies.bundle.manifest import ContextSource
 from rl_strategies.decision.context_feed import ContextFeed
 from rl_strategies.features import StreamSpec
-from rl_strategies.features.plans.streams import NS_PER_SECOND
-from rl_strategies.live.broker.link import BrokerLink, Patience
+from rl_strategies.features.plans.streams import NS_PER_SECOND, ContextSource
+from rl_strategies.live.broker.link import BrokerLink
+from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.live.data.bar_feed import BarFeed
 from rl_strategies.live.journal.session_journal import BarSource
 
@@ -37,7 +37,7 @@ class ContextStream:
     context : ContextFeed
         Hands its rows to the core.
     link : BrokerLink
-    patience : Patience
+    patience : Timeouts
     owner : StreamOwner
     wall_ns : callable
         This machine's clock, UTC nanoseconds.
@@ -62,7 +62,7 @@ class ContextStream:
         spec: StreamSpec,
         context: ContextFeed,
         link: BrokerLink,
-        patience: Patience,
+        patience: Timeouts,
         owner: StreamOwner,
         wall_ns: Callable[[], int],
     ) -> None:

@@ -7,23 +7,22 @@ from numpy.typing import NDArray
 
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns
-from rl_strategies.bundle.manifest import ContextSource
 from rl_strategies.decision.context_feed import ContextFeed, bar_sources, stored_streams
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.features import JoinedPlan, StreamRows
-from rl_strategies.features.plans.streams import NS_PER_SECOND
+from rl_strategies.features.plans.streams import NS_PER_SECOND, ContextSource
 from rl_strategies.live.data.bar_feed import BarFeed
 from rl_strategies.live.data.context_bars import ContextBars, MarketReceiver
-from rl_strategies.live.services import LiveParts
+from rl_strategies.live.services import LiveServices
 
 
-class LiveInputs:
+class MarketDataFeeds:
     """The feeds of a session of one instrument, with the context that its policy reads.
 
     Parameters
     ----------
     core : DecisionCore
-    parts : LiveParts
+    parts : LiveServices
     bar_type : BarType
         Of the traded bars.
     receiver : MarketReceiver
@@ -43,7 +42,7 @@ class LiveInputs:
     def __init__(
         self,
         core: DecisionCore,
-        parts: LiveParts,
+        parts: LiveServices,
         bar_type: BarType,
         receiver: MarketReceiver,
         wall_ns: Callable[[], int],

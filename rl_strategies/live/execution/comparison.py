@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from rl_strategies.live.broker.link import RestingOrder, Truth
+from rl_strategies.live.broker.link import BrokerState, RestingOrder
 from rl_strategies.live.journal.session_journal import OrderRow
 
 Difference = Literal["position", "naked", "orphans", "oversized"]
@@ -32,13 +32,13 @@ class Comparison:
 
 
 def compare(
-    truth: Truth, units: int, orders: Mapping[str, OrderRow], groups: Collection[str], wants_stop: bool
+    truth: BrokerState, units: int, orders: Mapping[str, OrderRow], groups: Collection[str], wants_stop: bool
 ) -> Comparison:
     """Compare the broker's word with the session.
 
     Parameters
     ----------
-    truth : Truth
+    truth : BrokerState
         Asked while no order of the session was in flight.
     units : int
         Signed units that the session believes to hold.

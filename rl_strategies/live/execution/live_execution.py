@@ -1,14 +1,14 @@
 """Orders of one instrument at a real broker: answers come late, twice, or from somebody else.
 
-Four rules differ from `OrderDesk`, where the venue answers at once. Every execution counts once, by the broker's own
-number of it. Every fill of an entry gets barriers of its own, at once, so that half an entry is protected. All orders
-around one fill form a group in which the broker lets each reduce the others, so that a stop and an exit never both
-fill. A reversal enters only when the old side is gone.
+Four rules differ from `OrderExecution`, where the venue answers at once. Every execution counts once, by the broker's
+own number of it. Every fill of an entry gets barriers of its own, at once, so that half an entry is protected. All
+orders around one fill form a group in which the broker lets each reduce the others, so that a stop and an exit never
+both fill. A reversal enters only when the old side is gone.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from nautilus_trader.model.enums import OrderSide, OrderStatus
 from nautilus_trader.model.events import OrderFilled
@@ -17,12 +17,9 @@ from nautilus_trader.model.identifiers import ClientOrderId
 from rl_strategies.accounting.record import Fill, FillReason
 from rl_strategies.decision.core import Review
 from rl_strategies.decision.instrument import InstrumentCore
-from rl_strategies.execution import KINDS, OrderDesk
+from rl_strategies.execution import KINDS, ExecutionHost, OrderExecution
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.journal.session_journal import FillRow, OrderRow, Role
-
-if TYPE_CHECKING:
-    from rl_strategies.live.strategy import LiveStrategy
 
 _UNANSWERED = (OrderStatus.INITIALIZED, OrderStatus.SUBMITTED)
 ANSWER_S = 3.0  # so long an answer may take before the broker is asked what became of an order
@@ -30,7 +27,7 @@ _ROLES: dict[FillReason, Role] = {"entry": "entry", "stop_loss": "stop", "take_p
 
 
 @dataclass(frozen=True)
-class Executed:
+class IncomingFill:
     """An execution, whoever told of it.
 
     Attributes
@@ -50,12 +47,36 @@ class Executed:
     commission_cents: int
 
 
-class LiveDesk(OrderDesk):
-    """`OrderDesk` for a real broker.
+class LiveExecutionHost(ExecutionHost, Protocol):
+    """What `LiveExecution` needs of its strategy beside the sending; `rl_strategies.live.strategy.LiveStrategy`."""
+
+    clock: Any
+
+    def record_order(self, row: OrderRow) -> None:
+        """Journal an order before it is sent."""
+
+    def record_fill(self, instrument_id: str, row: FillRow) -> None:
+        """Journal a fill before anything follows from it."""
+
+    def after_fill(self) -> None:
+        """Keep and publish what a fill changed."""
+
+    def enter_reversed(self, execution: "LiveExecution", answer: Review) -> None:
+        """Enter the new side of a reversal, if that is still allowed."""
+
+    def withdraw(self, client_order_id: str) -> None:
+        """Cancel an order that the broker has not answered."""
+
+    def cancel_order(self, order: Any) -> None:
+        """Cancel an order that works at the broker."""
+
+
+class LiveExecution(OrderExecution):
+    """`OrderExecution` for a real broker.
 
     Parameters
     ----------
-    strategy : LiveStrategy
+    strategy : LiveExecutionHost
     k : int
     core : InstrumentCore
     tags : callable
@@ -69,10 +90,10 @@ class LiveDesk(OrderDesk):
         Executions taken in.
     """
 
-    _strategy: "LiveStrategy"
+    _strategy: LiveExecutionHost
 
     def __init__(
-        self, strategy: "LiveStrategy", k: int, core: InstrumentCore, tags: Callable[[str], list[str]]
+        self, strategy: LiveExecutionHost, k: int, core: InstrumentCore, tags: Callable[[str], list[str]]
     ) -> None:
         super().__init__(strategy, k, core)
         self._order_tags = tags
@@ -127,7 +148,7 @@ class LiveDesk(OrderDesk):
     def on_filled(self, event: OrderFilled) -> None:
         """Take in an execution that the broker has just told of."""
         units = int(event.last_qty) if event.order_side == OrderSide.BUY else -int(event.last_qty)
-        told = Executed(
+        told = IncomingFill(
             event.trade_id.value,
             event.client_order_id.value,
             event.ts_event,
@@ -138,12 +159,12 @@ class LiveDesk(OrderDesk):
         if self.take(told):
             self._strategy.after_fill()
 
-    def take(self, told: Executed, *, late: bool = False) -> bool:
+    def take(self, told: IncomingFill, *, late: bool = False) -> bool:
         """Take in an execution once: journal, position, barriers; False if it was known.
 
         Parameters
         ----------
-        told : Executed
+        told : IncomingFill
         late : bool
             It happened while nobody listened. No barriers are laid then: the market has moved on, and whoever finds a
             position without protection closes it.
@@ -198,7 +219,7 @@ class LiveDesk(OrderDesk):
         self.orders[row.client_order_id] = row
         self._open[row.client_order_id] = None
 
-    def _fill_row(self, told: Executed, late: bool) -> FillRow:
+    def _fill_row(self, told: IncomingFill, late: bool) -> FillRow:
         order = self.orders.get(told.client_order_id)
         return FillRow(
             client_order_id=told.client_order_id,
@@ -278,7 +299,7 @@ class LiveDesk(OrderDesk):
         # Where a barrier was faster, a closing order may still be on its way and open what nobody wants.
         if self._core.units == 0 and self._reversal is not None and not self._is_leaving():
             answer, self._reversal = self._reversal, None
-            self._strategy.pursue_reversal(self, answer)
+            self._strategy.enter_reversed(self, answer)
 
     def _withdraw_unanswered(self) -> None:
         # A group that is over cancels what rests in it, not what joins it afterwards.

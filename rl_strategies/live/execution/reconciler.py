@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from rl_strategies.live.broker.link import NS, BrokerLink, Execution, Patience, Truth
+from rl_strategies.live.broker.link import NS, BrokerFill, BrokerLink, BrokerState
+from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.live.execution.comparison import Comparison, Difference, compare
-from rl_strategies.live.execution.live_execution import Executed, LiveDesk
+from rl_strategies.live.execution.live_execution import IncomingFill, LiveExecution
 from rl_strategies.live.journal.rebuild import BEGUN
 
 UNANSWERED_QUESTIONS = 2  # before a connection counts as dead
@@ -35,14 +36,14 @@ class Watched(Protocol):
         """Only a person can go on from here."""
 
 
-class BrokerWatch:
+class Reconciler:
     """Compares the broker with one instrument's desk.
 
     Parameters
     ----------
     link : BrokerLink
-    desk : LiveDesk
-    patience : Patience
+    desk : LiveExecution
+    patience : Timeouts
     session : Watched
     wall_ns : callable
         This machine's clock, UTC nanoseconds.
@@ -57,7 +58,7 @@ class BrokerWatch:
     """
 
     def __init__(
-        self, link: BrokerLink, desk: LiveDesk, patience: Patience, session: Watched, wall_ns: Callable[[], int]
+        self, link: BrokerLink, desk: LiveExecution, patience: Timeouts, session: Watched, wall_ns: Callable[[], int]
     ) -> None:
         self._link, self._desk, self._patience, self._session = link, desk, patience, session
         self._wall_ns = wall_ns
@@ -155,11 +156,13 @@ class BrokerWatch:
                 self._session.after_fill()
         return True
 
-    def _executed(self, told: Execution) -> Executed:
+    def _executed(self, told: BrokerFill) -> IncomingFill:
         ticks = round(told.price / self._desk.tick_size)
-        return Executed(told.trade_id, told.order_ref, told.ts_ns, told.units, ticks, round(told.commission_usd * 100))
+        return IncomingFill(
+            told.trade_id, told.order_ref, told.ts_ns, told.units, ticks, round(told.commission_usd * 100)
+        )
 
-    def _take(self, truth: Truth) -> None:
+    def _take(self, truth: BrokerState) -> None:
         desk = self._desk
         self.is_flat = truth.units == 0 and not truth.orders
         found = compare(truth, desk.units, desk.orders, desk.groups, desk.wants_stop)

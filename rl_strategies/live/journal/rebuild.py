@@ -67,7 +67,7 @@ class Divergence:
 
 
 @dataclass
-class Relived:
+class ReplayedJournal:
     """A session as far as its journal has been lived through.
 
     Attributes
@@ -94,7 +94,7 @@ class Relived:
     foreign: list[str] | None = None
 
 
-class Reliving:
+class JournalReplay:
     """Lives through the rows of a journal.
 
     Parameters
@@ -106,12 +106,12 @@ class Reliving:
 
     Attributes
     ----------
-    relived : Relived
+    relived : ReplayedJournal
     """
 
     def __init__(self, core: DecisionCore, policy: OnnxPolicy) -> None:
         self.core, self.policy = core, policy
-        self.relived = Relived()
+        self.relived = ReplayedJournal()
         self._reviews: list[Review] = []
         self._actions: int | list[int] = FLAT
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.live.journal.checkpoint import Checkpoint
 from rl_strategies.live.journal.journal import SCHEMA, read_journal
-from rl_strategies.live.journal.rebuild import SEQ, Relived, Reliving, journal_rows
+from rl_strategies.live.journal.rebuild import SEQ, JournalReplay, ReplayedJournal, journal_rows
 from rl_strategies.policy.policies import OnnxPolicy
 
 
@@ -17,7 +17,7 @@ class ResumeError(RuntimeError):
     """A session cannot be taken up again; one line that says what differs."""
 
 
-def relive(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: OnnxPolicy) -> Relived | None:
+def relive(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: OnnxPolicy) -> ReplayedJournal | None:
     """Bring core and policy to where a session stopped.
 
     Parameters
@@ -30,7 +30,7 @@ def relive(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: On
 
     Returns
     -------
-    Relived or None
+    ReplayedJournal or None
         None where there is nothing to take up.
 
     Raises
@@ -42,7 +42,7 @@ def relive(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: On
     """
     rows: pa.Table = read_journal(journal).rows if journal.is_dir() else SCHEMA.empty_table()
     kept = checkpoint.read()
-    reliving = Reliving(core, policy)
+    reliving = JournalReplay(core, policy)
     kept_at = int(kept[SEQ]) if kept is not None else 0
     if kept_at > rows.num_rows:
         raise ResumeError(f"the journal must reach the checkpoint's row {kept_at}, had {rows.num_rows} rows")

@@ -37,7 +37,7 @@ class TakenDecision(NamedTuple):
     review: Review
 
 
-class LedPolicy:
+class JournalPolicy:
     """Asks a policy, and answers with what was written.
 
     Parameters
@@ -89,7 +89,7 @@ class ReplayStrategy(RLStrategy):
         self, config: RLStrategyConfig, core: DecisionCore, policy: OnnxPolicy, session: JournaledSession
     ) -> None:
         self._session = session
-        self._led = LedPolicy(policy)
+        self._led = JournalPolicy(policy)
         super().__init__(config, core, self._led, ContextFeed(core, (), _journaled_rows(core, session)))
 
     def on_reset(self) -> None:

@@ -7,6 +7,7 @@ from nautilus_trader.model.data import BarType
 
 from catalogs.instruments.specification import InstrumentSpec, to_nautilus
 from rl_strategies.accounting.record import Fill
+from rl_strategies.backtest.engine import backtest_engine, bar_objects
 from rl_strategies.backtest.lean_engine import QUIET_STRATEGY, lean_engines
 from rl_strategies.backtest.opening_trades import opening_lead_ns, opening_trades
 from rl_strategies.backtest.venue import stream_fill_model
@@ -15,7 +16,6 @@ from rl_strategies.live.replay.session import JournaledSession
 from rl_strategies.live.replay.strategy import ReplayStrategy, TakenDecision
 from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.strategy import RLStrategyConfig
-from training.envs.engine_env import backtest_engine, bar_objects
 
 
 @dataclass(frozen=True)

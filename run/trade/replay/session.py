@@ -14,17 +14,16 @@ from configs import instruments_path
 from rl_strategies.bundle.bundle import Bundle, load_bundle
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.live.journal.journal import TornTail, read_journal
-from rl_strategies.live.journal.rebuild import Cause, Divergence, Reliving, journal_rows
+from rl_strategies.live.journal.rebuild import Cause, Divergence, JournalReplay, journal_rows
 from rl_strategies.live.replay.bars import compare_bars
 from rl_strategies.live.replay.causes import Attribution, undecided
 from rl_strategies.live.replay.context import compare_context, late_context
 from rl_strategies.live.replay.fills import compare_fills
 from rl_strategies.live.replay.session import JournaledSession, read_session
-from rl_strategies.strategy import core_of
 from run.trade.replay.backtest_clock import run_clock
 from run.trade.session.context import catalog_rows
 from run.trade.session.folder import JOURNAL_FOLDER
-from run.trade.session.metadata import SessionAbout, read_about
+from run.trade.session.metadata import SessionMetadata, read_metadata
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Replay:
 
     Attributes
     ----------
-    about : SessionAbout
+    about : SessionMetadata
     session : JournaledSession
     torn : TornTail or None
         Where the journal breaks off.
@@ -50,7 +49,7 @@ class Replay:
         Whether there was a catalog to hold the bars against.
     """
 
-    about: SessionAbout
+    about: SessionMetadata
     session: JournaledSession
     torn: TornTail | None
     divergences: tuple[Divergence, ...]
@@ -82,7 +81,7 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
     InputError
         If the folder is no session's, its bundle is another one, or the journal or the catalog cannot be read.
     """
-    about = read_about(folder)
+    about = read_metadata(folder)
     loaded = _bundle(about, bundle)
     spec = _traded(about, loaded, folder)
     content = read_journal(_journal(folder))
@@ -90,9 +89,9 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
     data = [] if catalog is None else _held_against(catalog, session, loaded, about)
 
     def fresh_core() -> DecisionCore:
-        return core_of(loaded, spec, about.capital_usd)
+        return loaded.core(spec, about.capital_usd)
 
-    reliving = Reliving(fresh_core(), loaded.policy())
+    reliving = JournalReplay(fresh_core(), loaded.policy())
     reliving.feed(journal_rows(content.rows))
     relived = reliving.relived.divergences
     clock = run_clock(session, fresh_core(), loaded.policy())
@@ -119,7 +118,7 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
     )
 
 
-def _bundle(about: SessionAbout, moved_to: Path | None) -> Bundle:
+def _bundle(about: SessionMetadata, moved_to: Path | None) -> Bundle:
     path = moved_to or Path(about.bundle)
     if not path.exists():
         raise InputError(f"bundle {about.bundle_id} must lie at {path}, was not found: say where with --bundle")
@@ -129,7 +128,7 @@ def _bundle(about: SessionAbout, moved_to: Path | None) -> Bundle:
     return loaded
 
 
-def _traded(about: SessionAbout, bundle: Bundle, folder: Path) -> InstrumentSpec:
+def _traded(about: SessionMetadata, bundle: Bundle, folder: Path) -> InstrumentSpec:
     if about.instrument_id == bundle.instrument.instrument_id:
         return bundle.instrument
     try:
@@ -146,7 +145,7 @@ def _journal(folder: Path) -> Path:
     return journal
 
 
-def _held_against(catalog: Path, session: JournaledSession, bundle: Bundle, about: SessionAbout) -> list[Divergence]:
+def _held_against(catalog: Path, session: JournaledSession, bundle: Bundle, about: SessionMetadata) -> list[Divergence]:
     streams = {
         name: catalog_rows(catalog, bundle, name, about.context[name], told.rows.ts_ns)
         for name, told in session.context.items()

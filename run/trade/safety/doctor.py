@@ -15,7 +15,7 @@ from rich.table import Table
 from adapters.ibkr.connection import GatewayError, gateway
 from adapters.ibkr.preflight import Finding, Wanted, check_followed, check_gateway
 from catalogs.errors import InputError
-from configs.live.contract import BrokerContract
+from configs.live.contract import WantedContract
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import load_bundle
 from run.options import JsonOption, answer_json
@@ -86,7 +86,7 @@ def _context(config: LiveConfig, bundle: Path | None, now: datetime) -> ContextF
     return examine_context(loaded, config, now.date(), round(now.timestamp() * 1e9))
 
 
-def _broker(config: LiveConfig, contract: BrokerContract, port: int, followed: Mapping[str, Wanted]) -> list[Finding]:
+def _broker(config: LiveConfig, contract: WantedContract, port: int, followed: Mapping[str, Wanted]) -> list[Finding]:
     wanted = Wanted(contract.symbol, contract.kind, contract.exchange, contract.expiry, config.account())
     try:
         with gateway(config.host, port, (config.doctor_client_id,), config.request_timeout_s) as client:

@@ -13,9 +13,9 @@ from catalogs.sessions import session_calendar
 from catalogs.storage.arrow import read_bars
 from configs.live.schema import LiveConfig
 from rl_strategies.bundle.bundle import Bundle
-from rl_strategies.bundle.manifest import ContextSource
 from rl_strategies.decision.context_feed import daily_rows, stored_streams
 from rl_strategies.features import StreamRows, context_streams, input_rows
+from rl_strategies.features.plans.streams import ContextSource
 from run.trade.session.contract import chosen_contract
 from run.trade.session.plan import spec_of
 

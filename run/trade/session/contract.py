@@ -9,11 +9,11 @@ from catalogs.errors import InputError
 from catalogs.instruments.contract_months import expiration_ns
 from catalogs.rolls import RollTable, read_rolls
 from catalogs.sessions import session_calendar
-from configs.live.contract import BrokerContract, FrontMonthContract
+from configs.live.contract import FrontMonthContract, WantedContract
 from configs.live.schema import LiveConfig
 
 
-def contract_on(config: LiveConfig, day: date) -> BrokerContract:
+def contract_on(config: LiveConfig, day: date) -> WantedContract:
     """Contract that is traded on a session.
 
     Parameters
@@ -31,8 +31,8 @@ def contract_on(config: LiveConfig, day: date) -> BrokerContract:
 
 
 def chosen_contract(
-    contract: BrokerContract | None, front_month: FrontMonthContract | None, day: date
-) -> BrokerContract:
+    contract: WantedContract | None, front_month: FrontMonthContract | None, day: date
+) -> WantedContract:
     """The contract that is given, or else the front month on a day.
 
     Raises
@@ -46,7 +46,7 @@ def chosen_contract(
     return _front(front_month, day)
 
 
-def _front(wanted: FrontMonthContract, day: date) -> BrokerContract:
+def _front(wanted: FrontMonthContract, day: date) -> WantedContract:
     table = read_rolls(Path(wanted.catalog), wanted.table_root or wanted.root)
     month = table.front(day)
     name = month.instrument_id.partition(".")[0]
@@ -58,7 +58,7 @@ def _front(wanted: FrontMonthContract, day: date) -> BrokerContract:
             f"import newer bars and run `data rolls {table.root}`"
         )
     expiry = datetime.fromtimestamp(expires_ns // 10**9, UTC).strftime("%Y%m")
-    return BrokerContract(wanted.root, "FUT", wanted.exchange, expiry)
+    return WantedContract(wanted.root, "FUT", wanted.exchange, expiry)
 
 
 def _sessions_left(table: RollTable, day: date, expires_ns: int) -> int:

@@ -11,7 +11,7 @@ from catalogs.errors import InputError
 ABOUT_FILE = "session.json"
 
 
-class SessionAbout(msgspec.Struct, frozen=True):
+class SessionMetadata(msgspec.Struct, frozen=True):
     """Origin of a session.
 
     Attributes
@@ -40,7 +40,7 @@ class SessionAbout(msgspec.Struct, frozen=True):
         (folder / ABOUT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(self)))
 
 
-def read_about(folder: Path) -> SessionAbout:
+def read_metadata(folder: Path) -> SessionMetadata:
     """Read the file of a session's folder.
 
     Raises
@@ -54,6 +54,6 @@ def read_about(folder: Path) -> SessionAbout:
         held = f"; name one of its days, the last is {days[-1]}" if days else ""
         raise InputError(f"session {folder}: must be the folder of a day, with {ABOUT_FILE}, had none{held}")
     try:
-        return msgspec.json.decode(path.read_bytes(), type=SessionAbout)
+        return msgspec.json.decode(path.read_bytes(), type=SessionMetadata)
     except msgspec.MsgspecError as error:
         raise InputError(f"session {folder}: {ABOUT_FILE} must be whole: {error}") from error

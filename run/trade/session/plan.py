@@ -11,13 +11,13 @@ from catalogs.errors import InputError
 from catalogs.instruments.contract_months import MONTH_CODES
 from catalogs.instruments.specification import InstrumentSpec, resolve
 from configs import instruments_path
-from configs.live.contract import BrokerContract as WantedContract
+from configs.live.contract import WantedContract
 from configs.live.schema import LiveConfig
 from rl_strategies.bundle.bundle import Bundle
-from rl_strategies.bundle.manifest import ContextSource
+from rl_strategies.features.plans.streams import ContextSource
 from rl_strategies.live.journal.journal import read_journal
 from run.trade.session.folder import SessionHome
-from run.trade.session.metadata import SessionAbout
+from run.trade.session.metadata import SessionMetadata
 
 IB_EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
 
@@ -143,7 +143,7 @@ def broker_contract(spec: InstrumentSpec) -> BrokerContract:
 
 def write_about(plan: SessionPlan) -> None:
     """Write beside the journal what the session was made of, for whoever goes through it again."""
-    SessionAbout(
+    SessionMetadata(
         bundle=str(plan.bundle.path.resolve()),
         bundle_id=plan.bundle.id,
         instrument_id=plan.spec.instrument_id,

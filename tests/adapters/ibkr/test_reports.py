@@ -13,6 +13,7 @@ from ibapi.protobuf.PlaceOrderRequest_pb2 import PlaceOrderRequest
 from ibapi.protobuf.PositionsRequest_pb2 import PositionsRequest
 from ibapi.protobuf.StartApiRequest_pb2 import StartApiRequest
 
+from adapters.ibkr.simulator.answers import handle
 from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.server import GatewayServer
@@ -54,8 +55,8 @@ def test_reports_add_up_to_the_truth(
 ) -> None:
     gateway = gateway_of(ib.minute_bars(*ib.RISING, volume=12))
     server, session = GatewayServer(gateway), Session(222)
-    gateway.handle(session, StartApiRequest(clientId=1))
-    gateway.handle(session, PositionsRequest())
+    handle(gateway, session, StartApiRequest(clientId=1))
+    handle(gateway, session, PositionsRequest())
     for name, value in acts:
         play(name, value, server, session, ib)
     for name, value in (("servers_back", 1), ("late_fills", 0)):
@@ -68,13 +69,15 @@ def play(name: str, value: Any, server: GatewayServer, session: Session, ib: Sim
     if name == "step":
         server.step(value)
     elif name == "place":
-        gateway.handle(
-            session, PlaceOrderRequest(orderId=value["number"], contract=ib.MES.to_contract(), order=order(value))
+        handle(
+            gateway,
+            session,
+            PlaceOrderRequest(orderId=value["number"], contract=ib.MES.to_contract(), order=order(value)),
         )
     elif name == "cancel":
-        gateway.handle(session, CancelOrderRequest(orderId=value))
+        handle(gateway, session, CancelOrderRequest(orderId=value))
     elif name == "cancel all":
-        gateway.handle(session, GlobalCancelRequest())
+        handle(gateway, session, GlobalCancelRequest())
     else:
         FAULTS[value[0]](server, value[1])
 

@@ -14,6 +14,7 @@ from ibapi.protobuf.Order_pb2 import Order
 from ibapi.protobuf.PlaceOrderRequest_pb2 import PlaceOrderRequest
 from ibapi.protobuf.StartApiRequest_pb2 import StartApiRequest
 
+from adapters.ibkr.simulator.answers import handle
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.server import ThreadedServer
 from adapters.ibkr.simulator.session import Session
@@ -33,13 +34,13 @@ def test_any_order_is_accepted_or_refused(
 ) -> None:  # fmt: skip
     gateway = gateway_of(ib.minute_bars(*ib.RISING))
     session = Session(222)
-    gateway.handle(session, StartApiRequest(clientId=1))
+    handle(gateway, session, StartApiRequest(clientId=1))
     session.outbox.clear()
     order = Order(
         action=action, orderType=kind, totalQuantity=size, tif=tif, lmtPrice=limit, auxPrice=stop, whatIf=what_if,
         transmit=transmit, parentId=number, ocaGroup=tif, ocaType=1,
     )  # fmt: skip
-    gateway.handle(session, PlaceOrderRequest(orderId=number, contract=ib.MES.to_contract(), order=order))
+    handle(gateway, session, PlaceOrderRequest(orderId=number, contract=ib.MES.to_contract(), order=order))
     gateway.step()
     assert session.outbox or not transmit
 
@@ -55,7 +56,7 @@ def test_a_time_that_is_none_is_error_321(end: str, gateway_of: Callable[..., Ga
 def test_every_form_of_time_is_understood(end: str, gateway_of: Callable[..., Gateway], ib: SimpleNamespace) -> None:
     gateway = gateway_of(ib.minute_bars(*ib.RISING))
     session = _started(gateway)
-    gateway.handle(session, _history(end, ib))
+    handle(gateway, session, _history(end, ib))
     assert [bar.date for bar in session.outbox[0].historicalDataBars] == ["1767623400", "1767623460"]
 
 
@@ -77,7 +78,7 @@ def test_any_bytes_leave_other_clients_alone(
 
 def _started(gateway: Gateway) -> Session:
     session = Session(222)
-    gateway.handle(session, StartApiRequest(clientId=1))
+    handle(gateway, session, StartApiRequest(clientId=1))
     session.outbox.clear()
     return session
 
@@ -90,5 +91,5 @@ def _history(end: str, ib: SimpleNamespace) -> HistoricalDataRequest:
 
 def _history_codes(end: str, gateway: Gateway, ib: SimpleNamespace) -> list[int]:
     session = _started(gateway)
-    gateway.handle(session, _history(end, ib))
+    handle(gateway, session, _history(end, ib))
     return [message.errorCode for message in session.outbox]

@@ -3,9 +3,13 @@
 A future moves cash by its realised result, a share by its price; NautilusTrader books both alike on a margin account.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from google.protobuf.message import Message
+from ibapi.protobuf.AccountSummary_pb2 import AccountSummary
+from ibapi.protobuf.AccountUpdateTime_pb2 import AccountUpdateTime
+from ibapi.protobuf.AccountValue_pb2 import AccountValue
 from ibapi.protobuf.PortfolioValue_pb2 import PortfolioValue
 from ibapi.protobuf.Position_pb2 import Position
 
@@ -156,6 +160,22 @@ class Account:
                 realizedPNL=held.realized_cents / 100,
                 accountName=self.name,
             )
+
+    def values(self, marks: Mapping[int, int], clock: str) -> list[Message]:
+        """Account values and portfolio, as ``reqAccountUpdates`` sends them; ``clock`` is the time as ``HH:MM``."""
+        values: list[Message] = [
+            AccountValue(key=tag, value=value, currency="USD", accountName=self.name)
+            for tag, value in self.summary(marks).items()
+        ]
+        return [*values, *self.portfolio(marks), AccountUpdateTime(timeStamp=clock)]
+
+    def summary_rows(self, marks: Mapping[int, int], req_id: int, tags: Collection[str]) -> list[Message]:
+        """Messages *account summary*, one for each wanted tag."""
+        return [
+            AccountSummary(reqId=req_id, account=self.name, tag=tag, value=value, currency="USD")
+            for tag, value in self.summary(marks).items()
+            if tag in tags
+        ]
 
     def _open(self) -> Iterator[tuple[int, Holding]]:
         return ((con_id, held) for con_id, held in self.holdings.items() if held.units)
