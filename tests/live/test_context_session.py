@@ -20,7 +20,7 @@ from configs.schema import parse_experiment
 from rl_strategies.bundle.bundle import load_bundle
 from rl_strategies.live.journal.journal import Journal, read_journal
 from run.backtest.node import NodeRun, run_node
-from run.backtest.window import Window
+from run.backtest.window import ReplayWindow
 from run.cli import main
 from run.trade.replay.session import replay_session
 from run.train.train import train_experiment
@@ -69,7 +69,7 @@ def node_run(beside: Traded, rows: Rows) -> NodeRun:
     day = int(np.searchsorted(calendar.session_date, np.datetime64(PAPER_DAY)))
     open_ns, close_ns = int(calendar.open_ns[day]), int(calendar.close_ns[day])
     warm_ns = min(row["ts_ns"] for row in rows if row["kind"] == "bar" or row["instrument_id"] in ("SPY", "QQQ"))
-    window = Window(warm_ns, open_ns + 60 * 10**9, close_ns)
+    window = ReplayWindow(warm_ns, open_ns + 60 * 10**9, close_ns)
     return run_node(load_bundle(beside.bundle), beside.catalog, window, volume_known=True)
 
 

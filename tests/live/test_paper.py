@@ -15,7 +15,7 @@ from catalogs.sessions import session_calendar
 from rl_strategies.bundle.bundle import load_bundle
 from rl_strategies.live.journal.journal import read_journal
 from run.backtest.node import NodeRun, run_node
-from run.backtest.window import Window
+from run.backtest.window import ReplayWindow
 from run.cli import main
 from run.trade.session.folder import SessionHome
 from tests.live.conftest import PAPER_CONFIG, PAPER_DAY, ROOT, PaperDay
@@ -38,7 +38,7 @@ def node_run(paper_day: PaperDay, journal: dict[str, list[dict]]) -> NodeRun:
     calendar = session_calendar("NYSE")
     day = int(np.searchsorted(calendar.session_date, np.datetime64(PAPER_DAY)))
     open_ns, close_ns = int(calendar.open_ns[day]), int(calendar.close_ns[day])
-    window = Window(journal["bar"][0]["ts_ns"], open_ns + 60 * 10**9, close_ns)
+    window = ReplayWindow(journal["bar"][0]["ts_ns"], open_ns + 60 * 10**9, close_ns)
     return run_node(load_bundle(paper_day.bundle), paper_day.catalog, window, volume_known=True)
 
 
