@@ -1,24 +1,32 @@
 """A killed run goes on as if it had never been killed: bit for bit where the environments can be put back."""
 
+import base64
 import csv
+import json
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.vec_env import VecNormalize
 
 from catalogs.errors import InputError
 from tests.training.conftest import market_of, synthetic_bars
 from tests.training.test_fit import SMALL, quiet, remember_envs
 from training.algorithms.config import LearnerConfig, StabilityConfig
+from training.algorithms.normalize import MaskedVecNormalize
+from training.algorithms.recurrent_ppo import SequenceLstmPolicy, SequenceRecurrentPPO
+from training.algorithms.schedules import RateSchedule
 from training.envs.session_env import SessionVecEnv
 from training.learning.checkpoint import checkpoints, latest_checkpoint
 from training.learning.fit import FitResult, fit
+from training.learning.moved_modules import moved_modules
 from training.learning.update_metrics import UpdateMetrics
 from training.simulator.market import TrainingMarket
 
@@ -137,3 +145,35 @@ def test_a_folder_without_a_run_is_refused(spy_market: TrainingMarket, tmp_path:
     with pytest.raises(InputError, match="must have a checkpoint to go on from, had none"):
         train(spy_market, tmp_path, resume=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_name_the_old_modules_still_load(
+    spy_market: TrainingMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved_under = {
+        MaskedVecNormalize: "training.normalize",
+        SequenceLstmPolicy: "training.recurrent_ppo",
+        RateSchedule: "training.schedules",
+    }
+    with monkeypatch.context() as renamed, moved_modules():
+        for saved, module in saved_under.items():
+            renamed.setattr(saved, "__module__", module)
+        result = train(spy_market, tmp_path)
+    for file in (result.checkpoint / "vecnormalize.pkl", result.checkpoint / "model.zip"):
+        assert "training.algorithms" not in saved_modules(file)
+    with pytest.raises(ModuleNotFoundError):
+        VecNormalize.load(str(result.checkpoint / "vecnormalize.pkl"), SessionVecEnv(spy_market, 4))
+    with moved_modules():
+        model = SequenceRecurrentPPO.load(result.checkpoint / "model.zip", device="cpu")
+    assert torch.equal(weights(model), weights(result.model))
+    assert_same(train(spy_market, tmp_path, resume=True), result)
+
+
+def saved_modules(file: Path) -> str:
+    """Text of a saved file, the pickled parts of a model decoded."""
+    if file.suffix == ".pkl":
+        return file.read_bytes().decode("latin-1")
+    with zipfile.ZipFile(file) as archive:
+        parts = json.loads(archive.read("data")).values()
+    pickled = [part[":serialized:"] for part in parts if isinstance(part, dict) and ":serialized:" in part]
+    return b"".join(map(base64.b64decode, pickled)).decode("latin-1")

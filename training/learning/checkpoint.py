@@ -21,6 +21,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from catalogs.errors import InputError
 from training.algorithms.schedules import rate_of
+from training.learning.moved_modules import moved_modules
 
 MODEL, NORMALIZER, STATE, ARRAYS = "model.zip", "vecnormalize.pkl", "state.json", "state.npz"
 # What the entropy's floor has moved; by what QR-DQN counts to its next target network and explores.
@@ -138,7 +139,8 @@ def save_model(model: BaseAlgorithm, normalizer: VecNormalize, folder: Path) -> 
 def load_model(model: BaseAlgorithm, normalizer: VecNormalize, folder: Path) -> None:
     """Put a model and its normaliser into a state of `save_model`."""
     model.set_parameters(str(folder / MODEL), device=model.device)
-    saved = VecNormalize.load(str(folder / NORMALIZER), normalizer.venv)
+    with moved_modules():
+        saved = VecNormalize.load(str(folder / NORMALIZER), normalizer.venv)
     normalizer.obs_rms, normalizer.ret_rms = saved.obs_rms, saved.ret_rms
 
 
