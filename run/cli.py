@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from adapters.files import SourceError
+from adapters.errors import SourceError
 from catalogs.errors import InputError
 
 BAD_INPUT = 2
