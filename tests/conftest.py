@@ -5,8 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from run.cli import main
+
+# A first call compiles kernels and a busy machine is slow: neither makes a property false.
+settings.register_profile("rl-intraday", deadline=None)
+settings.load_profile("rl-intraday")
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 

@@ -81,7 +81,7 @@ def test_bars_in_a_stored_hole_are_refused_also_where_no_price_moves(catalog: Pa
         store(catalog, flat)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.tuples(st.integers(0, 119), st.integers(1, 60)), min_size=1, max_size=5))
 def test_any_order_of_overlapping_imports_ends_in_the_same_bars(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[tuple[int, int]]

@@ -73,7 +73,7 @@ def test_snapshot_restores(contract: Any) -> None:
     assert contract.differing(went_on, contract.outputs[700:1200]) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cuts=st.lists(st.integers(0, 1500), max_size=8))
 def test_chunks_equal_one_batch(contract: Any, cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), 1500]
@@ -82,7 +82,7 @@ def test_chunks_equal_one_batch(contract: Any, cuts: list[int]) -> None:
     assert contract.differing(np.concatenate(chunks), contract.outputs[:1500]) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(now=st.integers(1, 1499), seed=st.integers(0, 2**32 - 1))
 def test_changing_the_future_never_changes_the_past(contract: Any, now: int, seed: int) -> None:
     rows = contract.rows[:1500].copy()
@@ -90,7 +90,7 @@ def test_changing_the_future_never_changes_the_past(contract: Any, now: int, see
     assert contract.differing(contract.plan.batch(rows)[:now], contract.outputs[:now]) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(at=st.integers(0, 1200), missing=st.sampled_from([np.nan, np.inf, -np.inf]))
 def test_missing_row_gives_nan_and_leaves_the_state_untouched(contract: Any, at: int, missing: float) -> None:
     live = contract.plan.live()

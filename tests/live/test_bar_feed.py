@@ -159,7 +159,7 @@ def test_it_begins_where_a_backtest_begins(day: str, warmup: int) -> None:
     assert desk.taker.pushed[0] == _session_start(spec, closes, traded_from - warmup)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(minutes=st.integers(0, 9 * 1440), warmup=st.integers(1, 700))
 def test_warm_up_is_enough_and_begins_with_a_session(minutes: int, warmup: int) -> None:
     now_ns = utc_ns("2024-11-25T14:30") + minutes * MINUTE_NS
@@ -464,7 +464,7 @@ def test_a_stopped_feed_asks_nothing_more() -> None:
     assert after_open(script).minutes == [1]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_whatever_arrives_the_true_sequence_is_handed_on(data: st.DataObject) -> None:
     """Drops, repetitions, exchanges, late bars, refused questions: pushed is the market, once, in order."""

@@ -138,7 +138,7 @@ def test_nothing_is_taken_up_where_nothing_was(tmp_path: Path) -> None:
     assert take_up(tmp_path) is None
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 10**6), before=st.integers(6, 40), after=st.integers(1, 12))
 def test_a_session_taken_up_again_goes_on_as_if_nothing_had_happened(
     tmp_path_factory: pytest.TempPathFactory, seed: int, before: int, after: int

@@ -236,7 +236,7 @@ def relived(session: Session) -> DecisionCore:
     return core
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     arrivals=st.lists(
         st.tuples(st.sampled_from(["before", "after", "never", "late", "twice"]), st.booleans()), min_size=1, max_size=8

@@ -323,7 +323,7 @@ def relearned(session: Session) -> Session:
 MOVES = ("pursue long", "pursue short", "pursue flat", "accept", "fill one", "fill all", "stop", "late", "by hand")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(moves=st.lists(st.sampled_from(MOVES), max_size=25))
 def test_relearning_is_as_good_as_having_lived_through(moves: list[str]) -> None:
     session = Session(new_core())

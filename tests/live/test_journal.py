@@ -69,7 +69,7 @@ def test_a_journal_is_continued_after_a_restart(tmp_path: Path) -> None:
     assert content.torn is None
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1))
 def test_a_segment_torn_at_any_byte_keeps_every_whole_batch(
     share: float, tmp_path_factory: pytest.TempPathFactory
@@ -99,7 +99,7 @@ def test_a_segment_torn_at_any_byte_keeps_every_whole_batch(
     assert len(texts(folder)) == whole * 3 + 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(share=st.floats(0, 0.999), bit=st.integers(0, 7))
 def test_a_flipped_bit_never_becomes_a_wrong_row(
     share: float, bit: int, tmp_path_factory: pytest.TempPathFactory

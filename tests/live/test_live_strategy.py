@@ -168,7 +168,7 @@ def test_a_fill_that_the_node_made_up_is_looked_up_at_the_broker(tmp_path: Path)
     assert session.strategy.watch._wants_executions
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 10**6))
 def test_a_session_with_doubts_is_taken_up_again_like_any_other(
     tmp_path_factory: pytest.TempPathFactory, seed: int

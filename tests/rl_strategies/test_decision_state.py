@@ -62,7 +62,7 @@ def live_through(core: DecisionCore, held: Held, times: np.ndarray, seed: int) -
     return said
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(cut=st.integers(0, 1000), instruments=st.integers(1, 2), seed=st.integers(0, 99))
 def test_a_restored_core_says_what_the_first_one_says(held: Held, cut: int, instruments: int, seed: int) -> None:
     chosen = held[:instruments]
@@ -111,7 +111,7 @@ def test_the_state_of_another_core_is_refused(held: Held) -> None:
         alone.restore({**alone.snapshot(), "plan": np.array("0" * 64)})
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(cut=st.integers(0, 59))
 def test_context_goes_through_the_state_even_between_a_bar_and_its_context(held: Held, cut: int) -> None:
     stream = StreamSpec("OTHER", (FeatureSpec("sma", "average", {"n": 3}),), lag_s=0, max_age_s=180, fill=True)

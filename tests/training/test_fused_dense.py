@@ -13,7 +13,7 @@ from torch import nn
 from training.networks import fused_dense
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     widths=st.lists(st.sampled_from([1, 3, 16, 31, 32, 64]), min_size=2, max_size=4),
     activation=st.sampled_from([nn.Tanh, nn.ReLU, nn.Identity]),

@@ -18,7 +18,7 @@ from training.networks.matmul import PANEL, TILE_ROWS, padded, panels, product
 multiply = kernel(lambda out, left, right, add: product(out, left, right, add))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 3 * TILE_ROWS),
     depth=st.integers(0, 40),
@@ -65,7 +65,7 @@ def differ(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> float:
     return float((ours.detach() - theirs.detach()).abs().max() / scale)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     columns=st.sampled_from([1, 3, 32, 45, 64]),
     hidden=st.sampled_from([1, 5, 16, 40, 64]),

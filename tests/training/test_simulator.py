@@ -121,7 +121,7 @@ def test_entry_beyond_a_quarter_of_the_volume_is_refused(spy: tuple) -> None:
     assert (info["refusals"], info["fills"]) == ({"thin_volume": 1}, [[]])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     tape=arrays.arrays(np.int64, 400, elements=st.integers(0, 2)),
     stop=st.integers(1, 12),

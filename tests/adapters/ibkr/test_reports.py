@@ -48,7 +48,7 @@ ACT = st.one_of(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=st.lists(ACT, max_size=40))
 def test_reports_add_up_to_the_truth(
     acts: list[tuple[str, Any]], gateway_of: Callable[..., Gateway], ib: SimpleNamespace

@@ -23,7 +23,7 @@ WORDS = st.sampled_from(["", "BUY", "SELL", "MKT", "LMT", "STP", "STP LMT", "GTC
 NUMBERS = st.one_of(st.floats(), st.sampled_from([0.0, 6000.0, 6000.25, -6000.0]))
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     action=WORDS, kind=WORDS, size=WORDS, tif=WORDS, limit=NUMBERS, stop=NUMBERS,
     number=st.integers(-(2**31), 2**31 - 1), what_if=st.booleans(), transmit=st.booleans(),
@@ -60,7 +60,7 @@ def test_every_form_of_time_is_understood(end: str, gateway_of: Callable[..., Ga
     assert [bar.date for bar in session.outbox[0].historicalDataBars] == ["1767623400", "1767623460"]
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=300))
 def test_any_bytes_leave_other_clients_alone(
     content: bytes, client: Any, gateway: ThreadedServer, caplog: pytest.LogCaptureFixture
