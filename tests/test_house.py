@@ -1,4 +1,4 @@
-"""The house itself: rooms that can be taken in at a glance, modules and functions of readable length, true paths in docs."""
+"""The house itself: rooms of a readable size, modules and functions of a readable length, true paths in docs."""
 
 import ast
 import re
