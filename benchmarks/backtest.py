@@ -2,13 +2,12 @@
 
 Flat is held against a strategy that does nothing but receive the bars. Trading, in the engine that
 `run.backtest.node` uses, is held against the same strategy in an engine and with strategy options left as they are by
-default (`rl_strategies.backtest.lean_engine` says what differs). In both the network answers every bar, as it would
+default (`rl_strategies.backtest.engine_setup` holds both). In both the network answers every bar, as it would
 in a real run.
 """
 
 import gc
 from collections.abc import Callable
-from contextlib import nullcontext
 from itertools import cycle
 from typing import Any
 
@@ -28,7 +27,7 @@ from benchmarks._timing import interleaved
 from benchmarks._trained import Trained, synthetic_market, train_briefly
 from catalogs.instruments.specification import to_nautilus
 from rl_strategies.backtest.engine import ORDER_RATE, bar_objects
-from rl_strategies.backtest.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
+from rl_strategies.backtest.engine_setup import LEAN_ENGINE, PLAIN_ENGINE, EngineSetup
 from rl_strategies.backtest.venue import venue_configs
 from rl_strategies.decision.actions import ACTIONS, FLAT
 from rl_strategies.decision.core import DecisionCore
@@ -82,7 +81,7 @@ def measure(seed: int) -> dict[str, float]:
     flat = np.full(1, FLAT)
     fills: dict[str, int] = {}
 
-    def run(name: str, strategy: Callable[[], Any], *, default: bool = False) -> Callable[[], None]:
+    def run(name: str, strategy: Callable[[], Any], setup: EngineSetup = LEAN_ENGINE) -> Callable[[], None]:
         # Engines run once: the clock sees only `run`, so each is built while the one before has been timed.
         def call() -> None:
             engine = engines[name].pop()
@@ -90,8 +89,8 @@ def measure(seed: int) -> dict[str, float]:
             fills[name] = engine.kernel.cache.orders_closed_count()
             engine.dispose()
 
-        with nullcontext() if default else lean_engines():
-            engines[name] = [_engine(trained.market, strategy(), default) for _ in range(REPEATS + 1)]
+        with setup.building():
+            engines[name] = [_engine(trained.market, strategy(), setup) for _ in range(REPEATS + 1)]
         return call
 
     engines: dict[str, list[BacktestEngine]] = {}
@@ -100,7 +99,7 @@ def measure(seed: int) -> dict[str, float]:
         "empty": run("empty", lambda: EmptyStrategy(bar_type)),
         "flat": run("flat", lambda: _strategy(trained, flat)),
         "trading": run("trading", lambda: _strategy(trained, tape)),
-        "default": run("default", lambda: _strategy(trained, tape, {}), default=True),
+        "default": run("default", lambda: _strategy(trained, tape, PLAIN_ENGINE), PLAIN_ENGINE),
     }
     gc.collect()
     gc.freeze()  # a real process holds one engine, not two dozen for the collector to walk through
@@ -120,20 +119,20 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-def _strategy(trained: Trained, targets: NDArray[np.int64], options: dict[str, bool] = QUIET_STRATEGY) -> RLStrategy:
+def _strategy(trained: Trained, targets: NDArray[np.int64], setup: EngineSetup = LEAN_ENGINE) -> RLStrategy:
     market = trained.market
-    config = RLStrategyConfig(bar_types=(BarType.from_str(market.bars.bar_type),), **options)
+    config = RLStrategyConfig(bar_types=(BarType.from_str(market.bars.bar_type),), **setup.strategy_options)
     core = DecisionCore([market.instrument], market.plan, market.trading, market.execution)
     return RLStrategy(config, core=core, policy=TapePolicy(trained.policy, targets))
 
 
-def _engine(market: TrainingMarket, strategy: Strategy, default: bool) -> BacktestEngine:
+def _engine(market: TrainingMarket, strategy: Strategy, setup: EngineSetup) -> BacktestEngine:
     engine = BacktestEngine(
         BacktestEngineConfig(
             logging=LoggingConfig(bypass_logging=True),
             risk_engine=RiskEngineConfig(max_order_submit_rate=ORDER_RATE, max_order_modify_rate=ORDER_RATE),
-            portfolio=None if default else QUIET_PORTFOLIO,
-            run_analysis=default,
+            portfolio=setup.portfolio,
+            run_analysis=not setup.is_lean,
         )
     )
     (venue,) = venue_configs([market.instrument], market.execution)
@@ -150,7 +149,6 @@ def _engine(market: TrainingMarket, strategy: Strategy, default: bool) -> Backte
     instrument = to_nautilus(market.instrument)
     engine.add_instrument(instrument)
     engine.add_data(bar_objects(market.bars, instrument))
-    if not default:
-        keep_no_statistics(engine)
+    setup.finish(engine)
     engine.add_strategy(strategy)
     return engine

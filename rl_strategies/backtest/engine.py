@@ -16,7 +16,7 @@ from nautilus_trader.model.objects import Money
 
 from catalogs.bars import BarSeries, price_from_ticks
 from catalogs.instruments.specification import InstrumentSpec, to_nautilus
-from rl_strategies.backtest.lean_engine import keep_no_statistics
+from rl_strategies.backtest.engine_setup import engine_setup
 from rl_strategies.backtest.venue import venue_configs
 from rl_strategies.decision.rules import ExecutionConfig
 
@@ -57,7 +57,7 @@ def backtest_engine(
         )
     for instrument in instruments:
         engine.add_instrument(to_nautilus(instrument))
-    keep_no_statistics(engine)
+    engine_setup().finish(engine)
     return engine
 
 

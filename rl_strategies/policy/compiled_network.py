@@ -1,9 +1,9 @@
 """An exported network as one compiled function: a decision costs its arithmetic and little else.
 
 The weights come from the ONNX file and the operations are those of its graph, in float32. onnxruntime, which runs the
-graph itself (`rl_strategies.policy.onnx_network`), stays the reference: a bundle is refused where one of the two no
-longer gives the golden outputs. No sum is reordered and no multiplication fused, so the same file gives the same bits
-on every machine.
+graph itself (`rl_strategies.policy.onnx_network`), stays the reference: a bundle is refused if either no longer gives
+the golden outputs. No sum is reordered and no multiplication fused, so the same file gives the same bits on every
+machine. `rl_strategies.policy.network` chooses between the two.
 """
 
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from catalogs.errors import InputError
 from rl_strategies.decision.actions import ACTIONS, FLAT
-from rl_strategies.policy.compiled_network import CompiledNetwork
+from rl_strategies.policy.network import session_network
 from rl_strategies.policy.onnx_network import NetworkShape, RecurrentNetwork
 
 
@@ -60,7 +60,7 @@ class Policy(Protocol):
 class OnnxPolicy:
     """The trained policy: the likeliest action of an exported recurrent network.
 
-    One session runs compiled where the network allows (`rl_strategies.policy.compiled_network`), many at once run on
+    One session runs compiled where the network allows (`rl_strategies.policy.network`), many at once run on
     onnxruntime; their logits agree up to float32 rounding.
 
     Parameters
@@ -85,10 +85,9 @@ class OnnxPolicy:
                 raise InputError(f"policy {source}: must be an existing file, was not found")
             source = source.read_bytes()
         self._content = source
-        reference = RecurrentNetwork(source, n_lanes=1)
-        self.shape: NetworkShape = reference.shape
+        self._network = session_network(source)
+        self.shape: NetworkShape = self._network.shape
         self._is_single = self.shape.n_instruments == 1
-        self._network = reference if self.shape.activations is None else CompiledNetwork(source, self.shape)
 
     @property
     def logits(self) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ from catalogs.instruments.specification import InstrumentSpec, to_nautilus
 from catalogs.storage.arrow import read_bars
 from rl_strategies.accounting.record import Fill
 from rl_strategies.backtest.engine import ORDER_RATE
-from rl_strategies.backtest.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
+from rl_strategies.backtest.engine_setup import EngineSetup, engine_setup
 from rl_strategies.backtest.opening_trades import opening_lead_ns, opening_trades
 from rl_strategies.backtest.venue import venue_configs
 from rl_strategies.bundle.bundle import Bundle
@@ -64,13 +64,14 @@ def run_node(bundle: Bundle, catalog: Path, window: ReplayWindow, *, volume_know
     RuntimeError
         If the node ends with an open position.
     """
-    config = _run_config(bundle, catalog, window, volume_known)
+    setup = engine_setup()
+    config = _run_config(bundle, catalog, window, setup, volume_known)
     node = BacktestNode([config])
     try:
-        with lean_engines():
+        with setup.building():
             node.build()
         engine = node.get_engine(config.id)
-        keep_no_statistics(engine)
+        setup.finish(engine)
         if bundle.execution.fill == "next_open":
             engine.add_data(_opening_trades(bundle, catalog, window))
         node.run()
@@ -109,7 +110,9 @@ def _opening_trades(bundle: Bundle, catalog: Path, window: ReplayWindow) -> list
     ]
 
 
-def _run_config(bundle: Bundle, catalog: Path, window: ReplayWindow, volume_known: bool) -> BacktestRunConfig:
+def _run_config(
+    bundle: Bundle, catalog: Path, window: ReplayWindow, setup: EngineSetup, volume_known: bool
+) -> BacktestRunConfig:
     execution = bundle.execution
     strategy = ImportableStrategyConfig(
         strategy_path="rl_strategies.strategy:RLStrategy",
@@ -122,7 +125,7 @@ def _run_config(bundle: Bundle, catalog: Path, window: ReplayWindow, volume_know
             "wait_for_open": execution.fill == "next_open",
             "context_catalog": str(catalog.resolve()),
             "record_observations": True,
-            **QUIET_STRATEGY,
+            **setup.strategy_options,
         },
     )
     followed = dict.fromkeys((*bundle.bar_types, *(s.bar_type for s in bundle.context if s.bar_type is not None)))
@@ -144,7 +147,7 @@ def _run_config(bundle: Bundle, catalog: Path, window: ReplayWindow, volume_know
             strategies=[strategy],
             logging=LoggingConfig(bypass_logging=True),
             risk_engine=RiskEngineConfig(max_order_submit_rate=ORDER_RATE, max_order_modify_rate=ORDER_RATE),
-            portfolio=QUIET_PORTFOLIO,
+            portfolio=setup.portfolio,
             run_analysis=False,
         ),
         raise_exception=True,

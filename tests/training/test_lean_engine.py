@@ -1,10 +1,10 @@
 """The lean engine trades as the default one does, its account goes the same way, and what it leaves out is left out."""
 
-from contextlib import nullcontext
 from itertools import groupby
 from typing import Any
 
 import numpy as np
+import pytest
 from nautilus_trader.backtest.config import BacktestEngineConfig, FeeModelFactory
 from nautilus_trader.backtest.engine import BacktestEngine
 from nautilus_trader.cache.cache import Cache
@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries
 from catalogs.instruments.specification import InstrumentSpec, to_nautilus
+from catalogs.plain import PLAIN_VARIABLE
 from rl_strategies.backtest.engine import bar_objects
-from rl_strategies.backtest.lean_engine import QUIET_PORTFOLIO, QUIET_STRATEGY, keep_no_statistics, lean_engines
+from rl_strategies.backtest.engine_setup import LEAN_ENGINE, PLAIN_ENGINE, EngineSetup, engine_setup
+from rl_strategies.backtest.lean_engine import lean_engines
 from rl_strategies.backtest.venue import stream_fill_model, venue_configs
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
@@ -46,18 +48,17 @@ class Tape:
         return next(self.targets)
 
 
-def traded(market: TrainingMarket, *, lean: bool) -> tuple[Any, RLStrategy]:
+def traded(market: TrainingMarket, setup: EngineSetup) -> tuple[Any, RLStrategy]:
     """The engine and the strategy after all bars."""
     core = DecisionCore([market.instrument], market.plan, market.trading, market.execution)
     bar_types = (BarType.from_str(market.bars.bar_type),)
-    strategy = RLStrategy(RLStrategyConfig(bar_types=bar_types, **(QUIET_STRATEGY if lean else {})), core, Tape())
+    strategy = RLStrategy(RLStrategyConfig(bar_types=bar_types, **setup.strategy_options), core, Tape())
     config = BacktestEngineConfig(
-        logging=LoggingConfig(bypass_logging=True), portfolio=QUIET_PORTFOLIO if lean else None, run_analysis=False
+        logging=LoggingConfig(bypass_logging=True), portfolio=setup.portfolio, run_analysis=False
     )
-    with lean_engines() if lean else nullcontext():
+    with setup.building():
         engine = BacktestEngine(config)
-    if lean:
-        keep_no_statistics(engine)
+    setup.finish(engine)
     (venue,) = venue_configs([market.instrument], market.execution)
     engine.add_venue(
         Venue(venue.name), OmsType.NETTING, AccountType.MARGIN, [Money(100_000, USD)], base_currency=USD,
@@ -88,7 +89,7 @@ def order_histories(engine: Any) -> list[Any]:
 
 def test_fills_and_balance_are_those_of_the_default_engine(spy: tuple[InstrumentSpec, BarSeries]) -> None:
     market = market_of(*spy)
-    (default, expected), (lean, found) = (traded(market, lean=lean) for lean in (False, True))
+    (default, expected), (lean, found) = (traded(market, setup) for setup in (PLAIN_ENGINE, LEAN_ENGINE))
     assert len(expected.fills[0]) > 100
     assert found.fills == expected.fills
     assert order_histories(lean) == order_histories(default)
@@ -114,3 +115,12 @@ def test_engines_built_later_are_as_before() -> None:
         assert kernel.Portfolio is not Portfolio
     assert kernel.Cache is Cache
     assert kernel.Portfolio is Portfolio
+
+
+def test_the_switch_chooses_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert engine_setup() is LEAN_ENGINE
+    monkeypatch.setenv(PLAIN_VARIABLE, "engine")
+    assert engine_setup() is PLAIN_ENGINE
+    with engine_setup().building():
+        assert kernel.Cache is Cache
+        assert kernel.Portfolio is Portfolio

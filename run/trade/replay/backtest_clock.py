@@ -8,7 +8,7 @@ from nautilus_trader.model.data import BarType
 from catalogs.instruments.specification import InstrumentSpec, to_nautilus
 from rl_strategies.accounting.record import Fill
 from rl_strategies.backtest.engine import backtest_engine, bar_objects
-from rl_strategies.backtest.lean_engine import QUIET_STRATEGY, lean_engines
+from rl_strategies.backtest.engine_setup import engine_setup
 from rl_strategies.backtest.opening_trades import opening_lead_ns, opening_trades
 from rl_strategies.backtest.venue import stream_fill_model
 from rl_strategies.decision.core import DecisionCore
@@ -49,11 +49,12 @@ def run_clock(session: JournaledSession, core: DecisionCore, policy: OnnxPolicy)
     """
     (instrument,) = core.instruments
     spec, waits = instrument.instrument, core.execution.fill == "next_open"
-    with lean_engines():
+    setup = engine_setup()
+    with setup.building():
         engine = backtest_engine([spec], core.execution, stream_fill_model(core.execution))
     try:
         bar_types = (BarType.from_str(session.bars.bar_type),)
-        config = RLStrategyConfig(bar_types=bar_types, wait_for_open=waits, **QUIET_STRATEGY)
+        config = RLStrategyConfig(bar_types=bar_types, wait_for_open=waits, **setup.strategy_options)
         strategy = ReplayStrategy(config, core, policy, session)
         engine.add_strategy(strategy)
         engine.add_data(_data(session, core, spec))
