@@ -13,8 +13,10 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from catalogs.errors import InputError
+from catalogs.plain import PLAIN_VARIABLE
 from rl_strategies.bundle.golden import Golden
-from rl_strategies.policy.onnx_network import NetworkShape
+from rl_strategies.policy.compiled_network import CompiledNetwork
+from rl_strategies.policy.onnx_network import NetworkShape, RecurrentNetwork
 from rl_strategies.policy.policies import OnnxPolicy
 from training.algorithms.recurrent_ppo import SequenceRecurrentPPO
 from training.export import export_onnx, golden_observations, golden_outputs
@@ -148,6 +150,19 @@ def test_golden_outputs_hold_the_compiled_network_and_the_graph_each_to_account(
     assert golden.difference(OnnxPolicy(tmp_path / "policy.onnx")) <= golden.tolerance
     for changed in (says_relu, does_relu):
         assert golden.difference(OnnxPolicy(changed.SerializeToString())) > golden.tolerance
+
+
+def test_with_its_speed_up_switched_off_a_policy_decides_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model()
+    export_onnx(model, normaliser(model), tmp_path / "policy.onnx")
+    compiled = OnnxPolicy(tmp_path / "policy.onnx")
+    monkeypatch.setenv(PLAIN_VARIABLE, "network")
+    plain = OnnxPolicy(tmp_path / "policy.onnx")
+    assert isinstance(compiled._network, CompiledNetwork)
+    assert isinstance(plain._network, RecurrentNetwork)
+    for row in golden_observations(normaliser(model), n_steps=500, n_lanes=1)[:, 0]:
+        assert compiled.act(row) == plain.act(row)
+        np.testing.assert_allclose(compiled.logits, plain.logits, rtol=0, atol=1e-5)
 
 
 def test_changed_statistics_show_in_the_golden_outputs(tmp_path: Path) -> None:
