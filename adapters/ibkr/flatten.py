@@ -1,4 +1,4 @@
-"""Cancel everything and close everything at the broker, without the trading node and without NautilusTrader.
+"""Cancel all orders and close all positions at the broker, without the trading node and without NautilusTrader.
 
 The only source of truth is the gateway, asked again after every action. No order is ever sent while another one for
 the same contract still works, so a slow fill cannot be closed twice.
@@ -42,9 +42,9 @@ class Flattened:
 
 
 def flatten(
-    client: Any, account: str, timeout_s: float, settle_s: float = 1.0, say: Callable[[str], None] = lambda _: None
+    client: Any, account: str, timeout_s: float, settle_s: float = 1.0, report: Callable[[str], None] = lambda _: None
 ) -> Flattened:
-    """Cancel all orders of all clients, close all positions with market orders, and look again until it is true.
+    """Cancel all orders of all clients and close all positions at the market, until the broker shows none.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def flatten(
         Give up after this long and report what is left.
     settle_s : float
         The broker must be flat twice, so far apart: a trading node that still lives may act in between.
-    say : callable
-        Told each action in one line.
+    report : callable
+        Receives one line for each action.
 
     Returns
     -------
@@ -68,10 +68,10 @@ def flatten(
     found = len(_working(client))
     flat_since: float | None = None
     while time.monotonic() - began < timeout_s:
-        foreign = _cancel_foreign(client, say)
+        foreign = _cancel_foreign(client, report)
         positions = _positions(client, account)
         if not foreign:
-            _close(client, account, positions, closed, say)
+            _close(client, account, positions, closed, report)
         if positions or _working(client):
             flat_since = None
         elif flat_since is None:
@@ -88,11 +88,11 @@ def _working(client: Any) -> list[Any]:
     return [trade for trade in client.reqAllOpenOrders() if not trade.isDone()]
 
 
-def _cancel_foreign(client: Any, say: Callable[[str], None]) -> int:
+def _cancel_foreign(client: Any, report: Callable[[str], None]) -> int:
     own = client.client.clientId
     foreign = [trade for trade in _working(client) if trade.order.clientId != own]
     if foreign:
-        say(f"cancelling {len(foreign)} working orders")
+        report(f"cancelling {len(foreign)} working orders")
         client.reqGlobalCancel()
     return len(foreign)
 
@@ -102,7 +102,7 @@ def _positions(client: Any, account: str) -> list[Any]:
 
 
 def _close(
-    client: Any, account: str, positions: list[Any], closed: dict[str, float], say: Callable[[str], None]
+    client: Any, account: str, positions: list[Any], closed: dict[str, float], report: Callable[[str], None]
 ) -> None:
     busy = {trade.contract.conId for trade in _working(client)}
     for held in positions:
@@ -111,11 +111,11 @@ def _close(
         # Positions come without the exchange that an order needs.
         contract = ib_insync.Contract(conId=held.contract.conId)
         if not client.qualifyContracts(contract):
-            say(f"the gateway does not know the contract of {held.position:+g} {_name(held.contract)}")
+            report(f"the gateway does not know the contract of {held.position:+g} {_name(held.contract)}")
             continue
         side = "SELL" if held.position > 0 else "BUY"
         order = ib_insync.MarketOrder(side, abs(held.position), tif="DAY", outsideRth=True, account=account)
-        say(f"closing {held.position:+g} {_name(contract)} at the market")
+        report(f"closing {held.position:+g} {_name(contract)} at the market")
         client.placeOrder(contract, order)
         name = _name(contract)
         closed[name] = closed.get(name, 0.0) - held.position

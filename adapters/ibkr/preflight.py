@@ -55,13 +55,15 @@ class Wanted:
     account: str
 
 
-def check_gateway(client: Any, wanted: Wanted) -> list[Finding]:
+def check_gateway(client: Any, wanted: Wanted, flatten_with: str) -> list[Finding]:
     """All checks of a connected gateway, in the order in which a session needs them.
 
     Parameters
     ----------
     client : ib_insync.IB
     wanted : Wanted
+    flatten_with : str
+        Command line that closes everything at this gateway.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def check_gateway(client: Any, wanted: Wanted) -> list[Finding]:
         Finding("gateway", "ok", connected),
         _account(client, wanted.account),
         _clock(client),
-        _open_state(client),
+        _open_state(client, flatten_with),
     ]
     contract, finding = _contract(client, wanted)
     findings.append(finding)
@@ -127,13 +129,13 @@ def _clock(client: Any) -> Finding:
     return Finding("clock", state, found, "synchronise this machine's clock (timedatectl set-ntp true)")
 
 
-def _open_state(client: Any) -> Finding:
+def _open_state(client: Any, flatten_with: str) -> Finding:
     held = [position for position in client.reqPositions() if position.position]
     orders = [trade for trade in client.reqAllOpenOrders() if not trade.isDone()]
     if not held and not orders:
         return Finding("open positions", "ok", "no position, no order")
     found = f"{len(held)} positions, {len(orders)} working orders"
-    return Finding("open positions", "warn", found, "expected after a restart; otherwise rl-intraday flatten")
+    return Finding("open positions", "warn", found, f"expected after a restart; otherwise `{flatten_with}`")
 
 
 def _contract(client: Any, wanted: Wanted) -> tuple[Any, Finding]:

@@ -19,6 +19,7 @@ from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.risk.monitor_config import MonitorConfig
 
 PRESETS = Path(__file__).parent
+FILE_SUFFIXES = (".yaml", ".yml")
 
 
 class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,7 +128,7 @@ def load_live(name: str) -> LiveConfig:
     4002
     """
     path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
+    if path.suffix not in FILE_SUFFIXES:
         path = PRESETS / f"{name}.yaml"
     if not path.is_file():
         presets = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.yaml")))
@@ -136,6 +137,17 @@ def load_live(name: str) -> LiveConfig:
         return msgspec.yaml.decode(path.read_bytes(), type=LiveConfig)
     except (msgspec.MsgspecError, InputError) as error:
         raise InputError(f"live configuration {path}: {error}") from error
+
+
+def configuration_name(name: str) -> str:
+    """Name under which a configuration is found from any folder: that of a preset, or an absolute path.
+
+    Examples
+    --------
+    >>> configuration_name("live")
+    'live'
+    """
+    return str(Path(name).absolute()) if Path(name).suffix in FILE_SUFFIXES else name
 
 
 def _is_amount(usd: Decimal) -> bool:

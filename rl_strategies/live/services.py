@@ -31,6 +31,8 @@ class LiveServices:
         From an order's group to what the broker is told beside the order.
     publish : callable
         Telemetry; see `SessionTelemetry`.
+    flatten_command : str
+        Command line that closes everything at the session's broker.
     context : tuple of ContextSource
         Where the rows of context streams come from, as the broker names their instruments.
     catalog : Path or None
@@ -45,5 +47,6 @@ class LiveServices:
     regular_hours: bool
     order_tags: Callable[[str], list[str]]
     publish: Publish
+    flatten_command: str
     context: tuple[ContextSource, ...] = ()
     catalog: Path | None = None

@@ -82,7 +82,7 @@ class LiveStrategy(RLStrategy):
         self._mask_place = slice(len(core.observation_names) - mask, None)
         self.latency = LatencyMeter(parts.link)
         self._telemetry = SessionTelemetry(parts.publish, spec)
-        self.watch = Reconciler(parts.link, self.desk, parts.patience, self, self._wall_ns)
+        self.watch = Reconciler(parts.link, self.desk, parts.patience, self, self._wall_ns, parts.flatten_command)
         self._vitals = VitalsReader(core, self.desk, self.inputs, self.watch, self.latency, parts.link, parts.patience)
 
     def _open_desk(self, k: int, instrument: InstrumentCore) -> LiveExecution:

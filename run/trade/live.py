@@ -9,8 +9,9 @@ from catalogs.errors import InputError
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import load_bundle
 from run.options import JsonOption, progress
-from run.trade.paper import PAPER_PREFIX, BundleArgument, SessionsOption, session_home, tell, trade
+from run.trade.paper import PAPER_PREFIX, BundleArgument, SessionsOption, print_outcome, session_home, trade
 from run.trade.safety.doctor import examine
+from run.trade.session.advice import flatten_command
 from run.trade.session_runner import NOT_STARTED
 
 
@@ -31,14 +32,15 @@ def command(
     check_intent(config, account, is_meant)
     loaded = load_bundle(bundle)
     folder = session_home(config, sessions, loaded)
-    failed = [finding for finding in examine(config, config.port, bundle, folder.path) if finding.state == "fail"]
+    findings = examine(config, flatten_command(live), bundle, folder.path)
+    failed = [finding for finding in findings if finding.state == "fail"]
     if failed:
         for finding in failed:
             progress.print(f"[bold red]{finding.check}[/]: {escape(finding.found)}; {escape(finding.fix)}")
         progress.print(f"`rl-intraday doctor {live}` must find nothing wrong before money is traded")
         raise typer.Exit(NOT_STARTED)
     progress.print("[bold]real money[/]: every check passed")
-    tell(trade(loaded, config, account, folder), as_json)
+    print_outcome(trade(loaded, config, live, account, folder), as_json)
 
 
 def check_intent(config: LiveConfig, account: str, is_meant: bool) -> None:

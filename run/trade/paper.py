@@ -15,7 +15,7 @@ from adapters.ibkr.simulator.server import ThreadedServer, running
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns
 from catalogs.sessions import session_calendar
-from configs.live.schema import LiveConfig, load_live
+from configs.live.schema import LiveConfig, configuration_name, load_live
 from rl_strategies.bundle.bundle import Bundle, load_bundle
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.strategy import LiveStrategy
@@ -69,10 +69,10 @@ def command(
             raise InputError("--simulated must be told which day to replay: --start YYYY-MM-DD")
         days = start.date(), (end or start).date()
         home = session_home(config, sessions, loaded, f"-simulated-{datetime.now(UTC):%Y%m%d-%H%M%S}")
-        outcome = trade_simulated(loaded, config, home, catalog, days, speed, faults)
+        outcome = trade_simulated(loaded, config, live, home, catalog, days, speed, faults)
     else:
-        outcome = trade_on_paper(loaded, config, session_home(config, sessions, loaded))
-    tell(outcome, as_json)
+        outcome = trade_on_paper(loaded, config, live, session_home(config, sessions, loaded))
+    print_outcome(outcome, as_json)
 
 
 def session_home(config: LiveConfig, sessions: Path | None, bundle: Bundle, suffix: str = "") -> SessionHome:
@@ -80,7 +80,7 @@ def session_home(config: LiveConfig, sessions: Path | None, bundle: Bundle, suff
     return SessionHome((sessions or Path(config.session_folder)) / f"{bundle.id}{suffix}")
 
 
-def trade_on_paper(bundle: Bundle, config: LiveConfig, home: SessionHome) -> Outcome:
+def trade_on_paper(bundle: Bundle, config: LiveConfig, configuration: str, home: SessionHome) -> Outcome:
     """Trade on the configuration's paper account.
 
     Raises
@@ -93,22 +93,34 @@ def trade_on_paper(bundle: Bundle, config: LiveConfig, home: SessionHome) -> Out
         raise InputError(f"the paper account must be in the environment variable {config.account_variable}, was empty")
     if not account.startswith(PAPER_PREFIX):
         raise InputError(f"a paper account begins with {PAPER_PREFIX}, that in {config.account_variable} does not")
-    return trade(bundle, config, account, home)
+    return trade(bundle, config, configuration, account, home)
 
 
-def trade(bundle: Bundle, config: LiveConfig, account: str, home: SessionHome) -> Outcome:
-    """Trade the present session, or the next one."""
+def trade(bundle: Bundle, config: LiveConfig, configuration: str, account: str, home: SessionHome) -> Outcome:
+    """Trade the present session, or the next one.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    config : LiveConfig
+    configuration : str
+        Preset or path that it was read from.
+    account : str
+    home : SessionHome
+    """
     calendar = session_calendar(bundle.instrument.calendar)
     today = calendar.session_date[int(np.searchsorted(calendar.close_ns, time.time_ns()))].astype(date)
     spec = traded_spec(bundle, contract_on(config, today), today)
     context = live_context(bundle, spec, config, today)
     day, catalog = session_day(home, today), Path(config.context.catalog)
-    return trade_session(SessionPlan(bundle, spec, config, account, home, day, context, catalog))
+    name = configuration_name(configuration)
+    return trade_session(SessionPlan(bundle, spec, config, name, account, home, day, context, catalog))
 
 
 def trade_simulated(
     bundle: Bundle,
     config: LiveConfig,
+    configuration: str,
     home: SessionHome,
     catalog: Path,
     days: tuple[date, date],
@@ -123,7 +135,8 @@ def trade_simulated(
         If the catalog has no bars of these trading days, or a day has no session.
     """
     bar = bundle.bar_type.removeprefix(f"{bundle.instrument.instrument_id}-").removesuffix("-LAST-EXTERNAL")
-    plan = SessionPlan(bundle, bundle.instrument, config, ACCOUNT, home, days[0], read_streams(bundle), catalog)
+    name, streams = configuration_name(configuration), read_streams(bundle)
+    plan = SessionPlan(bundle, bundle.instrument, config, name, ACCOUNT, home, days[0], streams, catalog)
     check_daily_values(bundle, catalog)
     window = session_window(bundle, days)
     server = simulated_server(plan.spec, catalog, bar, window, CASH_USD, slippage_ticks(bundle), followed=plan.followed)
@@ -175,8 +188,8 @@ async def _replay(gateway: ThreadedServer, speed: float, strategy: LiveStrategy)
     over.result()
 
 
-def tell(outcome: Outcome, as_json: bool) -> None:
-    """Say how a session ended; leaves with its exit code."""
+def print_outcome(outcome: Outcome, as_json: bool) -> None:
+    """Print how a session ended; leaves with its exit code."""
     if as_json:
         answer_json({**asdict(outcome), "folder": str(outcome.folder)})
     else:

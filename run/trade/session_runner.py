@@ -98,6 +98,7 @@ class LiveSession:
             regular_hours=not has_extended_hours(plan.spec.calendar),
             order_tags=order_tags,
             publish=self._publish,
+            flatten_command=plan.flatten_command,
             context=plan.context,
             catalog=plan.catalog,
         )
@@ -223,7 +224,7 @@ class LiveSession:
             raise beside.exception()  # type: ignore[misc]
         flat = await strategy.wind_down(self.plan.config.on_sigterm == "flatten")
         if not flat:
-            return self._outcome(FAILED, "the position could not be closed in time: run `rl-intraday flatten`")
+            return self._outcome(FAILED, f"position not closed in time: run `{self.plan.flatten_command}`")
         return self._outcome(ENDED, "stopped" if stop.is_set() else "over")
 
     async def _tick(self, supervision: Supervision) -> None:
@@ -305,10 +306,10 @@ def _close_everything(plan: SessionPlan) -> str:
     config = plan.config
     try:
         with gateway(config.host, config.port, config.flatten_client_ids, config.request_timeout_s) as client:
-            done = flatten(client, plan.account, timeout_s=30.0, say=log.warning)
+            done = flatten(client, plan.account, timeout_s=30.0, report=log.warning)
     except (GatewayError, OSError, TimeoutError) as error:
-        return f"and the broker could not be asked ({error}): run `rl-intraday flatten`"
-    return "everything was closed" if done.is_flat else "NOT everything could be closed: run `rl-intraday flatten`"
+        return f"the broker could not be asked ({error}): run `{plan.flatten_command}`"
+    return "everything was closed" if done.is_flat else f"NOT everything was closed: run `{plan.flatten_command}`"
 
 
 async def _end_all(loop: asyncio.AbstractEventLoop) -> None:

@@ -97,7 +97,7 @@ class LivedSession:
         parts = LiveServices(
             ListLink(), SessionJournal(self._written), self.checkpoint, RiskMonitor(MonitorConfig(), state),
             Timeouts(clock="bars"), True, lambda group: [group], lambda table, row: self.published.append((table, row)),
-            () if catalog is None else (ContextSource(name="VIX"),), catalog,
+            "rl-intraday flatten live", () if catalog is None else (ContextSource(name="VIX"),), catalog,
         )  # fmt: skip
         config = RLStrategyConfig(bar_types=(BAR_TYPE,), order_id_tag="001")
         self.pending: list[Order] = []

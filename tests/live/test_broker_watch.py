@@ -15,6 +15,8 @@ from rl_strategies.live.journal.rebuild import BEGUN
 from tests.live.bars import ListLink
 from tests.live.trading_desk import CLOSE_NS, LONG, Session, new_core
 
+FLATTEN = "rl-intraday flatten live"
+
 
 @dataclass(frozen=True)
 class Resting:
@@ -86,7 +88,7 @@ class Scene:
         self.now_ns = CLOSE_NS
         # Half a second between two questions, whether all is well or not.
         patience = Timeouts(truth_s=0.5, watch_s=0.5, resolve_s=20.0)
-        self.watch = Reconciler(self.broker, self.session.desk, patience, self, lambda: self.now_ns)
+        self.watch = Reconciler(self.broker, self.session.desk, patience, self, lambda: self.now_ns, FLATTEN)
         asyncio.run(self.watch.claim())
         self.said.clear()
         self.broker.questions.clear()
@@ -133,7 +135,10 @@ def scene() -> Scene:
 def test_an_account_that_holds_something_is_not_claimed(units: int, orders: tuple[Resting, ...]) -> None:
     scene = Scene()
     scene.show(units, *orders)
-    with pytest.raises(NotOursError, match=f"no SPY.EQUS that this session did not buy, held {units} with"):
+    with pytest.raises(
+        NotOursError,
+        match=rf"already holds \{units:+d} SPY\.EQUS and \d orders from outside this session: run `{FLATTEN}`",
+    ):
         asyncio.run(scene.watch.claim())
     assert scene.said == []
 
@@ -349,7 +354,7 @@ def test_a_position_that_nothing_explains_halts_and_not_before_its_time(scene: S
         scene.look(0.5)
     assert scene.halted == []
     scene.look(0.6)
-    assert scene.halted[0] == "the broker holds 2 units, the session 0 for 20 s; run `rl-intraday flatten`"
+    assert scene.halted[0] == f"the broker holds 2 units, the session 0 for 20 s; run `{FLATTEN}`"
     assert scene.session.sent == [], "nobody knows what it is: nothing is sent"
 
 

@@ -1,6 +1,7 @@
 """The doctor against the simulated gateway: every check, well and ill."""
 
 import json
+import re
 import socketserver
 import threading
 import time
@@ -90,6 +91,9 @@ def test_an_open_trade_is_a_warning(node: Any, doctor: Callable[..., Any]) -> No
     _, found = doctor()
     assert found["open positions"]["found"] == "1 positions, 2 working orders"
     assert found["open positions"]["state"] == "warn"
+    assert re.fullmatch(
+        r"expected after a restart; otherwise `rl-intraday flatten paper --port \d+`", found["open positions"]["fix"]
+    )
 
 
 def test_another_account_fails(doctor: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

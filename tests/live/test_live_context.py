@@ -93,7 +93,7 @@ def test_streams_follow_the_contracts_of_the_configuration(bundle: Bundle, confi
         ("MESZ6", "MESH7.XCME-1-MINUTE-LAST-EXTERNAL"),  # what is traded, whatever its month
         ("VIX", None),
     ]
-    plan = SessionPlan(bundle, march, config, "DU1", SessionHome(Path("home")), DAY, sources)
+    plan = SessionPlan(bundle, march, config, "paper", "DU1", SessionHome(Path("home")), DAY, sources)
     assert [spec.instrument_id for spec in plan.followed] == ["NQZ6.XCME", "SPY.EQUS"]
 
 

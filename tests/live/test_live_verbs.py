@@ -28,6 +28,7 @@ from rl_strategies.risk.state_file import RiskState
 from run.cli import BAD_INPUT, main
 from run.trade.live import check_intent
 from run.trade.session.folder import SessionHome
+from run.trade.session.metadata import read_metadata
 from run.trade.session.plan import SessionPlan, broker_contract, traded_spec
 from run.trade.session_runner import HALTED, NOT_STARTED, trade_session
 from tests.live.lived_session import PLAN, network
@@ -217,7 +218,7 @@ def test_a_home_is_traded_by_one_process_at_a_time(
 
 
 def plan_of(bundle: Bundle, config: LiveConfig, home: SessionHome) -> SessionPlan:
-    return SessionPlan(bundle, MES, config, "DU1234567", home, DAY)
+    return SessionPlan(bundle, MES, config, "my_live.yaml", "DU1234567", home, DAY)
 
 
 def test_a_gateway_that_is_not_there_is_said(bundle: Bundle, config: LiveConfig, tmp_path: Path) -> None:
@@ -246,10 +247,27 @@ def test_a_session_that_cannot_be_taken_up_again_halts_its_home(
         "the session of 2026-10-01 cannot be taken up again: journal: row 0 must be a whole bar"
     )
     assert "the broker could not be asked" in outcome.reason
-    assert "run `rl-intraday flatten`" in outcome.reason
+    assert "run `rl-intraday flatten my_live.yaml`" in outcome.reason
     kept = home.risk.read()
     assert (kept.level, kept.reason) == ("halted", outcome.reason.partition(";")[0])
     assert trade_session(plan_of(bundle, config, home)).reason.startswith("halted: the session of 2026-10-01")
+
+
+def test_the_advice_to_flatten_names_the_sessions_own_configuration(
+    bundle: Bundle, config: LiveConfig, tmp_path: Path
+) -> None:
+    plan = plan_of(bundle, config, SessionHome(tmp_path / "home"))
+    assert plan.flatten_command == "rl-intraday flatten my_live.yaml"
+    simulated = msgspec.structs.replace(config, port=50_123, patience=Timeouts(clock="bars"))
+    assert replace(plan, config=simulated).flatten_command == (
+        "rl-intraday flatten my_live.yaml --host 127.0.0.1 --port 50123 --account DU1234567"
+    )
+
+
+def test_a_session_writes_down_its_configuration(bundle: Bundle, config: LiveConfig, tmp_path: Path) -> None:
+    plan = plan_of(bundle, config, SessionHome(tmp_path / "home"))
+    trade_session(plan)
+    assert read_metadata(plan.folder).configuration == "my_live.yaml"
 
 
 # Contracts --------------------------------------------------------------------------------------------------------

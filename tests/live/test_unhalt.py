@@ -6,12 +6,14 @@ import sys
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rl_strategies.live.journal.journal import Journal, read_journal
 from rl_strategies.risk.state_file import RiskState
 from run.cli import BAD_INPUT, INTERRUPTED, main
 from run.trade.session.folder import SessionHome
+from run.trade.session.metadata import SessionMetadata
 
 HALTED = RiskState(
     "halted", 1_767_623_400_000_000_000, "daily_loss must stay below 0.02, was 0.021", date(2026, 1, 5),
@@ -51,6 +53,26 @@ def test_it_shows_what_halted_and_goes_into_the_journal(home: SessionHome, capsy
     }  # fmt: skip
     assert rows[1]["ts_ns"] == after.since_ns
     assert read_journal(home.journal(date(2026, 1, 2))).rows.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("clock", "configuration", "said"),
+    [
+        ("wall", "live", "close them first: `rl-intraday flatten live`"),
+        ("wall", "/etc/my live.yaml", "close them first: `rl-intraday flatten '/etc/my live.yaml'`"),
+        ("wall", "", "close them first: `rl-intraday flatten` with the configuration of this session"),
+        ("bars", "live", ""),
+    ],
+)
+def test_it_names_the_flatten_of_the_sessions_own_configuration(
+    clock: str, configuration: str, said: str, home: SessionHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = SessionMetadata("bundle", "id", "MESZ6.XCME", "MESZ6.XCME-1-MINUTE-LAST-EXTERNAL", None, clock)
+    msgspec.structs.replace(session, configuration=configuration).write(home.last_journal().parent)
+    assert unhalt(home, "--yes") == 0
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert ("positions may be open" in printed) == bool(said)
 
 
 def test_the_folder_of_a_day_means_its_session(home: SessionHome) -> None:

@@ -151,7 +151,8 @@ def make(folder: Path, lag_s: int, max_age_s: int, daily: bool, catalog: Path | 
     sources = (QQQ, ContextSource(name="VIX")) if daily else (QQQ,)
     parts = LiveServices(
         link, journal, Checkpoint(folder / "checkpoint.npz"), RiskMonitor(MonitorConfig(), state),
-        Timeouts(context_s=0.02), True, lambda group: [group], lambda table, row: None, sources, catalog,
+        Timeouts(context_s=0.02), True, lambda group: [group], lambda table, row: None,
+        "rl-intraday flatten live", sources, catalog,
     )  # fmt: skip
     taker.inputs = MarketDataFeeds(core, parts, BAR_TYPE, taker, lambda: session.now_ns)
     return session

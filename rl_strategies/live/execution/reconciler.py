@@ -47,6 +47,8 @@ class Reconciler:
     session : Watched
     wall_ns : callable
         This machine's clock, UTC nanoseconds.
+    flatten_command : str
+        Command line that closes everything at this broker; named where a person must act.
 
     Attributes
     ----------
@@ -58,10 +60,16 @@ class Reconciler:
     """
 
     def __init__(
-        self, link: BrokerLink, desk: LiveExecution, patience: Timeouts, session: Watched, wall_ns: Callable[[], int]
+        self,
+        link: BrokerLink,
+        desk: LiveExecution,
+        patience: Timeouts,
+        session: Watched,
+        wall_ns: Callable[[], int],
+        flatten_command: str,
     ) -> None:
         self._link, self._desk, self._patience, self._session = link, desk, patience, session
-        self._wall_ns = wall_ns
+        self._wall_ns, self._flatten_command = wall_ns, flatten_command
         self.known = False
         self.is_connected = False
         self.is_flat: bool | None = None
@@ -107,8 +115,8 @@ class Reconciler:
             await asyncio.sleep(self._patience.watch_s)
         if truth.units or truth.orders:
             raise NotOursError(
-                f"the account must hold no {self._desk.instrument_id} that this session did not buy, held "
-                f"{truth.units} with {len(truth.orders)} orders: run `rl-intraday flatten`, or close them by hand"
+                f"account already holds {truth.units:+d} {self._desk.instrument_id} and {len(truth.orders)} orders "
+                f"from outside this session: run `{self._flatten_command}`, or close them by hand"
             )
         foreign = [told.trade_id for told in before]
         self._desk.disown(foreign)
@@ -183,7 +191,7 @@ class Reconciler:
         if found.difference == "position":
             self._wants_executions = True
             if seconds > self._patience.resolve_s:
-                self._session.halt(f"{found.said} for {seconds:.0f} s; run `rl-intraday flatten`")
+                self._session.halt(f"{found.said} for {seconds:.0f} s; run `{self._flatten_command}`")
         elif seconds >= SETTLE_S and found.difference in ("naked", "oversized"):
             self._suspect = None
             self._session.say("protection", "", "lost", found.said)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,6 +22,7 @@ from rl_strategies.bundle.bundle import load_bundle
 from run.options import JsonOption, answer_json
 from run.trade.safety import doctor_checks as local
 from run.trade.safety.doctor_context import ContextFindings, examine_context
+from run.trade.session.advice import flatten_command
 from run.trade.session.contract import contract_on
 
 NOT_READY = 1
@@ -40,7 +42,8 @@ def command(
     Exit code 0 means that nothing failed; 1 that something did, and the table says what to do.
     """
     config = load_live(live)
-    findings = examine(config, port or config.port, bundle, folder)
+    reached = msgspec.structs.replace(config, port=port or config.port)
+    findings = examine(reached, flatten_command(live, port=port), bundle, folder)
     passed = all(finding.state != "fail" for finding in findings)
     if as_json:
         answer_json({"passed": passed, "checks": [asdict(finding) for finding in findings]})
@@ -50,14 +53,14 @@ def command(
         raise typer.Exit(NOT_READY)
 
 
-def examine(config: LiveConfig, port: int, bundle: Path | None, folder: Path) -> list[Finding]:
+def examine(config: LiveConfig, flatten_with: str, bundle: Path | None, folder: Path) -> list[Finding]:
     """Everything that must be in place for trading.
 
     Parameters
     ----------
     config : LiveConfig
-    port : int
-        Of the gateway.
+    flatten_with : str
+        Command line that closes everything at this gateway.
     bundle : Path or None
         Bundle that is to trade.
     folder : Path
@@ -71,7 +74,7 @@ def examine(config: LiveConfig, port: int, bundle: Path | None, folder: Path) ->
     except InputError as error:
         findings = [Finding("contract", "fail", str(error), "name the contract in the configuration instead")]
     else:
-        asked = _broker(config, contract, port, context.wanted)
+        asked = _broker(config, contract, flatten_with, context.wanted)
         findings = [*asked, local.check_calendar(CALENDARS[contract.kind])]
     return findings + context.findings + _machine(config, bundle, existing)
 
@@ -86,11 +89,13 @@ def _context(config: LiveConfig, bundle: Path | None, now: datetime) -> ContextF
     return examine_context(loaded, config, now.date(), round(now.timestamp() * 1e9))
 
 
-def _broker(config: LiveConfig, contract: WantedContract, port: int, followed: Mapping[str, Wanted]) -> list[Finding]:
+def _broker(
+    config: LiveConfig, contract: WantedContract, flatten_with: str, followed: Mapping[str, Wanted]
+) -> list[Finding]:
     wanted = Wanted(contract.symbol, contract.kind, contract.exchange, contract.expiry, config.account())
     try:
-        with gateway(config.host, port, (config.doctor_client_id,), config.request_timeout_s) as client:
-            findings = check_gateway(client, wanted)
+        with gateway(config.host, config.port, (config.doctor_client_id,), config.request_timeout_s) as client:
+            findings = check_gateway(client, wanted, flatten_with)
             for name, each in followed.items():
                 findings += check_followed(client, each, f"context {name}")
             return findings

@@ -1,4 +1,4 @@
-"""`rl-intraday flatten`: cancel everything and close everything, also while the trading node hangs."""
+"""`rl-intraday flatten`: cancel all orders and close all positions, also while the trading node hangs."""
 
 import time
 from dataclasses import asdict
@@ -15,22 +15,30 @@ from run.options import JsonOption, answer_json, progress
 NOT_FLAT = 3
 RETRY_S = 2.0
 
+ConfigurationArgument = Annotated[
+    str, typer.Argument(metavar="CONFIGURATION", help="Live configuration: a preset (paper, live) or a YAML file.")
+]
+
 
 def command(
-    live: Annotated[str, typer.Argument(help="Live configuration: a preset's name or a YAML file.")] = "paper",
+    configuration: ConfigurationArgument,
     host: Annotated[str | None, typer.Option(help="Instead of the configuration's.")] = None,
     port: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
-    account: Annotated[str | None, typer.Option(help="Account number; default: the environment's.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds until it gives up and says what is left.")] = 60.0,
+    account: Annotated[
+        str | None, typer.Option(help="Account number; default: the environment's, or the gateway's only one.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds after which it gives up and prints what is left.")] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Cancel all orders and close all positions at the broker, then look again.
+    """Cancel all orders and close all positions of the account, until the broker shows none.
 
-    Talks to the gateway by itself under a client id of its own: the trading node may be running, hanging or dead.
-    Where the gateway does not answer, or the connection breaks, it tries again until the time is up.
-    Exit code 0 means that the broker shows no order and no position; 3 that something is left, which is printed.
+    Prints account, host and port before it acts. Needs no trading node: it may be running, hanging or dead.
+    If the gateway does not answer or the connection breaks, it tries again until the timeout.
+    Exit codes: 0 no order and no position, 2 the broker could not be asked, 3 something is left, which is printed.
+
+    Example: rl-intraday flatten live
     """
-    config = load_live(live)
+    config = load_live(configuration)
     result = _flatten(config, (host or config.host, port or config.port), account or config.account(), timeout)
     if as_json:
         answer_json({**asdict(result), "is_flat": result.is_flat})
@@ -38,7 +46,7 @@ def command(
         progress.print(f"[bold green]flat[/] in {result.seconds:.1f} s: no order, no position")
     else:
         left = ", ".join(f"{units:+g} {name}" for name, units in result.positions_left.items()) or "no position"
-        progress.print(f"[bold red]NOT FLAT[/] after {result.seconds:.0f} s: {left}, {result.orders_left} orders")
+        progress.print(f"[bold red]NOT FLAT[/] after {result.seconds:.0f} s: {left}, {result.orders_left} orders left")
     if not result.is_flat:
         raise typer.Exit(NOT_FLAT)
 
@@ -49,18 +57,19 @@ def _flatten(config: LiveConfig, where: tuple[str, int], account: str, timeout_s
         try:
             with gateway(*where, config.flatten_client_ids, config.request_timeout_s) as client:
                 chosen = _account(account, client.managedAccounts())
-                return flatten(client, chosen, until - time.monotonic(), say=progress.print)
+                progress.print(f"closing account [bold]{chosen}[/] at {where[0]}:{where[1]}")
+                return flatten(client, chosen, until - time.monotonic(), report=progress.print)
         except (GatewayError, OSError, TimeoutError) as error:
             problem = str(error) or f"gateway must answer within {config.request_timeout_s:g} s, was silent"
             if time.monotonic() + RETRY_S > until:
-                raise InputError(f"{problem}; close by hand in TWS or by telephone") from error
+                raise InputError(f"{problem}; close by hand in TWS or by phone") from error
             progress.print(f"{problem}; trying again")
             time.sleep(RETRY_S)
 
 
 def _account(wanted: str, managed: list[str]) -> str:
     if wanted and wanted not in managed:
-        raise InputError(f"account must be one of the gateway's {len(managed)}, was {wanted!r}")
+        raise InputError(f"gateway has no account {wanted}")
     if not wanted and len(managed) != 1:
-        raise InputError(f"account must be named where the gateway has {len(managed)}")
+        raise InputError(f"gateway has {len(managed)} accounts: choose one with --account")
     return wanted or managed[0]

@@ -13,7 +13,11 @@ from rl_strategies.live.journal.journal import Journal
 from rl_strategies.risk.monitor import Transition
 from rl_strategies.risk.state_file import RiskState
 from run.options import JsonOption, answer_json, progress
+from run.trade.session.advice import flatten_command
 from run.trade.session.folder import SessionHome, find_home
+from run.trade.session.metadata import read_metadata
+
+UNKNOWN_CONFIGURATION = "`rl-intraday flatten` with the configuration of this session"
 
 
 def command(
@@ -38,7 +42,7 @@ def command(
         if state.level in ("normal", "reduce_only"):
             progress.print(f"level is {state.level}: there is nothing to un-halt")
         else:
-            _show(state)
+            _show(state, home)
             if not yes:
                 typer.confirm("Let this session trade again?", abort=True, err=True)
             _unhalt(home, state, reason.strip(), from_here)
@@ -46,15 +50,25 @@ def command(
         answer_json(msgspec.to_builtins({"before": state, "after": home.risk.read()}))
 
 
-def _show(state: RiskState) -> None:
+def _show(state: RiskState, home: SessionHome) -> None:
     since = datetime.fromtimestamp(state.since_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     progress.print(f"level:   {state.level}, since {since if state.since_ns else 'an unknown time'}", markup=False)
     progress.print(f"reason:  {state.reason}", markup=False)
     for name in ("session_start_usd", "session_high_usd", "high_usd"):
         value = getattr(state, name)
         progress.print(f"{name}: {'unknown' if value is None else f'{value:,.2f}'}")
-    if state.level == "flatten":
-        progress.print("positions may still be open: see to them first (rl-intraday flatten)")
+    if command := _flatten_with(home):
+        progress.print(f"positions may be open, close them first: {command}", markup=False)
+
+
+def _flatten_with(home: SessionHome) -> str:
+    try:
+        session = read_metadata(home.last_journal().parent)
+    except InputError:
+        return UNKNOWN_CONFIGURATION
+    if session.clock == "bars":
+        return ""  # its simulated gateway is gone
+    return f"`{flatten_command(session.configuration)}`" if session.configuration else UNKNOWN_CONFIGURATION
 
 
 def _unhalt(home: SessionHome, state: RiskState, reason: str, from_here: bool) -> None:

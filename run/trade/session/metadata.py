@@ -23,6 +23,8 @@ class SessionMetadata(msgspec.Struct, frozen=True):
         None where it is the experiment's.
     clock : {"wall", "bars"}
         Whose time it was: this machine's, or that of replayed bars.
+    configuration : str
+        Preset or absolute path of the live configuration; empty in sessions of before December 2026.
     context : dict of str to str or None
         Context streams that the policy read, with their bar types; None for daily values of a catalog.
     """
@@ -33,6 +35,7 @@ class SessionMetadata(msgspec.Struct, frozen=True):
     bar_type: str
     capital_usd: Decimal | None
     clock: Literal["wall", "bars"]
+    configuration: str = ""
     context: dict[str, str | None] = {}
 
     def write(self, folder: Path) -> None:

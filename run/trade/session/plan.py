@@ -16,6 +16,7 @@ from configs.live.schema import LiveConfig
 from rl_strategies.bundle.bundle import Bundle
 from rl_strategies.features.plans.streams import ContextSource
 from rl_strategies.live.journal.journal import read_journal
+from run.trade.session.advice import flatten_command
 from run.trade.session.folder import SessionHome
 from run.trade.session.metadata import SessionMetadata
 
@@ -60,6 +61,8 @@ class SessionPlan:
     spec : InstrumentSpec
         What is traded; its terms are those of the bundle's instrument.
     config : LiveConfig
+    configuration : str
+        Preset or absolute path that the configuration was read from.
     account : str
     home : SessionHome
     day : date
@@ -73,6 +76,7 @@ class SessionPlan:
     bundle: Bundle
     spec: InstrumentSpec
     config: LiveConfig
+    configuration: str
     account: str
     home: SessionHome
     day: date
@@ -92,8 +96,16 @@ class SessionPlan:
 
     @property
     def folder(self) -> Path:
-        """Of this session."""
+        """Folder of this session."""
         return self.home.journal(self.day).parent
+
+    @property
+    def flatten_command(self) -> str:
+        """Command line that closes everything at this session's broker."""
+        if self.config.patience.clock == "wall":
+            return flatten_command(self.configuration)
+        # A simulated gateway is not at the configuration's address, where a real account may be.
+        return flatten_command(self.configuration, self.config.host, self.config.port, self.account)
 
 
 def traded_spec(bundle: Bundle, contract: WantedContract, day: date) -> InstrumentSpec:
@@ -150,6 +162,7 @@ def write_about(plan: SessionPlan) -> None:
         bar_type=plan.bar_type,
         capital_usd=plan.config.capital_usd,
         clock=plan.config.patience.clock,
+        configuration=plan.configuration,
         context={source.name: source.bar_type for source in plan.context},
     ).write(plan.folder)
 
