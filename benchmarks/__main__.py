@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 import benchmarks
 from catalogs.errors import InputError
 from rl_strategies.bundle.manifest import installed_versions
+from run.console import print_error
 
 ALL = "all"
 
@@ -77,7 +77,7 @@ def main(
         try:
             result = run(each, seed, cycles)
         except InputError as error:
-            Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {error}")
+            print_error(str(error))
             raise typer.Exit(2) from None
         if as_json:
             print(json.dumps(result, allow_nan=False), flush=True)

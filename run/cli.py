@@ -7,11 +7,10 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from adapters.errors import SourceError
 from catalogs.errors import InputError
+from run.console import print_error, report
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -97,21 +96,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app = build_app(called)
         outcome = app(args=words, prog_name="rl-intraday", standalone_mode=False)
     except (InputError, SourceError) as error:
-        return _refuse(str(error))
+        print_error(str(error))
+        return BAD_INPUT
     except typer.TyperException as error:
-        return _refuse(error.format_message())
+        print_error(error.format_message())
+        return BAD_INPUT
     except typer.Exit as stop:
         return stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        Console(stderr=True).print("interrupted")
+        report("interrupted")
         return INTERRUPTED
     return outcome if isinstance(outcome, int) else 0
-
-
-def _refuse(message: str) -> int:
-    line = " ".join(message.split())
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {escape(line)}")
-    return BAD_INPUT
 
 
 def _overview(

@@ -16,7 +16,8 @@ from configs.schema import DateRange, load_experiment
 from rl_strategies.bundle.bundle import load_bundle
 from run.backtest import command as backtest
 from run.backtest.random_policies import rule_pnl
-from run.options import JsonOption, answer_json, progress
+from run.console import print_json, report
+from run.options import JsonOption
 from run.train import run_folder as training_run
 from run.train import train
 from run.train.markets import bundle_market
@@ -44,14 +45,15 @@ def command(
     edge = PlantedEdge()
     synthetic = synthetic_sessions(instrument, np.datetime64(FIRST_DAY), np.datetime64(TEST_END), seed=SEED, edge=edge)
     catalog = out / "catalog"
-    progress.print(
-        f"[bold]1/4[/] {len(synthetic.bars):,} synthetic bars of {instrument.instrument_id} into {catalog}; "
-        f"planted: {edge.describe()}"
+    report(
+        f"{len(synthetic.bars):,} synthetic bars of {instrument.instrument_id} into {catalog}; "
+        f"planted: {edge.describe()}",
+        label="1/4",
     )
     write_bars(catalog, instrument, synthetic.bars, synthetic_provenance(instrument, synthetic.bars, edge, SEED))
-    progress.print("[bold]2/4[/] training")
+    report("training", label="2/4")
     trained = train.train_experiment(experiment, catalog, out / "runs")
-    progress.print(f"[bold]3/4[/] backtest over sessions that the training never saw, {TEST_START} to {TEST_END}")
+    report(f"backtest over sessions that the training never saw, {TEST_START} to {TEST_END}", label="3/4")
     bundle = load_bundle(trained.bundle)
     market = bundle_market(bundle, experiment, catalog, DateRange(TEST_START, TEST_END))
     oracle = rule_pnl(market, synthetic.oracle_side)
@@ -64,7 +66,7 @@ def command(
     earned = result.record.equity_usd[-1] - result.record.starting_balance_usd
     seconds = time.perf_counter() - began
     if as_json:
-        answer_json(
+        print_json(
             {
                 "seconds": round(seconds, 1),
                 "catalog": str(catalog),
@@ -76,10 +78,10 @@ def command(
             }
         )
         return
-    progress.print(f"[bold]4/4[/] done in {seconds:.0f} s")
+    report(f"done in {seconds:.0f} s", label="4/4")
     backtest.say(result)
-    progress.print(f"Bundle  {trained.bundle}")
-    progress.print(
+    report(f"Bundle  {trained.bundle}")
+    report(
         f"Oracle  would have earned {oracle:,.2f} USD after the same costs; the policy earned {earned:,.2f} USD "
         f"({earned / oracle:.0%})"
     )

@@ -17,18 +17,11 @@ from adapters.errors import SourceError
 from catalogs.cache import written_aside
 from catalogs.errors import InputError
 from catalogs.storage.downloads import Chunk
+from run.console import print_json, report
 from run.data.fetch.massive import FREE_PLAN_PER_MINUTE, Order, fetch, massive_client
 from run.data.fetch.yahoo import fetch_symbol, yahoo_client
 from run.data.universe import Universe, load_universe
-from run.options import (
-    DEFAULT_CATALOG,
-    DEFAULT_RUNS,
-    CatalogOption,
-    JsonOption,
-    RunsOption,
-    answer_json,
-    progress,
-)  # fmt: skip
+from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption
 
 
 class TickerProgress(msgspec.Struct):
@@ -69,10 +62,10 @@ def command(
     state = _begin(chosen, folder)
     _collect(chosen, catalog, cpm, concurrency)
     for number, ticker in enumerate(chosen.tickers, 1):
-        progress.print(f"[bold]{number}/{len(chosen.tickers)} {ticker}[/]")
+        report(f"{number}/{len(chosen.tickers)} {ticker}", style="bold")
         _advance(chosen, ticker, state, folder, catalog)
     if as_json:
-        answer_json({"folder": str(folder), **msgspec.to_builtins(state)})
+        print_json({"folder": str(folder), **msgspec.to_builtins(state)})
     else:
         _show(chosen, state)
 
@@ -114,7 +107,7 @@ def _advance(universe: Universe, ticker: str, state: UniverseProgress, folder: P
         done.failure = ""
     except (InputError, SourceError) as error:  # this ticker is left with its reason, the others go on
         done.failure = str(error)
-        progress.print(f"{ticker} left: {error}", markup=False)
+        report(f"{ticker} left: {error}")
     _save(state, folder)
 
 
@@ -149,4 +142,4 @@ def _show(universe: Universe, state: UniverseProgress) -> None:
         done = state.tickers[ticker]
         earned = "" if done.net_pnl_usd is None else f"{done.net_pnl_usd:,.2f}"
         table.add_row(ticker, earned, done.failure or done.report)
-    progress.print(table)
+    report(table)

@@ -13,7 +13,8 @@ from catalogs.instruments.bar_types import instrument_id_of
 from catalogs.instruments.specification import InstrumentSpec, resolve
 from catalogs.storage.arrow import read_bars, stored_bar_types
 from configs import instruments_path
-from run.options import JsonOption, answer_json, progress
+from run.console import messages, print_json, report
+from run.options import JsonOption
 from training.parity.certify import Certificate, certify
 
 SYNTHETIC = ("SPY", "AAPL", "MSFT", "NVDA", "QQQ", "IWM", "XOM", "JPM", "MESH5", "NQH5")
@@ -36,7 +37,7 @@ def command(
     """
     specs = [resolve(name, instruments_path()) for name in SYNTHETIC]
     recorded = _recorded(catalog) if catalog else []
-    with Progress(console=progress, transient=True) as bar:
+    with Progress(console=messages, transient=True) as bar:
         task = bar.add_task("certifying", total=episodes)
         result = certify(
             specs,
@@ -47,7 +48,7 @@ def command(
             progress=lambda done: bar.update(task, completed=done),
         )
     if as_json:
-        answer_json(msgspec.to_builtins(result))
+        print_json(msgspec.to_builtins(result))
     else:
         _say(result)
     if result.divergences:
@@ -67,20 +68,18 @@ def _recorded(catalog: Path) -> list[tuple[InstrumentSpec, BarSeries]]:
 
 
 def _say(result: Certificate) -> None:
-    progress.print(
+    report(
         f"{result.configurations} configurations ({result.portfolio_configurations} portfolios, "
         f"{result.context_configurations} with context), seed {result.seed}: "
         f"{result.steps:,} steps, {result.fills:,} fills"
     )
-    progress.print(
-        f"steps/s, one lane: simulator {result.steps_per_s_simulator:,.0f}, engine {result.steps_per_s_engine:,.0f}"
-    )
+    report(f"steps/s, one lane: simulator {result.steps_per_s_simulator:,.0f}, engine {result.steps_per_s_engine:,.0f}")
     if result.divergences == 0:
-        progress.print("[bold green]0 divergences[/]: the simulator and the engine agree on everything.")
+        report("the simulator and the engine agree on everything.", label="0 divergences", style="bold green")
         return
-    progress.print(f"[bold red]{result.divergences} divergences[/]; the first:")
+    report("the first:", label=f"{result.divergences} divergences,", style="bold red")
     divergence = result.first_divergence
     if divergence is not None:
-        progress.print(f"  {divergence.what} at step {divergence.step} of session {divergence.session}")
-        progress.print(f"  simulator  {divergence.simulator}", markup=False)
-        progress.print(f"  engine     {divergence.engine}", markup=False)
+        report(f"  {divergence.what} at step {divergence.step} of session {divergence.session}")
+        report(f"  simulator  {divergence.simulator}")
+        report(f"  engine     {divergence.engine}")

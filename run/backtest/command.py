@@ -22,7 +22,8 @@ from run.backtest.market_record import market_record
 from run.backtest.node import NodeRun, run_node
 from run.backtest.random_policies import random_policies
 from run.backtest.window import backtest_window
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.console import print_json, report
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 from run.reports.artifacts import write_artifacts
 from run.reports.context import CostAssumptions, ReportContext
 from run.reports.verdict import verdict
@@ -86,7 +87,7 @@ def command(
     folder = out or default_report_folder(bundle)
     result = backtest_bundle(loaded, catalog, start.date(), end.date(), folder, seed=seed)
     if as_json:
-        answer_json(describe(result))
+        print_json(describe(result))
     else:
         say(result)
 
@@ -119,10 +120,9 @@ def backtest_bundle(
     experiment = parse_experiment(bundle.experiment, f"bundle {bundle.id}")
     market = bundle_market(bundle, experiment, catalog, DateRange(start, end))
     for warning in bundle.warnings:
-        progress.print(f"[yellow]warning:[/] {warning}")
-    progress.print(
-        f"Replaying [bold]{bundle.id}[/] over {len(market)} sessions "
-        f"{market.session_dates[0]} to {market.session_dates[-1]} ..."
+        report(warning, label="warning:", style="yellow")
+    report(
+        f"Replaying {bundle.id} over {len(market)} sessions {market.session_dates[0]} to {market.session_dates[-1]} ..."
     )
     window = backtest_window(market, bundle)
     run = run_node(bundle, catalog, window, volume_known=market.volume_known)
@@ -174,12 +174,12 @@ def describe(result: BacktestResult) -> dict[str, Any]:
 
 def say(result: BacktestResult) -> None:
     """What happened, in a few lines on stderr."""
-    progress.print(verdict(result.metrics))
+    report(verdict(result.metrics))
     if result.simulator_agrees:
-        progress.print(f"The training simulator repeats all {result.record.fill_count} fills exactly.")
+        report(f"The training simulator repeats all {result.record.fill_count} fills exactly.")
     else:
-        progress.print("[bold red]The training simulator does not repeat these fills: do not trust either.[/]")
-    progress.print(f"Report  {result.files['report.html']}")
+        report("The training simulator does not repeat these fills: do not trust either.", style="bold red")
+    report(f"Report  {result.files['report.html']}")
 
 
 def _context(

@@ -16,7 +16,8 @@ from configs.schema import DateRange, Experiment, parse_experiment
 from rl_strategies.analysis.trades import Trade
 from rl_strategies.bundle.bundle import Bundle, load_bundle
 from run.backtest.evaluation import EvaluationRow, MarketEvaluation, evaluate_market, market_name
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.console import print_json, report
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 from run.reports.context import CostAssumptions, ReportContext
 from run.reports.frames import trade_table
 from run.train.markets import bundle_market
@@ -56,10 +57,10 @@ def command(
             if name is None or strict_test_window or len(names) == 1:
                 raise
             missing[name] = str(error)
-            progress.print(f"[yellow]left out:[/] {error}")
+            report(str(error), label="left out:", style="yellow")
             continue
         days = f"{len(market)} sessions {market.session_dates[0]} to {market.session_dates[-1]}"
-        progress.print(f"{market_name(market)}: {days}")
+        report(f"{market_name(market)}: {days}")
         found.append(evaluate_market(loaded, market, window, samples=samples, seed=seed))
     if not found:
         raise InputError(f"no ticker must be without sessions from {dates.start} to {dates.end}, all {len(names)} were")
@@ -67,7 +68,7 @@ def command(
     folder = out or default_folder(bundle)
     write(folder, results, trade_rows(loaded, dates, found, seed))
     if as_json:
-        answer_json(results)
+        print_json(results)
     else:
         say(found, folder)
 
@@ -179,8 +180,8 @@ def say(found: list[MarketEvaluation], folder: Path) -> None:
         for row in evaluation.rows if len(evaluation.rows) > 1 else ():
             table.add_row(*_cells(row))
         table.add_row(*_cells(evaluation.whole), style="bold")
-    progress.print(table)
-    progress.print(f"Results {folder / RESULTS}\nTrades  {folder / TRADES}")
+    report(table)
+    report(f"Results {folder / RESULTS}\nTrades  {folder / TRADES}")
 
 
 def default_folder(bundle: Path) -> Path:

@@ -14,13 +14,14 @@ from catalogs.instruments.stored import stored_instruments
 from catalogs.storage.arrow import read_bars, stored_bar_types
 from catalogs.storage.inventory import check as coverage_of
 from catalogs.storage.inventory import inventory
+from run.console import print_json
 from run.data import import_files as data_import
 from run.data import maintain as data_care
 from run.data import output as data_output
 from run.data import rolls as data_rolls
 from run.data.fetch import app as data_fetch
 from run.data.maintain import existing
-from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption, answer_json
+from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption
 
 app = typer.Typer(no_args_is_help=True)
 app.command("import")(data_import.import_command)
@@ -50,7 +51,7 @@ def list_(
         "bundles": sorted(str(path.parent) for path in runs.glob("*/bundle/*/manifest.json")),
     }
     if as_json:
-        answer_json({"catalog": str(catalog), "bars": msgspec.to_builtins(stored), **rest})
+        print_json({"catalog": str(catalog), "bars": msgspec.to_builtins(stored), **rest})
         return
     data_output.print_inventory(stored, catalog)
     data_output.print_rest(rest)
@@ -85,7 +86,7 @@ def check(
         content = {"catalog": str(catalog), "coverage": msgspec.to_builtins(results)}
         if against is not None:
             content["comparisons"] = msgspec.to_builtins(compared)
-        answer_json(content)
+        print_json(content)
         return
     if not results:
         data_output.print_inventory([], catalog)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import typer
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
 from adapters.databento import DbnFile, Definition, bar_tables, definitions, kind_of, open_dbn, tick_tables
@@ -18,9 +17,9 @@ from catalogs.storage.lock import writing
 from catalogs.storage.provenance import SourceFile
 from catalogs.storage.ticks import TickKind, write_ticks
 from configs import instruments_path
+from run.console import print_json, print_result
 from run.data import output as data_output
 from run.day import day_of
-from run.options import answer_json
 
 
 def import_files(
@@ -32,11 +31,11 @@ def import_files(
         with open_dbn(path) as file:
             records += import_file(file, instrument, catalog, strict=strict)
     if as_json:
-        answer_json(records[0] if len(records) == 1 else {"imports": records})
+        print_json(records[0] if len(records) == 1 else {"imports": records})
         return
     for record in records:
         what = record.get("bar_type") or f"{record['kind']} of {record['instrument_id']}"
-        typer.echo(f"{record['outcome']}: {record['rows']:,} {'bars of ' if 'bar_type' in record else ''}{what}")
+        print_result(f"{record['outcome']}: {record['rows']:,} {'bars of ' if 'bar_type' in record else ''}{what}")
 
 
 def import_file(file: DbnFile, instrument: str | None, catalog: Path, *, strict: bool = False) -> list[dict[str, Any]]:

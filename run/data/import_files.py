@@ -17,11 +17,11 @@ from catalogs.instruments.table import InstrumentTable, load_table
 from catalogs.storage.ingest import Imported, import_bars
 from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
+from run.console import messages, print_json, report
 from run.data import dbn as data_dbn
 from run.data import output as data_output
-from run.data.output import tell
 from run.day import day_of
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 
 class Stamp(StrEnum):
@@ -86,7 +86,7 @@ def import_command(
         data_dbn.import_files(files, instrument, catalog, as_json=as_json, strict=strict)
         return
     if stamp is None:
-        tell("times are taken as the OPEN of the bar; pass --stamp close if they mark its close")
+        report("times are taken as the OPEN of the bar; pass --stamp close if they mark its close")
     reading = Reading(bar, stamp, tz, assume_volume, strict)
     imports = [
         _import(catalog, table, _load(holding, tz, name), instrument or name or "", reading)
@@ -94,7 +94,7 @@ def import_command(
     ]
     if as_json:
         records = [data_output.import_record(imported, catalog) for imported in imports]
-        answer_json(records[0] if len(records) == 1 else {"imports": records})
+        print_json(records[0] if len(records) == 1 else {"imports": records})
         return
     for imported in imports:
         data_output.print_import(imported, catalog)
@@ -133,7 +133,7 @@ def _import(
 
 def _load(files: list[Path], time_zone: str | None, symbol: str | None) -> list[FileBars]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bars:
+    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bars:
         reading = bars.add_task(f"reading files {symbol or ''}", total=len(files))
         loaded = []
         for path in files:
@@ -146,6 +146,6 @@ def _tell_what_was_chosen(loaded: list[FileBars], spec: InstrumentSpec) -> None:
     name = spec.instrument_id.rpartition(".")[0]
     for source in loaded:
         if source.symbol not in ("", name):
-            tell(f"{source.path.name} names the symbol {source.symbol!r}; its bars go to {spec.instrument_id}")
+            report(f"{source.path.name} names the symbol {source.symbol!r}; its bars go to {spec.instrument_id}")
         if source.columns.unused:
-            tell(f"{source.path.name}: columns not used: {', '.join(source.columns.unused)}")
+            report(f"{source.path.name}: columns not used: {', '.join(source.columns.unused)}")

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.progress import track
 
 from catalogs.errors import InputError
 from catalogs.storage.arrow import stored_bar_types
 from catalogs.storage.consolidate import consolidate
 from catalogs.storage.export import export_bars
+from run.console import print_json, print_result, progress_bar
 from run.day import DAY_NS, midnight_ns
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 BarTypes = Annotated[
     list[str] | None, typer.Argument(metavar="[BAR_TYPE]...", help="As `data list` names them; all by default.")
@@ -34,13 +34,13 @@ def consolidate_command(
     unknown = sorted(set(names) - set(stored_bar_types(catalog)))
     if unknown:
         raise InputError(f"bar type must be one that catalog {catalog} holds, was {unknown[0]!r}")
-    shown = track(names, "joining files", console=progress, transient=True, disable=not progress.is_terminal)
+    shown = progress_bar(names, "joining files")
     results = [consolidate(catalog, name) for name in shown]
     if as_json:
-        answer_json({"catalog": str(catalog), "consolidated": msgspec.to_builtins(results)})
+        print_json({"catalog": str(catalog), "consolidated": msgspec.to_builtins(results)})
         return
     for result in results:
-        typer.echo(f"{result.bar_type}: {result.files_before} files, now {result.files_after}")
+        print_result(f"{result.bar_type}: {result.files_before} files, now {result.files_after}")
 
 
 def export_command(
@@ -64,9 +64,9 @@ def export_command(
     end_ns = None if end is None else midnight_ns(end.date()) + DAY_NS - 1
     rows = export_bars(existing(catalog), bar_type, out, start_ns, end_ns, adjust_splits=adjusted)
     if as_json:
-        answer_json({"bar_type": bar_type, "rows": rows, "file": str(out)})
+        print_json({"bar_type": bar_type, "rows": rows, "file": str(out)})
     else:
-        typer.echo(f"{rows:,} bars of {bar_type} in {out}")
+        print_result(f"{rows:,} bars of {bar_type} in {out}")
 
 
 def existing(catalog: Path) -> Path:

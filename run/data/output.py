@@ -4,22 +4,15 @@ from pathlib import Path
 
 import msgspec
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from catalogs.hygiene.report import RULES, iso_utc
 from catalogs.hygiene.suspicion import SourceComparison
 from catalogs.storage.ingest import Imported
 from catalogs.storage.inventory import Coverage, StoredBars
-from run.options import progress
+from run.console import print_result
 
 SHOWN = 10  # sessions listed before "and N more"
-WIDTH = 120  # columns where standard output is no terminal
-
-
-def tell(message: str) -> None:
-    """Say something on stderr, on one line."""
-    progress.print(message, soft_wrap=True, markup=False)
 
 
 def import_record(imported: Imported, catalog: Path) -> dict[str, object]:
@@ -44,23 +37,22 @@ def import_record(imported: Imported, catalog: Path) -> dict[str, object]:
 
 def print_import(imported: Imported, catalog: Path) -> None:
     """Outcome of an import for people."""
-    console = _console()
     bars, quality = imported.bars, imported.provenance.quality
-    console.print(
+    print_result(
         f"{imported.outcome}: {len(bars):,} bars of {bars.bar_type} in {catalog}\n"
         f"{iso_utc(int(bars.ts_ns[0]))} to {iso_utc(int(bars.ts_ns[-1]))}, {quality.rows_read:,} rows read, "
         f"{imported.new_rows:,} bars new to the catalog"
     )
     if not quality.findings:
-        console.print("nothing to mend")
+        print_result("nothing to mend")
         return
     table = _table("finding", "treatment", "count", "first (close, UTC)", "meaning")
     for finding in quality.findings:
         meaning = RULES[finding.rule][1]
         table.add_row(finding.rule, finding.treatment, f"{finding.count:,}", finding.first, meaning)
-    console.print(table)
+    print_result(table)
     if not bars.volume_known:
-        console.print(
+        print_result(
             f"volume is unknown: {imported.provenance.assume_volume} is stored where it was missing, and features "
             "read it as missing. NautilusTrader fills no order on a bar of volume 0: see --assume-volume."
         )
@@ -68,30 +60,28 @@ def print_import(imported: Imported, catalog: Path) -> None:
 
 def print_inventory(stored: list[StoredBars], catalog: Path) -> None:
     """Contents of a catalog for people."""
-    console = _console()
     if not stored:
-        console.print(f"{catalog} holds no bars; `rl-intraday data import` brings some in")
+        print_result(f"{catalog} holds no bars; `rl-intraday data import` brings some in")
         return
     table = _table("bar type", "bars", "sessions", "first day", "last day", "volume", "filled")
     for bars in stored:
         volume = "known" if bars.volume_known else "unknown"
         counts = (f"{bars.rows:,}", f"{bars.sessions:,}")
         table.add_row(bars.bar_type, *counts, bars.first[:10], bars.last[:10], volume, f"{bars.filled:,}")
-    console.print(table)
+    print_result(table)
 
 
 def print_rest(rest: dict[str, list[str]]) -> None:
     """What a catalog holds beside bars, and the bundles trained from it; nothing for what there is none of."""
-    console = _console()
     for what, names in rest.items():
         if names:
-            console.print(f"{what}: " + (f"{len(names)} cached matrices" if what == "features" else _listed(names)))
+            print_result(f"{what}: " + (f"{len(names)} cached matrices" if what == "features" else _listed(names)))
 
 
 def print_comparison(bar_type: str, comparison: SourceComparison) -> None:
     """Two sources of one bar type for people."""
     clock = "the clocks agree" if not comparison.shift_bars else f"LATE BY {comparison.shift_bars} BARS"
-    _console().print(
+    print_result(
         f"{bar_type} against {comparison.other}: {comparison.common:,} common bars, {clock}; "
         f"{comparison.differing_closes:,} closes differ by more than a tick (at most "
         f"{comparison.largest_difference_ticks:,}); {comparison.only_here:,} bars only here, "
@@ -101,7 +91,6 @@ def print_comparison(bar_type: str, comparison: SourceComparison) -> None:
 
 def print_coverage(coverage: Coverage) -> None:
     """Completeness of one bar type for people."""
-    console = _console()
     zero = coverage.zero_volume_share
     missing = coverage.missing_sessions
     table = Table(title=coverage.bar_type, title_justify="left", show_header=False)
@@ -121,12 +110,7 @@ def print_coverage(coverage: Coverage) -> None:
     table.add_row("outside sessions", f"{coverage.outside_sessions:,}")
     if coverage.changed_hours:
         table.add_row("changed hours", f"{coverage.changed_hours:,} files cleaned by other hours: import them again")
-    console.print(table)
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+    print_result(table)
 
 
 def _table(*headings: str) -> Table:

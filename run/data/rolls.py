@@ -17,9 +17,10 @@ from catalogs.rolls import RollTable, build_rolls, write_rolls
 from catalogs.storage.arrow import read_bars, stored_bar_types
 from catalogs.storage.export import write_bar_file
 from configs import instruments_path
+from run.console import print_json, print_result
 from run.data.maintain import existing
 from run.day import day_of
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 
 class RollMethod(StrEnum):
@@ -65,7 +66,7 @@ def rolls_command(
     if continuous is not None and series is not None:
         write_bar_file(series, continuous)
     if as_json:
-        answer_json({"file": str(path), **msgspec.to_builtins(table)})
+        print_json({"file": str(path), **msgspec.to_builtins(table)})
     else:
         _print(table, path)
 
@@ -92,5 +93,5 @@ def _print(table: RollTable, path: Path) -> None:
     for month in table.months:
         until = f"until {month.last_session}" if month.last_session else "still in front"
         why = f", after trading more on {month.crossover}" if month.crossover else ""
-        typer.echo(f"{month.instrument_id:12s} from {month.first_session} {until}{why}")
-    typer.echo(f"roll table of {table.root} by {table.method} in {path}")
+        print_result(f"{month.instrument_id:12s} from {month.first_session} {until}{why}")
+    print_result(f"roll table of {table.root} by {table.method} in {path}")

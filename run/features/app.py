@@ -4,11 +4,11 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rl_strategies.features import COLUMNS, REGISTRY, FeaturePlan, FeatureSpec, Kernel
+from run.console import print_result
 from run.features.build import build
 from run.features.check import check
 
@@ -36,10 +36,10 @@ def list_features(
     """
     described = [describe(REGISTRY[kind]) for kind in sorted(REGISTRY, key=_family_then_kind)]
     if as_json:
-        typer.echo(json.dumps(described, indent=2))
+        print_result(json.dumps(described, indent=2))
     else:
         for family in sorted({row["family"] for row in described}):
-            Console().print(_table(family, [row for row in described if row["family"] == family]))
+            print_result(_table(family, [row for row in described if row["family"] == family]))
 
 
 def describe(kernel: Kernel) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from catalogs.bars import BarSeries
@@ -28,10 +27,11 @@ from rl_strategies.features import (
 from rl_strategies.features.compiler.compile import Floats
 from rl_strategies.features.plans.coverage import FamilyCoverage, family_coverage
 from rl_strategies.features.plans.sets import context_set
+from run.console import messages, print_json, print_result
 from run.features.check import FilesOption
 from run.features.context import FoundStream, find_streams
 from run.features.plan import load_own_features, named_context, named_specs
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 
 def build(
@@ -62,14 +62,14 @@ def build(
     found = find_streams(catalog, context.streams, bar)
     if context.streams and isinstance(plan, FeaturePlan):
         plan = joined_plan_for(plan, context.streams, context.cross, found.keys())
-    with progress.status("computing features"):
+    with messages.status("computing features"):
         values = _matrix(plan, bars, calendar, found)
     session = calendar.locate(bars.ts_ns)
     coverage = family_coverage(plan, values, session, calendar.session_date)
     if out is not None:
         _write(out, plan, bars, values)
     if as_json:
-        answer_json(_described(plan, bars, coverage))
+        print_json(_described(plan, bars, coverage))
     else:
         _print(plan, bars, coverage)
 
@@ -116,8 +116,7 @@ def _described(plan: FeaturePlan | JoinedPlan, bars: BarSeries, coverage: Sequen
 
 
 def _print(plan: FeaturePlan | JoinedPlan, bars: BarSeries, coverage: Sequence[FamilyCoverage]) -> None:
-    console = Console()
-    console.print(f"{bars.bar_type}: {len(bars):,} bars, {len(plan.outputs)} outputs, {plan.observed} observed")
+    print_result(f"{bars.bar_type}: {len(bars):,} bars, {len(plan.outputs)} outputs, {plan.observed} observed")
     table = Table(box=None, pad_edge=False)
     for heading in ("family", "outputs", "finite", "warm-up", "first whole session"):
         table.add_column(heading, justify="left" if heading == "family" else "right")
@@ -126,6 +125,6 @@ def _print(plan: FeaturePlan | JoinedPlan, bars: BarSeries, coverage: Sequence[F
         table.add_row(
             family.family, str(len(family.outputs)), f"{family.finite_share:.1%}", f"{family.warmup_rows:,}", first
         )
-    console.print(table)
+    print_result(table)
     for name, reason in plan.left_out:
-        console.print(f"left out: {name}: {reason}", soft_wrap=True, highlight=False)
+        print_result(f"left out: {name}: {reason}")

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from catalogs.instruments.specification import InstrumentSpec, resolve
 from configs import instruments_path
@@ -16,8 +16,9 @@ from rl_strategies.features import REGISTRY, DataAtHand, FeatureSpec, JoinedPlan
 from rl_strategies.features.checks.causality import CHECKS, Failure, check_features
 from rl_strategies.features.checks.recording import Plan
 from rl_strategies.features.checks.samples import every_context, made_up_market
+from run.console import messages, print_json, print_result
 from run.features.plan import load_own_features, named_plan
-from run.options import JsonOption, answer_json, progress
+from run.options import JsonOption
 
 FIRST_DATE = np.datetime64("2025-05-19")
 LAST_DATE = np.datetime64("2025-06-24")
@@ -50,10 +51,10 @@ def check(
     load_own_features(file or [])
     spec = resolve(instrument, instruments_path())
     chosen = every_context() if plan is None else named_plan(plan, DataAtHand(True, True, quotes=True))
-    with progress.status("checking (the first time compiles, half a minute)"):
+    with messages.status("checking (the first time compiles, half a minute)"):
         result = run_checks(chosen, spec, seed)
     if as_json:
-        answer_json(result)
+        print_json(result)
     else:
         _print(result)
     if result["failures"]:
@@ -94,18 +95,15 @@ def _described(failure: Failure) -> dict[str, Any]:
 
 def _print(result: dict[str, Any]) -> None:
     failures = result["failures"]
-    console = Console()
     table = Table(box=None, pad_edge=False)
     for heading in ("check", "outputs", "failed"):
         table.add_column(heading, justify="left" if heading == "check" else "right")
     for check in result["checks"]:
         failed = sum(failure["check"] == check for failure in failures)
-        table.add_row(check, str(result["features"]), f"[red]{failed}[/]" if failed else "0")
-    console.print(table)
+        table.add_row(check, str(result["features"]), Text(str(failed), "red" if failed else ""))
+    print_result(table)
     for failure in failures:
-        console.print(
-            f"[red]{failure['name']}[/]: {failure['check']} fails first at row {failure['row']} ({failure['at']})",
-            soft_wrap=True,
-        )
+        where = f"{failure['check']} fails first at row {failure['row']} ({failure['at']})"
+        print_result(Text.assemble((failure["name"], "red"), f": {where}"))
     verdict = f"{len({f['name'] for f in failures})} of {result['features']} outputs fail" if failures else "all hold"
-    console.print(f"{result['features']} outputs on {result['rows']:,} bars: {verdict}")
+    print_result(f"{result['features']} outputs on {result['rows']:,} bars: {verdict}")

@@ -23,8 +23,9 @@ from catalogs.instruments.bar_types import bar_length_ns, bar_type_of
 from catalogs.instruments.specification import InstrumentSpec, resolve
 from catalogs.storage.arrow import read_bars
 from configs import instruments_path
+from run.console import messages, print_json, report
 from run.day import DAY_NS, midnight_ns
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 ACCOUNT = "DU0000001"
 HISTORY_DAYS = 40
@@ -66,9 +67,9 @@ def command(
     equity = broker.account.equity_cents(broker.marks) / 100
     if as_json:
         orders = len(broker.working())
-        answer_json({"positions": held, "working_orders": orders, "trades": len(broker.trades), "equity_usd": equity})
+        print_json({"positions": held, "working_orders": orders, "trades": len(broker.trades), "equity_usd": equity})
     else:
-        progress.print(f"bars are over: {len(broker.trades)} executions, positions {held}, equity {equity:,.2f} USD")
+        report(f"bars are over: {len(broker.trades)} executions, positions {held}, equity {equity:,.2f} USD")
 
 
 def simulated_server(
@@ -179,11 +180,11 @@ async def _serve(server: GatewayServer, speed: float) -> None:
     await server.listen()
     gateway = server.gateway
     contract = ", ".join(terms.local_symbol for terms in gateway.broker.contracts.values())
-    progress.print(f"simulated gateway on {server.host}:{server.port}, account {ACCOUNT}, {contract}; Ctrl-C ends it")
+    report(f"simulated gateway on {server.host}:{server.port}, account {ACCOUNT}, {contract}; Ctrl-C ends it")
     while not gateway.feeds():
         await asyncio.sleep(0.1)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeRemainingColumn(), console=progress, transient=True) as shown:
+    with Progress(*columns, TimeRemainingColumn(), console=messages, transient=True) as shown:
         task = shown.add_task("steps of the market", total=gateway.market.steps)
         server.after_step.append(lambda _: shown.advance(task))
         await server.replay(speed)

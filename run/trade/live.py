@@ -3,12 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from catalogs.errors import InputError
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import load_bundle
-from run.options import JsonOption, progress
+from run.console import report
+from run.options import JsonOption
 from run.trade.paper import PAPER_PREFIX, BundleArgument, SessionsOption, print_outcome, session_home, trade
 from run.trade.safety.doctor import examine
 from run.trade.session.advice import flatten_command
@@ -36,10 +36,10 @@ def command(
     failed = [finding for finding in findings if finding.state == "fail"]
     if failed:
         for finding in failed:
-            progress.print(f"[bold red]{finding.check}[/]: {escape(finding.found)}; {escape(finding.fix)}")
-        progress.print(f"`rl-intraday doctor {live}` must find nothing wrong before money is traded")
+            report(f"{finding.found}; {finding.fix}", label=f"{finding.check}:", style="bold red")
+        report(f"`rl-intraday doctor {live}` must find nothing wrong before money is traded")
         raise typer.Exit(NOT_STARTED)
-    progress.print("[bold]real money[/]: every check passed")
+    report("every check passed", label="real money:")
     print_outcome(trade(loaded, config, live, account, folder), as_json)
 
 

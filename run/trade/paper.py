@@ -19,7 +19,8 @@ from configs.live.schema import LiveConfig, configuration_name, load_live
 from rl_strategies.bundle.bundle import Bundle, load_bundle
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.strategy import LiveStrategy
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.console import print_json, report
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 from run.trade.gateway import ACCOUNT, CON_ID, load_faults, simulated_server
 from run.trade.session.context import check_daily_values, live_context, read_streams
 from run.trade.session.contract import contract_on
@@ -150,7 +151,7 @@ def trade_simulated(
     )
     with running(server) as gateway:
         config = msgspec.structs.replace(config, host="127.0.0.1", port=gateway.port, patience=patience, orders=orders)
-        progress.print(f"simulated gateway on port {gateway.port}, {days[0]} to {days[1]}, {speed:g} times as fast")
+        report(f"simulated gateway on port {gateway.port}, {days[0]} to {days[1]}, {speed:g} times as fast")
         plan = replace(plan, config=config)
         return trade_session(plan, lambda strategy: _replay(gateway, speed, strategy))
 
@@ -191,18 +192,19 @@ async def _replay(gateway: ThreadedServer, speed: float, strategy: LiveStrategy)
 def print_outcome(outcome: Outcome, as_json: bool) -> None:
     """Print how a session ended; leaves with its exit code."""
     if as_json:
-        answer_json({**asdict(outcome), "folder": str(outcome.folder)})
+        print_json({**asdict(outcome), "folder": str(outcome.folder)})
     else:
         colour = "green" if outcome.exit_code == 0 else "bold red"
-        progress.print(
-            f"[{colour}]{outcome.reason}[/]: {outcome.decisions} decisions, {outcome.fills} executions, "
-            f"{outcome.units:+d} held; {outcome.folder}"
+        report(
+            f"{outcome.decisions} decisions, {outcome.fills} executions, {outcome.units:+d} held; {outcome.folder}",
+            label=f"{outcome.reason}:",
+            style=colour,
         )
         if outcome.latencies_us:
             p50, p99 = np.percentile(outcome.latencies_us, [50, 99]) / 1000
             count = len(outcome.latencies_us)
-            progress.print(f"bar to order on the wire: p50 {p50:.1f} ms, p99 {p99:.1f} ms over {count} entries")
+            report(f"bar to order on the wire: p50 {p50:.1f} ms, p99 {p99:.1f} ms over {count} entries")
         if outcome.decisions:
-            progress.print(f"Next    rl-intraday replay {outcome.folder}")
+            report(f"Next    rl-intraday replay {outcome.folder}")
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)

@@ -35,7 +35,7 @@ from rl_strategies.live.services import LiveServices
 from rl_strategies.live.strategy import LiveStrategy
 from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.strategy import RLStrategyConfig
-from run.options import progress
+from run.console import report
 from run.trade.monitoring.console import narrate
 from run.trade.monitoring.health import Health
 from run.trade.monitoring.log import logging_to
@@ -113,7 +113,7 @@ class LiveSession:
     def _publish(self, table: str, row: Mapping[str, Any]) -> None:
         self._store.publish(table, **row)
         if line := narrate(table, row):
-            progress.print(line)
+            report(line)
 
     def _relive(self, journal: Path, checkpoint: Checkpoint) -> tuple[ReplayedJournal | None, dict[str, NDArray[Any]]]:
         plan = self.plan

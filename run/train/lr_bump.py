@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from catalogs.errors import InputError
-from run.options import progress
+from run.console import report
 from run.train.origin import check_run
 from training.learning.stability import BUMP_FILE, DEFAULT_BUMP
 
@@ -23,4 +23,4 @@ def command(
     if not 0 < factor < float("inf"):
         raise InputError(f"--factor must be above 0, was {factor}")
     (run / BUMP_FILE).write_text(f"{factor}\n", encoding="utf-8")
-    progress.print(f"The learning rate of {run} will be multiplied by {factor:g} before its next rollout.")
+    report(f"The learning rate of {run} will be multiplied by {factor:g} before its next rollout.")

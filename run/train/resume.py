@@ -7,7 +7,8 @@ import typer
 
 from catalogs.errors import InputError
 from configs.schema import load_experiment
-from run.options import JsonOption, answer_json, progress
+from run.console import print_json, report
+from run.options import JsonOption
 from run.train.markets import experiment_markets
 from run.train.origin import read_origin
 from run.train.run_folder import TrainedRun, announce, data_hash, describe, learn, say
@@ -26,7 +27,7 @@ def command(
     """
     trained = resume_run(run, catalog)
     if as_json:
-        answer_json(describe(trained))
+        print_json(describe(trained))
     else:
         say(trained)
 
@@ -49,5 +50,5 @@ def resume_run(run_dir: Path, catalog: Path | None = None) -> TrainedRun:
             f"the catalog's were {found[:12]}..."
         )
     announce(experiment, markets)
-    progress.print(f"  going on with {run_dir}")
+    report(f"  going on with {run_dir}")
     return learn(experiment, markets, run_dir, resume=True)

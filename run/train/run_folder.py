@@ -19,7 +19,7 @@ from catalogs.sessions import session_calendar
 from configs.schema import Experiment
 from rl_strategies.bundle.bundle import load_bundle, write_bundle
 from rl_strategies.bundle.manifest import BundleMetadata, installed_versions
-from run.options import progress
+from run.console import report
 from run.train.markets import ExperimentMarkets, validator
 from run.train.origin import Origin, write_origin
 from training.export import export_onnx, golden_observations, golden_outputs
@@ -60,21 +60,21 @@ def announce(experiment: Experiment, markets: ExperimentMarkets) -> None:
     names = f"{names} and {others} more" if others else names
     dates = first.session_dates
     sessions = sum(len(market) for market in markets.train)
-    progress.print(
-        f"Training [bold]{experiment.name}[/] on {names}: {sessions} sessions {dates[0]} to {dates[-1]}, "
+    report(
+        f"Training {experiment.name} on {names}: {sessions} sessions {dates[0]} to {dates[-1]}, "
         f"{_bars_walked(markets.train):,} bars, {len(first.observation_names)} observations, "
         f"{experiment.learner.planned_steps:,} steps, seed {experiment.seed}"
     )
     if markets.validate:
         dates = markets.validate[0].session_dates
-        progress.print(f"  validated on {sum(map(len, markets.validate))} sessions {dates[0]} to {dates[-1]}")
+        report(f"  validated on {sum(map(len, markets.validate))} sessions {dates[0]} to {dates[-1]}")
     for name, reason in (*first.plan.left_out, *first.plan.pruned):
-        progress.print(f"  left out: feature {name}: {reason}")
+        report(f"  left out: feature {name}: {reason}")
     skipped = Counter[str]()
     for market in markets.train:
         skipped.update(market.skipped)
     for reason, count in (+skipped).items():
-        progress.print(f"  left out: {count} sessions: {reason}")
+        report(f"  left out: {count} sessions: {reason}")
 
 
 def make_run_dir(experiment: Experiment, markets: ExperimentMarkets, catalog: Path, runs: Path) -> Path:
@@ -116,7 +116,7 @@ def learn(
             resume=resume,
         )
     except KeyboardInterrupt:
-        progress.print(f"Stopped before the end: no bundle was made. Go on with: rl-intraday resume {run_dir}")
+        report(f"Stopped before the end: no bundle was made. Go on with: rl-intraday resume {run_dir}")
         raise
     finally:
         env.close()
@@ -130,12 +130,12 @@ def say(trained: TrainedRun) -> None:
     """Findings and where everything lies, on stderr."""
     summary = trained.summary
     for finding in summary.findings:
-        progress.print(f"[yellow]finding:[/] {finding}")
+        report(str(finding), label="finding:", style="yellow")
     if summary.best_step is not None:
         result = f"{summary.best_validation:,.2f} USD per validation session"
-        progress.print(f"Kept    the policy of step {summary.best_step:,}: {result}")
-    progress.print(f"Run     {trained.run_dir}\nBundle  {trained.bundle}")
-    progress.print(f"Next    rl-intraday backtest {trained.bundle} --start DATE --end DATE")
+        report(f"Kept    the policy of step {summary.best_step:,}: {result}")
+    report(f"Run     {trained.run_dir}\nBundle  {trained.bundle}")
+    report(f"Next    rl-intraday backtest {trained.bundle} --start DATE --end DATE")
 
 
 def describe(trained: TrainedRun) -> dict[str, Any]:

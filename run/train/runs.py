@@ -10,7 +10,8 @@ import yaml
 from rich.table import Table
 
 from catalogs.errors import InputError
-from run.options import DEFAULT_RUNS, JsonOption, RunsOption, answer_json, progress
+from run.console import print_json, report
+from run.options import DEFAULT_RUNS, JsonOption, RunsOption
 from run.train.origin import check_run, is_run
 from training.learning.summary import TrainingSummary
 
@@ -54,11 +55,11 @@ def command(
         if not compared:
             raise InputError(f"folder {folder} must hold training runs, held none")
     if as_json:
-        answer_json({"runs": [run._asdict() for run in compared], "differences": differences(compared)})
+        print_json({"runs": [run._asdict() for run in compared], "differences": differences(compared)})
     elif runs and len(runs) > 1:
-        progress.print(comparison(compared))
+        report(comparison(compared))
     else:
-        progress.print(listing(compared))
+        report(listing(compared))
 
 
 def read_run(run_dir: Path) -> RunMetadata:

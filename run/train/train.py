@@ -10,7 +10,8 @@ import yaml
 
 from catalogs.errors import InputError
 from configs.schema import Experiment, load_experiment
-from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption, answer_json
+from run.console import print_json
+from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption
 from run.train.execution_file import execution_overrides
 from run.train.markets import experiment_markets
 from run.train.run_folder import TrainedRun, announce, describe, learn, make_run_dir, say
@@ -54,7 +55,7 @@ def command(
     overrides = given | measured | _parse_changes(changes or [])
     trained = train_experiment(load_experiment(experiment, overrides), catalog, runs)
     if as_json:
-        answer_json(describe(trained))
+        print_json(describe(trained))
         return
     say(trained)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import track
 
 from adapters.databento import kind_of, open_dbn
 from adapters.databento.batch import DatabentoBatch
@@ -15,12 +14,12 @@ from adapters.databento.patience import Patience
 from catalogs.errors import InputError
 from catalogs.rolls import write_rolls
 from catalogs.storage.downloads import day_chunks, download_path, week_chunks
+from run.console import messages, print_json, print_result, progress_bar, report
 from run.data.dbn import import_file
 from run.data.fetch.databento_contracts import contracts_meant
 from run.data.fetch.databento_jobs import BatchJobs
 from run.data.fetch.vendors import address, secret
-from run.data.output import tell
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def fetch_command(
     if end.date() >= datetime.now(UTC).date():
         raise InputError(f"--end must be a finished UTC day, was {end.date()}")
     gateway = address("databento", "") or None
-    client, patience = connect(secret("DATABENTO_API_KEY", "Databento"), gateway), Patience(say=tell)
+    client, patience = connect(secret("DATABENTO_API_KEY", "Databento"), gateway), Patience(say=report)
     vendor = DatabentoHistory(client, patience)
     named = [name.strip() for name in symbols.split(",") if name.strip()]
     spans, tables = contracts_meant(vendor, dataset, named, start.date(), end.date())
@@ -82,11 +81,11 @@ def fetch_command(
     for table in tables:
         write_rolls(catalog, table)
     if as_json:
-        answer_json({"catalog": str(catalog), "cost_usd": cost, "imports": imports})
+        print_json({"catalog": str(catalog), "cost_usd": cost, "imports": imports})
         return
     for record in imports:
         what = record.get("bar_type") or f"{record['kind']} of {record['instrument_id']}"
-        typer.echo(f"{record['outcome']}: {record['rows']:,} {what}")
+        print_result(f"{record['outcome']}: {record['rows']:,} {what}")
 
 
 def _pieces(catalog: Path, dataset: str, schema: str, spans: list[ContractSpan]) -> list[Piece]:
@@ -110,11 +109,11 @@ def _agree(
     as_json: bool,
 ) -> float:
     cost = sum(vendor.cost_usd(request) for request in missing)
-    tell(f"{len(missing)} of {asked} requests to make, for {cost:.2f} USD")
+    report(f"{len(missing)} of {asked} requests to make, for {cost:.2f} USD")
     if max_cost is not None and cost > max_cost:
         raise InputError(f"the price must be at most {max_cost:.2f} USD (--max-cost), was {cost:.2f}; nothing fetched")
     if missing and not yes:
-        if as_json or not progress.is_terminal:
+        if as_json or not messages.is_terminal:
             raise InputError(f"a price of {cost:.2f} USD must be agreed to with --yes; nothing was fetched")
         if not typer.confirm(f"Fetch for {cost:.2f} USD?", err=True):
             raise InputError("the fetch was declined; nothing was fetched")
@@ -123,7 +122,7 @@ def _agree(
 
 def _download(vendor: DatabentoHistory, pieces: list[Piece]) -> list[Path]:
     missing = [piece for piece in pieces if not piece.path.exists()]
-    for piece in track(missing, "fetching", console=progress, transient=True, disable=not progress.is_terminal):
+    for piece in progress_bar(missing, "fetching"):
         vendor.download(piece.request, piece.path)
     return [piece.path for piece in pieces]
 

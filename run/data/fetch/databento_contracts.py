@@ -10,7 +10,7 @@ from catalogs.instruments.specification import resolve
 from catalogs.rolls import WARMUP_SESSIONS, FrontMonth, Method, RollTable
 from catalogs.sessions import session_calendar
 from configs import instruments_path
-from run.data.output import tell
+from run.console import report
 
 # Calendar days that surely hold the sessions with which a contract's features warm up before its roll.
 WARMUP_DAYS = timedelta(days=WARMUP_SESSIONS * 7 // 5 + 7)
@@ -36,7 +36,7 @@ def contracts_meant(
             spans.append(ContractSpan(symbol, first, last))
             continue
         meant = vendor.contracts(dataset, symbol, first, last)
-        tell(f"{symbol} means " + ", ".join(f"{span.symbol} {span.first} to {span.last}" for span in meant))
+        report(f"{symbol} means " + ", ".join(f"{span.symbol} {span.first} to {span.last}" for span in meant))
         tables.append(_roll_table(root, symbol, meant))
         spans += [ContractSpan(span.symbol, span.first - WARMUP_DAYS, span.last) for span in meant]
     return spans, tables

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import numpy as np
 import pyarrow.parquet as pq
 import typer
-from rich.progress import track
 
 from adapters.errors import SourceError
 from adapters.ibkr.connection import GatewayError, gateway
@@ -19,9 +18,9 @@ from catalogs.storage.downloads import Chunk, download_path, keep_table, sha256_
 from catalogs.storage.ingest import import_bars
 from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
+from run.console import print_json, print_result, progress_bar, report
 from run.data.fetch.last_session import last_finished_day
-from run.data.output import tell
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 CONNECT_TIMEOUT_S = 15.0
 
@@ -56,10 +55,10 @@ def fetch_command(
     except GatewayError as error:
         raise InputError(str(error)) from error
     if as_json:
-        answer_json({"catalog": str(catalog), "imports": records})
+        print_json({"catalog": str(catalog), "imports": records})
         return
     for record in records:
-        typer.echo(f"{record['instrument_id']}: {record['rows']:,} bars, {record['new_rows']:,} of them new")
+        print_result(f"{record['instrument_id']}: {record['rows']:,} bars, {record['new_rows']:,} of them new")
 
 
 def fetch_instrument(
@@ -78,11 +77,11 @@ def fetch_instrument(
     calendar = session_calendar(spec.calendar)
     sessions = _sessions(calendar, first, last)
     contract = history.resolve(symbol, venue, is_future=spec.kind == "future")
-    tell(f"{spec.instrument_id} is {contract}")
+    report(f"{spec.instrument_id} is {contract}")
     _check_terms(spec, contract)
     rows = new_rows = 0
     failure: SourceError | None = None
-    for session in track(sessions, symbol, console=progress, transient=True, disable=not progress.is_terminal):
+    for session in progress_bar(sessions, symbol):
         path = _path(catalog, symbol, calendar, session)
         if not path.exists():
             try:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import pyarrow.parquet as pq
 import typer
-from rich.progress import track
 
 from adapters.http import HttpSource
 from adapters.limiter import Limiter
@@ -24,11 +23,11 @@ from catalogs.storage.downloads import Chunk, download_path, keep_table, month_c
 from catalogs.storage.ingest import import_bars
 from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
+from run.console import print_json, print_result, progress_bar, report
 from run.data.fetch.last_session import last_finished_day
 from run.data.fetch.vendors import address, secret
-from run.data.output import tell
 from run.data.universe import load_universe
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 FREE_PLAN_PER_MINUTE = 5.0
 _MINUTE_NS = 60 * 10**9
@@ -88,16 +87,18 @@ def fetch_command(
         raise InputError("--tickers or --universe must name at least one ticker, was none")
     last = last_finished_day()
     if end is not None and end.date() > last:
-        tell(f"days after {last} are not finished yet; fetching up to it")
+        report(f"days after {last} are not finished yet; fetching up to it")
     order = Order(tuple(dict.fromkeys(named)), start.date(), min(last, end.date()) if end else last, bar, adjusted)
     if order.last < order.first:
         raise InputError(f"--start must not be after the last finished day ({order.last}), was {order.first}")
     records = fetch(massive_client(cpm), order, catalog, concurrency)
     if as_json:
-        answer_json({"catalog": str(catalog), "adjusted": adjusted, "imports": records})
+        print_json({"catalog": str(catalog), "adjusted": adjusted, "imports": records})
         return
     for record in records:
-        typer.echo(f"{record['ticker']}: {record['rows']:,} bars, {record['new_rows']:,} of them new ({order.series})")
+        print_result(
+            f"{record['ticker']}: {record['rows']:,} bars, {record['new_rows']:,} of them new ({order.series})"
+        )
 
 
 def massive_client(per_minute: float) -> MassiveClient:
@@ -142,7 +143,7 @@ def _download(client: MassiveClient, order: Order, catalog: Path, chunks: list[C
 
 
 def _shown(done: Iterable[Future[None]], total: int) -> Iterator[Future[None]]:
-    yield from track(done, "fetching", total=total, console=progress, transient=True, disable=not progress.is_terminal)
+    yield from progress_bar(done, "fetching", total)
 
 
 def _download_chunk(client: MassiveClient, order: Order, catalog: Path, ticker: str, chunk: Chunk) -> None:
@@ -179,7 +180,7 @@ def _import(catalog: Path, order: Order, ticker: str, chunks: list[Chunk]) -> di
 def _tell_splits(catalog: Path, order: Order, ticker: str) -> None:
     for day, ratio in read_splits(catalog, ticker):
         if order.first < day <= order.last and not order.adjusted:
-            tell(f"{ticker}: {ratio:g}:1 split on {day} inside the range; bars are as traded, prices jump there")
+            report(f"{ticker}: {ratio:g}:1 split on {day} inside the range; bars are as traded, prices jump there")
 
 
 def _path(catalog: Path, order: Order, ticker: str, chunk: Chunk) -> Path:

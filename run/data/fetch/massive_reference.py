@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
 
 from adapters.massive import MassiveClient
 from catalogs.cache import written_aside
 from catalogs.corporate_actions import write_actions
 from catalogs.errors import InputError
+from run.console import print_json, print_result, progress_bar
 from run.data.fetch.massive import FREE_PLAN_PER_MINUTE, massive_client
 from run.data.universe import load_universe
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 
 def fetch_command(
@@ -35,13 +35,13 @@ def fetch_command(
     if not named:
         raise InputError("--tickers or --universe must name at least one ticker, was none")
     client = massive_client(cpm)
-    for ticker in track(named, "fetching", console=progress, transient=True, disable=not progress.is_terminal):
+    for ticker in progress_bar(named, "fetching"):
         _fetch(client, ticker, catalog)
     folder = catalog / "reference" / "massive"
     if as_json:
-        answer_json({"folder": str(folder), "tickers": named})
+        print_json({"folder": str(folder), "tickers": named})
     else:
-        typer.echo(f"reference data of {', '.join(named)} in {folder}")
+        print_result(f"reference data of {', '.join(named)} in {folder}")
 
 
 def _fetch(client: MassiveClient, ticker: str, catalog: Path) -> None:

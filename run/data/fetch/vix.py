@@ -16,12 +16,12 @@ from adapters.http import HttpSource
 from adapters.vix import CBOE_BASE, FRED_BASE, INDICES, from_cboe, from_file, from_fred, from_yahoo
 from catalogs.daily_values import context_path, unified, write_context
 from catalogs.errors import InputError
+from run.console import print_json, print_result, report
 from run.data.fetch.last_session import last_finished_day
 from run.data.fetch.massive import FREE_PLAN_PER_MINUTE, massive_client
 from run.data.fetch.vendors import address
 from run.data.fetch.yahoo import yahoo_client
-from run.data.output import tell
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 ORDER = "cboe,fred,yahoo,massive"
 
@@ -71,9 +71,9 @@ def fetch_command(
     rows = write_context(catalog, series)
     path = context_path(catalog)
     if as_json:
-        answer_json({"file": str(path), "rows": rows, "steps": msgspec.to_builtins(steps)})
+        print_json({"file": str(path), "rows": rows, "steps": msgspec.to_builtins(steps)})
     else:
-        typer.echo(f"{rows:,} daily values of {', '.join(series)} in {path}")
+        print_result(f"{rows:,} daily values of {', '.join(series)} in {path}")
 
 
 def _collect(index: str, asked: dict[str, Source], last: date, steps: list[Step]) -> dict[str, pa.Table]:
@@ -81,7 +81,9 @@ def _collect(index: str, asked: dict[str, Source], last: date, steps: list[Step]
     for name, source in asked.items():
         step, table = _ask(index, name, source)
         steps.append(step)
-        tell(f"{index} from {name}: {step.outcome}" + (f", {step.days:,} days until {step.last}" if step.days else ""))
+        report(
+            f"{index} from {name}: {step.outcome}" + (f", {step.days:,} days until {step.last}" if step.days else "")
+        )
         if table is not None:
             parts[name] = table
             if table["date"][-1].as_py() >= last:
@@ -113,7 +115,7 @@ def _sources(names: list[str], files: list[Path], last: date) -> dict[str, Sourc
         if name not in makers:
             raise InputError(f"--sources must be of {', '.join(makers)}, was {name!r}")
         if name == "massive" and not (os.environ.get("MASSIVE_API_KEY") or os.environ.get("MASSIVE_API_KEY_FILE")):
-            tell("massive: skipped, no MASSIVE_API_KEY")
+            report("massive: skipped, no MASSIVE_API_KEY")
             continue
         asked[name] = makers[name]()
     return asked

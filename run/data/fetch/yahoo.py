@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import track
 
 from adapters.http import HttpSource
 from adapters.limiter import Limiter
@@ -17,10 +16,11 @@ from catalogs.storage.downloads import Chunk, download_path, keep_table, sha256_
 from catalogs.storage.ingest import import_bars
 from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
+from run.console import print_json, print_result, progress_bar, report
 from run.data.fetch.last_session import last_finished_day
 from run.data.fetch.vendors import address
-from run.data.output import import_record, tell
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, answer_json, progress
+from run.data.output import import_record
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 PER_MINUTE = 60.0
 
@@ -50,13 +50,15 @@ def fetch_command(
     last = last_finished_day()
     chunk = Chunk(last - timedelta(days=days - 1), last)
     client = yahoo_client()
-    shown = track(names, "fetching", console=progress, transient=True, disable=not progress.is_terminal)
+    shown = progress_bar(names, "fetching")
     records = [fetch_symbol(client, name, chunk, catalog) for name in shown]
     if as_json:
-        answer_json(records[0] if len(records) == 1 else {"imports": records})
+        print_json(records[0] if len(records) == 1 else {"imports": records})
         return
     for record in records:
-        typer.echo(f"{record['outcome']}: {record['rows']:,} bars of {record['bar_type']}, {record['new_rows']:,} new")
+        print_result(
+            f"{record['outcome']}: {record['rows']:,} bars of {record['bar_type']}, {record['new_rows']:,} new"
+        )
 
 
 def yahoo_client() -> YahooClient:
@@ -85,5 +87,5 @@ def fetch_symbol(client: YahooClient, symbol: str, chunk: Chunk, catalog: Path) 
     source = SourceFile(f"yahoo {chunk}", sha256_of(path), len(table), symbol)
     imported = import_bars(catalog, spec, "1-MINUTE", [table], [source], stamp="open")
     if imported.provenance.quality.count("out_of_session"):
-        tell(f"{symbol}: bars outside regular hours were dropped")
+        report(f"{symbol}: bars outside regular hours were dropped")
     return import_record(imported, catalog)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.markup import escape
+from rich.text import Text
 
 QUIET_STATES = {"latency", "bar", "order", "begun"}
 COLOURS = {
@@ -12,23 +12,23 @@ COLOURS = {
 }  # fmt: skip
 
 
-def narrate(table: str, row: Mapping[str, Any]) -> str:
-    """A row of the telemetry as a line with rich's markup, empty where it is nothing to read.
+def narrate(table: str, row: Mapping[str, Any]) -> Text | None:
+    """A row of the telemetry as a line; None where it is nothing to read.
 
     Examples
     --------
     >>> row = {"ts_ns": 0, "instrument_id": "MESH5.XCME", "units": -1.0, "price": 6000.25}
-    >>> narrate("positions", row)
-    '[dim]00:00:00[/] MESH5.XCME -1 at 6000.25'
+    >>> str(narrate("positions", row))
+    '00:00:00 MESH5.XCME -1 at 6000.25'
     """
-    when = f"[dim]{datetime.fromtimestamp(row['ts_ns'] / 1e9, UTC):%H:%M:%S}[/]"
+    when = (f"{datetime.fromtimestamp(row['ts_ns'] / 1e9, UTC):%H:%M:%S} ", "dim")
     if table == "positions":
-        return f"{when} {row['instrument_id']} {row['units']:+g} at {row['price']:g}"
+        return Text.assemble(when, f"{row['instrument_id']} {row['units']:+g} at {row['price']:g}")
     if table == "trades":
         colour = "green" if row["net_usd"] > 0 else "red"
-        net = f"[{colour}]{row['net_usd']:+,.2f} USD[/]"
-        return f"{when} {row['side']} {row['units']:g} ended by {row['reason']}: {net}"
+        ended = f"{row['side']} {row['units']:g} ended by {row['reason']}: "
+        return Text.assemble(when, ended, (f"{row['net_usd']:+,.2f} USD", colour))
     if table == "states" and row["kind"] not in QUIET_STATES:
         colour = COLOURS.get(row["kind"], "cyan")
-        return f"{when} [{colour}]{row['kind']}[/] {row['state']} {escape(row['reason'])}".rstrip()
-    return ""
+        return Text.assemble(when, (row["kind"], colour), f" {row['state']} {row['reason']}".rstrip())
+    return None

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from catalogs.errors import InputError
 from rl_strategies.live.calibration.calibration import Calibration, Distribution, calibrate
 from rl_strategies.live.calibration.execution_log import ExecutionLog, read_execution_log
 from rl_strategies.live.journal.journal import read_journal
-from run.options import JsonOption, answer_json, progress
+from run.console import print_json, print_result, report
+from run.options import JsonOption
 from run.trade.session.folder import JOURNAL_FOLDER
 from run.trade.session.metadata import ABOUT_FILE
 from run.train.execution_file import write_execution
@@ -39,7 +39,7 @@ def command(
     if out is not None:
         write_execution(found, out)
     if as_json:
-        answer_json(msgspec.to_builtins(found))
+        print_json(msgspec.to_builtins(found))
     else:
         _show(found)
 
@@ -88,19 +88,18 @@ def _show(found: Calibration) -> None:
         table.add_row(f"slippage of {kind} orders, ticks", *_cells(slippage.ticks, 2))
     for name, latency in found.latency_ms.items():
         table.add_row(f"{name.replace('_', ' ')}, ms", *_cells(latency, 1))
-    console = Console(highlight=False)
-    console.print(table)
+    print_result(table)
     if found.take_profits is not None:
         rate = found.take_profits
         share = f"{rate.filled} of {rate.touched}, 95 % {rate.low:.0%} to {rate.high:.0%}"
-        console.print(f"take profits filled when their price was reached: {share}")
+        print_result(f"take profits filled when their price was reached: {share}")
     for instrument, usd in found.commission_usd_per_unit.items():
-        console.print(f"commission of {instrument}: {usd:.4f} USD per unit")
+        print_result(f"commission of {instrument}: {usd:.4f} USD per unit")
     for reason, count in found.left_out.items():
-        progress.print(f"[yellow]left out:[/] {count} {reason}")
+        report(f"{count} {reason}", label="left out:", style="yellow")
     for warning in found.warnings:
-        progress.print(f"[yellow]beware:[/] {warning}")
-    console.print(f"slippage_ticks: {found.slippage_ticks}, slippage_probability: {found.slippage_probability}")
+        report(warning, label="beware:", style="yellow")
+    print_result(f"slippage_ticks: {found.slippage_ticks}, slippage_probability: {found.slippage_probability}")
 
 
 def _cells(sample: Distribution, decimals: int) -> list[str]:

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from catalogs.hygiene.report import iso_utc
 from rl_strategies.live.journal.rebuild import Cause, Divergence
-from run.options import JsonOption, answer_json, progress
+from run.console import print_json, report
+from run.options import JsonOption
 from run.trade.replay.session import Replay, replay_session
 
 CAUSES: tuple[Cause, ...] = get_args(Cause)
@@ -34,7 +35,7 @@ def command(
     """
     replay = replay_session(session, catalog, bundle)
     if as_json:
-        answer_json(describe(replay))
+        print_json(describe(replay))
     else:
         _show(replay)
     if not replay.is_equal:
@@ -79,17 +80,19 @@ def _plain(divergence: Divergence) -> dict[str, Any]:
 
 def _show(replay: Replay) -> None:
     if replay.torn is not None:
-        progress.print(
-            f"[yellow]the journal breaks off in {replay.torn.segment}, {replay.torn.bytes_lost} bytes are lost[/]: "
-            "what is whole before is replayed"
+        report(
+            f"breaks off in {replay.torn.segment}, {replay.torn.bytes_lost} bytes are lost; "
+            "what is whole before is replayed",
+            label="the journal",
+            style="yellow",
         )
     table = Table(box=SIMPLE_HEAD)
     for heading in ("cause", "divergences", "decisions", "first"):
         table.add_column(heading, justify="right" if heading in ("divergences", "decisions") else "left")
     for cause in CAUSES:
         table.add_row(*_cells(replay, cause))
-    progress.print(table)
-    progress.print(verdict(replay), markup=False, style="green" if replay.is_equal else "bold red")
+    report(table)
+    report(verdict(replay), style="green" if replay.is_equal else "bold red")
 
 
 def _cells(replay: Replay, cause: Cause) -> list[str]:

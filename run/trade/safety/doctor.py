@@ -9,9 +9,8 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from adapters.ibkr.connection import GatewayError, gateway
 from adapters.ibkr.preflight import Finding, Wanted, check_followed, check_gateway
@@ -19,7 +18,8 @@ from catalogs.errors import InputError
 from configs.live.contract import WantedContract
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import load_bundle
-from run.options import JsonOption, answer_json
+from run.console import print_json, print_result
+from run.options import JsonOption
 from run.trade.safety import doctor_checks as local
 from run.trade.safety.doctor_context import ContextFindings, examine_context
 from run.trade.session.advice import flatten_command
@@ -46,9 +46,9 @@ def command(
     findings = examine(reached, flatten_command(live, port=port), bundle, folder)
     passed = all(finding.state != "fail" for finding in findings)
     if as_json:
-        answer_json({"passed": passed, "checks": [asdict(finding) for finding in findings]})
+        print_json({"passed": passed, "checks": [asdict(finding) for finding in findings]})
     else:
-        Console(highlight=False).print(_table(findings))
+        print_result(_table(findings))
     if not passed:
         raise typer.Exit(NOT_READY)
 
@@ -121,6 +121,5 @@ def _table(findings: list[Finding]) -> Table:
     for heading in ("check", "state", "found", "what to do"):
         table.add_column(heading, overflow="fold")
     for finding in findings:
-        state = f"[{COLOURS[finding.state]}]{finding.state}[/]"
-        table.add_row(finding.check, state, escape(finding.found), escape(finding.fix))
+        table.add_row(finding.check, Text(finding.state, COLOURS[finding.state]), finding.found, finding.fix)
     return table

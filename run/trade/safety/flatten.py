@@ -10,7 +10,8 @@ from adapters.ibkr.connection import GatewayError, gateway
 from adapters.ibkr.flatten import Flattened, flatten
 from catalogs.errors import InputError
 from configs.live.schema import LiveConfig, load_live
-from run.options import JsonOption, answer_json, progress
+from run.console import print_json, report
+from run.options import JsonOption
 
 NOT_FLAT = 3
 RETRY_S = 2.0
@@ -41,12 +42,16 @@ def command(
     config = load_live(configuration)
     result = _flatten(config, (host or config.host, port or config.port), account or config.account(), timeout)
     if as_json:
-        answer_json({**asdict(result), "is_flat": result.is_flat})
+        print_json({**asdict(result), "is_flat": result.is_flat})
     elif result.is_flat:
-        progress.print(f"[bold green]flat[/] in {result.seconds:.1f} s: no order, no position")
+        report(f"in {result.seconds:.1f} s: no order, no position", label="flat", style="bold green")
     else:
         left = ", ".join(f"{units:+g} {name}" for name, units in result.positions_left.items()) or "no position"
-        progress.print(f"[bold red]NOT FLAT[/] after {result.seconds:.0f} s: {left}, {result.orders_left} orders left")
+        report(
+            f"after {result.seconds:.0f} s: {left}, {result.orders_left} orders left",
+            label="NOT FLAT",
+            style="bold red",
+        )
     if not result.is_flat:
         raise typer.Exit(NOT_FLAT)
 
@@ -57,13 +62,13 @@ def _flatten(config: LiveConfig, where: tuple[str, int], account: str, timeout_s
         try:
             with gateway(*where, config.flatten_client_ids, config.request_timeout_s) as client:
                 chosen = _account(account, client.managedAccounts())
-                progress.print(f"closing account [bold]{chosen}[/] at {where[0]}:{where[1]}")
-                return flatten(client, chosen, until - time.monotonic(), report=progress.print)
+                report(f"closing account {chosen} at {where[0]}:{where[1]}")
+                return flatten(client, chosen, until - time.monotonic(), report=report)
         except (GatewayError, OSError, TimeoutError) as error:
             problem = str(error) or f"gateway must answer within {config.request_timeout_s:g} s, was silent"
             if time.monotonic() + RETRY_S > until:
                 raise InputError(f"{problem}; close by hand in TWS or by phone") from error
-            progress.print(f"{problem}; trying again")
+            report(f"{problem}; trying again")
             time.sleep(RETRY_S)
 
 

@@ -12,7 +12,8 @@ from catalogs.errors import InputError
 from rl_strategies.live.journal.journal import Journal
 from rl_strategies.risk.monitor import Transition
 from rl_strategies.risk.state_file import RiskState
-from run.options import JsonOption, answer_json, progress
+from run.console import print_json, report
+from run.options import JsonOption
 from run.trade.session.advice import flatten_command
 from run.trade.session.folder import SessionHome, find_home
 from run.trade.session.metadata import read_metadata
@@ -40,25 +41,25 @@ def command(
     with home.held():
         state = home.risk.read()
         if state.level in ("normal", "reduce_only"):
-            progress.print(f"level is {state.level}: there is nothing to un-halt")
+            report(f"level is {state.level}: there is nothing to un-halt")
         else:
             _show(state, home)
             if not yes:
                 typer.confirm("Let this session trade again?", abort=True, err=True)
             _unhalt(home, state, reason.strip(), from_here)
     if as_json:
-        answer_json(msgspec.to_builtins({"before": state, "after": home.risk.read()}))
+        print_json(msgspec.to_builtins({"before": state, "after": home.risk.read()}))
 
 
 def _show(state: RiskState, home: SessionHome) -> None:
     since = datetime.fromtimestamp(state.since_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    progress.print(f"level:   {state.level}, since {since if state.since_ns else 'an unknown time'}", markup=False)
-    progress.print(f"reason:  {state.reason}", markup=False)
+    report(f"level:   {state.level}, since {since if state.since_ns else 'an unknown time'}")
+    report(f"reason:  {state.reason}")
     for name in ("session_start_usd", "session_high_usd", "high_usd"):
         value = getattr(state, name)
-        progress.print(f"{name}: {'unknown' if value is None else f'{value:,.2f}'}")
+        report(f"{name}: {'unknown' if value is None else f'{value:,.2f}'}")
     if command := _flatten_with(home):
-        progress.print(f"positions may be open, close them first: {command}", markup=False)
+        report(f"positions may be open, close them first: {command}")
 
 
 def _flatten_with(home: SessionHome) -> str:
@@ -79,4 +80,4 @@ def _unhalt(home: SessionHome, state: RiskState, reason: str, from_here: bool) -
     journal.close()
     kept = RiskState() if from_here else state
     home.risk.write(msgspec.structs.replace(kept, level="normal", since_ns=change.ts_ns, reason=change.reason))
-    progress.print("level is normal: the session trades again when it is started")
+    report("level is normal: the session trades again when it is started")
