@@ -52,7 +52,7 @@ def train_briefly(market: TrainingMarket, seed: int) -> Trained:
     """One rollout, one epoch: decisions cost the same as after a million steps."""
     with tempfile.TemporaryDirectory() as folder:
         env = SessionVecEnv(market, LEARNER.n_envs, seed=seed)
-        result = fit(LEARNER, env, Path(folder) / "run", seed=seed, progress=lambda _: None)
+        result = fit(LEARNER, env, Path(folder) / "run", seed=seed, on_update=lambda _: None)
         onnx = Path(folder) / "policy.onnx"
         export_onnx(result.model, result.vecnormalize, onnx)
         return Trained(market, result, OnnxPolicy(onnx))

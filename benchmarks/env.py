@@ -64,7 +64,7 @@ def measure(seed: int) -> dict[str, float]:
         "ratio_vs_fastest_peer": rates["n64"] / fastest,
         "ratio_vs_fastest_peer_n1": rates["n1"] / fastest,
         "ratio_vs_engine_env": rates["n64"] / rates["engine"],
-        "bytes_per_bar": sum(array.nbytes for array in single.world) / len(single.bars),
+        "bytes_per_bar": sum(array.nbytes for array in single.arrays) / len(single.bars),
         "observation_floats": float(len(single.observation_names)),
         "observation_floats_portfolio10": float(len(portfolio.observation_names)),
     }

@@ -6,12 +6,12 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from training.envs.lane_vec_env import LaneVecEnv
+from training.envs.batched_vec_env import BatchedVecEnv
 
 _BANK = 4096
 
 
-class NoiseVecEnv(LaneVecEnv):
+class NoiseVecEnv(BatchedVecEnv):
     """Noise observations; episodes of one length, their first starts spread over the lanes.
 
     Parameters

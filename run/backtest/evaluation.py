@@ -19,7 +19,7 @@ from rl_strategies.bundle.bundle import Bundle
 from rl_strategies.policy.policies import BatchPolicy, OnnxBatchPolicy
 from run.backtest.market_record import market_record
 from run.backtest.random_policies import random_policies
-from training.simulator.lanes import Lanes, walk
+from training.simulator.lanes import Lanes, rollout
 from training.simulator.market import TrainingMarket
 
 
@@ -137,7 +137,7 @@ def evaluate_market(
 
 
 def _walk(market: TrainingMarket, policy: BatchPolicy) -> Lanes:
-    return walk(market, lambda observed, begun, at: policy.act_batch(observed, begun), range(len(market)))
+    return rollout(market, lambda observed, begun, at: policy.act_batch(observed, begun), range(len(market)))
 
 
 def _row(

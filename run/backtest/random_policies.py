@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_strategies.policy.policies import BatchPolicy, RandomPolicy
-from training.simulator.lanes import Decide, walk
+from training.simulator.lanes import Decide, rollout
 from training.simulator.market import TrainingMarket
 
 RANDOM_POLICIES = 200
@@ -39,7 +39,7 @@ def random_policies(
 
 def rule_pnl(market: TrainingMarket, side: NDArray[np.int64]) -> float:
     """Net PnL in USD of holding ``side`` (int64[rows of the market], -1, 0 or 1) through every episode."""
-    lanes = walk(market, lambda observations, begun, rows: side[rows] + 1, range(len(market)), fills_kept=0)
+    lanes = rollout(market, lambda observations, begun, rows: side[rows] + 1, range(len(market)), fills_kept=0)
     return float((lanes.equity - market.starting_usd).sum())
 
 
@@ -62,9 +62,9 @@ def _play(market: TrainingMarket, probability: float, seed: int, count: int) -> 
     for number, begin in enumerate(range(0, count, block)):
         size = min(block, count - begin)
         policy = RandomPolicy(seed + number, probability).batch(size * episodes * instruments)
-        lanes = walk(market, _blind(policy, instruments), np.tile(np.arange(episodes), size), fills_kept=0)
+        lanes = rollout(market, _blind(policy, instruments), np.tile(np.arange(episodes), size), fills_kept=0)
         pnl.append((lanes.equity - market.starting_usd).reshape(size, episodes).sum(axis=1))
-        fills += int(lanes.book.legs["fill_count"].sum())
+        fills += int(lanes.state.legs["fill_count"].sum())
     return np.concatenate(pnl), fills / count
 
 

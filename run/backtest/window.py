@@ -35,8 +35,8 @@ class ReplayWindow:
 
 def backtest_window(market: TrainingMarket, bundle: Bundle) -> ReplayWindow:
     """ReplayWindow over all episodes of a market, early enough for every instrument and every stream to be warm."""
-    world = market.world
-    trade_from_ns = int(world.time_ns[world.episodes["first"][0]])
+    arrays = market.arrays
+    trade_from_ns = int(arrays.time_ns[arrays.episodes["first"][0]])
     starts = [
         _session_start(spec, bars.ts_ns, int(np.searchsorted(bars.ts_ns, trade_from_ns)) - market.plan.warmup)
         for spec, bars in zip(market.instruments, market.series, strict=True)

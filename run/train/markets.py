@@ -24,7 +24,7 @@ from run.features.context import FoundStream, find_streams
 from run.train.front_month import front_days
 from training.envs.ticker_env import require_equal_observations
 from training.learning.model_selection import Validate
-from training.simulator.lanes import walk
+from training.simulator.lanes import rollout
 from training.simulator.market import TrainingMarket, build_portfolio_market, constant_features, prune, with_plan
 
 
@@ -125,7 +125,7 @@ def validator(markets: tuple[TrainingMarket, ...]) -> Validate | None:
 
 def session_pnl(market: TrainingMarket, policy: BatchPolicy) -> NDArray[np.float64]:
     """Net PnL in USD of every session, each walked from the starting balance; float64[sessions]."""
-    lanes = walk(market, lambda observed, begun, at: policy.act_batch(observed, begun), range(len(market)), 0)
+    lanes = rollout(market, lambda observed, begun, at: policy.act_batch(observed, begun), range(len(market)), 0)
     return lanes.equity - market.starting_usd
 
 

@@ -22,8 +22,8 @@ from rl_strategies.bundle.manifest import BundleMetadata, installed_versions
 from run.console import report
 from run.train.markets import ExperimentMarkets, validator
 from run.train.origin import Origin, write_origin
+from training.envs.make_envs import make_envs
 from training.export import export_onnx, golden_observations, golden_outputs
-from training.learning.environments import make_envs
 from training.learning.fit import FitResult, fit
 from training.learning.summary import TrainingSummary
 from training.learning.update_metrics import UpdateMetrics
@@ -112,7 +112,7 @@ def learn(
             seed=experiment.seed,
             mask_columns=markets.train[0].mask_columns,
             validate=validator(markets.validate),
-            progress=listener,
+            on_update=listener,
             resume=resume,
         )
     except KeyboardInterrupt:
@@ -157,7 +157,7 @@ def data_hash(markets: ExperimentMarkets) -> str:
 
 
 def _bars_walked(markets: tuple[TrainingMarket, ...]) -> int:
-    episodes = [market.world.episodes for market in markets]
+    episodes = [market.arrays.episodes for market in markets]
     return sum(int((walked["last"] - walked["first"] + 1).sum()) for walked in episodes)
 
 

@@ -145,7 +145,7 @@ def test_the_full_set_trains_on_a_short_window_once_pruned(catalog: Path) -> Non
     markets = experiment_markets(experiment(instrument="AAPL", features="full", pruning={}, **days), catalog)
     (market,) = markets.train
     assert dict(market.plan.pruned)["shortened_day"].startswith("hardly varies")
-    assert market.world.features.shape[1] == market.plan.observed < len(market.plan.outputs)
+    assert market.arrays.features.shape[1] == market.plan.observed < len(market.plan.outputs)
 
 
 def test_required_context_that_is_missing_is_refused(synthetic_catalog: Path) -> None:

@@ -20,7 +20,7 @@ from run.train.resume import resume_run
 from run.train.train import train_experiment
 from tests.run.conftest import experiment
 from training.learning.update_metrics import UpdateMetrics
-from training.simulator.lanes import walk
+from training.simulator.lanes import rollout
 
 LATER = {"start": "2024-11-27", "end": "2024-12-03"}
 
@@ -160,7 +160,7 @@ def test_one_policy_learns_from_several_tickers(synthetic_catalog: Path, tmp_pat
 
 def test_fewer_lanes_than_tickers_are_refused(synthetic_catalog: Path, tmp_path: Path) -> None:
     settings = experiment(tickers=["AAPL", "MSFT"], learner=LEARNER | {"n_envs": 2})
-    with pytest.raises(InputError, match=r"learner\.n_envs: must be at least the 3 tickers, was 2"):
+    with pytest.raises(InputError, match=r"learner\.n_envs: must be at least the number of tickers, 3, was 2"):
         train_experiment(settings, synthetic_catalog, tmp_path, listener=quiet)
 
 
@@ -194,7 +194,7 @@ def test_a_masked_policy_never_asks_for_what_the_overlay_refuses(
     (market,) = experiment_markets(settings, synthetic_catalog).train
     policies = [load_bundle(trained.bundle).policy().batch(len(market)) for _ in range(2)]
     for policy in (policies[0], SampledPolicy(policies[1], seed=1)):
-        lanes = walk(market, lambda seen, begun, at, policy=policy: policy.act_batch(seen, begun), range(len(market)))  # type: ignore[misc]
+        lanes = rollout(market, lambda seen, begun, at, policy=policy: policy.act_batch(seen, begun), range(len(market)))  # type: ignore[misc]
         for lane in range(len(market)):
             refused.update(lanes.refusals_of(lane))
     assert (refused["entry_limit"] == 0) is masked

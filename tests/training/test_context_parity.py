@@ -13,7 +13,7 @@ from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import DataAtHand, FeatureSpec, JoinedPlan, StreamRows, StreamSpec, input_rows, plan_for
 from rl_strategies.features.plans.sets import DEFAULT_SPECS, context_set
 from tests.training.conftest import synthetic_bars, with_holes
-from tests.training.test_simulator_parity import assert_equal_walk
+from tests.training.test_simulator_parity import assert_equal_fills
 from training.simulator.market import build_portfolio_market
 
 COLUMNS = ("ts_ns", "open", "high", "low", "close", "volume")
@@ -66,11 +66,11 @@ def test_simulator_and_engine_agree_with_context(
 ) -> None:
     execution = ExecutionConfig(fill=fill)  # type: ignore[arg-type]
     held = list(traded[:instruments])
-    built = build_portfolio_market(held, joined(lag_s), TradingConfig(100), execution, context=context)
-    assert "smt_own_spy" in built.plan.outputs[: built.plan.observed]
-    fresh = built.world.features[:, built.plan.index("SPY_fresh")]
+    market = build_portfolio_market(held, joined(lag_s), TradingConfig(100), execution, context=context)
+    assert "smt_own_spy" in market.plan.outputs[: market.plan.observed]
+    fresh = market.arrays.features[:, market.plan.index("SPY_fresh")]
     assert 0 < fresh.mean() < 1  # SPY is missed at times
-    assert assert_equal_walk(built, episodes=2, seed=instruments) > 20
+    assert assert_equal_fills(market, episodes=2, seed=instruments) > 20
 
 
 def test_days_before_the_context_is_warm_are_no_episodes(
@@ -79,8 +79,8 @@ def test_days_before_the_context_is_warm_are_no_episodes(
     late = StreamRows(context["QQQ"].ts_ns[2000:], context["QQQ"].rows[2000:])
     rules = (TradingConfig(100), ExecutionConfig())
     whole = build_portfolio_market(list(traded[:1]), joined(0), *rules, context=context)
-    built = build_portfolio_market(list(traded[:1]), joined(0), *rules, context=context | {"QQQ": late})
-    assert len(built) < len(whole)
-    first_row = built.world.time_ns[built.world.episodes["first"][0]]
+    market = build_portfolio_market(list(traded[:1]), joined(0), *rules, context=context | {"QQQ": late})
+    assert len(market) < len(whole)
+    first_row = market.arrays.time_ns[market.arrays.episodes["first"][0]]
     assert first_row > late.ts_ns[30], "swings of 30 bars"
-    assert assert_equal_walk(built, episodes=1, seed=3) > 5
+    assert assert_equal_fills(market, episodes=1, seed=3) > 5

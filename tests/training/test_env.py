@@ -47,7 +47,7 @@ def test_vectorised_lanes_equal_single_environments(spy_market: TrainingMarket) 
     random = np.random.default_rng(1)
     seen = vector.reset()
     # Lanes draw their episodes from one generator: find which by the first observation.
-    episodes = vector._lanes.book.lanes["episode"].tolist()
+    episodes = vector._lanes.state.lanes["episode"].tolist()
     singles = [SessionEnv(spy_market) for _ in episodes]
     for single, episode, observation in zip(singles, episodes, seen, strict=True):
         np.testing.assert_array_equal(single.reset(options={"episode": episode})[0], observation)
@@ -61,7 +61,7 @@ def test_vectorised_lanes_equal_single_environments(spy_market: TrainingMarket) 
             last = infos[lane]["terminal_observation"] if over else seen[lane]
             np.testing.assert_array_equal(observation, last)
             if over:
-                episode = int(vector._lanes.book.lanes["episode"][lane])
+                episode = int(vector._lanes.state.lanes["episode"][lane])
                 np.testing.assert_array_equal(single.reset(options={"episode": episode})[0], seen[lane])
 
 

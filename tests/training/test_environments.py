@@ -9,9 +9,9 @@ import torch
 from catalogs.errors import InputError
 from rl_strategies.policy.policies import OnnxPolicy
 from training.algorithms.config import LearnerConfig
+from training.envs.make_envs import engine_envs, make_envs
 from training.envs.session_env import SessionEnv, SessionVecEnv
 from training.export import export_onnx, golden_observations, golden_outputs
-from training.learning.environments import engine_envs, make_envs
 from training.learning.fit import fit
 from training.simulator.market import TrainingMarket
 
@@ -30,7 +30,7 @@ def test_a_policy_learns_on_engines_in_processes_of_their_own(spy_market: Traini
         config = LearnerConfig(
             total_timesteps=2 * 512, n_envs=2, n_steps=512, batch_size=256, n_epochs=1, lstm_hidden_size=8, net_arch=()
         )
-        result = fit(config, env, tmp_path, seed=5, progress=lambda _: None)
+        result = fit(config, env, tmp_path, seed=5, on_update=lambda _: None)
     finally:
         env.close()
     assert result.summary.steps == 1024
@@ -43,7 +43,7 @@ def test_a_policy_learns_on_cuda(spy_market: TrainingMarket, tmp_path: Path, alg
     config = LearnerConfig(
         total_timesteps=1024, n_envs=2, n_steps=256, batch_size=256, n_epochs=1, device="cuda", algorithm=algorithm
     )
-    result = fit(config, SessionVecEnv(spy_market, 2, seed=5), tmp_path / "run", seed=5, progress=lambda _: None)
+    result = fit(config, SessionVecEnv(spy_market, 2, seed=5), tmp_path / "run", seed=5, on_update=lambda _: None)
     assert {parameter.device.type for parameter in result.model.policy.parameters()} == {"cuda"}
     export_onnx(result.model, result.vecnormalize, tmp_path / "policy.onnx")
     golden = golden_outputs(result.model, result.vecnormalize, golden_observations(result.vecnormalize), tolerance=1e-3)

@@ -79,7 +79,7 @@ def quiet(metrics: UpdateMetrics) -> None:
 
 def run(path: Path, config: LearnerConfig = SMALL, seed: int = 1, **changes: Any) -> FitResult:
     config = msgspec.structs.replace(config, **changes)
-    return fit(config, remember_envs(config.n_envs), path, seed=seed, progress=quiet)
+    return fit(config, remember_envs(config.n_envs), path, seed=seed, on_update=quiet)
 
 
 def weights(result: FitResult) -> torch.Tensor:
@@ -156,7 +156,7 @@ def test_run_directory_holds_the_record(tmp_path: Path) -> None:
 
 def test_every_update_is_reported(tmp_path: Path) -> None:
     seen: list[UpdateMetrics] = []
-    result = fit(SMALL, remember_envs(), tmp_path, seed=1, progress=seen.append)
+    result = fit(SMALL, remember_envs(), tmp_path, seed=1, on_update=seen.append)
     assert [m.steps for m in seen] == [128, 256]
     assert tuple(seen) == result.updates
     assert seen[-1].remaining_s == 0.0
@@ -178,7 +178,7 @@ def test_interrupt_leaves_a_checkpoint_and_is_passed_on(tmp_path: Path) -> None:
     env = monitored(*[RememberEnv] * 3, partial(TamperedEnv, press_control_c))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born ignoring it
     with pytest.raises(KeyboardInterrupt):
-        fit(SMALL, env, tmp_path, seed=1, progress=quiet)
+        fit(SMALL, env, tmp_path, seed=1, on_update=quiet)
     # The 50th step of an environment is in the second rollout: one whole rollout of 128 steps was learned from.
     assert latest_checkpoint(tmp_path).name == "step_000000000128"
     summary = json.loads((tmp_path / "metrics" / "training_summary.json").read_text())
@@ -190,7 +190,7 @@ def test_interrupt_leaves_a_checkpoint_and_is_passed_on(tmp_path: Path) -> None:
 def test_a_reward_that_is_not_finite_stops_the_run(tmp_path: Path, value: float) -> None:
     env = monitored(*[RememberEnv] * 3, partial(TamperedEnv, lambda _: value))
     with pytest.raises(InputError, match=f"reward of environment 3: must be finite, was {value}"):
-        fit(SMALL, env, tmp_path, seed=1, progress=quiet)
+        fit(SMALL, env, tmp_path, seed=1, on_update=quiet)
 
 
 def test_an_observation_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_an_observation_that_is_not_finite_stops_the_run(tmp_path: Path) -> None
 
     env = monitored(*[BlindEnv] * 4)
     with pytest.raises(InputError, match="observation of environment 0, column 1: must be finite, was nan"):
-        fit(SMALL, env, tmp_path, seed=1, progress=quiet)
+        fit(SMALL, env, tmp_path, seed=1, on_update=quiet)
 
 
 def test_divergence_stops_the_run_with_its_cause(tmp_path: Path) -> None:

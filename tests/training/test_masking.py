@@ -61,7 +61,7 @@ def train(path: Path, env: type[MaskedEnv], algorithm: str = "recurrent_ppo", ma
     lanes = VecMonitor(DummyVecEnv([lambda seed=seed: env(seed) for seed in range(4)]))
     config = msgspec.structs.replace(CONFIG, algorithm=algorithm)
     columns = 3 * env.instruments if mask else 0
-    return fit(config, lanes, path, seed=1, mask_columns=columns, progress=lambda _: None)
+    return fit(config, lanes, path, seed=1, mask_columns=columns, on_update=lambda _: None)
 
 
 CASES = [
@@ -139,4 +139,4 @@ def test_entropy_counts_only_what_is_allowed(tmp_path: Path) -> None:
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     lanes = VecMonitor(DummyVecEnv([lambda seed=seed: MaskedEnv(seed) for seed in range(4)]))
     with pytest.raises(InputError, match=r"mask columns must be 0 or the 3 of Discrete\(3\), were 2"):
-        fit(CONFIG, lanes, tmp_path, seed=1, mask_columns=2, progress=lambda _: None)
+        fit(CONFIG, lanes, tmp_path, seed=1, mask_columns=2, on_update=lambda _: None)

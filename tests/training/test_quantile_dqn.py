@@ -59,7 +59,7 @@ def quiet(metrics: UpdateMetrics) -> None:
 
 def test_it_learns_what_pays_and_exports_it(tmp_path: Path) -> None:
     env = VecMonitor(DummyVecEnv([lambda seed=seed: CueEnv(seed) for seed in range(4)]))
-    result = fit(CONFIG, env, tmp_path / "run", seed=1, progress=quiet)
+    result = fit(CONFIG, env, tmp_path / "run", seed=1, on_update=quiet)
     export_onnx(result.model, result.vecnormalize, tmp_path / "policy.onnx")
     policy, world = OnnxPolicy(tmp_path / "policy.onnx"), CueEnv(99)
     assert policy.shape.lstm_layers == 0
@@ -80,7 +80,7 @@ def test_interrupted_and_resumed_is_the_same_run(spy_market: TrainingMarket, tmp
                 raise KeyboardInterrupt
 
         env = SessionVecEnv(spy_market, 4, seed=3)
-        return fit(CONFIG, env, tmp_path / folder, seed=3, progress=listen, resume=resume)
+        return fit(CONFIG, env, tmp_path / folder, seed=3, on_update=listen, resume=resume)
 
     whole = train("whole")
     assert whole.model.replay_buffer.full, "the oldest steps must have been overwritten"
@@ -127,7 +127,7 @@ def test_several_instruments_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"^learner\.algorithm: must take .* for MultiDiscrete\(\[3 3\]\), was qr_dqn$"
     ):
-        fit(CONFIG, env, tmp_path, seed=1, progress=quiet)
+        fit(CONFIG, env, tmp_path, seed=1, on_update=quiet)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -43,7 +43,7 @@ def train(market: TrainingMarket, run_dir: Path, *, resume: bool = False, stop_a
         if stop_at is not None and metrics.steps >= stop_at:
             raise KeyboardInterrupt
 
-    return fit(CONFIG, SessionVecEnv(market, 4, seed=3), run_dir, seed=3, progress=listen, resume=resume)
+    return fit(CONFIG, SessionVecEnv(market, 4, seed=3), run_dir, seed=3, on_update=listen, resume=resume)
 
 
 def weights(model: Any) -> torch.Tensor:
@@ -121,9 +121,9 @@ def test_kill_9_loses_at_most_one_rollout(spy_market: TrainingMarket, uninterrup
 
 def test_environments_that_cannot_be_put_back_begin_new_episodes(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit(SMALL, remember_envs(), tmp_path, seed=1, progress=interrupt)
+        fit(SMALL, remember_envs(), tmp_path, seed=1, on_update=interrupt)
     assert '"exact": false' in (latest_checkpoint(tmp_path) / "state.json").read_text()
-    result = fit(SMALL, remember_envs(), tmp_path, seed=1, progress=quiet, resume=True)
+    result = fit(SMALL, remember_envs(), tmp_path, seed=1, on_update=quiet, resume=True)
     assert [u.steps for u in result.updates] == [128, 256]
 
 
@@ -137,7 +137,7 @@ def test_a_run_is_resumable_from_its_first_moment(spy_market: TrainingMarket, tm
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(CONFIG, Stops(spy_market, 4, seed=3), tmp_path, seed=3, progress=quiet)
+        fit(CONFIG, Stops(spy_market, 4, seed=3), tmp_path, seed=3, on_update=quiet)
     assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step_000000000000"]
 
 

@@ -14,7 +14,7 @@ from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.risk.config import RiskConfig
 from tests.training.conftest import market_of
 from training.envs.session_env import SessionEnv
-from training.simulator.lanes import Lanes, walk
+from training.simulator.lanes import Lanes, rollout
 from training.simulator.market import TrainingMarket
 
 SHORT, FLAT, LONG = 0, 1, 2
@@ -22,7 +22,7 @@ ONE_LOT = TradingConfig(100, BarrierConfig(None, None, 0), RiskConfig(0, 5, 0, 0
 
 
 def fills_of(market: TrainingMarket, actions: dict[int, int], default: int = FLAT) -> tuple[list[Fill], float]:
-    """Walk the first episode with ``actions`` by step number; fills and final equity."""
+    """Play the first episode with ``actions`` by step number; fills and final equity."""
     env = SessionEnv(market)
     env.reset(options={"episode": 0})
     for step in range(10_000):
@@ -36,7 +36,7 @@ def flat_tape(spy: tuple[InstrumentSpec, BarSeries], moves: dict[int, int]) -> T
     """First tradable session with every bar at 500.00, but for ``moves``: cents added to the bars from a row on."""
     instrument, bars = spy
     price = np.full(len(bars), 50_000)
-    first = int(market_of(instrument, bars, ONE_LOT).world.episodes["first"][0])
+    first = int(market_of(instrument, bars, ONE_LOT).arrays.episodes["first"][0])
     for row, cents in moves.items():
         price[first + row :] += cents
     wiggle = np.arange(len(bars)) % 2  # indicators need a range
@@ -69,8 +69,8 @@ def test_reversal_is_a_close_and_an_entry(spy: tuple) -> None:
 def test_held_position_is_closed_five_minutes_before_the_close(spy: tuple) -> None:
     market = flat_tape(spy, {})
     fills, _ = fills_of(market, {}, default=LONG)
-    assert [(fill.reason, fill.ts_ns) for fill in fills][-1] == ("end_of_session", int(market.world.flat_ns[0, 0]))
-    assert market.close_ns(0) - market.world.flat_ns[0, 0] == 5 * 60 * 10**9
+    assert [(fill.reason, fill.ts_ns) for fill in fills][-1] == ("end_of_session", int(market.arrays.flat_ns[0, 0]))
+    assert market.close_ns(0) - market.arrays.flat_ns[0, 0] == 5 * 60 * 10**9
 
 
 def test_stop_gapped_through_fills_at_the_open(spy: tuple) -> None:
@@ -93,7 +93,7 @@ def test_next_open_by_hand(spy: tuple) -> None:
     at_open = ExecutionConfig(slippage_ticks=1, fill="next_open")
     fills, equity = fills_of(market_of(instrument, market.bars, ONE_LOT, at_open), {3: LONG, 4: LONG})
     assert [(fill.price_ticks, fill.reason) for fill in fills] == [(50_101, "entry"), (50_199, "signal")]
-    opened = int(market.bars.ts_ns[int(market.world.episodes["first"][0]) + 3])
+    opened = int(market.bars.ts_ns[int(market.arrays.episodes["first"][0]) + 3])
     assert fills[0].ts_ns == opened + 1_000_000  # a moment after the decision's bar closed and the next opened
     assert equity == 100_000.0 + 98.0 - 2.0
 
@@ -108,7 +108,7 @@ def test_entries_are_limited(spy: tuple, limit: int, entries: int) -> None:
 
 def test_entry_beyond_a_quarter_of_the_volume_is_refused(spy: tuple) -> None:
     instrument, bars = spy
-    first = int(market_of(instrument, bars, ONE_LOT).world.episodes["first"][0])
+    first = int(market_of(instrument, bars, ONE_LOT).arrays.episodes["first"][0])
     volume = bars.volume.copy()
     volume[first] = 399
     thin = BarSeries(bars.bar_type, bars.ts_ns, bars.open, bars.high, bars.low, bars.close, volume, True, bars.tick_raw)
@@ -137,7 +137,7 @@ def test_invariants_on_any_tape(spy: tuple, tape: np.ndarray, stop: int, target:
         step["count"] += 1
         return np.full(len(observations), tape[step["count"] % len(tape)])
 
-    lanes = walk(market, decide, range(len(market)))
+    lanes = rollout(market, decide, range(len(market)))
     for lane in range(len(market)):
         assert_lane_is_sound(lanes, lane, limit)
 
@@ -148,8 +148,8 @@ def assert_lane_is_sound(lanes: Lanes, lane: int, limit: int) -> None:
     assert sum(fill.units for fill in fills) == 0
     traded = -sum(fill.units * fill.price_ticks for fill in fills)  # cents, as a share's tick is one
     commission = sum(fill.commission_cents for fill in fills)
-    assert lanes.book.lanes["balance_cents"][lane] == 10_000_000 + traded - commission
-    assert lanes.book.lanes["equity"][lane] == pytest.approx(lanes.book.lanes["balance_cents"][lane] / 100, abs=1e-9)
+    assert lanes.state.lanes["balance_cents"][lane] == 10_000_000 + traded - commission
+    assert lanes.state.lanes["equity"][lane] == pytest.approx(lanes.state.lanes["balance_cents"][lane] / 100, abs=1e-9)
     entries = sum(fill.reason == "entry" for fill in fills)
     barriers = sum(fill.reason in ("stop_loss", "take_profit") for fill in fills)
     assert barriers <= entries

@@ -33,7 +33,7 @@ from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from tests.training.conftest import market_of, synthetic_bars, thinned, with_holes
 from training.envs.engine_env import EngineEnv
 from training.envs.session_env import SessionEnv
-from training.parity.walk import walk_both
+from training.parity.compare import compare_tape
 from training.simulator.market import TrainingMarket, build_portfolio_market
 
 TICKS = Distance(3, "ticks")
@@ -58,15 +58,15 @@ CASES = {
 }
 
 
-def assert_equal_walk(market: TrainingMarket, episodes: int, seed: int, switch: float = 0.3) -> int:
-    """Walk random actions through both environments; returns the number of fills."""
+def assert_equal_fills(market: TrainingMarket, episodes: int, seed: int, switch: float = 0.3) -> int:
+    """Play random actions through both environments; returns the number of fills."""
     random, fills = np.random.default_rng(seed), 0
     count = len(market.instruments)
     with closing(EngineEnv(market)) as engine:
         for episode in random.choice(len(market), min(episodes, len(market)), replace=False):
-            walk = walk_both(market, engine, int(episode), persistent_actions(random, count, switch))
-            assert walk.divergence is None
-            fills += walk.fills
+            comparison = compare_tape(market, engine, int(episode), persistent_actions(random, count, switch))
+            assert comparison.divergence is None
+            fills += comparison.fills
     return fills
 
 
@@ -82,27 +82,27 @@ def persistent_actions(random: np.random.Generator, instruments: int, switch: fl
 @pytest.mark.parametrize("case", CASES)
 def test_simulator_equals_engine(case: str, spy: tuple) -> None:
     trading, execution = CASES[case]
-    assert assert_equal_walk(market_of(*spy, trading, execution), 2, seed=1) > 50
+    assert assert_equal_fills(market_of(*spy, trading, execution), 2, seed=1) > 50
 
 
 def test_thin_volume_walks_the_book_as_the_engine_does(spy: tuple) -> None:
     instrument, bars = spy
     trading = TradingConfig(5, BarrierConfig(Distance(4, "ticks"), Distance(4, "ticks"), 10), RiskConfig(0, 1))
     market = market_of(instrument, thinned(bars, 3), trading)
-    assert assert_equal_walk(market, 3, seed=2) > 200
+    assert assert_equal_fills(market, 3, seed=2) > 200
 
 
 def test_missing_bars_and_sessions_that_break_off(spy: tuple) -> None:
     instrument, bars = spy
     trading = TradingConfig(1, BarrierConfig(Distance(1, "atr"), Distance(1, "atr"), 30), RiskConfig(0, 1))
     market = market_of(instrument, with_holes(bars, 4), trading)
-    assert (market.world.episodes["closing"] < 0).any(), "the case needs a session without a bar at the closing time"
-    assert assert_equal_walk(market, 4, seed=3) > 100
+    assert (market.arrays.episodes["closing"] < 0).any(), "the case needs a session without a bar at the closing time"
+    assert assert_equal_fills(market, 4, seed=3) > 100
 
 
 def test_futures_session_of_23_hours() -> None:
     instrument, bars = synthetic_bars("MESH5", "2025-01-07", "2025-01-10", seed=8)
-    assert assert_equal_walk(market_of(instrument, bars), 1, seed=5, switch=0.1) > 30
+    assert assert_equal_fills(market_of(instrument, bars), 1, seed=5, switch=0.1) > 30
 
 
 def test_real_week(shared_data: Path) -> None:
@@ -110,7 +110,7 @@ def test_real_week(shared_data: Path) -> None:
         resolve("SPY", instruments_path()), real_spy(shared_data), start=pd.Timestamp("2024-04-08").date()
     )
     assert len(market) == 5
-    assert assert_equal_walk(market, 5, seed=6, switch=0.1) > 100
+    assert assert_equal_fills(market, 5, seed=6, switch=0.1) > 100
 
 
 def test_chance_slippage_from_the_shared_stream(spy: tuple) -> None:
@@ -118,7 +118,7 @@ def test_chance_slippage_from_the_shared_stream(spy: tuple) -> None:
     trading = TradingConfig(5, BarrierConfig(TICKS, TICKS, 10), RiskConfig(0, 1))
     execution = ExecutionConfig(slippage_probability=0.4, slippage_seed=3)
     market = market_of(instrument, thinned(bars, 3), trading, execution)
-    assert assert_equal_walk(market, 2, seed=4) > 200
+    assert assert_equal_fills(market, 2, seed=4) > 200
 
 
 def test_every_limit_at_once_over_two_venues() -> None:
@@ -139,7 +139,7 @@ def test_every_limit_at_once_over_two_venues() -> None:
     )
     trading = TradingConfig(50, BarrierConfig(Distance(2, "atr"), Distance(3, "atr"), 20), risk, risk_budget_usd=40.0)
     market = build_portfolio_market(held, DEFAULT, trading, ExecutionConfig())
-    assert assert_equal_walk(market, 2, seed=5, switch=0.05) > 15
+    assert assert_equal_fills(market, 2, seed=5, switch=0.05) > 15
 
 
 def test_portfolio_at_the_next_open_with_missing_bars() -> None:
@@ -148,7 +148,7 @@ def test_portfolio_at_the_next_open_with_missing_bars() -> None:
     trading = TradingConfig(10, BarrierConfig(Distance(1, "atr"), Distance(1, "atr"), 20), RiskConfig(0, 1))
     plan = default_plan(volume_known=True, extended_hours=False)
     market = build_portfolio_market(held, plan, trading, ExecutionConfig(0, fill="next_open"))
-    assert assert_equal_walk(market, 2, seed=3, switch=0.3) > 200
+    assert assert_equal_fills(market, 2, seed=3, switch=0.3) > 200
 
 
 def test_next_open_needs_whole_bars(spy: tuple) -> None:
@@ -161,7 +161,7 @@ def test_next_open_needs_whole_bars(spy: tuple) -> None:
 def test_ruin_ends_the_episode_in_both(spy: tuple) -> None:
     risk = RiskConfig(0, 5, 0, 0, ruin=0.9995)
     market = market_of(*spy, TradingConfig(100, BarrierConfig(None, None, 0), risk))
-    assert assert_equal_walk(market, 3, seed=8) > 10
+    assert assert_equal_fills(market, 3, seed=8) > 10
     env = SessionEnv(market)
     env.reset(options={"episode": 0})
     over, step = False, 0
@@ -191,7 +191,7 @@ def test_real_week_of_ten_tickers(shared_data: Path) -> None:
         start=date(2015, 10, 19),
     )
     assert len(market) == 5
-    assert assert_equal_walk(market, 5, seed=9, switch=0.05) > 200
+    assert assert_equal_fills(market, 5, seed=9, switch=0.05) > 200
     tape = persistent_actions(np.random.default_rng(10), 10, 0.05)
     simulated = walk_through(SessionEnv(market), tape)
     assert node_fills(market, tape) == simulated
@@ -199,9 +199,9 @@ def test_real_week_of_ten_tickers(shared_data: Path) -> None:
 
 def walk_through(env: SessionEnv, tape: np.ndarray) -> list[list[Fill]]:
     """Fills of all episodes, one after another on one account, by instrument."""
-    fills: list[list[Fill]] = [[] for _ in env.built.instruments]
-    balance, steps = env.built.execution.starting_cents, 0
-    for episode in range(len(env.built)):
+    fills: list[list[Fill]] = [[] for _ in env.market.instruments]
+    balance, steps = env.market.execution.starting_cents, 0
+    for episode in range(len(env.market)):
         env.reset(options={"episode": episode, "balance_cents": balance, "draws": 0})
         over = False
         while not over:
@@ -262,7 +262,7 @@ def node_fills(market: TrainingMarket, tape: np.ndarray) -> list[list[Fill]]:
         try:
             node.build()
             core = DecisionCore(market.instruments, market.plan, market.trading, market.execution)
-            trade_from_ns = int(market.world.time_ns[market.world.episodes["first"][0]])
+            trade_from_ns = int(market.arrays.time_ns[market.arrays.episodes["first"][0]])
             config = RLStrategyConfig(bar_types=tuple(map(BarType.from_str, types)), trade_from_ns=trade_from_ns)
             strategy = RLStrategy(config, core=core, policy=Tape(tape))
             node.get_engine(run.id).add_strategy(strategy)
@@ -306,4 +306,4 @@ def test_what_is_left_of_a_take_profit_meets_the_book_again_at_any_order(fill: s
     trading = TradingConfig(6, BarrierConfig(stop, Distance(1, "ticks"), 20), RiskConfig(0, 5))
     execution = ExecutionConfig(0, fill=fill)  # type: ignore[arg-type]
     market = build_portfolio_market(held, DEFAULT, trading, execution)
-    assert assert_equal_walk(market, 1, seed=4, switch=0.1) > 100
+    assert assert_equal_fills(market, 1, seed=4, switch=0.1) > 100

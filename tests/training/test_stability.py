@@ -30,7 +30,7 @@ def run(path: Path, rollouts: int, results: list[float] | None = None, **stabili
         SMALL, total_timesteps=128 * rollouts, learning_rate=1e-3, final_learning_rate=None,
         stability=StabilityConfig(**{"evaluate_every": 1, **stability}),
     )  # fmt: skip
-    return fit(config, remember_envs(), path, seed=1, progress=quiet, validate=scripted(results) if results else None)
+    return fit(config, remember_envs(), path, seed=1, on_update=quiet, validate=scripted(results) if results else None)
 
 
 def scripted(results: list[float]) -> Callable[[Callable[[], BatchPolicy]], float]:
@@ -90,7 +90,7 @@ def test_a_touched_file_moves_the_rate_once(tmp_path: Path, content: str, factor
             (tmp_path / ".lr_bump").write_text(content)
 
     config = msgspec.structs.replace(SMALL, total_timesteps=4 * 128, learning_rate=1e-3, final_learning_rate=None)
-    result = fit(config, remember_envs(), tmp_path, seed=1, progress=listen)
+    result = fit(config, remember_envs(), tmp_path, seed=1, on_update=listen)
     assert rates(result) == pytest.approx([1e-3, 1e-3, factor * 1e-3, factor * 1e-3])
     assert not (tmp_path / ".lr_bump").exists()
 

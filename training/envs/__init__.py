@@ -1,1 +1,1 @@
-"""Environments over the simulator and over the real engine."""
+"""Environments for Gymnasium and stable-baselines3, over the simulator or the real engine, and rewards."""

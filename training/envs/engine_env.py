@@ -1,7 +1,7 @@
-"""The real NautilusTrader ``BacktestEngine`` behind Gymnasium, driving the very Strategy class that trades.
+"""The real NautilusTrader ``BacktestEngine`` as a Gymnasium environment, with the Strategy class that trades live.
 
-The engine's run loop lives in a greenlet: when the strategy asks its policy for an action, the greenlet switches
-back to ``env.step``. Slower than the simulator by two orders of magnitude and the measure that it is held against.
+The engine's run loop is in a greenlet: when the strategy asks its policy for an action, the greenlet switches back to
+``env.step``. Two orders of magnitude slower than the simulator, which is tested against it.
 """
 
 from contextlib import suppress
@@ -28,17 +28,18 @@ from rl_strategies.decision.instrument import named_state
 from rl_strategies.features import JoinedPlan, input_rows
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from training.envs.reward import RewardConfig
-from training.envs.session_env import RewardMeter, action_space, chosen_episode, observation_space
+from training.envs.reward_meter import RewardMeter
+from training.envs.spaces import action_space, observation_space, pick_episode
 from training.simulator.lanes import DRAWS_PER_EPISODE
 from training.simulator.market import TrainingMarket
 
 
 class _Abort(BaseException):
-    """Unwinds the engine's run loop; not an Exception, so that nothing on the way swallows it."""
+    """Ends the engine's run loop; not an Exception, so that nothing on the way catches it."""
 
 
-class _Bridge:
-    """The policy that asks `EngineEnv.step`."""
+class _StepPolicy:
+    """Policy whose actions come from the caller of `EngineEnv.step`."""
 
     def __init__(self) -> None:
         self.caller = getcurrent()
@@ -53,56 +54,56 @@ class _Bridge:
 
 
 class EngineEnv(gym.Env):
-    """One engine as a Gymnasium environment; spaces, episodes, options, rewards and infos are `SessionEnv`'s.
+    """One engine as a Gymnasium environment; spaces, episodes, options, rewards and infos are those of `SessionEnv`.
 
     Parameters
     ----------
-    built : TrainingMarket
+    market : TrainingMarket
     reward : str or RewardConfig
 
     Raises
     ------
     RuntimeError
-        From ``step``, if the engine's account does not end at the core's balance.
+        From ``step``, if the engine's account and the decision core end with different balances.
 
     Notes
     -----
-    Must be stepped from the thread that reset it. Call ``close``: an engine that is not disposed leaks.
+    Step it from the thread that reset it. Call ``close``: an engine that is not disposed leaks memory.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  (gymnasium's own form)
 
-    def __init__(self, built: TrainingMarket, *, reward: str | RewardConfig = "pnl") -> None:
-        self.built = built
-        self.observation_space = observation_space(built)
-        self.action_space = action_space(built)
-        self._instruments = [to_nautilus(instrument) for instrument in built.instruments]
+    def __init__(self, market: TrainingMarket, *, reward: str | RewardConfig = "pnl") -> None:
+        self.market = market
+        self.observation_space = observation_space(market)
+        self.action_space = action_space(market)
+        self._instruments = [to_nautilus(instrument) for instrument in market.instruments]
         self._rows = [
-            input_rows(bars, session_calendar(spec.calendar), built.plan.columns)
-            for spec, bars in zip(built.instruments, built.series, strict=True)
+            input_rows(bars, session_calendar(spec.calendar), market.plan.columns)
+            for spec, bars in zip(market.instruments, market.series, strict=True)
         ]
-        self._bridge = _Bridge()
-        self._core = DecisionCore(built.instruments, built.plan, built.trading, built.execution)
+        self._policy = _StepPolicy()
+        self._core = DecisionCore(market.instruments, market.plan, market.trading, market.execution)
         self._feed = ContextFeed(
-            self._core, stored={name: partial(built.context.__getitem__, name) for name in built.context}
+            self._core, stored={name: partial(market.context.__getitem__, name) for name in market.context}
         )
         self._meter = RewardMeter(
-            reward, self._core.accounts, self._core.legs.reshape(1, -1), built.world.rules["multiplier"]
+            reward, self._core.accounts, self._core.legs.reshape(1, -1), market.arrays.rules["multiplier"]
         )
-        self._fill_model = stream_fill_model(built.execution)
+        self._fill_model = stream_fill_model(market.execution)
         self._engine = self._make_engine()
         self._loop: greenlet | None = None
         self._has_run = False
 
     def _make_engine(self) -> BacktestEngine:
-        built = self.built
-        engine = backtest_engine(built.instruments, built.execution, self._fill_model)
+        market = self.market
+        engine = backtest_engine(market.instruments, market.execution, self._fill_model)
         config = RLStrategyConfig(
-            bar_types=tuple(BarType.from_str(bars.bar_type) for bars in built.series),
-            volume_known=built.volume_known,
-            wait_for_open=built.execution.fill == "next_open",
+            bar_types=tuple(BarType.from_str(bars.bar_type) for bars in market.series),
+            volume_known=market.volume_known,
+            wait_for_open=market.execution.fill == "next_open",
         )
-        self._strategy = RLStrategy(config, core=self._core, policy=self._bridge, context=self._feed)
+        self._strategy = RLStrategy(config, core=self._core, policy=self._policy, context=self._feed)
         engine.add_strategy(self._strategy)
         return engine
 
@@ -112,8 +113,8 @@ class EngineEnv(gym.Env):
         """Begin an episode and run the engine to its first decision."""
         super().reset(seed=seed)
         self._abort()
-        episode = chosen_episode(self, len(self.built), options)
-        self._session = str(self.built.session_dates[episode])
+        episode = pick_episode(self, len(self.market), options)
+        self._session = str(self.market.session_dates[episode])
         if self._has_run:
             self._engine.reset()
             self._engine.clear_data()
@@ -122,10 +123,10 @@ class EngineEnv(gym.Env):
         self._load(episode)
         chosen = options or {}
         self._fill_model.draws = int(chosen.get("draws", episode * DRAWS_PER_EPISODE))
-        starting = self.built.execution.starting_cents
+        starting = self.market.execution.starting_cents
         self._ahead_cents = int(chosen.get("balance_cents", starting)) - starting
         self._core.account.balance_cents += self._ahead_cents
-        end_ns = self.built.close_ns(episode)
+        end_ns = self.market.close_ns(episode)
         self._loop = greenlet(lambda _: self._run_until(end_ns))
         observation = self._switch(None)
         self._meter.begin(np.ones(1, bool))
@@ -154,13 +155,13 @@ class EngineEnv(gym.Env):
         self._engine.dispose()
 
     def _load(self, episode: int) -> None:
-        # Bars before the session fill the venue's book as a continuous run would have: the nearest bar that moved.
-        place = self.built.world.episodes[episode]
-        time_ns = self.built.world.time_ns
+        # From the last bar that moved on: the venue's book is then what it would be in a continuous run.
+        place = self.market.arrays.episodes[episode]
+        time_ns = self.market.arrays.time_ns
         start_ns, stop_ns = time_ns[place["first"]], time_ns[max(place["last"], place["closing"])]
         data: list[Data] = []
-        lead_ns = int(self.built.world.settings["open_lead_ns"][0])
-        for k, series in enumerate(self.built.series):
+        lead_ns = int(self.market.arrays.settings["open_lead_ns"][0])
+        for k, series in enumerate(self.market.series):
             begin, stop = np.searchsorted(series.ts_ns, [start_ns, stop_ns + 1])
             moved = np.flatnonzero(series.high[:begin] > series.low[:begin])
             warm = int(moved[-1]) if len(moved) else 0
@@ -172,13 +173,13 @@ class EngineEnv(gym.Env):
         self._engine.add_data(data)
 
     def _features_after(self, k: int, bars: int) -> dict[str, NDArray[Any]]:
-        plan, rows = self.built.plan, self._rows[k][:bars]
+        plan, rows = self.market.plan, self._rows[k][:bars]
         if not isinstance(plan, JoinedPlan):
             state = np.zeros(plan.state_size)
             plan.batch(rows, state)
             return named_state(state)
         live = plan.live()
-        live.forward(rows, self.built.series[k].ts_ns[:bars], self.built.context)
+        live.forward(rows, self.market.series[k].ts_ns[:bars], self.market.context)
         return named_state(live.snapshot())
 
     def _run_until(self, end_ns: int) -> None:
@@ -188,7 +189,7 @@ class EngineEnv(gym.Env):
     def _switch(self, actions: list[int] | None) -> NDArray[np.float32]:
         if self._loop is None or self._loop.dead:
             raise RuntimeError("the episode is over: call reset() before step()")
-        self._bridge.caller = self._loop.parent = getcurrent()
+        self._policy.caller = self._loop.parent = getcurrent()
         self._loop.switch(actions)
         if self._loop.dead:
             core = self._core
@@ -203,12 +204,12 @@ class EngineEnv(gym.Env):
     def _check_balance(self) -> None:
         venues = {instrument.id.venue for instrument in self._instruments}
         balances = [self._engine.portfolio.account(venue).balance_total(USD).as_decimal() for venue in venues]
-        starting = self.built.execution.starting_cents
+        starting = self.market.execution.starting_cents
         earned = sum(int(balance * 100) - starting for balance in balances)
         if starting + earned + self._ahead_cents != self._core.account.balance_cents:
             raise RuntimeError(
-                f"the core's balance of {self._core.account.balance_cents} cents must be the engine's, "
-                f"was {starting + earned + self._ahead_cents}"
+                f"balances must be equal: {self._core.account.balance_cents} cents by the decision core, "
+                f"{starting + earned + self._ahead_cents} by the engine"
             )
 
     def _info(self) -> dict[str, Any]:

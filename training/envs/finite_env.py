@@ -1,4 +1,4 @@
-"""Stops training at the first number that is not one, before it reaches the running statistics."""
+"""Stops training at the first NaN or infinity, before it reaches the running statistics."""
 
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnvWrapper
@@ -8,9 +8,9 @@ from catalogs.errors import InputError
 
 
 class FiniteVecEnv(VecEnvWrapper):
-    """Passes everything through; refuses observations and rewards that are NaN or infinite.
+    """Wrapper that refuses observations and rewards that are NaN or infinite.
 
-    It must be the innermost wrapper: one NaN in VecNormalize's statistics spoils every later observation.
+    Must be the innermost wrapper: one NaN in VecNormalize's statistics spoils every later observation.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The state of random generators as plain arrays, so that a run goes on exactly where it was, without pickle."""
+"""The state of a random generator as a plain array, so that a run resumes exactly, without pickle."""
 
 import numpy as np
 from numpy.typing import NDArray

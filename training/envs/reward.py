@@ -1,7 +1,7 @@
-"""Rewards by name: what a step is worth, from what it did to the account.
+"""Rewards by name, computed from the change of the account over a step.
 
-A reward is stateful over an episode and vectorised over lanes. Register one with `reward`, and every environment can
-use it and every contract test meets it.
+A reward is stateful over an episode and vectorised over environments. A class registered with `reward` can be named by
+every environment and experiment, and is covered by the contract tests.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ Floats = NDArray[np.float64]
 
 
 class Step:
-    """What one step did to N accounts with K legs each; only what a reward asks for is computed.
+    """Change of N accounts with K legs each over one step; figures are computed when a reward reads them.
 
     Parameters
     ----------
     before, after : float64[N]
         Equity, USD.
     changed : callable
-        Change of an account's running total, by its name, over the step.
+        Takes the name of a running total of the account, gives its change over the step.
     legs : `rl_strategies.accounting.position.LEG`[N, K]
     multiplier : float64[K]
     """
@@ -60,7 +60,7 @@ class Step:
 
 
 class RewardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which reward, and its weights; those that a reward does not read do not matter.
+    """A reward by name, and its weights; each reward reads its own and ignores the others.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class RewardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     risk_penalty : float
         Per squared return, in basis points.
     drawdown_penalty : float
-        Per share of equity that the drawdown from the episode's peak deepened, in basis points.
+        Per basis point of starting equity by which the drawdown from the episode's peak deepened.
     """
 
     kind: str = "pnl"
@@ -100,23 +100,23 @@ class RewardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reward(Protocol):
-    """Stateful over an episode, vectorised over lanes.
+    """Stateful over an episode, vectorised over environments.
 
     Attributes
     ----------
-    state : dict of str to float64[lanes]
+    state : dict of str to float64[num_envs]
         Everything that the next steps depend on.
     """
 
     state: dict[str, Floats]
 
-    def __init__(self, config: RewardConfig, lanes: int) -> None: ...
+    def __init__(self, config: RewardConfig, num_envs: int) -> None: ...
 
     def begin(self, which: NDArray[np.bool_], equity: Floats) -> None:
-        """Forget the past of the lanes where ``which`` is set; ``equity`` is their starting equity."""
+        """Reset the environments where ``which`` is set; ``equity`` (USD) is their starting equity."""
 
     def step(self, step: Step) -> dict[str, Floats]:
-        """Components of the step's reward, each float64[lanes]; the reward is their sum."""
+        """Components of the step's reward, each float64[num_envs]; the reward is their sum."""
 
 
 REWARDS: dict[str, type[Reward]] = {}
@@ -136,7 +136,7 @@ def reward(name: str) -> Callable[[type[Reward]], type[Reward]]:
 class PnL:
     """Change of equity in USD, costs included."""
 
-    def __init__(self, config: RewardConfig, lanes: int) -> None:
+    def __init__(self, config: RewardConfig, num_envs: int) -> None:
         self.state: dict[str, Floats] = {}
 
     def begin(self, which: NDArray[np.bool_], equity: Floats) -> None:
@@ -149,9 +149,9 @@ class PnL:
 
 @reward("log_equity")
 class LogEquity:
-    """Logarithm of the growth of equity; a ruined account loses as if one cent were left."""
+    """Logarithm of the growth of equity; equity counts as at least one cent."""
 
-    def __init__(self, config: RewardConfig, lanes: int) -> None:
+    def __init__(self, config: RewardConfig, num_envs: int) -> None:
         self.state: dict[str, Floats] = {}
 
     def begin(self, which: NDArray[np.bool_], equity: Floats) -> None:
@@ -175,9 +175,9 @@ class DifferentialSharpe:
     Networks 12(4), equation 14.
     """
 
-    def __init__(self, config: RewardConfig, lanes: int) -> None:
+    def __init__(self, config: RewardConfig, num_envs: int) -> None:
         self._decay = config.sharpe_decay
-        self.state = {"mean": np.zeros(lanes), "square": np.zeros(lanes)}
+        self.state = {"mean": np.zeros(num_envs), "square": np.zeros(num_envs)}
 
     def begin(self, which: NDArray[np.bool_], equity: Floats) -> None:
         """Moments start at zero."""
@@ -199,14 +199,14 @@ class DifferentialSharpe:
 
 @reward("blend")
 class Blend:
-    """α · differential Sharpe + β · PnL less penalties for turnover, holding, micro-trading, risk and drawdown."""
+    """α · differential Sharpe + β · PnL, less penalties for turnover, holding, micro-trading, risk and drawdown."""
 
     EDGE_MINUTES = 15.0
 
-    def __init__(self, config: RewardConfig, lanes: int) -> None:
+    def __init__(self, config: RewardConfig, num_envs: int) -> None:
         self._config = config
-        self._sharpe = DifferentialSharpe(config, lanes)
-        self.state = {"start": np.ones(lanes), "peak": np.ones(lanes), **self._sharpe.state}
+        self._sharpe = DifferentialSharpe(config, num_envs)
+        self.state = {"start": np.ones(num_envs), "peak": np.ones(num_envs), **self._sharpe.state}
 
     def begin(self, which: NDArray[np.bool_], equity: Floats) -> None:
         """Peak and scale start at the starting equity."""
@@ -234,8 +234,8 @@ class Blend:
         }
 
 
-def make_reward(config: str | RewardConfig, lanes: int) -> Reward:
-    """A reward by its name or configuration, for so many lanes.
+def make_reward(config: str | RewardConfig, num_envs: int) -> Reward:
+    """A reward by its name or configuration, for ``num_envs`` environments.
 
     Raises
     ------
@@ -243,4 +243,4 @@ def make_reward(config: str | RewardConfig, lanes: int) -> Reward:
         If the name is not registered.
     """
     settings = RewardConfig(config) if isinstance(config, str) else config
-    return REWARDS[settings.kind](settings, lanes)
+    return REWARDS[settings.kind](settings, num_envs)

@@ -1,4 +1,4 @@
-"""Lanes over several tickers behind one VecEnv: one policy learns from all of them, one at a time."""
+"""Several tickers behind one VecEnv: one policy learns from all of them, each environment trades one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,20 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.errors import InputError
-from training.envs.lane_vec_env import LaneVecEnv
+from training.envs.batched_vec_env import BatchedVecEnv
 from training.envs.session_env import SessionVecEnv
 from training.simulator.market import TrainingMarket
 
 
-class TickerVecEnv(LaneVecEnv):
-    """Every ticker has its share of the lanes; each lane draws sessions of its own ticker.
+class TickerVecEnv(BatchedVecEnv):
+    """Environments shared out over several tickers; each draws sessions of its own ticker.
 
     Parameters
     ----------
     markets : sequence of TrainingMarket
-        With equal observations.
+        Markets with equal observations.
     num_envs : int
-        At least one lane per market; the first markets get one more where it does not divide.
+        At least one environment per market; the first markets get one more if it does not divide.
     reward
         As for `SessionVecEnv`.
     seed : int
@@ -28,12 +28,12 @@ class TickerVecEnv(LaneVecEnv):
     Raises
     ------
     InputError
-        If there are fewer lanes than markets, or their observations differ.
+        If there are fewer environments than markets, or their observations differ.
     """
 
     def __init__(self, markets: Sequence[TrainingMarket], num_envs: int, *, reward: Any = "pnl", seed: int = 0) -> None:
         if num_envs < len(markets):
-            raise InputError(f"learner.n_envs: must be at least the {len(markets)} tickers, was {num_envs}")
+            raise InputError(f"learner.n_envs: must be at least the number of tickers, {len(markets)}, was {num_envs}")
         require_equal_observations(markets)
         counts = [len(part) for part in np.array_split(np.arange(num_envs), len(markets))]
         self.parts = [
@@ -44,7 +44,7 @@ class TickerVecEnv(LaneVecEnv):
         super().__init__(num_envs, self.parts[0].observation_space, self.parts[0].action_space)
 
     def reset(self) -> NDArray[np.float32]:
-        """Begin an episode in every lane."""
+        """Begin an episode in every environment."""
         for k, part in enumerate(self.parts):
             if self._seeds[0] is not None:
                 part.seed(self._seeds[0] + 1000 * k)
@@ -57,7 +57,7 @@ class TickerVecEnv(LaneVecEnv):
             part.step_async(its)
 
     def step_wait(self) -> Any:
-        """Observations, rewards, dones, infos of all lanes."""
+        """Observations, rewards, dones and infos of all environments."""
         steps = [part.step_wait() for part in self.parts]
         observations, rewards, dones = (np.concatenate([step[k] for step in steps]) for k in range(3))
         return observations, rewards, dones, [info for step in steps for info in step[3]]
@@ -74,7 +74,7 @@ class TickerVecEnv(LaneVecEnv):
 
 
 def require_equal_observations(markets: Sequence[TrainingMarket]) -> None:
-    """Raise `InputError` where one policy could not observe all of the markets."""
+    """Raise `InputError` if one policy cannot observe all of the markets."""
     names = markets[0].observation_names
     for market in markets[1:]:
         if market.observation_names != names:

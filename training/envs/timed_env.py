@@ -1,4 +1,4 @@
-"""How long the environments take, apart from the policy."""
+"""Time spent in the environments, apart from the policy."""
 
 import time
 
@@ -7,22 +7,22 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 
 class TimedVecEnv(VecEnvWrapper):
-    """Passes everything through and counts the time of steps.
+    """Wrapper that adds up the time of steps.
 
     Attributes
     ----------
     seconds : float
-        Spent in ``step_wait`` so far.
+        Time in ``step_wait`` so far.
     """
 
     seconds = 0.0
 
     def reset(self) -> VecEnvObs:
-        """As the environment."""
+        """Reset the wrapped environments."""
         return self.venv.reset()
 
     def step_wait(self) -> VecEnvStepReturn:
-        """As the environment."""
+        """Step the wrapped environments and add the time."""
         began = time.perf_counter()
         result = self.venv.step_wait()
         self.seconds += time.perf_counter() - began

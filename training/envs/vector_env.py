@@ -8,17 +8,18 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from training.envs.reward import RewardConfig
-from training.envs.session_env import action_space, observation_space, reward_meter
+from training.envs.reward_meter import reward_meter
+from training.envs.spaces import action_space, observation_space
 from training.simulator.lanes import Lanes
 from training.simulator.market import TrainingMarket
 
 
 class SessionVectorEnv(VectorEnv):
-    """Many lanes; an ended one begins its next episode within the same step.
+    """Many environments; an ended one begins its next episode within the same step.
 
     Parameters
     ----------
-    built : TrainingMarket
+    market : TrainingMarket
     num_envs : int
     reward : str or RewardConfig
 
@@ -30,23 +31,23 @@ class SessionVectorEnv(VectorEnv):
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
 
-    def __init__(self, built: TrainingMarket, num_envs: int, *, reward: str | RewardConfig = "pnl") -> None:
-        self.built = built
+    def __init__(self, market: TrainingMarket, num_envs: int, *, reward: str | RewardConfig = "pnl") -> None:
+        self.market = market
         self.num_envs = num_envs
-        self.single_observation_space = observation_space(built)
-        self.single_action_space = action_space(built)
+        self.single_observation_space = observation_space(market)
+        self.single_action_space = action_space(market)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._lanes = Lanes(built, num_envs)
+        self._lanes = Lanes(market, num_envs)
         self._meter = reward_meter(reward, self._lanes)
 
     def _draw(self) -> NDArray[np.int64]:
-        return self.np_random.integers(len(self.built), size=self.num_envs)
+        return self.np_random.integers(len(self.market), size=self.num_envs)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin an episode in every lane; ``options["episodes"]`` (int64[num_envs]) chooses them."""
+        """Begin an episode in every environment; ``options["episodes"]`` (int64[num_envs]) chooses them."""
         super().reset(seed=seed if isinstance(seed, int) or seed is None else seed[0])
         chosen = (options or {}).get("episodes")
         self._lanes.begin(self._draw() if chosen is None else np.asarray(chosen, np.int64))
@@ -56,7 +57,7 @@ class SessionVectorEnv(VectorEnv):
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Step every lane."""
+        """Step every environment."""
         lanes = self._lanes
         lanes.step(np.asarray(actions, np.int64))
         rewards = self._meter.measure()

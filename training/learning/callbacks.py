@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from catalogs.errors import InputError
 from training.envs.timed_env import TimedVecEnv
-from training.learning.model_selection import ValidationCallback
+from training.learning.model_selection import ModelSelectionCallback
 from training.learning.update_metrics import COLUMNS, UpdateMetrics
 
 
@@ -28,7 +28,7 @@ class MetricsCallback(BaseCallback):
     listener : callable
         Called with every `UpdateMetrics`.
     timed_env : TimedVecEnv
-    validation : ValidationCallback, optional
+    validation : ModelSelectionCallback, optional
         Walks the validation sessions before the figures of an update are complete.
     resumed_at : int
         Environment steps of the checkpoint that the run goes on from.
@@ -54,7 +54,7 @@ class MetricsCallback(BaseCallback):
         total_steps: int,
         listener: Callable[[UpdateMetrics], None],
         timed_env: TimedVecEnv,
-        validation: ValidationCallback | None = None,
+        validation: ModelSelectionCallback | None = None,
         resumed_at: int = 0,
     ) -> None:
         super().__init__()

@@ -54,7 +54,7 @@ class CheckpointCallback(BaseCallback):
     keep : int
         Older ones are removed.
     validation_state : callable
-        What a `ValidationCallback` has to remember.
+        What a `ModelSelectionCallback` has to remember.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ def load_model(model: BaseAlgorithm, normalizer: VecNormalize, folder: Path) -> 
 
 
 def restore(checkpoint: Path, model: BaseAlgorithm, normalizer: VecNormalize) -> dict[str, Any]:
-    """Put a freshly built model and its environments into a checkpoint's state.
+    """Put a freshly market model and its environments into a checkpoint's state.
 
     Returns
     -------

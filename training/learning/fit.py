@@ -28,7 +28,7 @@ from training.learning.checkpoint import CheckpointCallback, latest_checkpoint, 
 from training.learning.findings import findings
 from training.learning.live_table import LiveTable
 from training.learning.malloc import keep_freed_memory
-from training.learning.model_selection import Validate, ValidationCallback
+from training.learning.model_selection import ModelSelectionCallback, Validate
 from training.learning.stability import StabilityCallback
 from training.learning.summary import TrainingSummary
 from training.learning.update_metrics import UpdateMetrics
@@ -67,7 +67,7 @@ def fit(
     seed: int,
     mask_columns: int = 0,
     validate: Validate | None = None,
-    progress: Callable[[UpdateMetrics], None] | None = None,
+    on_update: Callable[[UpdateMetrics], None] | None = None,
     resume: bool = False,
 ) -> FitResult:
     """Train a policy.
@@ -89,8 +89,8 @@ def fit(
         Last columns of the observation that are an action mask, see `training.algorithms.masking`.
     validate : callable, optional
         Walks sessions that the environment never shows; the best state is the result then.
-    progress : callable, optional
-        Called after every update; a live table on standard error if omitted.
+    on_update : callable, optional
+        Called after every update; default is a live table on standard error.
     resume : bool
         Go on from the newest checkpoint of ``run_dir`` instead of beginning.
 
@@ -121,7 +121,7 @@ def fit(
     state = restore(checkpoint, model, normalizer) if checkpoint else {"steps": 0, "validation": {}}
     (run_dir / "metrics").mkdir(parents=True, exist_ok=True)
     run = _Run(config, model, normalizer, timed, run_dir, validate, state, seed)
-    with _listening(config, progress) as listener:
+    with _listening(config, on_update) as listener:
         return run.learn(listener)
 
 
@@ -132,9 +132,9 @@ def _set_up_process(config: LearnerConfig) -> None:
 
 
 def _listening(
-    config: LearnerConfig, progress: Callable[[UpdateMetrics], None] | None
+    config: LearnerConfig, on_update: Callable[[UpdateMetrics], None] | None
 ) -> AbstractContextManager[Callable[[UpdateMetrics], None]]:
-    return LiveTable(config.planned_steps) if progress is None else nullcontext(progress)
+    return LiveTable(config.planned_steps) if on_update is None else nullcontext(on_update)
 
 
 class _Run:
@@ -153,7 +153,7 @@ class _Run:
         self.timed, self.resumed_at = timed, state["steps"]
         self.validation = None
         if validate is not None:
-            self.validation = ValidationCallback(validate, normalizer, config.stability, run_dir / "best")
+            self.validation = ModelSelectionCallback(validate, normalizer, config.stability, run_dir / "best")
             self.validation.state |= state["validation"]
 
     def learn(self, listener: Callable[[UpdateMetrics], None]) -> FitResult:

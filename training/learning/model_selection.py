@@ -17,7 +17,7 @@ from training.learning.torch_policy import TorchBatchPolicy
 Validate = Callable[[Callable[[], BatchPolicy]], float]
 
 
-class ValidationCallback(BaseCallback):
+class ModelSelectionCallback(BaseCallback):
     """Evaluates now and then, keeps the best state, and answers a plateau: half the learning rate, then the end.
 
     Parameters
@@ -49,7 +49,7 @@ class ValidationCallback(BaseCallback):
         return not self.wants_to_stop
 
     def evaluate(self) -> float | None:
-        """Walk the validation sessions if it is time to; their result."""
+        """Result on the validation sessions if an evaluation is due, else None."""
         state = self.state
         state["rollouts"] += 1
         is_last = self.model._current_progress_remaining <= 0

@@ -1,1 +1,1 @@
-"""The proof that simulator and engine agree."""
+"""Proof that the simulator and the real engine agree on every fill, observation, reward and balance."""

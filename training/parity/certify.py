@@ -1,14 +1,14 @@
-"""The proof of the simulator: random rules, random bars, random actions, through it and through the real engine.
+"""Proof that the simulator equals the engine: random rules, bars and actions, played through both.
 
-A configuration is drawn whole from one seed: one instrument or a portfolio, of one venue or two, bars with holes and
-thin volume, context with and without lag, barriers, sizing, limits, slippage, reward. A divergence is any difference at
-all.
+Each configuration is drawn from a seed: one instrument or a portfolio on one or two venues, bars with holes and thin
+volume, context with and without lag, barriers, sizing, limits, slippage, reward. Any difference at all is a divergence.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -32,7 +32,7 @@ from rl_strategies.risk.config import RiskConfig
 from training.envs.engine_env import EngineEnv
 from training.envs.reward import REWARDS, RewardConfig
 from training.envs.session_env import SessionEnv
-from training.parity.walk import Divergence, walk_both
+from training.parity.compare import Comparison, Divergence, compare_tape
 from training.simulator.market import TrainingMarket, build_portfolio_market
 
 PORTFOLIO_SHARE = 0.4
@@ -48,13 +48,13 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     configurations, portfolio_configurations, context_configurations : int
-        The last two may be the same ones.
+        All, those with several instruments, those with context; a configuration may count as both.
     steps, fills : int
     divergences : int
         Configurations in which anything differed.
     first_divergence : Divergence or None
     steps_per_s_simulator, steps_per_s_engine : float
-        One lane, one step at a time, as an environment is stepped.
+        Of a single environment, one step at a time.
     seed : int
     """
 
@@ -79,54 +79,56 @@ def certify(
     recorded: Sequence[tuple[InstrumentSpec, BarSeries]] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Certificate:
-    """Draw ``episodes`` configurations and walk each through simulator and engine.
+    """Draw ``episodes`` configurations and compare simulator and engine in each.
 
     Parameters
     ----------
     instruments : sequence of InstrumentSpec
-        What synthetic bars are made for; portfolios are drawn from it.
+        Instruments of the synthetic bars; portfolios are drawn from them.
     episodes : int
         Configurations, one episode each.
     most_instruments : int
-        Of a portfolio.
+        Largest portfolio.
     seed : int
     recorded : sequence of (InstrumentSpec, BarSeries)
         Real bars; every second configuration of one instrument uses one of them.
     progress : callable, optional
-        Told the number of finished configurations.
+        Called with the number of finished configurations.
     """
-    steps = fills = portfolios = contexts = divergences = 0
-    first: Divergence | None = None
-    simulator_s = engine_s = 0.0
-    for number, (market, reward, random) in enumerate(
-        _configurations(instruments, recorded, episodes, most_instruments, seed), start=1
-    ):
-        count = len(market.instruments)
-        tape = _tape(random, count)
+    outcomes = []
+    configurations = _configurations(instruments, recorded, episodes, most_instruments, seed)
+    for number, (market, reward, random) in enumerate(configurations, start=1):
+        tape = _tape(random, len(market.instruments))
         if number == 1:
             _compile(market)
         with closing(EngineEnv(market, reward=reward)) as engine:
-            walk = walk_both(market, engine, int(random.integers(len(market))), tape, reward)
-        steps += walk.steps
-        fills += walk.fills
-        portfolios += count > 1
-        contexts += bool(market.context)
-        divergences += walk.divergence is not None
-        first = first or walk.divergence
-        simulator_s += walk.simulator_s
-        engine_s += walk.engine_s
+            comparison = compare_tape(market, engine, int(random.integers(len(market))), tape, reward)
+        outcomes.append(_Outcome(len(market.instruments) > 1, bool(market.context), comparison))
         if progress:
             progress(number)
+    return _certificate(outcomes, seed)
+
+
+class _Outcome(NamedTuple):
+    is_portfolio: bool
+    has_context: bool
+    comparison: Comparison
+
+
+def _certificate(outcomes: Sequence[_Outcome], seed: int) -> Certificate:
+    comparisons = [outcome.comparison for outcome in outcomes]
+    divergences = [comparison.divergence for comparison in comparisons if comparison.divergence is not None]
+    steps = sum(comparison.steps for comparison in comparisons)
     return Certificate(
-        configurations=episodes,
-        portfolio_configurations=portfolios,
-        context_configurations=contexts,
+        configurations=len(outcomes),
+        portfolio_configurations=sum(outcome.is_portfolio for outcome in outcomes),
+        context_configurations=sum(outcome.has_context for outcome in outcomes),
         steps=steps,
-        fills=fills,
-        divergences=divergences,
-        first_divergence=first,
-        steps_per_s_simulator=steps / simulator_s,
-        steps_per_s_engine=steps / engine_s,
+        fills=sum(comparison.fills for comparison in comparisons),
+        divergences=len(divergences),
+        first_divergence=divergences[0] if divergences else None,
+        steps_per_s_simulator=steps / sum(comparison.simulator_s for comparison in comparisons),
+        steps_per_s_engine=steps / sum(comparison.engine_s for comparison in comparisons),
         seed=seed,
     )
 
@@ -138,7 +140,7 @@ def _configurations(
     most_instruments: int,
     seed: int,
 ) -> Iterator[tuple[TrainingMarket, RewardConfig, np.random.Generator]]:
-    # Portfolios stand at fixed places, so that their share does not depend on luck.
+    # Portfolios have fixed numbers, so that their share does not depend on luck.
     for number in range(episodes):
         random = np.random.default_rng([seed, number])
         portfolio = most_instruments > 1 and (number % 5) / 5 < PORTFOLIO_SHARE
@@ -155,7 +157,7 @@ def _configurations(
 
 
 def _compile(market: TrainingMarket) -> None:
-    # Once, before the clocks run.
+    # Before the first timing.
     env = SessionEnv(market)
     env.reset(options={"episode": 0})
     env.step(np.ones(len(market.instruments), np.int64))
@@ -202,7 +204,7 @@ def _with_context(
         return plan, {}
     spec, bars = _synthetic(random, instruments[int(random.integers(len(instruments)))], holes=0.4)
     momentum = FeatureSpec("momentum", "momentum", {"n": 5})
-    # An age of days, so that another market's night is none; the first rows come long before the first episode.
+    # A maximum age of days bridges the other market's nights; its first rows come long before the first episode.
     stream = StreamSpec("OTHER", (momentum,), lag_s=int(random.choice([0, 0, 60])), max_age_s=5 * 86_400, fill=True)
     rows = input_rows(bars, session_calendar(spec.calendar), stream.plan().columns)
     cross = [FeatureSpec("value", "other", inputs={"x": "OTHER.momentum"})]
@@ -258,7 +260,7 @@ def _execution(random: np.random.Generator, *, several_venues: bool) -> Executio
 
 
 def _tape(random: np.random.Generator, instruments: int) -> np.ndarray:
-    # Actions that persist for a while, so that positions live long enough to meet every rule.
+    # Actions that persist for a while, so that positions last long enough for every rule to apply.
     switch = random.uniform(0.02, 0.6)
     tape = np.empty((1500, instruments), np.int64)
     action = np.ones(instruments, np.int64)

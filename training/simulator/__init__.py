@@ -1,1 +1,1 @@
-"""The training market: NautilusTrader's bar execution, repeated exactly."""
+"""The simulator: NautilusTrader's bar execution repeated exactly, compiled, over many accounts at a time."""

@@ -1,6 +1,7 @@
-"""The arrays of the simulator: the world that all lanes share, and the book of what each lane holds.
+"""The simulator's arrays: the market data that all lanes share, and the state of each lane.
 
-Few arrays of records, not many arrays: every array that a kernel is handed costs it, at run time and to compile.
+A lane is one account in one episode. There are few arrays of records instead of many plain arrays, because every array
+passed to a kernel costs run time and compile time.
 """
 
 from typing import NamedTuple
@@ -16,11 +17,11 @@ LANE = np.dtype(
         np.record,
         [
             ("episode", np.int64),
-            ("at", np.int64),  # place on the timeline whose closes are acted upon next
-            ("draws", np.int64),  # place in the stream of slippage draws
-            ("steps", np.int64),  # of the episode
+            ("at", np.int64),  # clock index of the closes that the next decision acts on
+            ("draws", np.int64),  # position in the stream of slippage draws
+            ("steps", np.int64),  # decisions taken in the episode
             ("refused", np.int64, (len(REASONS),)),
-            # Last, lest numba takes a lane for an account with more fields.
+            # Last, so that numba does not take a lane for an account with more fields.
             *ACCOUNT_FIELDS,
         ],
     )
@@ -63,9 +64,9 @@ EPISODE = np.dtype(
     (
         np.record,
         [
-            ("first", np.int64),  # first and last place on the timeline where the policy decides
+            ("first", np.int64),  # first and last clock index at which the policy decides
             ("last", np.int64),
-            ("closing", np.int64),  # the place whose bars close with the last closing time; -1 where there is none
+            ("closing", np.int64),  # clock index whose bars close at the last closing time; -1 if there is none
         ],
     )
 )
@@ -75,8 +76,8 @@ SETTINGS = np.dtype(
         np.record,
         [
             ("starting_cents", np.int64),
-            ("delay_ns", np.int64),  # from the bars' close to the decision: what the strategy waits for others
-            ("at_open", np.int64),  # 1 where approved targets wait for the next open
+            ("delay_ns", np.int64),  # from the bars' close to the decision: how long the strategy waits for other bars
+            ("at_open", np.int64),  # 1 if approved targets wait for the next open
             ("open_lead_ns", np.int64),  # from a bar's opening trade to its close
         ],
     )
@@ -84,27 +85,27 @@ SETTINGS = np.dtype(
 
 
 class SharedArrays(NamedTuple):
-    """Everything that lanes share: n bars of K instruments, t times, m episodes.
+    """Market data and rules that all lanes share: n bars of K instruments, t clock times, m episodes.
 
     Attributes
     ----------
     bars : `BAR`[n]
-        Of all instruments, one after another.
+        Bars of all instruments, one instrument after another.
     features : float32[n, k]
         Observed features of every bar.
     time_ns : int64[t]
         Times at which at least one bar closed.
     row : int32[t, K]
-        Bar that closed then; -1 where there is none.
+        Bar that closed at that time; -1 if none did.
     seen : int32[t, K]
         Last bar up to then; -1 before the first.
     episodes : `EPISODE`[m]
     open_ns, flat_ns : int64[m, K]
-        Opening of each instrument's session and when its position must be closed; 0 where it has no session.
+        Open of each instrument's session and the time by which its position is closed; 0 without a session.
     rules : `rl_strategies.decision.rules.RULES`[K]
     limits : `rl_strategies.risk.config.LIMITS`[1]
     slips : bool[s]
-        Stream of slippage draws; length 1 where slippage is certain or absent.
+        Stream of slippage draws; length 1 if slippage is certain or absent.
     settings : `SETTINGS`[1]
     """
 
@@ -123,15 +124,15 @@ class SharedArrays(NamedTuple):
 
 
 class LaneState(NamedTuple):
-    """What each of N lanes holds in K instruments.
+    """State of N lanes with K instruments each.
 
     Attributes
     ----------
     lanes : `LANE`[N]
-        The account and where it stands.
+        The account, its episode and its clock index.
     legs : `rl_strategies.accounting.position.LEG`[N, K]
     fills : `FILL`[N, K, kept]
-        Executions of the episode, as many as are kept.
+        Fills of the episode, the first ``kept`` of them.
     """
 
     lanes: NDArray[np.void]
@@ -139,7 +140,7 @@ class LaneState(NamedTuple):
     fills: NDArray[np.void]
 
 
-def empty_book(lanes: int, instruments: int, fills_kept: int) -> LaneState:
-    """A book of lanes that have not begun."""
+def empty_state(lanes: int, instruments: int, fills_kept: int) -> LaneState:
+    """State of lanes that have not begun an episode."""
     shape = (lanes, instruments)
     return LaneState(np.zeros(lanes, LANE), np.zeros(shape, LEG), np.zeros((*shape, fills_kept), FILL))

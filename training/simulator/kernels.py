@@ -1,13 +1,12 @@
-"""The training market: NautilusTrader's bar execution, repeated exactly, many lanes at a time.
+"""One decision step of the simulator: NautilusTrader's bar execution, repeated exactly, over many lanes.
 
-What is repeated (nautilus_trader 1.231, ``backtest/engine.pyx``, L1 book, netting, margin account): a bar becomes
+The rules are those of nautilus_trader 1.231 (``backtest/engine.pyx``, L1 book, netting, margin account): a bar becomes
 trade ticks open, high, low, close (or low before high), each with a quarter of the bar's volume and the close with
 the rest; a market order sent on a bar's close fills at that close; barriers rest at the venue from the entry's fill
-on. Prices are integer ticks and cash integer cents, so equality with the engine is equality, not closeness.
+on. Prices are integer ticks and cash integer cents, so that results can equal the engine's exactly.
 
-A lane is one account walking through one episode: a trading day of one or many instruments. A step acts on the closes
-of the present time and then lets the bars of the next time happen. The matching of one instrument's bar lies in
-`training.simulator.matching`.
+A lane is one account in one episode: a trading day of one or many instruments. A step acts on the closes of the present
+time and then plays the bars of the next time. `training.simulator.matching` matches one instrument's bar.
 """
 
 import numpy as np
@@ -35,7 +34,7 @@ from training.simulator.matching import (
     TIME,
     change_side,
     close_position,
-    fill_target,
+    fill_take_profit,
     match_bar,
     tick_sizes,
     trade_at_open,
@@ -45,41 +44,41 @@ END_OF_TIME_NS = np.iinfo(np.int64).max
 
 
 @inlined
-def look(world, lane, legs):  # type: ignore[no-untyped-def]
-    """Bring a lane's legs to the time where it stands, mark its equity."""
-    now_ns = world.time_ns[lane.at]
+def mark_to_market(shared, lane, legs):  # type: ignore[no-untyped-def]
+    """Update the legs to the lane's present time and mark its equity."""
+    now_ns = shared.time_ns[lane.at]
     equity = lane.balance_cents / 100.0
     for k in range(len(legs)):
-        leg, rules, bar = legs[k], world.rules[k], world.bars[world.seen[lane.at, k]]
+        leg, rules, bar = legs[k], shared.rules[k], shared.bars[shared.seen[lane.at, k]]
         leg.close_ticks = bar.close
         leg.price = price_from_ticks(bar.close, rules.tick_raw)
         leg.atr = bar.atr
         leg.volume = bar.volume
         leg.since_open = bar.since_open
         leg.to_close = bar.to_close
-        leg.is_missing = world.row[lane.at, k] < 0
-        leg.is_open = world.open_ns[lane.episode, k] < now_ns and now_ns < world.flat_ns[lane.episode, k]
+        leg.is_missing = shared.row[lane.at, k] < 0
+        leg.is_open = shared.open_ns[lane.episode, k] < now_ns and now_ns < shared.flat_ns[lane.episode, k]
         equity += unrealized_usd(leg, leg.price, rules.multiplier)
     lane.equity = equity
 
 
 @inlined
-def observe(world, lane, legs, out):  # type: ignore[no-untyped-def]
-    """Write a lane's observation of the last `look` into ``out`` (float32[n])."""
-    width, limits, at = world.features.shape[1], world.limits[0], 0
+def observe(shared, lane, legs, out):  # type: ignore[no-untyped-def]
+    """Write the observation after the last `mark_to_market` into ``out`` (float32[n])."""
+    width, limits, at = shared.features.shape[1], shared.limits[0], 0
     for k in range(len(legs)):
-        row = world.seen[lane.at, k]
+        row = shared.seen[lane.at, k]
         for j in range(width):
-            out[at + j] = world.features[row, j]
-        at = write_position(out, at + width, legs[k], world.rules[k], limits, len(legs) > 1)
-    at = write_account(out, at, legs, world.rules, limits, lane)
+            out[at + j] = shared.features[row, j]
+        at = write_position(out, at + width, legs[k], shared.rules[k], limits, len(legs) > 1)
+    at = write_account(out, at, legs, shared.rules, limits, lane)
     if at < len(out):
-        write_mask(out, at, legs, world.rules, limits, lane.halted)
+        write_mask(out, at, legs, shared.rules, limits, lane.halted)
 
 
 @kernel
 def exit_reason(leg):  # type: ignore[no-untyped-def]
-    """Why the overlay's answer closes the leg."""
+    """Reason of an exit that the risk overlay approved or ordered."""
     if leg.reason == TIME_LIMIT:
         return TIME
     if leg.reason == DAILY_LOSS or leg.reason == DAILY_DRAWDOWN:
@@ -88,22 +87,22 @@ def exit_reason(leg):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def rematch(world, lane, legs, fills, at, done, opened, ts_ns):  # type: ignore[no-untyped-def]
-    """An order of any instrument has the engine look at every resting order again.
+def rematch(shared, lane, legs, fills, at, done, opened, ts_ns):  # type: ignore[no-untyped-def]
+    """Match resting orders again, as the engine does after an order of any instrument.
 
-    ``done`` legs have had their bar of time ``at``, the next up to ``opened`` its opening trade.
+    The first ``done`` legs have had their bar of time ``at``, the next up to ``opened`` only its opening trade.
     """
     for k in range(len(legs)):
-        if legs[k].target_filled != 0 and legs[k].units != 0:  # seldom, and the call is dear
-            fill_leftovers(world, lane, legs, fills, at, done, opened, ts_ns)
+        if legs[k].target_filled != 0 and legs[k].units != 0:  # rare, and the call is expensive
+            fill_leftovers(shared, lane, legs, fills, at, done, opened, ts_ns)
             return
 
 
 @kernel
-def fill_leftovers(world, lane, legs, fills, at, done, opened, ts_ns):  # type: ignore[no-untyped-def]
-    """What is left of a take profit that its market stands at meets the quoted size once more.
+def fill_leftovers(shared, lane, legs, fills, at, done, opened, ts_ns):  # type: ignore[no-untyped-def]
+    """Fill the rest of every touched take profit whose price is quoted now, by the quoted size.
 
-    A leg that is flat by it cancels its stop, which is an order again.
+    A leg that becomes flat cancels its stop, which is an order and starts another round.
     """
     again = True
     while again:
@@ -112,34 +111,34 @@ def fill_leftovers(world, lane, legs, fills, at, done, opened, ts_ns):  # type: 
             leg = legs[k]
             if leg.units == 0 or leg.target_filled == 0:
                 continue
-            is_opened = k >= done and k < opened and world.row[at, k] >= 0
-            bar = world.bars[world.row[at, k] if is_opened else world.seen[at if k < done else at - 1, k]]
+            is_opened = k >= done and k < opened and shared.row[at, k] >= 0
+            bar = shared.bars[shared.row[at, k] if is_opened else shared.seen[at if k < done else at - 1, k]]
             price, size = (bar.open, tick_sizes(bar.volume)[0]) if is_opened else (bar.close, bar.book_size)
             if price == leg.target_ticks:
                 has_stop = leg.stop_ticks != 0
-                fill_target(lane, leg, world.rules[k], fills[k], world.slips, ts_ns, price, size)
+                fill_take_profit(lane, leg, shared.rules[k], fills[k], shared.slips, ts_ns, price, size)
                 again = again or (leg.units == 0 and has_stop)
 
 
 @inlined
-def act(world, lane, legs, fills, targets):  # type: ignore[no-untyped-def]
-    """Review the targets (int64[K]); execute what was approved against the present books, or have it wait."""
-    review_all(legs, targets, world.rules, world.limits[0], lane)
-    ts_ns = world.time_ns[lane.at] + world.settings[0].delay_ns
+def act(shared, lane, legs, fills, targets):  # type: ignore[no-untyped-def]
+    """Review the targets (int64[K]); execute the approved ones at the present close, or keep them for the next open."""
+    review_all(legs, targets, shared.rules, shared.limits[0], lane)
+    ts_ns = shared.time_ns[lane.at] + shared.settings[0].delay_ns
     orders = False
     for k in range(len(legs)):
         leg = legs[k]
         lane.refused[leg.reason] += leg.reason != APPROVED
         side, units, why = leg.side, leg.order_units, exit_reason(leg)
-        if world.settings[0].at_open == 0:
-            bar = world.bars[world.seen[lane.at, k]]
+        if shared.settings[0].at_open == 0:
+            bar = shared.bars[shared.seen[lane.at, k]]
             orders = orders or side != side_of_units(leg.units)
             change_side(
                 lane,
                 leg,
-                world.rules[k],
+                shared.rules[k],
                 fills[k],
-                world.slips,
+                shared.slips,
                 bar.close,
                 bar.book_size,
                 ts_ns,
@@ -151,107 +150,107 @@ def act(world, lane, legs, fills, targets):  # type: ignore[no-untyped-def]
             leg.waiting = side != side_of_units(leg.units)
             leg.waiting_side, leg.waiting_units, leg.waiting_reason = side, units, why
     if orders:
-        rematch(world, lane, legs, fills, lane.at, len(legs), len(legs), ts_ns)
+        rematch(shared, lane, legs, fills, lane.at, len(legs), len(legs), ts_ns)
 
 
 @inlined
-def close_at_last(world, lane, leg, k, fills, ts_ns, reason):  # type: ignore[no-untyped-def]
-    """Close a leg against the book after its last bar; nothing waits any more."""
-    bar = world.bars[world.seen[lane.at, k]]
+def close_at_last_bar(shared, lane, leg, k, fills, ts_ns, reason):  # type: ignore[no-untyped-def]
+    """Close a leg against the quote after its last bar and drop its waiting order."""
+    bar = shared.bars[shared.seen[lane.at, k]]
     leg.waiting = 0
-    close_position(lane, leg, world.rules[k], fills, world.slips, bar.close, bar.book_size, ts_ns, reason)
+    close_position(lane, leg, shared.rules[k], fills, shared.slips, bar.close, bar.book_size, ts_ns, reason)
 
 
 @inlined
-def close_before(world, lane, legs, fills, until_ns):  # type: ignore[no-untyped-def]
-    """Close what must be flat before ``until_ns``, at the last book there was; earliest first."""
+def close_before(shared, lane, legs, fills, until_ns):  # type: ignore[no-untyped-def]
+    """Close legs whose closing time is before ``until_ns``, against the last quote, earliest first."""
     while True:
         now_ns, orders = until_ns, False
         for k in range(len(legs)):
             if legs[k].units != 0 or legs[k].waiting != 0:
-                now_ns = min(now_ns, world.flat_ns[lane.episode, k])
+                now_ns = min(now_ns, shared.flat_ns[lane.episode, k])
         if now_ns == until_ns:
             return
         for k in range(len(legs)):
-            if world.flat_ns[lane.episode, k] == now_ns and (legs[k].units != 0 or legs[k].waiting != 0):
+            if shared.flat_ns[lane.episode, k] == now_ns and (legs[k].units != 0 or legs[k].waiting != 0):
                 orders = orders or legs[k].units != 0
-                close_at_last(world, lane, legs[k], k, fills[k], now_ns, END)
+                close_at_last_bar(shared, lane, legs[k], k, fills[k], now_ns, END)
         if orders:
-            rematch(world, lane, legs, fills, lane.at, len(legs), len(legs), now_ns)
+            rematch(shared, lane, legs, fills, lane.at, len(legs), len(legs), now_ns)
 
 
 @inlined
-def happen(world, lane, legs, fills, at):  # type: ignore[no-untyped-def]
-    """Let the bars of time ``at`` happen, then close what must be flat at that very time."""
-    at_open = world.settings[0].at_open != 0
+def play_bars(shared, lane, legs, fills, at):  # type: ignore[no-untyped-def]
+    """Play the bars of time ``at``, then close legs whose closing time it is."""
+    at_open = shared.settings[0].at_open != 0
     for k in range(len(legs)):
-        row, leg = world.row[at, k], legs[k]
+        row, leg = shared.row[at, k], legs[k]
         if at_open and row >= 0 and (leg.units != 0 or leg.waiting != 0):
-            bar = world.bars[row]
-            open_ns = bar.ts_ns - world.settings[0].open_lead_ns
+            bar = shared.bars[row]
+            open_ns = bar.ts_ns - shared.settings[0].open_lead_ns
             has_both = leg.stop_ticks != 0 and leg.target_ticks != 0
-            sent = trade_at_open(lane, leg, world.rules[k], fills[k], world.slips, bar, open_ns)
+            sent = trade_at_open(lane, leg, shared.rules[k], fills[k], shared.slips, bar, open_ns)
             if sent or (has_both and leg.units == 0):
-                rematch(world, lane, legs, fills, at, 0, k + 1, open_ns)
+                rematch(shared, lane, legs, fills, at, 0, k + 1, open_ns)
         leg.waiting = 0
     for k in range(len(legs)):
-        row, leg = world.row[at, k], legs[k]
+        row, leg = shared.row[at, k], legs[k]
         if row >= 0 and leg.units != 0:
-            bar = world.bars[row]
-            last = bar.open if at_open else world.bars[row - 1].close
+            bar = shared.bars[row]
+            last = bar.open if at_open else shared.bars[row - 1].close
             has_both = leg.stop_ticks != 0 and leg.target_ticks != 0
-            match_bar(lane, leg, world.rules[k], fills[k], world.slips, bar, last)
+            match_bar(lane, leg, shared.rules[k], fills[k], shared.slips, bar, last)
             if leg.units != 0:
                 leg.age_bars += 1
             elif has_both:  # the other barrier is cancelled
-                rematch(world, lane, legs, fills, at, k + 1, len(legs) if at_open else 0, bar.ts_ns)
+                rematch(shared, lane, legs, fills, at, k + 1, len(legs) if at_open else 0, bar.ts_ns)
     lane.at = at
-    close_before(world, lane, legs, fills, world.time_ns[at] + 1)
+    close_before(shared, lane, legs, fills, shared.time_ns[at] + 1)
 
 
 @inlined
-def advance(world, lane, legs, fills):  # type: ignore[no-untyped-def]
-    """Go to the next time; returns whether the session is over. Every position is closed then."""
-    episode = world.episodes[lane.episode]
+def advance(shared, lane, legs, fills):  # type: ignore[no-untyped-def]
+    """Go to the next time. Returns whether the session is over, with every position closed."""
+    episode = shared.episodes[lane.episode]
     over = lane.at == episode.last
     following = episode.closing if over else lane.at + 1
-    close_before(world, lane, legs, fills, world.time_ns[following] if following >= 0 else END_OF_TIME_NS)
+    close_before(shared, lane, legs, fills, shared.time_ns[following] if following >= 0 else END_OF_TIME_NS)
     if following >= 0:
-        happen(world, lane, legs, fills, following)
+        play_bars(shared, lane, legs, fills, following)
     return over
 
 
 @inlined
-def settle(world, lane, legs, fills):  # type: ignore[no-untyped-def]
-    """Mark the lane and check its limits; returns whether it is ruined, and then flat."""
-    look(world, lane, legs)
-    update_halt(lane, world.limits[0])
-    if lane.equity > world.limits[0].ruin * (world.settings[0].starting_cents / 100.0):
+def settle(shared, lane, legs, fills):  # type: ignore[no-untyped-def]
+    """Mark the lane and check its limits. Returns whether it is ruined; a ruined lane is flat."""
+    mark_to_market(shared, lane, legs)
+    update_halt(lane, shared.limits[0])
+    if lane.equity > shared.limits[0].ruin * (shared.settings[0].starting_cents / 100.0):
         return False
     lane.ruined = 1
-    ts_ns = world.time_ns[lane.at] + world.settings[0].delay_ns
+    ts_ns = shared.time_ns[lane.at] + shared.settings[0].delay_ns
     for k in range(len(legs)):
-        close_at_last(world, lane, legs[k], k, fills[k], ts_ns, RUIN)
-    look(world, lane, legs)
+        close_at_last_bar(shared, lane, legs[k], k, fills[k], ts_ns, RUIN)
+    mark_to_market(shared, lane, legs)
     return True
 
 
 @inlined
-def step_lane(world, lane, legs, fills, targets, out):  # type: ignore[no-untyped-def]
-    """One decision: act, let the next bars happen, mark, observe. Returns whether the episode is over."""
+def step_lane(shared, lane, legs, fills, targets, out):  # type: ignore[no-untyped-def]
+    """One decision: act, play the next bars, mark, observe. Returns whether the episode is over."""
     lane.steps += 1
-    act(world, lane, legs, fills, targets)
-    over = advance(world, lane, legs, fills)
-    ruined = settle(world, lane, legs, fills)
-    observe(world, lane, legs, out)
+    act(shared, lane, legs, fills, targets)
+    over = advance(shared, lane, legs, fills)
+    ruined = settle(shared, lane, legs, fills)
+    observe(shared, lane, legs, out)
     return over or ruined
 
 
 @inlined
-def begin_lane(world, lane, legs, episode, balance_cents, draws, out):  # type: ignore[no-untyped-def]
-    """Put a lane, flat, on the first decision of an episode and write its observation."""
+def begin_lane(shared, lane, legs, episode, balance_cents, draws, out):  # type: ignore[no-untyped-def]
+    """Start a flat lane at the first decision of an episode and write its observation."""
     lane.episode = episode
-    lane.at = world.episodes[episode].first
+    lane.at = shared.episodes[episode].first
     lane.draws = draws
     lane.steps = 0
     lane.balance_cents = balance_cents
@@ -259,31 +258,31 @@ def begin_lane(world, lane, legs, episode, balance_cents, draws, out):  # type: 
     lane.refused[:] = 0
     for k in range(len(legs)):
         clear_leg(legs[k])
-    look(world, lane, legs)
+    mark_to_market(shared, lane, legs)
     begin_session(lane, lane.equity)
-    observe(world, lane, legs, out)
+    observe(shared, lane, legs, out)
 
 
 @kernel
-def begin_lanes(world, book, which, episodes, balance_cents, draws, out):  # type: ignore[no-untyped-def]
+def begin_lanes(shared, state, which, episodes, balance_cents, draws, out):  # type: ignore[no-untyped-def]
     """`begin_lane` where ``which`` (bool[lanes]) is set; the other arguments are int64[lanes]."""
-    for i in range(len(book.lanes)):
+    for i in range(len(state.lanes)):
         if which[i]:
-            begin_lane(world, book.lanes[i], book.legs[i], episodes[i], balance_cents[i], draws[i], out[i])
+            begin_lane(shared, state.lanes[i], state.legs[i], episodes[i], balance_cents[i], draws[i], out[i])
 
 
 @kernel
-def step_lanes(world, book, which, actions, out, over):  # type: ignore[no-untyped-def]
-    """`step_lane` where ``which`` is set; ``actions`` int64[lanes, K]. Returns how many lanes ended.
+def step_lanes(shared, state, which, actions, out, over):  # type: ignore[no-untyped-def]
+    """`step_lane` where ``which`` is set; ``actions`` int64[lanes, K]. Returns how many episodes ended.
 
-    ``over`` (bool[lanes]) tells which. The actions are overwritten by the sides that they mean.
+    ``over`` (bool[lanes]) says which. ``actions`` is overwritten by the sides.
     """
     ended = 0
-    for i in range(len(book.lanes)):
+    for i in range(len(state.lanes)):
         over[i] = False
         if which[i]:
             for k in range(actions.shape[1]):
                 actions[i, k] = side_of_action(actions[i, k])
-            over[i] = step_lane(world, book.lanes[i], book.legs[i], book.fills[i], actions[i], out[i])
+            over[i] = step_lane(shared, state.lanes[i], state.legs[i], state.fills[i], actions[i], out[i])
             ended += over[i]
     return ended

@@ -1,4 +1,4 @@
-"""Many accounts walking through episodes of one market, moved together by the compiled kernels."""
+"""Many accounts in episodes of one market, stepped together by the compiled kernels."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,40 +7,40 @@ from numpy.typing import NDArray
 
 from rl_strategies.accounting.record import FILL_REASONS, ORDER_KINDS, Fill
 from rl_strategies.risk.overlay import REASONS
-from training.simulator.arrays import empty_book
+from training.simulator.arrays import empty_state
 from training.simulator.kernels import begin_lanes, step_lanes
 from training.simulator.market import TrainingMarket
 
-DRAWS_PER_EPISODE = 1_009  # apart, so that sessions do not share their luck
+DRAWS_PER_EPISODE = 1_009  # distance between episodes in the stream, so that sessions do not share their draws
 
 
 class Lanes:
-    """N accounts, each in an episode of its own.
+    """N lanes: accounts, each in an episode of its own.
 
     Parameters
     ----------
-    built : TrainingMarket
+    market : TrainingMarket
     count : int
         Number of lanes.
     fills_kept : int
-        Fills remembered per lane, instrument and episode; later ones are counted, not kept.
+        Fills kept per lane, instrument and episode; later ones are only counted.
 
     Attributes
     ----------
-    book : training.simulator.arrays.LaneState
+    state : training.simulator.arrays.LaneState
     observations : float32[count, n]
         After the last call; overwritten by the next.
     over : bool[count]
-        Lanes whose episode ended with the last step.
+        Whether the last step ended the lane's episode.
     """
 
-    def __init__(self, built: TrainingMarket, count: int, fills_kept: int = 0) -> None:
-        self.built = built
-        self.book = empty_book(count, len(built.instruments), fills_kept)
-        self.observations = np.zeros((count, len(built.observation_names)), np.float32)
+    def __init__(self, market: TrainingMarket, count: int, fills_kept: int = 0) -> None:
+        self.market = market
+        self.state = empty_state(count, len(market.instruments), fills_kept)
+        self.observations = np.zeros((count, len(market.observation_names)), np.float32)
         self.over = np.zeros(count, bool)
         self._all = np.ones(count, bool)
-        self._starting = np.full(count, built.world.settings["starting_cents"][0])
+        self._starting = np.full(count, market.arrays.settings["starting_cents"][0])
 
     def begin(
         self,
@@ -50,20 +50,20 @@ class Lanes:
         balance_cents: NDArray[np.int64] | None = None,
         draws: NDArray[np.int64] | None = None,
     ) -> None:
-        """Put the lanes (where ``which`` is set; all by default) flat on the first bar of their episodes.
+        """Start lanes (all, or where ``which`` is set), flat, at the first bar of their episodes.
 
         Parameters
         ----------
         episodes : int64[count]
         which : bool[count], optional
         balance_cents : int64[count], optional
-            The configured starting balance if omitted.
+            Default: the configured starting balance.
         draws : int64[count], optional
-            Where the lanes enter the stream of slippage draws; by default a place that belongs to the episode.
+            Start in the stream of slippage draws. Default: a position that depends on the episode.
         """
         begin_lanes(
-            self.built.world,
-            self.book,
+            self.market.arrays,
+            self.state,
             self._all if which is None else which,
             episodes,
             self._starting if balance_cents is None else balance_cents,
@@ -72,7 +72,7 @@ class Lanes:
         )
 
     def step(self, actions: NDArray[np.int64], which: NDArray[np.bool_] | None = None) -> int:
-        """One decision in every lane (where ``which`` is set). An ended lane must be begun again before its next.
+        """One decision in all lanes, or where ``which`` is set. Call `begin` for an ended lane before its next step.
 
         Parameters
         ----------
@@ -82,16 +82,16 @@ class Lanes:
         Returns
         -------
         int
-            How many lanes ended; `over` tells which.
+            How many episodes ended; `over` says which.
         """
         sides = np.array(actions, np.int64).reshape(len(self.over), -1)  # a copy, which the kernel overwrites
         chosen = self._all if which is None else which
-        return int(step_lanes(self.built.world, self.book, chosen, sides, self.observations, self.over))
+        return int(step_lanes(self.market.arrays, self.state, chosen, sides, self.observations, self.over))
 
     @property
     def equity(self) -> NDArray[np.float64]:
         """Copy of every lane's equity, USD; float64[count]."""
-        return self.book.lanes["equity"].copy()
+        return self.state.lanes["equity"].copy()
 
     def fills_of(self, lane: int, k: int = 0) -> list[Fill]:
         """Fills of instrument ``k`` in a lane's current episode.
@@ -99,11 +99,11 @@ class Lanes:
         Raises
         ------
         ValueError
-            If there were more than are kept.
+            If the episode had more fills than are kept.
         """
-        count, kept = int(self.book.legs["fill_count"][lane, k]), self.book.fills.shape[2]
+        count, kept = int(self.state.legs["fill_count"][lane, k]), self.state.fills.shape[2]
         if count > kept:
-            raise ValueError(f"lane {lane} keeps {kept} fills, made {count}")
+            raise ValueError(f"lane {lane} had {count} fills, only {kept} are kept")
         return [
             Fill(
                 int(fill["ts_ns"]),
@@ -114,47 +114,47 @@ class Lanes:
                 int(fill["trigger_ticks"]),
                 FILL_REASONS[fill["reason"]],
             )
-            for fill in self.book.fills[lane, k, :count]
+            for fill in self.state.fills[lane, k, :count]
         ]
 
     def refusals_of(self, lane: int) -> dict[str, int]:
         """Refusals of a lane's current episode, by reason."""
-        return named_refusals(self.book.lanes["refused"][lane].tolist())
+        return named_refusals(self.state.lanes["refused"][lane].tolist())
 
 
 def named_refusals(counts: Sequence[int]) -> dict[str, int]:
-    """Counts by reason, those above zero."""
+    """Counts above zero, by reason."""
     return {reason: count for reason, count in zip(REASONS, counts, strict=True) if count}
 
 
 Decide = Callable[[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]], NDArray[np.int64]]
 
 
-def walk(
-    built: TrainingMarket, decide: Decide, episodes: Sequence[int] | NDArray[np.int64], fills_kept: int = 4096
+def rollout(
+    market: TrainingMarket, decide: Decide, episodes: Sequence[int] | NDArray[np.int64], fills_kept: int = 4096
 ) -> Lanes:
-    """Walk through ``episodes``, one lane each, until all are over.
+    """Run every one of ``episodes`` to its end, one lane each.
 
     Parameters
     ----------
-    built : TrainingMarket
+    market : TrainingMarket
     decide : callable
-        Takes observations float32[lanes, n], bool[lanes] (True where an episode has just begun) and int64[lanes]
-        (each lane's place on the timeline); returns actions int64[lanes] or int64[lanes, K].
+        Takes observations float32[lanes, n], bool[lanes] (True where an episode has just begun) and the clock index
+        of each lane, int64[lanes]; returns actions int64[lanes] or int64[lanes, K].
     episodes : sequence of int
     fills_kept : int
 
     Returns
     -------
     Lanes
-        At the end of their episodes, with fills and refusals of each.
+        At the end of their episodes, with the fills and refusals of each.
     """
-    lanes = Lanes(built, len(episodes), fills_kept)
+    lanes = Lanes(market, len(episodes), fills_kept)
     lanes.begin(np.asarray(episodes, np.int64))
     active = np.ones(len(episodes), bool)
     begun = active.copy()
     while active.any():
-        lanes.step(decide(lanes.observations, begun, lanes.book.lanes["at"]), active)
+        lanes.step(decide(lanes.observations, begun, lanes.state.lanes["at"]), active)
         begun[:] = False
         active &= ~lanes.over
     return lanes

@@ -1,4 +1,4 @@
-"""From bars to what the environments walk through: features once for all lanes, trading days as episodes."""
+"""The market that environments step through: features of all bars, computed once, and trading days as episodes."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -30,16 +30,16 @@ from rl_strategies.features import (
 )
 from rl_strategies.risk.config import pack_limits
 from training.simulator.arrays import BAR, SETTINGS, SharedArrays
+from training.simulator.clock_index import build_clock_index
 from training.simulator.episodes import Held, choose_episodes
 from training.simulator.matching import book_sizes
-from training.simulator.timeline import build_timeline
 
 Plan = FeaturePlan | JoinedPlan
 
 
 @dataclass(frozen=True)
 class TrainingMarket:
-    """Bars, features and episodes of one or many instruments, with the rules they are traded by.
+    """Bars, features and episodes of one or many instruments, with their trading rules.
 
     Attributes
     ----------
@@ -50,11 +50,11 @@ class TrainingMarket:
     context : mapping of str to StreamRows
         Rows of each stream of the plan.
     trading, execution : TradingConfig, ExecutionConfig
-    world : training.simulator.arrays.SharedArrays
+    arrays : training.simulator.arrays.SharedArrays
     session_dates : datetime64[D][m]
         Trading day of every episode.
     skipped : dict of str to int
-        Trading days of the window that are no episodes, by reason.
+        Trading days from start to end that are not episodes, by reason.
     """
 
     instruments: tuple[InstrumentSpec, ...]
@@ -63,7 +63,7 @@ class TrainingMarket:
     context: Mapping[str, StreamRows]
     trading: TradingConfig
     execution: ExecutionConfig
-    world: SharedArrays
+    arrays: SharedArrays
     session_dates: NDArray[np.datetime64]
     skipped: dict[str, int]
 
@@ -107,7 +107,7 @@ class TrainingMarket:
 
     @property
     def data_hash(self) -> str:
-        """Hash of all bars and of all rows of context."""
+        """SHA-256 over all bars and all context rows."""
         hashes = [bars.hash for bars in self.series]
         for name in sorted(self.context):
             rows = self.context[name]
@@ -116,8 +116,8 @@ class TrainingMarket:
 
     @property
     def starting_usd(self) -> float:
-        """Balance that an episode begins with unless told otherwise."""
-        return float(self.world.settings[0].starting_cents) / 100.0
+        """Default balance at the start of an episode."""
+        return float(self.arrays.settings[0].starting_cents) / 100.0
 
     def close_ns(self, episode: int) -> int:
         """When the last session of an episode's day closes, UTC nanoseconds."""
@@ -162,43 +162,40 @@ def build_portfolio_market(
 ) -> TrainingMarket:
     """Compute features over all bars and cut the trading days from ``start`` to ``end`` (inclusive) into episodes.
 
-    Bars before ``start`` warm the features up. A day is no episode where the features of an instrument are not warm
-    at its first bar or where it offers no decision.
+    Bars before ``start`` warm the features up. A day is skipped if the features of an instrument are not warm at its
+    first bar, or if it offers no decision.
 
     Parameters
     ----------
     held : sequence of (InstrumentSpec, BarSeries)
-        In the policy's order.
+        In the order of the policy's targets.
     plan : FeaturePlan or JoinedPlan
         The same for every instrument.
     trading, execution : TradingConfig, ExecutionConfig
     start, end : date, optional
     context : mapping of str to StreamRows, optional
-        One for each stream of a joined plan.
+        One per stream of a joined plan.
 
     Raises
     ------
     InputError
-        If no day remains, or a feature is not finite inside an episode.
+        If no episode is left, or a feature is not finite inside one.
     """
     instruments = tuple(instrument for instrument, _ in held)
     series = tuple(bars for _, bars in held)
     rules = pack_rules(instruments, trading, execution)
-    rows = np.concatenate([input_rows(bars, session_calendar(spec.calendar), plan.columns) for spec, bars in held])
-    cuts = np.cumsum([len(bars) for bars in series])[:-1]
     read = {stream.name for stream in context_streams(plan)}
     context = {name: stream for name, stream in (context or {}).items() if name in read}
-    parts = zip(series, np.split(rows, cuts), strict=True)
-    values = np.concatenate([_values(plan, part, bars.ts_ns, context) for bars, part in parts])
-    timeline = build_timeline([bars.ts_ns for bars in series])
+    rows, values = _features(held, plan, context)
+    clock = build_clock_index([bars.ts_ns for bars in series])
     warm_after = np.array([_rows_to_warm_up(plan, bars.ts_ns, context) for bars in series])
-    chosen = choose_episodes(held, timeline, warm_after, trading, start, end)
+    chosen = choose_episodes(held, clock, warm_after, trading, start, end)
     if len(chosen.days) == 0:
-        raise InputError(_nothing_left(held, start, end, chosen.skipped))
-    world = SharedArrays(
+        raise InputError(_no_episode(held, start, end, chosen.skipped))
+    arrays = SharedArrays(
         _bars(series, plan, rows, values, int(rules["adaptive"][0]), execution.fill == "next_open"),
         np.ascontiguousarray(values[:, : plan.observed], np.float32),
-        *timeline,
+        *clock,
         chosen.episodes,
         chosen.open_ns,
         chosen.flat_ns,
@@ -207,37 +204,37 @@ def build_portfolio_market(
         slippage_stream(execution),
         _settings(series, plan, trading, execution),
     )
-    _require_finite(world, values, plan)
-    return TrainingMarket(instruments, series, plan, context, trading, execution, world, chosen.days, chosen.skipped)
+    _require_finite(arrays, values, plan)
+    return TrainingMarket(instruments, series, plan, context, trading, execution, arrays, chosen.days, chosen.skipped)
 
 
-def constant_features(built: TrainingMarket) -> tuple[str, ...]:
-    """Observed features that never change within the episodes: they carry nothing and mostly betray a mistake."""
-    inside = _rows_seen(built.world)
-    features = built.world.features[inside]
-    names = built.plan.outputs[: built.plan.observed]
+def constant_features(market: TrainingMarket) -> tuple[str, ...]:
+    """Observed features that are constant over the episodes: useless to a policy, and often a sign of a mistake."""
+    inside = _rows_seen(market.arrays)
+    features = market.arrays.features[inside]
+    names = market.plan.outputs[: market.plan.observed]
     return tuple(name for name, low, high in zip(names, features.min(0), features.max(0), strict=True) if low == high)
 
 
 def prune(markets: Sequence[TrainingMarket], config: PruningConfig) -> Plan:
-    """The markets' common plan with what adds nothing over their episodes no longer observed.
+    """The markets' common plan without the features that add nothing over their episodes.
 
     Parameters
     ----------
     markets : sequence of TrainingMarket
-        To learn from, and no others.
+        Training markets only.
     config : PruningConfig
     """
-    seen = [market.world.features[_rows_seen(market.world)] for market in markets]
+    seen = [market.arrays.features[_rows_seen(market.arrays)] for market in markets]
     return pruned_plan(markets[0].plan, np.concatenate(seen).astype(np.float64), config)
 
 
 def with_plan(market: TrainingMarket, plan: Plan) -> TrainingMarket:
-    """The market observed through a plan that computes the same and observes fewer of its outputs."""
+    """The market under a plan that computes the same features and observes fewer of them."""
     own = market.plan.outputs[: market.plan.observed]
     columns = [own.index(name) for name in plan.outputs[: plan.observed]]
-    features = np.ascontiguousarray(market.world.features[:, columns])
-    return replace(market, plan=plan, world=market.world._replace(features=features))
+    features = np.ascontiguousarray(market.arrays.features[:, columns])
+    return replace(market, plan=plan, arrays=market.arrays._replace(features=features))
 
 
 def _settings(
@@ -251,6 +248,15 @@ def _settings(
     return settings
 
 
+def _features(
+    held: Held, plan: Plan, context: Mapping[str, StreamRows]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    # Input rows and outputs of the plan for all bars, one instrument after another.
+    rows = [input_rows(bars, session_calendar(spec.calendar), plan.columns) for spec, bars in held]
+    values = [_values(plan, part, bars.ts_ns, context) for (_, bars), part in zip(held, rows, strict=True)]
+    return np.concatenate(rows), np.concatenate(values)
+
+
 def _values(
     plan: Plan, rows: NDArray[np.float64], ts_ns: NDArray[np.int64], context: Mapping[str, StreamRows]
 ) -> NDArray[np.float64]:
@@ -258,7 +264,7 @@ def _values(
 
 
 def _rows_to_warm_up(plan: Plan, ts_ns: NDArray[np.int64], context: Mapping[str, StreamRows]) -> int:
-    # Rows that an instrument must have behind it, its context included.
+    # Bars before the first warm one, context included.
     return max(plan.warmup, plan.warm_from(ts_ns, context) + 1) if isinstance(plan, JoinedPlan) else plan.warmup
 
 
@@ -285,38 +291,33 @@ def _bars(
     return table
 
 
-def _rows_seen(world: SharedArrays) -> NDArray[np.int64]:
-    episodes = world.episodes
-    inside = np.zeros(len(world.time_ns), bool)
+def _rows_seen(arrays: SharedArrays) -> NDArray[np.int64]:
+    episodes = arrays.episodes
+    inside = np.zeros(len(arrays.time_ns), bool)
     for first, last in zip(episodes["first"], np.maximum(episodes["last"], episodes["closing"]), strict=True):
         inside[first : last + 1] = True
-    return np.unique(world.seen[inside])
+    return np.unique(arrays.seen[inside])
 
 
-def _require_finite(world: SharedArrays, values: NDArray[np.float64], plan: Plan) -> None:
-    rows = _rows_seen(world)
+def _require_finite(arrays: SharedArrays, values: NDArray[np.float64], plan: Plan) -> None:
+    rows = _rows_seen(arrays)
     bad = rows[~np.isfinite(values[rows]).all(axis=1)]
     if len(bad):
         row = int(bad[0])
         name = plan.outputs[int(np.argmin(np.isfinite(values[row])))]
-        when = np.datetime64(int(world.bars["ts_ns"][row]), "ns").astype("datetime64[s]")
+        when = np.datetime64(int(arrays.bars["ts_ns"][row]), "ns").astype("datetime64[s]")
         raise InputError(
-            f"feature {name!r} must be finite after {plan.warmup} bars of warm-up, "
+            f"feature {name!r} must be finite after its warm-up of {plan.warmup} bars, "
             f"was {values[row, plan.index(name)]} at {when}Z"
         )
 
 
-def _nothing_left(
-    held: Held,
-    start: date | None,
-    end: date | None,
-    skipped: dict[str, int],
-) -> str:
+def _no_episode(held: Held, start: date | None, end: date | None, skipped: dict[str, int]) -> str:
     names = ", ".join(bars.bar_type for _, bars in held)
     first = np.datetime64(int(min(bars.ts_ns[0] for _, bars in held)), "ns").astype("datetime64[D]")
     last = np.datetime64(int(max(bars.ts_ns[-1] for _, bars in held)), "ns").astype("datetime64[D]")
-    reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items() if count) or "no session in it"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items() if count) or "no bars"
     return (
-        f"{names}: the window {start or 'start'} to {end or 'end'} must hold a tradable session, "
-        f"was empty ({reasons}; the catalog has {first} to {last})"
+        f"{names}: no tradable session from {start or 'the start'} to {end or 'the end'} "
+        f"({reasons}); the catalog has {first} to {last}"
     )

@@ -1,6 +1,6 @@
-"""How one instrument's bar meets one lane's orders: the engine's tick path, book and fills, tick by tick.
+"""Matching of one instrument's bar against one lane's orders, tick by tick, as the engine does it.
 
-Facts of nautilus_trader 1.231 that are repeated here: a tick equal to the last price does not happen; each tick quotes
+Rules of nautilus_trader 1.231 that are repeated here: a tick equal to the last price is skipped; each tick quotes
 a quarter of the bar's volume (the close the rest), at least one unit; what a market or stop order wants beyond that
 fills one tick worse; a stop fills at its trigger, or at the open where the bar gapped through it; a limit fills at its
 own price, beyond the quoted size only when it is traded through; slippage is one adverse tick on every fill.
@@ -44,9 +44,9 @@ def high_comes_first(adaptive, open_, high, low):  # type: ignore[no-untyped-def
 
 @kernel
 def book_sizes(volume, open_, high, low, close, adaptive, at_open, sizes):  # type: ignore[no-untyped-def]
-    """Write into ``sizes`` (int64[n]) the units quoted at each bar's close: those of the last tick that moved it.
+    """Write into ``sizes`` (int64[n]) the units quoted at each bar's close, by the last tick that moved the price.
 
-    ``at_open`` tells that every bar's opening trade quotes anew, whether it moved the price or not.
+    With ``at_open`` every bar's opening trade quotes anew, even at an unchanged price.
     """
     size, last = 1, open_[0] - 1
     for i in range(len(close)):
@@ -67,7 +67,7 @@ def book_sizes(volume, open_, high, low, close, adaptive, at_open, sizes):  # ty
 
 @kernel
 def slip(lane, rules, slips):  # type: ignore[no-untyped-def]
-    """Adverse ticks of the next fill; a draw from the shared stream where slippage is a matter of chance."""
+    """Adverse ticks of the next fill; drawn from the shared stream if slippage is random."""
     if rules.slippage_ticks == 0 or len(slips) == 1:
         return rules.slippage_ticks
     drawn = slips[lane.draws % len(slips)]
@@ -77,7 +77,7 @@ def slip(lane, rules, slips):  # type: ignore[no-untyped-def]
 
 @kernel
 def execute(lane, leg, rules, fills, ts_ns, units, price_ticks, filled_before, kind, trigger_ticks, reason):  # type: ignore[no-untyped-def]
-    """One execution of signed ``units``: realise, charge, change the position, write it down."""
+    """One fill of signed ``units``: realise PnL, charge commission, change the position, record the fill."""
     commission = fill_commission_cents(rules.rate_micros, rules.minimum_cents, filled_before, abs(units))
     book_fill(lane, leg, rules, units, price_ticks, commission)
     if leg.fill_count < len(fills):
@@ -108,24 +108,24 @@ def take_book(lane, leg, rules, fills, slips, ts_ns, units, price_ticks, size, k
 
 @kernel
 def clear_barriers(leg):  # type: ignore[no-untyped-def]
-    """Take both barriers from the venue."""
+    """Cancel both barriers."""
     leg.stop_ticks = 0
     leg.target_ticks = 0
     leg.target_filled = 0
 
 
 @kernel
-def fill_target(lane, leg, rules, fills, slips, ts_ns, price_ticks, size):  # type: ignore[no-untyped-def]
-    """Take profit touched or traded through: always its own price; beyond ``size`` only when traded through."""
-    side, target = side_of_units(leg.units), leg.target_ticks
+def fill_take_profit(lane, leg, rules, fills, slips, ts_ns, price_ticks, size):  # type: ignore[no-untyped-def]
+    """Take profit touched or traded through: fills at its own price, beyond ``size`` only if traded through."""
+    side, take_profit = side_of_units(leg.units), leg.target_ticks
     at_touch = min(abs(leg.units), size)
-    price = target - side * slip(lane, rules, slips)
+    price = take_profit - side * slip(lane, rules, slips)
     filled = leg.target_filled
-    execute(lane, leg, rules, fills, ts_ns, -side * at_touch, price, filled, LIMIT, target, TAKE_PROFIT)
+    execute(lane, leg, rules, fills, ts_ns, -side * at_touch, price, filled, LIMIT, take_profit, TAKE_PROFIT)
     filled += at_touch
     rest = abs(leg.units)
-    if rest > 0 and price_ticks != target:
-        execute(lane, leg, rules, fills, ts_ns, -side * rest, target, filled, LIMIT, target, TAKE_PROFIT)
+    if rest > 0 and price_ticks != take_profit:
+        execute(lane, leg, rules, fills, ts_ns, -side * rest, take_profit, filled, LIMIT, take_profit, TAKE_PROFIT)
     leg.target_filled = filled
     if leg.units == 0:
         clear_barriers(leg)
@@ -133,7 +133,7 @@ def fill_target(lane, leg, rules, fills, slips, ts_ns, price_ticks, size):  # ty
 
 @kernel
 def match_tick(lane, leg, rules, fills, slips, ts_ns, price_ticks, size, is_gap):  # type: ignore[no-untyped-def]
-    """One tick of a bar against the resting barriers; a stop gapped through fills at the tick."""
+    """Match one tick against the resting barriers; with ``is_gap`` a stop fills at the tick, not at its trigger."""
     side = side_of_units(leg.units)
     if side == 0:
         return
@@ -143,12 +143,12 @@ def match_tick(lane, leg, rules, fills, slips, ts_ns, price_ticks, size, is_gap)
         reference = price_ticks if is_gap else stop
         take_book(lane, leg, rules, fills, slips, ts_ns, -leg.units, reference, size, STOP, stop, STOP_LOSS)
     elif leg.target_ticks != 0 and (price_ticks - leg.target_ticks) * side >= 0:
-        fill_target(lane, leg, rules, fills, slips, ts_ns, price_ticks, size)
+        fill_take_profit(lane, leg, rules, fills, slips, ts_ns, price_ticks, size)
 
 
 @kernel
 def match_bar(lane, leg, rules, fills, slips, bar, last):  # type: ignore[no-untyped-def]
-    """Let a bar happen to a leg that holds a position; ``last`` is the close before it, in ticks."""
+    """Match a bar against a leg that holds a position; ``last`` is the price before it, in ticks."""
     ts_ns = bar.ts_ns
     quarter, rest = tick_sizes(bar.volume)
     if bar.open != last:
@@ -169,7 +169,7 @@ def match_bar(lane, leg, rules, fills, slips, bar, last):  # type: ignore[no-unt
 
 @kernel
 def close_position(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, reason):  # type: ignore[no-untyped-def]
-    """Market order out of the position against ``size`` units quoted at the price; barriers go first."""
+    """Cancel the barriers and close the position at market against ``size`` units quoted at the price."""
     clear_barriers(leg)
     if leg.units != 0:
         take_book(lane, leg, rules, fills, slips, ts_ns, -leg.units, price_ticks, size, MARKET, 0, reason)
@@ -177,7 +177,7 @@ def close_position(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, rea
 
 @kernel
 def open_position(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, units):  # type: ignore[no-untyped-def]
-    """Market order of signed ``units``; the barriers are laid from its fill price at the leg's present volatility."""
+    """Market order of signed ``units``; barriers are placed from its fill price with the leg's present ATR."""
     price = take_book(lane, leg, rules, fills, slips, ts_ns, units, price_ticks, size, MARKET, 0, ENTRY)
     side, atr, tick = side_of_units(units), leg.atr, rules.tick_size
     leg.stop_ticks = barrier_ticks(rules.stop_unit, rules.stop_value, -side, price, price_ticks, tick, atr)
@@ -186,7 +186,7 @@ def open_position(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, unit
 
 @kernel
 def change_side(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, side, units, reason):  # type: ignore[no-untyped-def]
-    """Leave the held side for ``reason`` and enter ``side``, if they differ."""
+    """Exit the held side with ``reason`` and enter ``side``, if they differ."""
     held = side_of_units(leg.units)
     if side == held:
         return
@@ -198,7 +198,7 @@ def change_side(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, side, 
 
 @kernel
 def trade_at_open(lane, leg, rules, fills, slips, bar, ts_ns):  # type: ignore[no-untyped-def]
-    """The bar's opening trade: it meets resting barriers first, then what waited for it; whether an order was sent."""
+    """The bar's opening trade: match barriers, then send the waiting order. Returns whether one was sent."""
     quarter, _ = tick_sizes(bar.volume)
     match_tick(lane, leg, rules, fills, slips, ts_ns, bar.open, quarter, True)
     if leg.waiting == 0:

@@ -1,4 +1,4 @@
-"""Bars of several instruments on one line of time."""
+"""The clock: one ascending index of times over the bars of several instruments."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Timeline(NamedTuple):
-    """Times at which at least one bar closed; t of them, K instruments.
+class ClockIndex(NamedTuple):
+    """The t times at which at least one bar of K instruments closed.
 
     Attributes
     ----------
     time_ns : int64[t]
     row : int32[t, K]
-        The bar that closed then; -1 where there is none.
+        Bar that closed at that time; -1 if none did.
     seen : int32[t, K]
-        The last bar up to then; -1 before the first.
+        Last bar up to that time; -1 before the first.
     """
 
     time_ns: NDArray[np.int64]
@@ -24,8 +24,8 @@ class Timeline(NamedTuple):
     seen: NDArray[np.int32]
 
 
-def build_timeline(times: Sequence[NDArray[np.int64]]) -> Timeline:
-    """Union of the instruments' close times, and where each instrument's bars lie on it.
+def build_clock_index(times: Sequence[NDArray[np.int64]]) -> ClockIndex:
+    """Union of the instruments' close times, with the bars of each instrument at every time.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def build_timeline(times: Sequence[NDArray[np.int64]]) -> Timeline:
 
     Examples
     --------
-    >>> line = build_timeline([np.array([10, 20]), np.array([20, 30])])
-    >>> line.time_ns.tolist(), line.row.tolist(), line.seen.tolist()
+    >>> clock = build_clock_index([np.array([10, 20]), np.array([20, 30])])
+    >>> clock.time_ns.tolist(), clock.row.tolist(), clock.seen.tolist()
     ([10, 20, 30], [[0, -1], [1, 2], [-1, 3]], [[0, -1], [1, 2], [1, 3]])
     """
     union = np.unique(np.concatenate(times))
@@ -44,4 +44,4 @@ def build_timeline(times: Sequence[NDArray[np.int64]]) -> Timeline:
     for k, own in enumerate(times):
         row[np.searchsorted(union, own), k] = np.arange(offset, offset + len(own))
         offset += len(own)
-    return Timeline(union, row, np.maximum.accumulate(row, axis=0))
+    return ClockIndex(union, row, np.maximum.accumulate(row, axis=0))

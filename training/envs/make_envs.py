@@ -1,4 +1,4 @@
-"""The environments that a policy learns in, as its experiment asks for them."""
+"""Choice of the training environments that a `LearnerConfig` asks for."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,12 +17,12 @@ from training.simulator.market import TrainingMarket
 def make_envs(
     config: LearnerConfig, markets: Sequence[TrainingMarket], *, reward: str | RewardConfig, seed: int
 ) -> VecEnv:
-    """``config.n_envs`` lanes over the markets, episodes drawn with ``seed``.
+    """``config.n_envs`` environments over the markets, episodes drawn with ``seed``.
 
     Raises
     ------
     InputError
-        If several tickers are to be learned on engines, or there are fewer lanes than tickers.
+        If several tickers are to be learned on engines, or there are fewer environments than tickers.
     """
     if config.environment == "engine":
         if len(markets) > 1:
@@ -33,21 +33,21 @@ def make_envs(
     return SessionVecEnv(markets[0], config.n_envs, reward=reward, seed=seed)
 
 
-def engine_envs(built: TrainingMarket, num_envs: int, *, reward: str | RewardConfig = "pnl", seed: int = 0) -> VecEnv:
+def engine_envs(market: TrainingMarket, num_envs: int, *, reward: str | RewardConfig = "pnl", seed: int = 0) -> VecEnv:
     """``num_envs`` processes, each with a NautilusTrader ``BacktestEngine`` behind `EngineEnv`.
 
-    Slow, and free of every doubt about the simulator.
+    Two orders of magnitude slower than the simulator, and independent of it.
 
     Parameters
     ----------
-    built : TrainingMarket
+    market : TrainingMarket
         Copied into every process.
     num_envs : int
     reward
         As for `EngineEnv`.
     seed : int
-        Of the draw of episodes; lane ``i`` draws with ``seed + i``.
+        Environment ``i`` draws its episodes with ``seed + i``.
     """
-    lanes = SubprocVecEnv([partial(EngineEnv, built, reward=reward) for _ in range(num_envs)])
-    lanes.seed(seed)
-    return VecMonitor(lanes)
+    envs = SubprocVecEnv([partial(EngineEnv, market, reward=reward) for _ in range(num_envs)])
+    envs.seed(seed)
+    return VecMonitor(envs)
