@@ -194,7 +194,7 @@ def test_a_masked_policy_never_asks_for_what_the_overlay_refuses(
     (market,) = experiment_markets(settings, synthetic_catalog).train
     policies = [load_bundle(trained.bundle).policy().batch(len(market)) for _ in range(2)]
     for policy in (policies[0], SampledPolicy(policies[1], seed=1)):
-        lanes = rollout(market, lambda seen, begun, at, policy=policy: policy.act_batch(seen, begun), range(len(market)))  # type: ignore[misc]
+        lanes = rollout(market, lambda seen, new, at, policy=policy: policy.act_batch(seen, new), range(len(market)))  # type: ignore[misc]
         for lane in range(len(market)):
             refused.update(lanes.refusals_of(lane))
     assert (refused["entry_limit"] == 0) is masked
