@@ -20,15 +20,11 @@ class BatchedVecEnv(VecEnv):
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Refused: environments have no attributes of their own."""
-        raise AttributeError(
-            f"environments in shared arrays have no attributes of their own, cannot set {attr_name!r}"
-        )
+        raise AttributeError(f"environments in shared arrays have no attributes of their own, cannot set {attr_name!r}")
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         """Refused: environments have no methods of their own."""
-        raise AttributeError(
-            f"environments in shared arrays have no methods of their own, cannot call {method_name!r}"
-        )
+        raise AttributeError(f"environments in shared arrays have no methods of their own, cannot call {method_name!r}")
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
         """False: no environment is wrapped by itself."""
