@@ -13,14 +13,14 @@ from torch.nn.utils.rnn import PackedSequence
 
 from catalogs.compiled import kernel
 from training.networks import fused_lstm
-from training.networks.matmul import PANEL, TILE_ROWS, padded, panels, product
+from training.networks.matmul import BLOCK_ROWS, PANEL, matmul, pack_panels, padded
 
-multiply = kernel(lambda out, left, right, add: product(out, left, right, add))
+multiply = kernel(lambda out, left, right, add: matmul(out, left, right, add))
 
 
 @settings(max_examples=60)
 @given(
-    rows=st.integers(1, 3 * TILE_ROWS),
+    rows=st.integers(1, 3 * BLOCK_ROWS),
     depth=st.integers(0, 40),
     columns=st.integers(1, 3 * PANEL),
     add=st.booleans(),
@@ -36,7 +36,7 @@ def test_a_product_is_that_of_double_precision(
     # One row and one panel more than are written: they must stay as they were.
     out = rng.standard_normal((rows + 1, padded(columns) + PANEL), np.float32)
     before = out.copy()
-    multiply(out, left.T if turned else left, panels(right), add)
+    multiply(out, left.T if turned else left, pack_panels(right), add)
     exact = (left.T if turned else left).astype(float) @ right.astype(float) + add * before[:rows, :columns]
     np.testing.assert_allclose(out[:rows, :columns], exact, rtol=0, atol=1e-5)
     np.testing.assert_array_equal(out[rows], before[rows])

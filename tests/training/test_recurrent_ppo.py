@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import gymnasium
+import numba
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,9 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from catalogs.plain import PLAIN_VARIABLE
 from training.algorithms.recurrent_ppo import SequenceLstmPolicy, SequenceRecurrentPPO
+from training.networks import fused_dense, fused_lstm
 
 N_ENVS, N_STEPS, BATCH = 4, 48, 64
 NETWORKS = {
@@ -176,6 +179,27 @@ def test_weights_after_learning_equal_stock(network: dict[str, Any]) -> None:
         weights(make_model(cls, **network).learn(2 * N_ENVS * N_STEPS)) for cls in (RecurrentPPO, SequenceRecurrentPPO)
     ]  # two rollouts, two epochs, three minibatches: 12 optimiser steps
     assert largest([learned[0]], [learned[1]]) <= 1e-6
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
+def test_plain_layers_learn_the_same_weights(network: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = make_model(SequenceRecurrentPPO, seq_len=7, **network).learn(2 * N_ENVS * N_STEPS)
+    monkeypatch.setenv(PLAIN_VARIABLE, "layers")
+    for module in (fused_lstm, fused_dense):
+        monkeypatch.setattr(module, "run", refused)
+    plain = make_model(SequenceRecurrentPPO, seq_len=7, **network)
+    assert plain._network is None
+    plain.learn(2 * N_ENVS * N_STEPS)
+    assert largest([weights(compiled)], [weights(plain)]) <= 1e-6
+
+
+def refused(*_: Any) -> None:
+    raise AssertionError("compiled layers must not run")
+
+
+def test_uncompiled_kernels_leave_the_layers_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert make_model(SequenceRecurrentPPO)._network is None
 
 
 def test_ignoring_episode_starts_would_be_noticed() -> None:

@@ -8,20 +8,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
-from torch.nn.utils.rnn import PackedSequence
 
 from training.algorithms.masking import MaskedPolicy
 from training.algorithms.sequence_buffer import LstmState, PackedStates, SequenceRolloutBuffer
-from training.networks import fused_dense, fused_lstm
+from training.networks.backend import dense_outputs, lstm_outputs, rollout_network
 from training.networks.categorical import draw, evaluate
-from training.networks.rollout_network import RolloutNetwork
 
 
 class SequenceLstmPolicy(MaskedPolicy, RecurrentActorCriticPolicy):
@@ -54,13 +51,13 @@ class SequenceLstmPolicy(MaskedPolicy, RecurrentActorCriticPolicy):
         if not isinstance(lstm_states, PackedStates):
             return RecurrentActorCriticPolicy.evaluate_actions(self, obs, actions, lstm_states, episode_starts)
         features: Any = self.extract_features(obs)
-        hidden = _run_sequences(self.lstm_actor, features, lstm_states.pi, lstm_states.counts)
+        hidden = lstm_outputs(self.lstm_actor, features, lstm_states.pi, lstm_states.counts)
         if self.lstm_critic is not None:
-            seen = _run_sequences(self.lstm_critic, features, lstm_states.vf, lstm_states.counts)
+            seen = lstm_outputs(self.lstm_critic, features, lstm_states.vf, lstm_states.counts)
         else:
             seen = hidden.detach() if self.shared_lstm else features
-        values = _run_dense(self.critic_layers(), seen)
-        logits = self.masked(_run_dense(self.decision_layers(), hidden))
+        values = dense_outputs(self.critic_layers(), seen)
+        logits = self.masked(dense_outputs(self.decision_layers(), hidden))
         return values, *evaluate(logits, actions, self.action_space)
 
     def critic_layers(self) -> list[nn.Module]:
@@ -82,21 +79,6 @@ class SequenceLstmPolicy(MaskedPolicy, RecurrentActorCriticPolicy):
             new_h.append(output)
             new_c.append(cell)
         return output, (torch.stack(new_h), torch.stack(new_c))
-
-
-def _run_sequences(lstm: nn.LSTM, features: torch.Tensor, state: LstmState, counts: NDArray[np.int64]) -> torch.Tensor:
-    if fused_lstm.can_run(lstm):
-        return fused_lstm.run(lstm, features, state, counts)
-    packed: Any = PackedSequence(features, torch.from_numpy(counts))
-    return lstm(packed, state)[0].data
-
-
-def _run_dense(modules: list[nn.Module], inputs: torch.Tensor) -> torch.Tensor:
-    if fused_dense.can_run(modules):
-        return fused_dense.run(modules, inputs)
-    for module in modules:
-        inputs = module(inputs)
-    return inputs
 
 
 class SequenceRecurrentPPO(RecurrentPPO):
@@ -139,8 +121,7 @@ class SequenceRecurrentPPO(RecurrentPPO):
         # The stock class chooses its buffer itself, without a parameter for it.
         self.rollout_buffer.__class__ = SequenceRolloutBuffer
         self.rollout_buffer.seq_len = self.seq_len
-        can_run = RolloutNetwork.can_run(self.policy)
-        self._network = RolloutNetwork(self.policy, self.n_envs) if can_run else None
+        self._network = rollout_network(self.policy, self.n_envs)
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_network"]

@@ -1,1 +1,1 @@
-"""Neural networks: compiled layers for the CPU."""
+"""Layers of the policy networks in training; `training.networks.backend` chooses between compiled ones and torch's."""

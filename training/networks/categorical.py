@@ -1,16 +1,16 @@
-"""Actions from logits as torch's Categorical gives them, without building a distribution for every step and batch."""
+"""Draws, log-probabilities and entropy of torch's Categorical, without a distribution object per step and batch."""
 
 import torch
 from gymnasium import spaces
 
 
 def draw(logits: torch.Tensor, action_space: spaces.Space) -> tuple[torch.Tensor, torch.Tensor]:
-    """Drawn actions and their log-probabilities; the draws are those of torch's Categorical.
+    """Draw actions, as torch's Categorical does, and give their log-probabilities.
 
     Parameters
     ----------
     logits : float32[batch, n]
-        Of one choice after the other.
+        Logits of one choice after the other.
     action_space : Discrete or MultiDiscrete
 
     Returns

@@ -1,13 +1,12 @@
-"""Dense layers over many rows, forward and backward, in the tiles of `training.networks.matmul`: for training on a CPU.
+"""Compiled dense layers over many rows, forward and backward, for training on a CPU.
 
-The equations are torch's; sums are taken in another order, so that results agree with it up to float32 rounding.
+The equations are torch's; sums run in another order, so results agree with torch up to float32 rounding.
 """
 
 from typing import Any
 
 import numpy as np
 import torch
-from numba import config
 from numpy.typing import NDArray
 from torch import nn
 from torch.autograd.function import once_differentiable
@@ -16,28 +15,28 @@ from catalogs.compiled import kernel
 from rl_strategies.policy.compiled_network import RELU, TANH, tanh
 from rl_strategies.policy.onnx_network import ACTIVATIONS
 from training.networks.layers import OPERATORS, dense_layers
-from training.networks.matmul import padded, panels, product, product_of_rows
+from training.networks.matmul import matmul, matmul_unpacked, pack_panels, padded
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
 def can_run(modules: list[nn.Module]) -> bool:
-    """Whether `run` takes the place of the modules: dense layers with known activations, on a CPU, in float32."""
+    """Whether `run` can compute the modules: dense layers with biases and known activations, float32, on a CPU."""
     linear = [module for module in modules if isinstance(module, nn.Linear)]
     known = all(type(module) in {nn.Linear, *OPERATORS} for module in modules)
     plain = all(
         m.bias is not None and m.weight.device.type == "cpu" and m.weight.dtype == torch.float32 for m in linear
     )
-    return bool(known and plain and not config.DISABLE_JIT)
+    return bool(known and plain)
 
 
 def run(modules: list[nn.Module], inputs: torch.Tensor) -> torch.Tensor:
-    """Outputs of the last layer, float32[rows, outputs], of inputs float32[rows, inputs].
+    """Outputs of the last layer, float32[rows, outputs].
 
     Parameters
     ----------
     modules : list of nn.Module
-        That `can_run` accepts.
+        Layers that `can_run` accepts.
     inputs : float32[rows, inputs]
     """
     for linear, activation in dense_layers(modules):
@@ -49,7 +48,7 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, kind: int) -> torch.Tensor:
         outputs = np.empty((len(inputs), padded(len(bias))), np.float32)
-        forward(inputs.detach().numpy(), panels(weight.detach().numpy().T), bias.detach().numpy(), kind, outputs)
+        forward(inputs.detach().numpy(), pack_panels(weight.detach().numpy().T), bias.detach().numpy(), kind, outputs)
         found = torch.from_numpy(outputs)[:, : len(bias)]
         ctx.save_for_backward(inputs, weight, found)
         ctx.kind = kind
@@ -60,12 +59,12 @@ class _Layer(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         inputs, weight, outputs = (tensor.detach().numpy() for tensor in ctx.saved_tensors)
         rows, columns = inputs.shape
-        wanted = columns if ctx.needs_input_grad[0] else 0  # of the inputs' gradient
+        wanted = columns if ctx.needs_input_grad[0] else 0  # columns of the inputs' gradient
         inner = grad.numpy().copy()
         _through_activation(outputs, ctx.kind, inner)
         d_weight = np.empty((len(weight), padded(columns)), np.float32)
         d_inputs = np.empty((rows, padded(wanted)), np.float32)
-        _backward(inner, _widened(inputs), panels(weight[:, :wanted]), d_weight, d_inputs)
+        _backward(inner, _widened(inputs), pack_panels(weight[:, :wanted]), d_weight, d_inputs)
         to_inputs = torch.from_numpy(d_inputs)[:, :wanted] if wanted else None
         return to_inputs, torch.from_numpy(d_weight)[:, :columns], torch.from_numpy(inner.sum(axis=0)), None
 
@@ -81,12 +80,12 @@ def _widened(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @kernel
 def forward(inputs, weight, bias, kind, outputs):  # type: ignore[no-untyped-def]
-    """Write ``outputs``, float32[rows, padded(n)], of ``inputs`` float32[rows, columns]; the first n count.
+    """Write ``outputs``, float32[rows, padded(n)], of ``inputs`` float32[rows, columns]; the first n columns count.
 
-    ``weight`` as `training.networks.matmul.panels` gives that of torch turned over; ``bias`` float32[n]; ``kind`` the
-    place of the activation in `rl_strategies.policy.onnx_network.ACTIVATIONS`.
+    ``weight`` is torch's, transposed and packed by `training.networks.matmul.pack_panels`; ``bias`` float32[n];
+    ``kind`` the index of the activation in `rl_strategies.policy.onnx_network.ACTIVATIONS`.
     """
-    product(outputs, inputs, weight, False)
+    matmul(outputs, inputs, weight, False)
     n = bias.shape[0]
     for r in range(outputs.shape[0]):
         row = outputs[r]
@@ -114,5 +113,5 @@ def _through_activation(outputs, kind, grad):  # type: ignore[no-untyped-def]
 
 @kernel
 def _backward(inner, inputs, weight, d_weight, d_inputs):  # type: ignore[no-untyped-def]
-    product_of_rows(d_weight, inner.T, inputs, False)
-    product(d_inputs, inner, weight, False)
+    matmul_unpacked(d_weight, inner.T, inputs, False)
+    matmul(d_inputs, inner, weight, False)

@@ -1,32 +1,31 @@
-"""An LSTM layer over packed sequences, forward and backward, as one compiled function each: for training on a CPU.
+"""A compiled LSTM layer over packed sequences, forward and backward, for training on a CPU.
 
-torch's layer reaches half of the processor on sequences as short and few as a minibatch holds, and computes the
-gradient of its inputs although nobody asks for that of observations. The equations are torch's; sums are taken in
-another order, so that results agree with it up to float32 rounding.
+On sequences as short and few as those of a minibatch, torch's layer uses half of what the processor can do, and it
+computes a gradient of the observations that is never used. The equations are torch's; sums run in another order, so
+results agree with torch up to float32 rounding.
 """
 
 from typing import Any
 
 import numpy as np
 import torch
-from numba import config
 from numpy.typing import NDArray
 from torch import nn
 from torch.autograd.function import once_differentiable
 
 from catalogs.compiled import inlined, kernel
 from rl_strategies.policy.compiled_network import tanh
-from training.networks.matmul import padded, panels, product, product_of_rows
+from training.networks.matmul import matmul, matmul_unpacked, pack_panels, padded
 
-_CHUNK_ROWS = 64  # steps whose gates stay in the second cache beside the weights
+_CHUNK_ROWS = 64  # rows whose gates fit into the second-level cache beside the weights
 _HALF, _ONE = np.float32(0.5), np.float32(1.0)
 
 
 def can_run(lstm: nn.LSTM) -> bool:
-    """Whether `run` takes the place of a layer's own call: on a CPU, in float32, with biases and nothing unusual."""
+    """Whether `run` can compute the LSTM: float32 on a CPU, with biases, one direction, no projection or dropout."""
     plain = lstm.bias and not (lstm.bidirectional or lstm.proj_size or lstm.dropout)
     weight = lstm.weight_ih_l0
-    return bool(plain and weight.device.type == "cpu" and weight.dtype == torch.float32 and not config.DISABLE_JIT)
+    return bool(plain and weight.device.type == "cpu" and weight.dtype == torch.float32)
 
 
 def run(
@@ -37,11 +36,11 @@ def run(
     Parameters
     ----------
     lstm : nn.LSTM
-        One that `can_run` accepts.
+        An LSTM that `can_run` accepts.
     inputs : float32[rows, columns]
-        Step after step; in each step one row per sequence that still goes on, the longest first.
+        Step after step; in each step one row per sequence that continues, longest first.
     state : tuple of float32[layers, sequences, hidden]
-        Hidden and cell state to begin from; no gradient flows into them.
+        Initial hidden and cell state; no gradient flows into them.
     counts : int64[steps]
         Sequences in each step, never rising; their sum is ``rows``.
     """
@@ -71,7 +70,7 @@ class _Layer(torch.autograd.Function):
         cells, outputs = (np.empty((rows, hidden), np.float32) for _ in range(2))
         inputs = inputs.contiguous()
         forward(
-            inputs.detach().numpy(), offsets, h.numpy(), c.numpy(), panels(w_in.T), panels(w_rec.T),
+            inputs.detach().numpy(), offsets, h.numpy(), c.numpy(), pack_panels(w_in.T), pack_panels(w_rec.T),
             (b_input + b_hidden).detach().numpy(), gates, cells, outputs,
         )  # fmt: skip
         found = torch.from_numpy(outputs)
@@ -86,17 +85,17 @@ class _Layer(torch.autograd.Function):
         offsets, gates, cells = ctx.rest
         rows, columns = inputs.shape
         sequences, hidden = h.shape
-        wanted = columns if ctx.needs_input_grad[0] else 0  # of the inputs' gradient
+        wanted = columns if ctx.needs_input_grad[0] else 0  # columns of the inputs' gradient
         room = _CHUNK_ROWS + sequences
         d_gates = np.empty((room, gates.shape[1]), np.float32)
-        seen = np.zeros((room, padded(columns + hidden)), np.float32)
-        d_weights = np.zeros((4 * hidden, seen.shape[1]), np.float32)
+        joined = np.zeros((room, padded(columns + hidden)), np.float32)
+        d_weights = np.zeros((4 * hidden, joined.shape[1]), np.float32)
         d_bias = np.zeros(4 * hidden, np.float32)
         d_inputs = np.empty((rows, padded(wanted)), np.float32)
         _backward(
-            grad.contiguous().numpy(), inputs, offsets, h, c, panels(w_input[:, :wanted]), panels(w_hidden), gates,
-            cells, outputs, np.zeros((sequences, padded(hidden)), np.float32),
-            np.zeros((sequences, hidden), np.float32), d_gates, seen, d_weights, d_bias, d_inputs,
+            grad.contiguous().numpy(), inputs, offsets, h, c, pack_panels(w_input[:, :wanted]), pack_panels(w_hidden),
+            gates, cells, outputs, np.zeros((sequences, padded(hidden)), np.float32),
+            np.zeros((sequences, hidden), np.float32), d_gates, joined, d_weights, d_bias, d_inputs,
         )  # fmt: skip
         found = torch.from_numpy(d_weights)
         bias = torch.from_numpy(d_bias)
@@ -111,18 +110,19 @@ def forward(inputs, offsets, h, c, w_input, w_hidden, bias, gates, cells, output
     """Write ``gates`` (activated; torch's order: input, forget, cell, output), ``cells`` and ``outputs`` of all rows.
 
     ``inputs`` float32[rows, columns]; ``offsets`` int64[steps + 1], the first row of each step; ``h`` and ``c``
-    float32[sequences, hidden]; weights as `training.networks.matmul.panels` gives those of torch turned over; ``bias``
-    float32[4 * hidden]; ``gates`` float32[rows, padded(4 * hidden)]; ``cells`` and ``outputs`` float32[rows, hidden].
+    float32[sequences, hidden]; weights are torch's, transposed and packed by `training.networks.matmul.pack_panels`;
+    ``bias`` float32[4 * hidden]; ``gates`` float32[rows, padded(4 * hidden)]; ``cells`` and ``outputs``
+    float32[rows, hidden].
     """
     steps, first = offsets.shape[0] - 1, 0
     while first < steps:
         stop = _end_of_chunk(offsets, first, steps)
-        product(gates[offsets[first] : offsets[stop]], inputs[offsets[first] : offsets[stop]], w_input, False)
+        matmul(gates[offsets[first] : offsets[stop]], inputs[offsets[first] : offsets[stop]], w_input, False)
         for step in range(first, stop):
             begin, count = offsets[step], offsets[step + 1] - offsets[step]
             h_before = h if step == 0 else outputs[offsets[step - 1] :]
             c_before = c if step == 0 else cells[offsets[step - 1] :]
-            product(gates[begin:], h_before[:count], w_hidden, True)
+            matmul(gates[begin:], h_before[:count], w_hidden, True)
             for r in range(count):
                 _activate(gates[begin + r], bias, c_before[r], cells[begin + r], outputs[begin + r])
         first = stop
@@ -138,7 +138,7 @@ def _end_of_chunk(offsets, first, steps):  # type: ignore[no-untyped-def]
 
 @inlined
 def _activate(gates, bias, c_before, cell, output):  # type: ignore[no-untyped-def]
-    # One loop per line: the compiler takes many values at once only where it need not doubt that arrays overlap.
+    # One loop per line: the compiler vectorises only where it need not fear that arrays overlap.
     n = cell.shape[0]
     i, f, g, o = gates[:n], gates[n : 2 * n], gates[2 * n : 3 * n], gates[3 * n : 4 * n]
     for j in range(4 * n):
@@ -157,10 +157,10 @@ def _activate(gates, bias, c_before, cell, output):  # type: ignore[no-untyped-d
 
 @kernel
 def _backward(  # type: ignore[no-untyped-def]
-    grad, inputs, offsets, h, c, w_input, w_hidden, gates, cells, outputs, d_h, d_c, d_gates, seen, d_weights, d_bias,
+    grad, inputs, offsets, h, c, w_input, w_hidden, gates, cells, outputs, d_h, d_c, d_gates, joined, d_weights, d_bias,
     d_inputs,
 ):  # fmt: skip
-    # Writes d_weights (of inputs and hidden, side by side), d_bias and as many columns of d_inputs as there are.
+    # Writes d_weights (of inputs and hidden state, side by side), d_bias and the columns that d_inputs has.
     columns, hidden = inputs.shape[1], h.shape[1]
     stop = offsets.shape[0] - 1
     while stop > 0:
@@ -176,13 +176,13 @@ def _backward(  # type: ignore[no-untyped-def]
                 for j in range(4 * hidden):
                     d_bias[j] += d_gates[row - base, j]
                 for j in range(columns):
-                    seen[row - base, j] = inputs[row, j]
+                    joined[row - base, j] = inputs[row, j]
                 for j in range(hidden):
-                    seen[row - base, columns + j] = h_before[r, j]
-            product(d_h, d_gates[begin - base : begin - base + count, : 4 * hidden], w_hidden, False)
+                    joined[row - base, columns + j] = h_before[r, j]
+            matmul(d_h, d_gates[begin - base : begin - base + count, : 4 * hidden], w_hidden, False)
         rows = offsets[stop] - base
-        product_of_rows(d_weights, d_gates[:rows, : 4 * hidden].T, seen[:rows], True)
-        product(d_inputs[base:], d_gates[:rows, : 4 * hidden], w_input, False)
+        matmul_unpacked(d_weights, d_gates[:rows, : 4 * hidden].T, joined[:rows], True)
+        matmul(d_inputs[base:], d_gates[:rows, : 4 * hidden], w_input, False)
         stop = first
 
 

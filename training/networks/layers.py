@@ -1,4 +1,4 @@
-"""A torch policy's layers as the exporter and the compiled kernels take them."""
+"""Weights and activations of torch layers, in the form that the exporter and the compiled layers need."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ def dense_layers(modules: list[nn.Module]) -> list[tuple[nn.Linear, str]]:
     Raises
     ------
     InputError
-        If there is another kind of layer.
+        If a layer is of another kind.
     """
     layers: list[tuple[nn.Linear, str]] = []
     for module in modules:
@@ -40,5 +40,5 @@ def gates_as_onnx(weight: torch.Tensor) -> NDArray[np.float32]:
 
 
 def as_array(weight: torch.Tensor) -> NDArray[np.float32]:
-    """Values of a parameter."""
+    """Values of a parameter, on the CPU."""
     return weight.detach().cpu().numpy()

@@ -1,8 +1,9 @@
-"""Products of matrices whose sums stay in registers: what an LSTM on a CPU spends its time on.
+"""Matrix products whose sums stay in registers: where an LSTM on a CPU spends its time.
 
-The products of a recurrent layer are small, one per step, and general libraries reach half of what the processor can
-do on them. Here a tile of the result, `TILE_ROWS` by `PANEL`, is held in vector registers while the whole depth passes
-by. The tile is written in the compiler's own vector operations, since no loop is turned into them reliably.
+A recurrent layer multiplies one small matrix per step, and general libraries reach half of what the processor can do
+on those. Here a block of the result, `BLOCK_ROWS` by `PANEL`, stays in vector registers over the whole depth of the
+sum, and the right-hand matrix is packed into panels of that width. The block is written in LLVM's vector operations,
+because no loop was reliably compiled to them.
 """
 
 from typing import Any, Final
@@ -20,12 +21,12 @@ from catalogs.compiled import inlined
 _VECTOR: Final = 16 if llvm.get_host_cpu_features().get("avx512f") else 8  # float32 values in a register
 _VECTORS: Final = 2
 PANEL: Final = _VECTOR * _VECTORS
-# As many rows as registers hold sums of: 32 registers, or 16 of them.
-TILE_ROWS: Final = 8 if _VECTOR == 16 else 6
+# As many rows as fit into the 32 (AVX-512) or 16 vector registers.
+BLOCK_ROWS: Final = 8 if _VECTOR == 16 else 6
 
 
-def panels(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A matrix float32[depth, columns] as `product` reads it: float32[panels, depth, PANEL], zeros at the end."""
+def pack_panels(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pack a matrix float32[depth, columns] for `matmul`: float32[panels, depth, PANEL], zero-padded at the end."""
     depth, columns = weight.shape
     wide = np.zeros((depth, padded(columns)), np.float32)
     wide[:, :columns] = weight
@@ -33,13 +34,13 @@ def panels(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def padded(columns: int) -> int:
-    """The next multiple of `PANEL`."""
+    """``columns`` rounded up to a multiple of `PANEL`."""
     return -(-columns // PANEL) * PANEL
 
 
-def _tile(rows: int) -> Any:
+def _block(rows: int) -> Any:
     @intrinsic
-    def tile(context, out, left, right, add):  # type: ignore[no-untyped-def]
+    def block(context, out, left, right, add):  # type: ignore[no-untyped-def]
         signature = types.void(out, left, right, add)
 
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -49,11 +50,11 @@ def _tile(rows: int) -> Any:
 
         return signature, generate
 
-    return tile
+    return block
 
 
 class _Matrix:
-    # Where the elements of an array with two axes lie.
+    # Addresses of the elements of a two-dimensional array.
 
     def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
         array = context.make_array(kind)(context, builder, value)
@@ -70,25 +71,25 @@ class _Matrix:
 
 
 _I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
-_LANES = ir.VectorType(_F32, _VECTOR)
+_VECTOR_TYPE = ir.VectorType(_F32, _VECTOR)
 
 
 def _emit(builder: Any, rows: int, out: _Matrix, left: _Matrix, right: _Matrix, add: Any) -> None:
     # out[:rows, :PANEL] = (out if add else 0) + left[:rows] @ right
     fma = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(_LANES, [_LANES] * 3), f"llvm.fmuladd.v{_VECTOR}f32"
+        builder.module, ir.FunctionType(_VECTOR_TYPE, [_VECTOR_TYPE] * 3), f"llvm.fmuladd.v{_VECTOR}f32"
     )
     places = [(i, j * _VECTOR) for i in range(rows) for j in range(_VECTORS)]
-    outs = [out.address(_I64(i), _I64(j), _LANES) for i, j in places]
+    outs = [out.address(_I64(i), _I64(j), _VECTOR_TYPE) for i, j in places]
     with builder.if_else(add) as (then, otherwise):
         with then:
             given, from_given = [builder.load(at, align=4) for at in outs], builder.block
         with otherwise:
             from_nothing = builder.block
-    nothing = ir.Constant(_LANES, [0.0] * _VECTOR)
+    nothing = ir.Constant(_VECTOR_TYPE, [0.0] * _VECTOR)
     first = []
     for value in given:
-        sums = builder.phi(_LANES)
+        sums = builder.phi(_VECTOR_TYPE)
         sums.add_incoming(value, from_given)
         sums.add_incoming(nothing, from_nothing)
         first.append(sums)
@@ -96,10 +97,10 @@ def _emit(builder: Any, rows: int, out: _Matrix, left: _Matrix, right: _Matrix, 
     head, body, done = (builder.append_basic_block(name) for name in ("depth", "product", "store"))
     builder.branch(head)
     builder.position_at_end(head)
-    k, sums = builder.phi(_I64), [builder.phi(_LANES) for _ in places]
+    k, sums = builder.phi(_I64), [builder.phi(_VECTOR_TYPE) for _ in places]
     builder.cbranch(builder.icmp_signed("<", k, left.depth), body, done)
     builder.position_at_end(body)
-    row = [builder.load(right.address(k, _I64(j * _VECTOR), _LANES), align=4) for j in range(_VECTORS)]
+    row = [builder.load(right.address(k, _I64(j * _VECTOR), _VECTOR_TYPE), align=4) for j in range(_VECTORS)]
     column = [_spread(builder, builder.load(left.address(_I64(i), k, _F32))) for i in range(rows)]
     after = [builder.call(fma, [column[i], row[j // _VECTOR], sums[n]]) for n, (i, j) in enumerate(places)]
     following = builder.add(k, _I64(1))
@@ -113,42 +114,42 @@ def _emit(builder: Any, rows: int, out: _Matrix, left: _Matrix, right: _Matrix, 
 
 
 def _spread(builder: Any, value: Any) -> Any:
-    nothing = ir.Constant(_LANES, ir.Undefined)
+    nothing = ir.Constant(_VECTOR_TYPE, ir.Undefined)
     one = builder.insert_element(nothing, value, _I32(0))
     return builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(_I32, _VECTOR), [0] * _VECTOR))
 
 
-_one, _two, _three, _four, _five, _six, _seven, _eight = (_tile(rows) for rows in range(1, 9))
+_one, _two, _three, _four, _five, _six, _seven, _eight = (_block(rows) for rows in range(1, 9))
 
 
 @inlined
-def product(out, left, right, add):  # type: ignore[no-untyped-def]
+def matmul(out, left, right, add):  # type: ignore[no-untyped-def]
     """``out = left @ right``, or ``out += left @ right`` if ``add``.
 
     ``out`` float32[rows, panels * PANEL] with columns side by side; ``left`` float32[rows, depth], any strides;
-    ``right`` float32[panels, depth, PANEL] with columns side by side. Sums run in the order of the depth, fused.
+    ``right`` float32[panels, depth, PANEL] with columns side by side. Sums run along the depth, multiply-add fused.
     """
     for p in range(right.shape[0]):
         _column(out[:, p * PANEL :], left, right[p], add)
 
 
 @inlined
-def product_of_rows(out, left, right, add):  # type: ignore[no-untyped-def]
-    """As `product`, but of ``right`` as it lies: float32[depth, panels * PANEL]."""
+def matmul_unpacked(out, left, right, add):  # type: ignore[no-untyped-def]
+    """As `matmul`, but of an unpacked ``right``, float32[depth, panels * PANEL]."""
     for p in range(right.shape[1] // PANEL):
         _column(out[:, p * PANEL :], left, right[:, p * PANEL :], add)
 
 
 @inlined
 def _column(out, left, panel, add):  # type: ignore[no-untyped-def]
-    for i in range(0, left.shape[0], TILE_ROWS):
+    for i in range(0, left.shape[0], BLOCK_ROWS):
         _rows(left.shape[0] - i, out[i:], left[i:], panel, add)
 
 
 @inlined
 def _rows(count, out, left, right, add):  # type: ignore[no-untyped-def]
-    if count >= TILE_ROWS:
-        if TILE_ROWS == 8:
+    if count >= BLOCK_ROWS:
+        if BLOCK_ROWS == 8:
             _eight(out, left, right, add)
         else:
             _six(out, left, right, add)
