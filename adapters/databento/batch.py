@@ -1,15 +1,17 @@
 """Batch downloads of Databento: the vendor prepares files, which stay for a month; for ranges that take long."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import databento
 
+from adapters.databento.calls import call
 from adapters.databento.files import CutOffError, open_dbn
 from adapters.databento.history import HistoryRequest
-from adapters.databento.patience import Patience
 from adapters.errors import SourceError
+from adapters.retries import Retries
 
 POLL_S = 30.0
 
@@ -20,13 +22,13 @@ class DatabentoBatch:
     Parameters
     ----------
     client : databento.Historical
-    patience : Patience
+    retries : Retries
     poll_s : float
         How often an unfinished job is looked at.
     """
 
-    def __init__(self, client: databento.Historical, patience: Patience, poll_s: float = POLL_S) -> None:
-        self._client, self._patience, self._poll_s = client, patience, poll_s
+    def __init__(self, client: databento.Historical, retries: Retries, poll_s: float = POLL_S) -> None:
+        self._client, self._retries, self._poll_s = client, retries, poll_s
 
     def submit(self, request: HistoryRequest) -> str:
         """Order a job, which is paid for from here on; gives its id. Not tried again: it could be ordered twice.
@@ -36,9 +38,9 @@ class DatabentoBatch:
         SourceError
             If the vendor refuses or fails; look into the account's jobs before ordering again.
         """
-        once = Patience(attempts=1, say=self._patience.say)
+        once = replace(self._retries, attempts=1)
         order = {**request.arguments(), "split_duration": "month"}
-        job = once.call("the batch job", lambda: self._client.batch.submit_job(**order))
+        job = call(once, "the batch job", lambda: self._client.batch.submit_job(**order))
         return str(job["id"])
 
     def wait(self, job_id: str) -> None:
@@ -50,14 +52,14 @@ class DatabentoBatch:
             If it is not among the account's jobs, or its files have expired.
         """
         while True:
-            jobs = self._patience.call(job_id, lambda: self._client.batch.list_jobs("queued,processing,done,expired"))
+            jobs = call(self._retries, job_id, lambda: self._client.batch.list_jobs("queued,processing,done,expired"))
             state = next((job["state"] for job in jobs if job["id"] == job_id), "unknown")
             if state == "done":
                 return
             if state not in ("received", "queued", "processing"):
                 raise SourceError(f"batch job {job_id} must be waiting or done, was {state}: order it again")
-            self._patience.say(f"batch job {job_id} is {state}")
-            self._patience.sleep(self._poll_s)
+            self._retries.report(f"batch job {job_id} is {state}")
+            self._retries.sleep(self._poll_s)
 
     def fetch(self, job_id: str, folder: Path) -> list[Path]:
         """DBN files of a finished job, each whole and of the vendor's checksum; those there already are not fetched.
@@ -67,7 +69,7 @@ class DatabentoBatch:
         SourceError
             If the vendor refuses or keeps failing, or the job has no DBN file.
         """
-        listed = self._patience.call(job_id, lambda: self._client.batch.list_files(job_id))
+        listed = call(self._retries, job_id, lambda: self._client.batch.list_files(job_id))
         wanted = [file for file in listed if file["filename"].endswith(".dbn.zst")]
         if not wanted:
             raise SourceError(f"batch job {job_id} must have DBN files, has {len(listed)} others")
@@ -84,7 +86,7 @@ class DatabentoBatch:
             if _hash(path) != file["hash"]:
                 raise CutOffError(f"{name} must have the vendor's checksum, has another")
 
-        self._patience.call(name, fetch)
+        call(self._retries, name, fetch)
         with open_dbn(path):
             return path
 

@@ -12,9 +12,10 @@ from typing import Any
 import databento
 from databento_dbn import DBNError
 
+from adapters.databento.calls import call
 from adapters.databento.files import CutOffError, open_dbn
-from adapters.databento.patience import Patience
 from adapters.errors import SourceError
+from adapters.retries import Retries
 
 _CONTINUOUS = re.compile(r"([A-Z0-9]+)\.[vc]\.\d+")
 
@@ -57,11 +58,11 @@ class DatabentoHistory:
     ----------
     client : databento.Historical
         See `connect`.
-    patience : Patience
+    retries : Retries
     """
 
-    def __init__(self, client: databento.Historical, patience: Patience) -> None:
-        self._client, self._patience = client, patience
+    def __init__(self, client: databento.Historical, retries: Retries) -> None:
+        self._client, self._retries = client, retries
 
     def cost_usd(self, request: HistoryRequest) -> float:
         """Price of a request in USD.
@@ -71,7 +72,7 @@ class DatabentoHistory:
         SourceError
             If the vendor refuses or keeps failing.
         """
-        return float(self._patience.call("price", lambda: self._client.metadata.get_cost(**request.arguments())))
+        return float(call(self._retries, "price", lambda: self._client.metadata.get_cost(**request.arguments())))
 
     def contracts(self, dataset: str, symbol: str, first: date, last: date) -> list[ContractSpan]:
         """Contracts that a continuous symbol such as ``MES.v.0`` means, in the order of time.
@@ -113,7 +114,7 @@ class DatabentoHistory:
                 pass
 
         try:
-            self._patience.call(target.name, fetch)
+            call(self._retries, target.name, fetch)
             aside.replace(target)
         finally:
             aside.unlink(missing_ok=True)
@@ -121,7 +122,8 @@ class DatabentoHistory:
     def _resolve(
         self, dataset: str, symbol: str, stype_in: str, stype_out: str, first: date, last: date
     ) -> list[ContractSpan]:
-        told = self._patience.call(
+        told = call(
+            self._retries,
             symbol,
             lambda: self._client.symbology.resolve(
                 dataset, [symbol], stype_in, stype_out, first.isoformat(), (last + timedelta(days=1)).isoformat()

@@ -17,14 +17,15 @@ import pyarrow as pa
 from adapters.errors import SourceError
 from adapters.files.loader import BAR_SCHEMA
 from adapters.ibkr.connection import ib_insync
+from adapters.ibkr.exchanges import EXCHANGES
 from adapters.limiter import TokenBucket
+from adapters.retries import Retries, TransientError
 
 REQUESTS, PER_S = 60, 600.0  # sixty in ten minutes, the limit that the broker documents for small bars
 TIMEOUT_S = 60.0
 
 _PACING = "pacing violation"
 _PACING_PAUSE_S = 20.0  # an identical request within 15 s would be a violation again
-_EXCHANGES = {"XCME": "CME"}
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,11 @@ class IbkrHistory:
     bucket : TokenBucket, optional
         Asked before every request; sixty in ten minutes by default.
     attempts : int
-        Tries after pacing violations.
+        Attempts in all; only pacing violations are retried.
     timeout_s : float
-        For one request.
+        Timeout of one request.
     sleep : callable
-        For tests.
+        Waits so many seconds.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class IbkrHistory:
     ) -> None:
         self._client = client
         self._bucket = bucket or TokenBucket(REQUESTS, PER_S / REQUESTS)
-        self._attempts, self._timeout_s, self._sleep = attempts, timeout_s, sleep
+        self._retries, self._timeout_s = Retries(attempts, _PACING_PAUSE_S, sleep), timeout_s
         self._errors: list[tuple[int, str]] = []
         client.errorEvent += self._note
 
@@ -104,7 +105,7 @@ class IbkrHistory:
             If none or several are meant.
         """
         if is_future:
-            wanted = ib_insync.Future(localSymbol=symbol, exchange=_EXCHANGES.get(venue, venue), currency="USD")
+            wanted = ib_insync.Future(localSymbol=symbol, exchange=EXCHANGES.get(venue, venue), currency="USD")
             wanted.includeExpired = True
         else:
             wanted = ib_insync.Stock(symbol.replace(".", " "), "SMART", "USD")
@@ -145,16 +146,12 @@ class IbkrHistory:
             If the gateway refuses, stays silent or has no bar in the session.
         """
         end = datetime.fromtimestamp(close_ns // 10**9, UTC)
-        for attempt in range(1, self._attempts + 1):
-            bars = self._request(contract, end)
-            if bars or not self._paced() or attempt == self._attempts:
-                break
-            self._sleep(_PACING_PAUSE_S * attempt)
+        asked = f"minutes of {contract.local_symbol} until {end:%Y-%m-%d %H:%M} UTC"
+        bars = self._retries.call("Interactive Brokers", asked, lambda: self._request(contract, end))
         table = _table(bars)
         stamps = table["ts_ns"].to_numpy()
         inside = table.filter(pa.array((stamps >= open_ns) & (stamps < close_ns)))
         if not len(inside):
-            asked = f"minutes of {contract.local_symbol} until {end:%Y-%m-%d %H:%M} UTC"
             raise SourceError(f"Interactive Brokers must have {asked}, {self._why(len(table))}")
         return inside
 
@@ -165,14 +162,17 @@ class IbkrHistory:
         answer = self._client.reqHistoricalData(
             contract.contract, end, "1 D", "1 min", "TRADES", False, 2, timeout=self._timeout_s
         )
+        if not answer and (paced := self._pacing_violation()):
+            raise TransientError(paced)
         return list(answer)
 
     def _note(self, _about: int, code: int, message: str, *_: Any) -> None:
         if code < 2100 or code > 2169:  # those are notices about the data farms
             self._errors.append((code, " ".join(message.split())))
 
-    def _paced(self) -> bool:
-        return any(_PACING in message.lower() for _, message in self._errors)
+    def _pacing_violation(self) -> str:
+        found = (f"error {code}: {message}" for code, message in self._errors if _PACING in message.lower())
+        return next(found, "")
 
     def _why(self, bars: int) -> str:
         if self._errors:

@@ -13,8 +13,8 @@ import msgspec
 
 from catalogs.errors import InputError
 from configs.live.contract import ContextConfig, FrontMonthContract, WantedContract
-from configs.live.secrets import read_secret
 from configs.live.supervision import HealthConfig, OrderLimits, RedisConfig
+from configs.secrets import read_secret
 from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.risk.monitor_config import MonitorConfig
 

@@ -5,7 +5,7 @@ import math
 
 import msgspec
 
-from configs.live.secrets import read_secret
+from configs.secrets import read_secret
 
 
 class OrderLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ import numpy as np
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from adapters.ibkr.exchanges import EXCHANGES
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
 from adapters.ibkr.simulator.faults import Fault, FaultError, FaultScript
 from adapters.ibkr.simulator.gateway import Gateway
@@ -29,7 +30,6 @@ from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 ACCOUNT = "DU0000001"
 HISTORY_DAYS = 40
-EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
 CON_ID = 900_000_001
 # NautilusTrader wants every share to have one; nothing else looks at it.
 MADE_UP_ISIN = "US0000000002"

@@ -11,7 +11,7 @@ from catalogs.errors import InputError
 from catalogs.rolls import FrontMonth, RollTable, write_rolls
 from configs.live.contract import WantedContract
 from configs.live.schema import LiveConfig, load_live
-from configs.live.secrets import read_secret
+from configs.secrets import read_secret
 from run.trade.session.contract import contract_on
 
 GOOD = "host: 127.0.0.1\nport: 4002\ncontract: {symbol: SPY, kind: STK, exchange: SMART}\n"

@@ -14,8 +14,8 @@ import typer
 import yaml
 
 from configs.live.schema import load_live
-from configs.live.secrets import FILE_SUFFIX
 from configs.live.supervision import HealthConfig
+from configs.secrets import FILE_SUFFIX
 from run.cli import BAD_INPUT, VERBS, build_app
 from run.trade.session_runner import HALTED
 

@@ -15,8 +15,8 @@ import zstandard
 
 from adapters.databento.batch import DatabentoBatch
 from adapters.databento.history import DatabentoHistory, HistoryRequest, connect
-from adapters.databento.patience import Patience
 from adapters.errors import SourceError
+from adapters.retries import Retries
 from catalogs.rolls import read_rolls
 from catalogs.storage.arrow import read_bars, stored_bar_types
 
@@ -210,18 +210,18 @@ def test_what_passes_is_tried_again_and_only_a_whole_file_is_kept(
     slept: list[float] = []
     said: list[str] = []
     target = tmp_path / "deep" / "esu5.dbn.zst"
-    history = DatabentoHistory(connect("db-sesame", vendor.url), Patience(sleep=slept.append, say=said.append))
+    history = DatabentoHistory(connect("db-sesame", vendor.url), Retries(sleep=slept.append, report=said.append))
     history.download(REQUEST, target)
     assert slept == [pause]
-    assert said[0].endswith(f"next try in {pause:g} s")
+    assert said[0].endswith(f"next attempt in {pause:g} s")
     assert target.read_bytes() == WHOLE
     assert [path.name for path in target.parent.iterdir()] == ["esu5.dbn.zst"]
 
 
 def test_a_lasting_fault_leaves_nothing_and_says_so(vendor: SimpleNamespace, tmp_path: Path) -> None:
     vendor.faults += [{"body": WHOLE, "cut": 80}] * 3
-    history = DatabentoHistory(connect("db-sesame", vendor.url), Patience(attempts=3, sleep=lambda _: None))
-    with pytest.raises(SourceError, match=r"failed 3 times, last with: the (download|connection) broke off"):
+    history = DatabentoHistory(connect("db-sesame", vendor.url), Retries(attempts=3, sleep=lambda _: None))
+    with pytest.raises(SourceError, match=r"in 3 attempts, last: the (download|connection) broke off"):
         history.download(REQUEST, tmp_path / "esu5.dbn.zst")
     assert list(tmp_path.glob("*.dbn*")) == []
 
@@ -230,7 +230,7 @@ def test_a_notice_of_the_vendor_is_passed_on(vendor: SimpleNamespace, tmp_path: 
     notice = {"X-Warning": '["Warning: the day 2025-07-01 is degraded"]'}
     vendor.faults.append({"body": WHOLE, "headers": notice})
     said: list[str] = []
-    DatabentoHistory(connect("db-sesame", vendor.url), Patience(say=said.append)).download(
+    DatabentoHistory(connect("db-sesame", vendor.url), Retries(report=said.append)).download(
         REQUEST, tmp_path / "esu5.dbn.zst"
     )
     assert said == ["Databento says: the day 2025-07-01 is degraded"]
@@ -252,13 +252,13 @@ def test_a_batch_job_is_ordered_once_and_its_files_imported(
 
 def test_a_batch_file_of_another_checksum_is_refused(vendor: SimpleNamespace, tmp_path: Path) -> None:
     vendor.vendor.checksum = "sha256:beef"
-    batch = DatabentoBatch(connect("db-sesame", vendor.url), Patience(attempts=2, sleep=lambda _: None))
+    batch = DatabentoBatch(connect("db-sesame", vendor.url), Retries(attempts=2, sleep=lambda _: None))
     job = batch.submit(REQUEST)
-    with pytest.raises(SourceError, match="failed 2 times, last with: the download broke off"):
+    with pytest.raises(SourceError, match="in 2 attempts, last: the download broke off"):
         batch.fetch(job, tmp_path)
 
 
 def test_a_job_that_is_gone_is_told(vendor: SimpleNamespace) -> None:
-    batch = DatabentoBatch(connect("db-sesame", vendor.url), Patience())
+    batch = DatabentoBatch(connect("db-sesame", vendor.url), Retries())
     with pytest.raises(SourceError, match="GLBX-9 must be waiting or done, was unknown: order it again"):
         batch.wait("GLBX-9")

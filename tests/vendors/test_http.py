@@ -1,4 +1,4 @@
-"""The transport of every REST vendor over a real socket: what passes is waited for, what does not is told."""
+"""The transport of every REST vendor over a real socket: transient errors are retried, refusals are told at once."""
 
 import json
 import threading
@@ -49,7 +49,7 @@ def failing_first(faults: list[object]) -> Callable[[SimpleNamespace], object]:
     ],
     ids=["500", "503", "429", "truncated", "hung-up", "cut-json", "html", "empty", "stall"],
 )
-def test_what_passes_is_tried_again(serve: Serve, slept: list[float], fault: object) -> None:
+def test_transient_errors_are_retried(serve: Serve, slept: list[float], fault: object) -> None:
     server = serve(failing_first([fault, fault]))
     assert source(server, slept).json("v1/thing", {"a": 1}) == GOOD
     assert len(server.requests) == 3
@@ -69,7 +69,7 @@ def test_retry_after_is_honoured_in_seconds_and_as_a_date(serve: Serve, slept: l
 def test_it_gives_up_in_one_line_without_the_key(serve: Serve, slept: list[float]) -> None:
     server = serve(lambda _: {"status": 503, "body": b""})
     with pytest.raises(
-        SourceError, match=r"Vendor must answer /v1/thing, failed 3 times, last with: status 503"
+        SourceError, match=r"Vendor did not answer /v1/thing in 3 attempts, last: status 503; what was"
     ) as told:
         source(server, slept, attempts=3).json("v1/thing", {"apiKey": "topsecret"})
     assert "topsecret" not in str(told.value)
@@ -80,7 +80,7 @@ def test_it_gives_up_in_one_line_without_the_key(serve: Serve, slept: list[float
     ("status", "message"),
     [(401, "the key is wrong or missing"), (403, "not entitled"), (404, "no such thing"), (400, "not valid")],
 )
-def test_what_does_not_pass_is_told_at_once(serve: Serve, slept: list[float], status: int, message: str) -> None:
+def test_refusals_are_not_retried(serve: Serve, slept: list[float], status: int, message: str) -> None:
     server = serve(lambda _: {"status": status, "body": {"message": "said the\nvendor"}})
     with pytest.raises(SourceError, match=message) as told:
         source(server, slept).json("v1/thing")

@@ -149,7 +149,7 @@ def test_lasting_pacing_and_silence_are_failures(server: ThreadedServer) -> None
         history = IbkrHistory(client, attempts=2, timeout_s=0.3, sleep=lambda _: None)
         contract = history.resolve("MESZ6", "XCME", is_future=True)
         server.call(lambda s: setattr(s.gateway, "history_refusal", pacing))
-        with pytest.raises(SourceError, match=r"answered error 162: .*pacing violation"):
+        with pytest.raises(SourceError, match=r"in 2 attempts, last: error 162: .*pacing violation"):
             history.minutes(contract, *session_span(DAYS[0]))
         server.call(lambda s: setattr(s.gateway, "history_refusal", None))
         server.call(lambda s: [connection.silence(True) for connection in list(s.connections)])

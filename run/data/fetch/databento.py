@@ -10,7 +10,7 @@ import typer
 from adapters.databento import kind_of, open_dbn
 from adapters.databento.batch import DatabentoBatch
 from adapters.databento.history import ContractSpan, DatabentoHistory, HistoryRequest, connect
-from adapters.databento.patience import Patience
+from adapters.retries import Retries
 from catalogs.errors import InputError
 from catalogs.rolls import write_rolls
 from catalogs.storage.downloads import day_chunks, download_path, week_chunks
@@ -62,8 +62,8 @@ def fetch_command(
     if end.date() >= datetime.now(UTC).date():
         raise InputError(f"--end must be a finished UTC day, was {end.date()}")
     gateway = address("databento", "") or None
-    client, patience = connect(secret("DATABENTO_API_KEY", "Databento"), gateway), Patience(say=report)
-    vendor = DatabentoHistory(client, patience)
+    client, retries = connect(secret("DATABENTO_API_KEY", "Databento"), gateway), Retries(report=report)
+    vendor = DatabentoHistory(client, retries)
     named = [name.strip() for name in symbols.split(",") if name.strip()]
     spans, tables = contracts_meant(vendor, dataset, named, start.date(), end.date())
     if batch:
@@ -71,7 +71,7 @@ def fetch_command(
         requests = [HistoryRequest(dataset, schema, (span.symbol,), span.first, span.last) for span in spans]
         missing = jobs.not_ordered(requests)
         cost = _agree(vendor, missing, len(requests), yes=yes, max_cost=max_cost, as_json=as_json)
-        files = jobs.files(DatabentoBatch(client, patience), requests)
+        files = jobs.files(DatabentoBatch(client, retries), requests)
     else:
         pieces = _pieces(catalog, dataset, schema, spans)
         missing = [piece.request for piece in pieces if not piece.path.exists()]

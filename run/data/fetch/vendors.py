@@ -1,15 +1,15 @@
 """Where vendors are reached and with which key: from the environment or a file, never from the command line."""
 
 import os
-from pathlib import Path
 
 from catalogs.errors import InputError
+from configs.secrets import FILE_SUFFIX, read_secret
 
 _ADDRESS_VARIABLE = "RL_INTRADAY_{}_URL"
 
 
 def secret(variable: str, vendor: str) -> str:
-    """Key of a vendor: the environment variable, or the file that ``<variable>_FILE`` names.
+    """Key of a vendor, as `configs.secrets.read_secret` finds it.
 
     Parameters
     ----------
@@ -21,15 +21,12 @@ def secret(variable: str, vendor: str) -> str:
     Raises
     ------
     InputError
-        If neither is set, the file is missing, or the key is empty.
+        If there is none, or as `configs.secrets.read_secret` does.
     """
-    named = os.environ.get(f"{variable}_FILE")
-    if named is not None and not Path(named).is_file():
-        raise InputError(f"{variable}_FILE must name a file, was {named}")
-    key = Path(named).read_text(encoding="utf-8") if named is not None else os.environ.get(variable, "")
-    if not key.strip():
-        raise InputError(f"{vendor} needs a key: set {variable}, or {variable}_FILE to a file that holds it")
-    return key.strip()
+    key = read_secret(variable)
+    if not key:
+        raise InputError(f"{vendor} needs a key: set {variable}, or {variable}{FILE_SUFFIX} to a file that holds it")
+    return key
 
 
 def address(vendor: str, default: str) -> str:

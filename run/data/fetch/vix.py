@@ -1,6 +1,5 @@
 """``rl-intraday data fetch vix``: one daily series of VIX, VIX9D and VIX3M from whichever source answers."""
 
-import os
 import re
 from collections.abc import Callable
 from datetime import date
@@ -16,6 +15,7 @@ from adapters.http import HttpSource
 from adapters.vix import CBOE_BASE, FRED_BASE, INDICES, from_cboe, from_file, from_fred, from_yahoo
 from catalogs.daily_values import context_path, unified, write_context
 from catalogs.errors import InputError
+from configs.secrets import read_secret
 from run.console import print_json, print_result, report
 from run.data.fetch.last_session import last_finished_day
 from run.data.fetch.massive import FREE_PLAN_PER_MINUTE, massive_client
@@ -114,7 +114,7 @@ def _sources(names: list[str], files: list[Path], last: date) -> dict[str, Sourc
     for name in names:
         if name not in makers:
             raise InputError(f"--sources must be of {', '.join(makers)}, was {name!r}")
-        if name == "massive" and not (os.environ.get("MASSIVE_API_KEY") or os.environ.get("MASSIVE_API_KEY_FILE")):
+        if name == "massive" and not read_secret("MASSIVE_API_KEY"):
             report("massive: skipped, no MASSIVE_API_KEY")
             continue
         asked[name] = makers[name]()

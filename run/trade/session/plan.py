@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from adapters.ibkr.exchanges import EXCHANGES
 from adapters.ibkr.trading import BrokerContract
 from catalogs.errors import InputError
 from catalogs.instruments.contract_months import MONTH_CODES
@@ -19,8 +20,6 @@ from rl_strategies.live.journal.journal import read_journal
 from run.trade.session.advice import flatten_command
 from run.trade.session.folder import SessionHome
 from run.trade.session.metadata import SessionMetadata
-
-IB_EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
 
 
 @dataclass(frozen=True)
@@ -148,9 +147,9 @@ def broker_contract(spec: InstrumentSpec) -> BrokerContract:
     """The broker's name of an instrument of the catalog."""
     symbol, _, venue = spec.instrument_id.partition(".")
     if spec.kind == "equity":
-        return BrokerContract(symbol, "STK", IB_EXCHANGES[venue], "", venue)
+        return BrokerContract(symbol, "STK", EXCHANGES[venue], "", venue)
     expiry = datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC).strftime("%Y%m")
-    return BrokerContract(spec.underlying, "FUT", IB_EXCHANGES[venue], expiry, venue)
+    return BrokerContract(spec.underlying, "FUT", EXCHANGES[venue], expiry, venue)
 
 
 def write_about(plan: SessionPlan) -> None:

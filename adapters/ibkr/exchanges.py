@@ -1,0 +1,4 @@
+"""Exchanges as Interactive Brokers names them."""
+
+# By the venue of the catalog's instruments.
+EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
