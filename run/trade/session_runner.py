@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.data import BarType
-from numpy.typing import NDArray
 
 from adapters.ibkr.broker_link import BrokerLink
 from adapters.ibkr.connection import GatewayError, gateway
@@ -24,6 +23,7 @@ from adapters.ibkr.flatten import flatten
 from adapters.ibkr.trading import build_node, order_tags, require_gateway
 from catalogs.errors import InputError
 from catalogs.sessions import has_extended_hours
+from rl_strategies.decision.core import DecisionCore
 from rl_strategies.live.data.bar_feed import BlindError
 from rl_strategies.live.execution.reconciler import NotOursError
 from rl_strategies.live.journal.checkpoint import Checkpoint
@@ -33,6 +33,7 @@ from rl_strategies.live.journal.resume import ResumeError, relive
 from rl_strategies.live.journal.session_journal import SessionJournal
 from rl_strategies.live.services import LiveServices
 from rl_strategies.live.strategy import LiveStrategy
+from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.strategy import RLStrategyConfig
 from run.console import report
@@ -79,17 +80,21 @@ class LiveSession:
 
     def _strategy(self) -> LiveStrategy:
         plan = self.plan
-        core = plan.bundle.core(plan.spec, plan.config.capital_usd)
-        bar_type = BarType.from_str(plan.bar_type)
-        config = RLStrategyConfig(
-            bar_types=(bar_type,),
-            order_id_tag="001",
-            external_order_claims=[bar_type.instrument_id],
-        )
-        folder, checkpoint = plan.home.journal(plan.day), Checkpoint(plan.folder / CHECKPOINT_FILE)
-        relived, state = self._relive(folder, checkpoint)
-        self._journal = SessionJournal(Journal(folder, durable=False))
-        parts = LiveServices(
+        core, policy = plan.bundle.core(plan.spec, plan.config.capital_usd), plan.bundle.policy()
+        journal, checkpoint = plan.home.journal(plan.day), Checkpoint(plan.folder / CHECKPOINT_FILE)
+        relived = _relive(journal, checkpoint, core, policy)
+        state = session_state(core, policy)  # a strategy begins by resetting both
+        self._journal = SessionJournal(Journal(journal, durable=False))
+        strategy = LiveStrategy(_strategy_config(plan), core, policy, self._services(checkpoint))
+        if relived is not None:
+            policy.restore(state.pop(MEMORY))
+            core.restore(state)
+            strategy.resume(relived)
+        return strategy
+
+    def _services(self, checkpoint: Checkpoint) -> LiveServices:
+        plan = self.plan
+        return LiveServices(
             link=self.link,
             journal=self._journal,
             checkpoint=checkpoint,
@@ -102,27 +107,11 @@ class LiveSession:
             context=plan.context,
             catalog=plan.catalog,
         )
-        policy = plan.bundle.policy()
-        strategy = LiveStrategy(config, core, policy, parts)
-        if relived is not None:
-            policy.restore(state.pop(MEMORY))
-            core.restore(state)
-            strategy.resume(relived)
-        return strategy
 
     def _publish(self, table: str, row: Mapping[str, Any]) -> None:
         self._store.publish(table, **row)
         if line := narrate(table, row):
             report(line)
-
-    def _relive(self, journal: Path, checkpoint: Checkpoint) -> tuple[ReplayedJournal | None, dict[str, NDArray[Any]]]:
-        plan = self.plan
-        core, policy = plan.bundle.core(plan.spec, plan.config.capital_usd), plan.bundle.policy()
-        try:
-            relived = relive(journal, checkpoint, core, policy)
-        except InputError as error:
-            raise ResumeError(str(error)) from error
-        return relived, session_state(core, policy)
 
     def run(self, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None = None) -> Outcome:
         """Trade until a signal, an error, a halt, or until ``meanwhile`` is over.
@@ -300,6 +289,18 @@ def trade_session(
             plan.home.risk.write(msgspec.structs.replace(risk, level="halted", since_ns=time.time_ns(), reason=reason))
             return Outcome(HALTED, f"{reason}; {_close_everything(plan)}", plan.folder, 0, 0, 0)
         return session.run(meanwhile)
+
+
+def _strategy_config(plan: SessionPlan) -> RLStrategyConfig:
+    bar_type = BarType.from_str(plan.bar_type)
+    return RLStrategyConfig(bar_types=(bar_type,), order_id_tag="001", external_order_claims=[bar_type.instrument_id])
+
+
+def _relive(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: OnnxPolicy) -> ReplayedJournal | None:
+    try:
+        return relive(journal, checkpoint, core, policy)
+    except InputError as error:
+        raise ResumeError(str(error)) from error
 
 
 def _close_everything(plan: SessionPlan) -> str:

@@ -43,9 +43,9 @@ def run_clock(session: JournaledSession, core: DecisionCore, policy: OnnxPolicy)
     ----------
     session : JournaledSession
     core : DecisionCore
-        Fresh; of the session's instrument, bundle and capital.
+        Of the session's instrument, bundle and capital; reset first.
     policy : OnnxPolicy
-        Fresh.
+        Reset first.
     """
     (instrument,) = core.instruments
     spec, waits = instrument.instrument, core.execution.fill == "next_open"

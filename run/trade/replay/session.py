@@ -12,7 +12,6 @@ from catalogs.instruments.specification import InstrumentSpec, resolve
 from catalogs.storage.arrow import read_bars
 from configs import instruments_path
 from rl_strategies.bundle.bundle import Bundle, load_bundle
-from rl_strategies.decision.core import DecisionCore
 from rl_strategies.live.journal.journal import TornTail, read_journal
 from rl_strategies.live.journal.rebuild import Cause, Divergence, JournalReplay, journal_rows
 from rl_strategies.live.replay.bars import compare_bars
@@ -87,14 +86,11 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
     content = read_journal(_journal(folder))
     session = read_session(content.rows, about.bar_type, spec.tick_raw)
     data = [] if catalog is None else _held_against(catalog, session, loaded, about)
-
-    def fresh_core() -> DecisionCore:
-        return loaded.core(spec, about.capital_usd)
-
-    reliving = JournalReplay(fresh_core(), loaded.policy())
+    core, policy = loaded.core(spec, about.capital_usd), loaded.policy()
+    reliving = JournalReplay(core, policy)
     reliving.feed(journal_rows(content.rows))
     relived = reliving.relived.divergences
-    clock = run_clock(session, fresh_core(), loaded.policy())
+    clock = run_clock(session, core, policy)
     undone = undecided(session, clock.taken, clock.left_out)
     others = [*undone, *compare_fills(session, clock.fills), *late_context(session, loaded.plan)]
     attribution = Attribution(session, clock.taken, relived, data, others)
