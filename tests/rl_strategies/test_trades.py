@@ -124,34 +124,6 @@ def test_no_fills_no_trades() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fill", "spread", "slippage", "impact"),
-    [
-        (market(1, 2, 20002), 0, 0, 0),
-        (market(1, 2, 20003), 12.5, 12.5, 0),  # one tick: half of it spread, half slippage
-        (market(1, -2, 20001), 12.5, 12.5, 0),
-        (market(1, 2, 20005), 12.5, 12.5, 50),  # two more ticks walked the book
-        (market(1, 2, 20001), 0, -25, 0),  # better than the close
-        (Fill(at(1) + 1, 2, 20003, 0, "market", 0, "entry"), 12.5, 12.5, 0),  # just after the close: last bar
-        (Fill(at(3), -2, 20032, 0, "limit", 20032, "take_profit"), 0, 0, 0),
-        (Fill(at(3), -2, 20031, 0, "limit", 20032, "take_profit"), 12.5, 12.5, 0),
-        (Fill(at(2), -2, 19990, 0, "stop", 19990, "stop_loss"), 0, 0, 0),
-        (Fill(at(2), -2, 19988, 0, "stop", 19990, "stop_loss"), 12.5, 12.5, 25),
-        (Fill(at(4), 2, 20061, 0, "stop", 20040, "stop_loss"), 12.5, 12.5, 0),  # bar opened at 20060, beyond
-        (Fill(at(4), -2, 20054, 0, "stop", 20055, "stop_loss"), 12.5, 12.5, 0),  # opened above: not beyond
-        (
-            Fill(at(3) + 1, 2, 20061, 0, "stop", 20040, "stop_loss"),
-            12.5,
-            12.5,
-            0,
-        ),  # inside the bar ending at 4
-    ],
-)
-def test_cost_of_a_fill_by_hand(fill: Fill, spread: float, slippage: float, impact: float) -> None:
-    cost = fill_cost(record_of(fill).legs[0], fill)
-    assert (cost.spread, cost.slippage, cost.impact) == (spread, slippage, impact)
-
-
-@pytest.mark.parametrize(
     ("fills", "message"),
     [
         ((market(0, 1, 20000), market(1, -2, 20000)), r"fill 2 of ESH4\.XCME .*was -2 on a position of \+1"),
