@@ -170,12 +170,13 @@ DAYS = np.array(["2024-03-01", "2024-03-01", "2024-03-04", "2024-03-05"], "datet
         pytest.param(lambda: daily_pnl(np.array([90.0, 110.0, 105.0, 120.0]), DAYS, 100.0).tolist(),
                      [10.0, -5.0, 15.0], id="M78"),
         pytest.param(lambda: daily_returns(np.array([10.0, -5.5]), 100.0).tolist(), [0.1, -0.05], id="M79"),
-        pytest.param(lambda: daily_returns(np.array([-100.0, 5.0]), 100.0), None, id="M80"),  # nothing left to earn with
+        pytest.param(lambda: daily_returns(np.array([-100.0, 5.0]), 100.0), None, id="M80"),  # all is lost
         pytest.param(lambda: daily_returns(np.array([-99.0, 1.0]), 100.0).tolist(), [-0.99, 1.0], id="M81"),
         # The deepest fall in USD is 20 from 110 (18.2 %), in percent 15 from 60 (25 %).
         pytest.param(lambda: max_drawdown(np.array([60.0, 45.0, 110.0, 90.0, 109.0, 110.0, 95.0]), 50.0),
                      Drawdown(20.0, 25.0, 3, 5), id="M82"),
-        pytest.param(lambda: max_drawdown(np.array([95.0, 80.0, 99.99]), 100.0), Drawdown(20.0, 20.0, 1, None), id="M83"),
+        pytest.param(lambda: max_drawdown(np.array([95.0, 80.0, 99.99]), 100.0),
+                     Drawdown(20.0, 20.0, 1, None), id="M83"),
         pytest.param(lambda: max_drawdown(np.array([101.0, 102.0]), 100.0), Drawdown(0.0, 0.0, 0, 0), id="M84"),
         # 20 days: the worst; 21 days: the second worst, and the mean of two.
         pytest.param(lambda: tail_risk(np.array([-9.0, -4.0] + [1.0] * 18)), (9.0, 9.0), id="M85"),
@@ -233,5 +234,5 @@ def test_a_record_with_columns_of_two_lengths_is_refused(column: str) -> None:
     with pytest.raises(InputError, match=f"record column {column} must have .*, was 9"):
         compute_metrics(short, [])
     leg = replace(TRADES.legs[0], position_units=np.zeros(9, np.int64))
-    with pytest.raises(InputError, match="position_units must have one value for each .*, was 9"):
+    with pytest.raises(InputError, match=r"position_units must have one value for each .*, was 9"):
         compute_metrics(replace(TRADES, legs=(leg,)), [])

@@ -23,7 +23,7 @@ from tests.rl_strategies.test_trades import at, market, record_of
         pytest.param(market(1, 2, 20004), 12.5, 12.5, 25, id="R4"),  # what goes beyond one tick is impact
         pytest.param(market(1, 2, 20005), 12.5, 12.5, 50, id="R5"),
         pytest.param(market(1, 2, 20001), 0, -25, 0, id="R6"),  # better than the close
-        pytest.param(Fill(at(1) + 1, 2, 20003, 0, "market", 0, "entry"), 12.5, 12.5, 0, id="R7"),  # just after the close
+        pytest.param(Fill(at(1) + 1, 2, 20003, 0, "market", 0, "entry"), 12.5, 12.5, 0, id="R7"),  # later
         # A limit order against its price.
         pytest.param(Fill(at(3), -2, 20032, 0, "limit", 20032, "take_profit"), 0, 0, 0, id="R8"),
         pytest.param(Fill(at(3), -2, 20031, 0, "limit", 20032, "take_profit"), 12.5, 12.5, 0, id="R9"),
@@ -33,7 +33,7 @@ from tests.rl_strategies.test_trades import at, market, record_of
         pytest.param(Fill(at(4), 2, 20061, 0, "stop", 20040, "stop_loss"), 12.5, 12.5, 0, id="R12"),  # opened at 20,060
         pytest.param(Fill(at(4), -2, 20054, 0, "stop", 20055, "stop_loss"), 12.5, 12.5, 0, id="R13"),  # opened above it
         pytest.param(Fill(at(3) + 1, 2, 20061, 0, "stop", 20040, "stop_loss"), 12.5, 12.5, 0, id="R14"),  # in bar 4
-        pytest.param(Fill(at(4) + 1, 2, 20061, 0, "stop", 20040, "stop_loss"), 12.5, 12.5, 0, id="R15"),  # after the last
+        pytest.param(Fill(at(4) + 1, 2, 20061, 0, "stop", 20040, "stop_loss"), 12.5, 12.5, 0, id="R15"),  # later
     ],
 )  # fmt: skip
 def test_cost_of_a_fill(fill: Fill, spread: float, slippage: float, impact: float) -> None:
@@ -92,7 +92,5 @@ def test_round_trip(fills: tuple[Fill, ...], figure: str, expected: Any) -> None
 def test_a_flip_is_two_trades() -> None:
     fills = (market(0, 1, 20000), market(1, -1, 20002, "reverse"), market(1, -1, 20002), market(2, 1, 20012, "signal"))
     trades = build_trades(record_of(*fills))
-    assert [(trade.trade_id, trade.direction, trade.gross, trade.commission) for trade in trades] == [
-        ("ESH4-1", "long", 25.0, 4.2),
-        ("ESH4-2", "short", -125.0, 4.2),
-    ]
+    found = [(trade.trade_id, trade.direction, trade.gross, trade.commission) for trade in trades]
+    assert found == [("ESH4-1", "long", 25.0, 4.2), ("ESH4-2", "short", -125.0, 4.2)]
