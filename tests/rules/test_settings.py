@@ -1,0 +1,122 @@
+"""Limits that make no sense are refused with the name, the rule and the value. Numbered as in docs/risk.md."""
+
+import math
+from typing import Any
+
+import pytest
+
+from rl_strategies.decision.rules import TradingConfig
+from rl_strategies.risk.config import RiskConfig, pack_limits
+from rl_strategies.risk.monitor_config import Limit, MonitorConfig
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        pytest.param({"max_daily_loss": -0.01}, "risk.max_daily_loss must not be negative, was -0.01", id="G1"),
+        pytest.param({"max_leverage": math.nan}, "risk.max_leverage must not be negative, was nan", id="G2"),
+        pytest.param({"max_net_exposure": math.inf}, "risk.max_net_exposure must not be negative, was inf", id="G3"),
+        pytest.param(
+            {"flatten_before_close_minutes": 0},
+            "risk.flatten_before_close_minutes must be at least 1, or the closing order finds no market, was 0",
+            id="G4",
+        ),
+        pytest.param({"ruin": 1.0}, "risk.ruin must be below 1, was 1.0", id="G5"),
+    ],
+)
+def test_a_limit_of_the_overlay_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RiskConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"max_daily_loss": 0.0}, id="G6"),
+        pytest.param({"flatten_before_close_minutes": 1}, id="G7"),
+        pytest.param({"ruin": 0.999}, id="G8"),
+    ],
+)
+def test_a_limit_of_the_overlay_is_taken(settings: dict[str, Any]) -> None:
+    (name, value), *_ = settings.items()
+    packed = pack_limits(RiskConfig(**settings))
+    assert packed[name].tolist() == [value]
+    assert packed["max_entries_per_session"].tolist() == [20.0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        pytest.param({"flatten": -1.0}, "must not be negative or infinite", id="G9"),
+        pytest.param({"flatten": math.nan}, "must not be negative or infinite", id="G10"),
+        pytest.param({"halted": math.inf}, "must not be negative or infinite", id="G11"),
+        pytest.param({"reduce_only": 2.0, "halted": 1.0}, "must ascend from reduce_only to halted", id="G12"),
+        pytest.param({"flatten": 1.0, "halted": 1.0}, "must ascend from reduce_only to halted", id="G13"),
+    ],
+)
+def test_a_limit_of_a_live_session_is_refused(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Limit(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_on", "mildest"),
+    [
+        pytest.param({}, False, "normal", id="G14"),
+        pytest.param({"reduce_only": 1.0, "flatten": 2.0, "halted": 3.0}, True, "reduce_only", id="G15"),
+        pytest.param({"halted": 0.5}, True, "halted", id="G16"),
+        pytest.param({"reduce_only": 1.0, "halted": 2.0}, True, "reduce_only", id="G17"),
+    ],
+)
+def test_a_limit_of_a_live_session_is_taken(settings: dict[str, float], is_on: bool, mildest: str) -> None:
+    limit = Limit(**settings)
+    assert (limit.is_on, limit.mildest) == (is_on, mildest)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        pytest.param({"value_at_risk_tail": 0.0}, "must be between 0 and 1, was 0.0", id="G18"),
+        pytest.param({"value_at_risk_tail": 1.0}, "must be between 0 and 1, was 1.0", id="G19"),
+        pytest.param({"value_at_risk_minimum": 0}, "must be at least 1, was 0", id="G20"),
+        pytest.param({"value_at_risk_interval_s": -1.0}, "must not be negative, was -1.0", id="G21"),
+        pytest.param({"recover_after_s": math.nan}, "must not be negative, was nan", id="G22"),
+        pytest.param({"unknown_after_s": math.inf}, "must not be negative, was inf", id="G23"),
+    ],
+)
+def test_a_setting_of_the_monitor_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"monitor.{next(iter(settings))} {message}"):
+        MonitorConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"value_at_risk_interval_s": 0.0, "recover_after_s": 0.0, "unknown_after_s": 0.0}, id="G24"),
+        pytest.param({"value_at_risk_minimum": 1, "value_at_risk_tail": 0.999}, id="G25"),
+    ],
+)
+def test_a_setting_of_the_monitor_is_taken(settings: dict[str, Any]) -> None:
+    config = MonitorConfig(**settings)
+    assert {name: getattr(config, name) for name in settings} == settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        pytest.param({"units": 0}, "trading.units must be at least 1, was 0", id="G26"),
+        pytest.param({"risk_budget_usd": -1.0}, "trading.risk_budget_usd must not be negative, was -1.0", id="G27"),
+        pytest.param({"risk_budget_usd": math.inf}, "trading.risk_budget_usd must not be negative, was inf", id="G28"),
+    ],
+)
+def test_a_size_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TradingConfig(**settings)
+
+
+def test_limits_that_are_off_are_no_limits() -> None:
+    assert "gross_exposure_usd" not in MonitorConfig().limits()
+    assert list(MonitorConfig(leverage=Limit()).limits()) == [
+        "daily_loss", "session_drawdown", "drawdown", "value_at_risk", "rejects_per_minute", "decision_latency_s",
+        "clock_drift_s", "data_age_s",
+    ]  # fmt: skip
