@@ -207,8 +207,8 @@ def _margin(client: Any, contract: Any) -> Finding:
 def _errors(client: Any) -> Iterator[list[tuple[int, str]]]:
     heard: list[tuple[int, str]] = []
 
-    def note(about: int, code: int, text: str, *_: Any) -> None:
-        if about >= 0:  # notices about nothing in particular tell of data farms
+    def note(request_id: int, code: int, text: str, *_: Any) -> None:
+        if request_id >= 0:  # notices without a request are about data farms
             heard.append((code, text))
 
     client.errorEvent += note

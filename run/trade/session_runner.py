@@ -37,13 +37,13 @@ from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.strategy import RLStrategyConfig
 from run.console import report
-from run.trade.monitoring.console import narrate
+from run.trade.monitoring.console import console_line
 from run.trade.monitoring.health import Health
 from run.trade.monitoring.log import logging_to
 from run.trade.monitoring.telemetry_store import TelemetryStore
 from run.trade.monitoring.watchdog import Supervision
 from run.trade.node import node_config
-from run.trade.session.plan import Outcome, SessionPlan, write_about
+from run.trade.session.plan import Outcome, SessionPlan, write_metadata
 
 ENDED, FAILED, NOT_STARTED, HALTED = 0, 1, 4, 5
 CHECKPOINT_FILE, TELEMETRY_FILE, LOG_FILE = "checkpoint.npz", "telemetry.db", "session.log"
@@ -68,7 +68,7 @@ class LiveSession:
     def __init__(self, plan: SessionPlan) -> None:
         self.plan = plan
         plan.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_about(plan)
+        write_metadata(plan)
         self.link = BrokerLink(plan.account, plan.spec.instrument_id)
         url = plan.config.telemetry_url() or f"sqlite:///{plan.folder / TELEMETRY_FILE}"
         self._store = TelemetryStore(url, plan.day.isoformat())
@@ -110,7 +110,7 @@ class LiveSession:
 
     def _publish(self, table: str, row: Mapping[str, Any]) -> None:
         self._store.publish(table, **row)
-        if line := narrate(table, row):
+        if line := console_line(table, row):
             report(line)
 
     def run(self, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None = None) -> Outcome:
@@ -276,7 +276,7 @@ def trade_session(
         If another process trades in the same home, or the health port is in use.
     """
     os.umask(0o077)  # NautilusTrader's own log knows the account
-    with plan.home.held(), logging_to(plan.folder / LOG_FILE, plan.config.secrets()):
+    with plan.home.locked(), logging_to(plan.folder / LOG_FILE, plan.config.secrets()):
         risk = plan.home.risk.read()
         if risk.level == "halted":
             return Outcome(

@@ -209,7 +209,7 @@ def test_a_home_is_traded_by_one_process_at_a_time(
 ) -> None:
     account.setenv("IB_ACCOUNT", "DU1234567")
     home = home_of(bundle, tmp_path)
-    with home.held():
+    with home.locked():
         before = sorted(tmp_path.rglob("*"))
         assert "must be used by one process at a time, another runs" in refused(
             capsys, "paper", bundle.path, "--sessions", tmp_path

@@ -119,7 +119,7 @@ def test_bad_input_is_one_line(paper_day: PaperDay, tmp_path: Path) -> None:
         }  # fmt: skip
         command = [sys.executable, "-W", "ignore", "-c", CALLS, json.dumps(list(calls.values()))]
         environment = {**os.environ, "IB_ACCOUNT": "DU1234567"}
-        with home.held():
+        with home.locked():
             done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     said = done.stderr.splitlines()
     assert said[1::2] == ["code 2"] * len(calls)

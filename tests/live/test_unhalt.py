@@ -111,7 +111,7 @@ def test_a_damaged_state_is_shown_as_halted_and_can_be_mended(
 
 
 def test_a_running_session_is_left_alone(home: SessionHome, capsys: pytest.CaptureFixture[str]) -> None:
-    with home.held():
+    with home.locked():
         assert unhalt(home, "--yes") == BAD_INPUT
     assert "must be used by one process at a time, another runs" in capsys.readouterr().err
     assert home.risk.read() == HALTED

@@ -25,13 +25,13 @@ from adapters.ibkr.simulator import subscriptions
 from adapters.ibkr.simulator.broker import acceptance
 from adapters.ibkr.simulator.broker.broker import Trade
 from adapters.ibkr.simulator.broker.orders import WorkingOrder
+from adapters.ibkr.simulator.client_session import ClientSession
 from adapters.ibkr.simulator.gateway import NOT_SUPPORTED, NOTHING, Gateway
-from adapters.ibkr.simulator.session import Session
 
-Answer = Callable[[Gateway, Session, Any], list[Message]]
+Answer = Callable[[Gateway, ClientSession, Any], list[Message]]
 
 
-def handle(gateway: Gateway, session: Session, request: Message | None) -> bool:
+def handle(gateway: Gateway, session: ClientSession, request: Message | None) -> bool:
     """Answer one request into the session's outbox; what orders cause comes from the broker's events.
 
     Returns
@@ -57,42 +57,42 @@ def open_orders(orders: list[WorkingOrder]) -> list[Message]:
     return [*shown, OpenOrdersEnd()]
 
 
-def _place(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _place(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     gateway.to_broker(lambda: gateway.broker.place(_client(session), request))
     return []
 
 
-def _cancel(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _cancel(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     gateway.to_broker(lambda: gateway.broker.cancel(_client(session), request.orderId))
     return []
 
 
-def _cancel_all(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _cancel_all(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     gateway.to_broker(gateway.broker.cancel_all)
     return []
 
 
-def _ids(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _ids(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     return [NextValidId(orderId=gateway.broker.next_order_id(_client(session)))]
 
 
-def _managed_accounts(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _managed_accounts(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     return [ManagedAccounts(accountsList=gateway.broker.account.name)]
 
 
-def _own_orders(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _own_orders(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     return open_orders(gateway.broker.working(_client(session)))
 
 
-def _all_orders(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _all_orders(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     return open_orders(gateway.broker.working())
 
 
-def _completed(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _completed(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     return [*gateway.broker.completed(), CompletedOrdersEnd()]
 
 
-def _executions(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _executions(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     wanted = request.executionFilter
     messages: list[Message] = []
     for trade in gateway.broker.trades:
@@ -116,7 +116,7 @@ def _passes(trade: Trade, wanted: Any) -> bool:
     return all(not word or word == own for word, own in given)
 
 
-def _contract_data(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _contract_data(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     found = gateway.broker.find(request.contract)
     if not found:
         return [gateway.error(request.reqId, acceptance.UNKNOWN_CONTRACT)]
@@ -127,29 +127,29 @@ def _contract_data(gateway: Gateway, session: Session, request: Any) -> list[Mes
     return [*details, ContractDataEnd(reqId=request.reqId)]
 
 
-def _positions(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _positions(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     session.wants_positions = True
     return [*gateway.broker.account.positions(), PositionEnd()]
 
 
-def _cancel_positions(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _cancel_positions(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     session.wants_positions = False
     return []
 
 
-def _summary(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _summary(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     session.summaries[request.reqId] = request.tags.split(",")
     tags = session.summaries[request.reqId]
     rows = gateway.broker.account.summary_rows(gateway.broker.marks, request.reqId, tags)
     return [*rows, AccountSummaryEnd(reqId=request.reqId)]
 
 
-def _cancel_summary(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _cancel_summary(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     session.summaries.pop(request.reqId, None)
     return []
 
 
-def _account(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _account(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     session.wants_account = request.subscribe
     if not request.subscribe:
         return []
@@ -159,7 +159,7 @@ def _account(gateway: Gateway, session: Session, request: Any) -> list[Message]:
     ]
 
 
-def _account_multi(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _account_multi(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     account = gateway.broker.account
     rows: list[Message] = [
         AccountUpdateMulti(reqId=request.reqId, account=account.name, key=tag, value=value, currency="USD")
@@ -168,24 +168,24 @@ def _account_multi(gateway: Gateway, session: Session, request: Any) -> list[Mes
     return [*rows, AccountUpdateMultiEnd(reqId=request.reqId)]
 
 
-def _time(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _time(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     return [CurrentTime(currentTime=gateway.now_ns() // 1_000_000_000)]
 
 
-def _time_in_millis(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _time_in_millis(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     return [CurrentTimeInMillis(currentTimeInMillis=gateway.now_ns() // 1_000_000)]
 
 
-def _market_data_type(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _market_data_type(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     session.market_data_type = request.marketDataType
     return []
 
 
-def _nothing(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def _nothing(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     return []
 
 
-def _client(session: Session) -> int:
+def _client(session: ClientSession) -> int:
     assert session.client_id is not None
     return session.client_id
 

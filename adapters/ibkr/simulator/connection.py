@@ -13,8 +13,8 @@ from google.protobuf.message import Message
 from adapters.ibkr.simulator.answers import handle
 from adapters.ibkr.simulator.broker.acceptance import Refusal
 from adapters.ibkr.simulator.broker.broker import time_text
+from adapters.ibkr.simulator.client_session import ClientSession
 from adapters.ibkr.simulator.gateway import NOTHING, Gateway
-from adapters.ibkr.simulator.session import Session
 from adapters.ibkr.simulator.wire.frames import Frames, WireError, decode_request, encode_reply, frame, negotiate
 
 GREETING = b"API\0"
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
 
     Attributes
     ----------
-    session : Session or None
+    session : ClientSession or None
         None until the greeting is done.
     silent : bool
         Fault: nothing is read or written; what accumulates is dealt with once the silence ends.
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(self, server: ConnectionOwner) -> None:
-        self.session: Session | None = None
+        self.session: ClientSession | None = None
         self.silent = False
         self.ends_on_buffer = False
         self._server = server
@@ -157,7 +157,7 @@ class Connection(asyncio.Protocol):
         greeting = Frames()
         for hello in greeting.feed(self._greeting[len(GREETING) :]):
             version = negotiate(hello, self._server.newest_version)
-            self.session = Session(version)
+            self.session = ClientSession(version)
             self.send_raw(f"{version}\0{time_text(self._server.gateway.now_ns())}\0".encode())
             return True
         return False

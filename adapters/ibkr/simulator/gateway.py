@@ -13,9 +13,9 @@ from adapters.ibkr.simulator.broker.account import Account
 from adapters.ibkr.simulator.broker.broker import Broker, Event
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
 from adapters.ibkr.simulator.broker.matching import Quote
+from adapters.ibkr.simulator.client_session import ClientSession
 from adapters.ibkr.simulator.feeds import Feed
 from adapters.ibkr.simulator.market import Market, Step
-from adapters.ibkr.simulator.session import Session
 
 ID_IN_USE = Refusal(326, "Unable to connect as the client id is already in use. Retry with a unique client id.")
 NOT_SUPPORTED = Refusal(321, "Error validating request: the simulated gateway does not know this request")
@@ -49,7 +49,7 @@ class Gateway:
     broker : Broker
         The truth that tests and fault campaigns assert on.
     market : Market
-    sessions : list of Session
+    sessions : list of ClientSession
         Started clients.
     data_stops : bool
         Fault: market data is not delivered (a data farm is down).
@@ -77,7 +77,7 @@ class Gateway:
         self.broker = Broker(Account(account, cash_cents), contracts, self.now_ns, slippage_ticks)
         for con_id, ticks in market.opening_ticks.items():
             self.broker.quotes[con_id] = Quote(ticks, 1_000_000, opens=False)
-        self.sessions: list[Session] = []
+        self.sessions: list[ClientSession] = []
         self.data_stops = False
         self.servers_lost = False
         self.reports_held = False
@@ -96,13 +96,13 @@ class Gateway:
         """Simulated time as ``HH:MM``."""
         return datetime.fromtimestamp(self.now_ns() // 1_000_000_000, UTC).strftime("%H:%M")
 
-    def error(self, about: int, refusal: Refusal) -> ErrorMessage:
+    def error(self, request_id: int, refusal: Refusal) -> ErrorMessage:
         """Error message about a request, or about nothing in particular (-1)."""
         return ErrorMessage(
-            id=about, errorTime=self.now_ns() // 1_000_000, errorCode=refusal.code, errorMsg=refusal.text
+            id=request_id, errorTime=self.now_ns() // 1_000_000, errorCode=refusal.code, errorMsg=refusal.text
         )
 
-    def start(self, session: Session, client_id: int) -> bool:
+    def start(self, session: ClientSession, client_id: int) -> bool:
         """Begin a client's session; False where its id is in use, and the connection must be closed."""
         if client_id in self.taken_ids or any(other.client_id == client_id for other in self.sessions):
             session.outbox.append(self.error(NOTHING, ID_IN_USE))
@@ -116,7 +116,7 @@ class Gateway:
         ]
         return True
 
-    def leave(self, session: Session) -> None:
+    def leave(self, session: ClientSession) -> None:
         """Forget a client whose connection ended; its orders stay."""
         if session in self.sessions:
             self.sessions.remove(session)
@@ -170,7 +170,7 @@ class Gateway:
             self.broker.account_changed = False
             self._tell_account()
 
-    def feeds(self) -> list[tuple[Session, Feed]]:
+    def feeds(self) -> list[tuple[ClientSession, Feed]]:
         """Every subscription with its owner."""
         return [(session, feed) for session in self.sessions for feed in session.feeds.values()]
 

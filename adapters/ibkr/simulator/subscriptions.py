@@ -14,10 +14,10 @@ from ibapi.protobuf.TickSnapshotEnd_pb2 import TickSnapshotEnd
 
 from adapters.ibkr.simulator.broker.acceptance import UNKNOWN_CONTRACT, Refusal
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
+from adapters.ibkr.simulator.client_session import DELAYED, ClientSession
 from adapters.ibkr.simulator.feeds import KeptUpToDate, Quotes, RealTimeBars, SingleTrades, historical_bar
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.market import SECOND_NS
-from adapters.ibkr.simulator.session import DELAYED, Session
 
 NO_HISTORY = "Historical Market Data Service error message:"
 COMPETING_SESSION = Refusal(10197, "No market data during competing live session")
@@ -32,7 +32,7 @@ SIZES_NS = {
 DURATIONS_NS = {"S": SECOND_NS, "D": 86_400 * SECOND_NS, "W": 7 * 86_400 * SECOND_NS, "M": 30 * 86_400 * SECOND_NS}
 
 
-def historical_data(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def historical_data(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     """Bars that closed, and with ``keepUpToDate`` the bar in the making after every step."""
     terms = _one_contract(gateway, request)
     if terms is None:
@@ -64,7 +64,7 @@ def historical_data(gateway: Gateway, session: Session, request: Any) -> list[Me
     return [*messages, HistoricalDataEnd(reqId=request.reqId, startDateStr=dates[0], endDateStr=dates[1])]
 
 
-def real_time_bars(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def real_time_bars(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     """Five-second bars from now on."""
     terms = _one_contract(gateway, request)
     if terms is None:
@@ -73,7 +73,7 @@ def real_time_bars(gateway: Gateway, session: Session, request: Any) -> list[Mes
     return []
 
 
-def market_data(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def market_data(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     """Quotes from now on, or one snapshot."""
     terms = _one_contract(gateway, request)
     if terms is None:
@@ -93,7 +93,7 @@ def market_data(gateway: Gateway, session: Session, request: Any) -> list[Messag
     return [*head, *now]
 
 
-def tick_by_tick(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+def tick_by_tick(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     """Single trades or quotes from now on."""
     terms = _one_contract(gateway, request)
     if terms is None:
@@ -102,10 +102,10 @@ def tick_by_tick(gateway: Gateway, session: Session, request: Any) -> list[Messa
     return []
 
 
-def cancel(kind: str) -> "Callable[[Gateway, Session, Any], list[Message]]":
+def cancel(kind: str) -> "Callable[[Gateway, ClientSession, Any], list[Message]]":
     """Answer that ends a subscription of a kind."""
 
-    def answer(gateway: Gateway, session: Session, request: Any) -> list[Message]:
+    def answer(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
         session.feeds.pop((kind, request.reqId), None)
         return []
 

@@ -12,13 +12,13 @@ COLOURS = {
 }  # fmt: skip
 
 
-def narrate(table: str, row: Mapping[str, Any]) -> Text | None:
+def console_line(table: str, row: Mapping[str, Any]) -> Text | None:
     """A row of the telemetry as a line; None where it is nothing to read.
 
     Examples
     --------
     >>> row = {"ts_ns": 0, "instrument_id": "MESH5.XCME", "units": -1.0, "price": 6000.25}
-    >>> str(narrate("positions", row))
+    >>> str(console_line("positions", row))
     '00:00:00 MESH5.XCME -1 at 6000.25'
     """
     when = (f"{datetime.fromtimestamp(row['ts_ns'] / 1e9, UTC):%H:%M:%S} ", "dim")

@@ -15,7 +15,7 @@ from rl_strategies.live.journal.journal import read_journal
 from run.console import print_json, print_result, report
 from run.options import JsonOption
 from run.trade.session.folder import JOURNAL_FOLDER
-from run.trade.session.metadata import ABOUT_FILE
+from run.trade.session.metadata import METADATA_FILE
 from run.train.execution_file import write_execution
 
 
@@ -67,13 +67,13 @@ def is_simulated(journal: Path) -> bool:
     InputError
         If the session's own description cannot be read.
     """
-    about = journal.parent / ABOUT_FILE
-    if not about.exists():
+    path = journal.parent / METADATA_FILE
+    if not path.exists():
         return False
     try:
-        return bool(msgspec.json.decode(about.read_bytes(), type=dict[str, Any]).get("clock") == "bars")
+        return bool(msgspec.json.decode(path.read_bytes(), type=dict[str, Any]).get("clock") == "bars")
     except msgspec.MsgspecError as error:
-        raise InputError(f"session description {about} must be readable, was not: {error}") from error
+        raise InputError(f"session description {path} cannot be read: {error}") from error
 
 
 def _read(journal: Path) -> ExecutionLog:

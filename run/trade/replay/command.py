@@ -47,8 +47,8 @@ def describe(replay: Replay) -> dict[str, Any]:
     found = {cause: [each for each in replay.divergences if each.cause == cause] for cause in CAUSES}
     torn = replay.torn
     return {
-        "bundle_id": replay.about.bundle_id,
-        "instrument_id": replay.about.instrument_id,
+        "bundle_id": replay.metadata.bundle_id,
+        "instrument_id": replay.metadata.instrument_id,
         "bars": len(replay.session.bars),
         "decisions": len(replay.session.decisions),
         "fills": len(replay.session.fills),

@@ -31,7 +31,7 @@ class Replay:
 
     Attributes
     ----------
-    about : SessionMetadata
+    metadata : SessionMetadata
     session : JournaledSession
     torn : TornTail or None
         Where the journal breaks off.
@@ -48,7 +48,7 @@ class Replay:
         Whether there was a catalog to hold the bars against.
     """
 
-    about: SessionMetadata
+    metadata: SessionMetadata
     session: JournaledSession
     torn: TornTail | None
     divergences: tuple[Divergence, ...]
@@ -80,13 +80,13 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
     InputError
         If the folder is no session's, its bundle is another one, or the journal or the catalog cannot be read.
     """
-    about = read_metadata(folder)
-    loaded = _bundle(about, bundle)
-    spec = _traded(about, loaded, folder)
+    metadata = read_metadata(folder)
+    loaded = _bundle(metadata, bundle)
+    spec = _traded(metadata, loaded, folder)
     content = read_journal(_journal(folder))
-    session = read_session(content.rows, about.bar_type, spec.tick_raw)
-    data = [] if catalog is None else _held_against(catalog, session, loaded, about)
-    core, policy = loaded.core(spec, about.capital_usd), loaded.policy()
+    session = read_session(content.rows, metadata.bar_type, spec.tick_raw)
+    data = [] if catalog is None else _held_against(catalog, session, loaded, metadata)
+    core, policy = loaded.core(spec, metadata.capital_usd), loaded.policy()
     reliving = JournalReplay(core, policy)
     reliving.feed(journal_rows(content.rows))
     relived = reliving.relived.divergences
@@ -103,7 +103,7 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
         if ts_ns in clock.taken
     )
     return Replay(
-        about,
+        metadata,
         session,
         content.torn,
         divergences=tuple(sorted([*data, *relived, *others], key=lambda each: each.seq)),
@@ -114,24 +114,24 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
     )
 
 
-def _bundle(about: SessionMetadata, moved_to: Path | None) -> Bundle:
-    path = moved_to or Path(about.bundle)
+def _bundle(metadata: SessionMetadata, moved_to: Path | None) -> Bundle:
+    path = moved_to or Path(metadata.bundle)
     if not path.exists():
-        raise InputError(f"bundle {about.bundle_id} must lie at {path}, was not found: say where with --bundle")
+        raise InputError(f"bundle {metadata.bundle_id} must lie at {path}, was not found: say where with --bundle")
     loaded = load_bundle(path)
-    if loaded.id != about.bundle_id:
-        raise InputError(f"bundle must be the session's {about.bundle_id}, was {loaded.id}")
+    if loaded.id != metadata.bundle_id:
+        raise InputError(f"bundle must be the session's {metadata.bundle_id}, was {loaded.id}")
     return loaded
 
 
-def _traded(about: SessionMetadata, bundle: Bundle, folder: Path) -> InstrumentSpec:
-    if about.instrument_id == bundle.instrument.instrument_id:
+def _traded(metadata: SessionMetadata, bundle: Bundle, folder: Path) -> InstrumentSpec:
+    if metadata.instrument_id == bundle.instrument.instrument_id:
         return bundle.instrument
     try:
         day = date.fromisoformat(folder.resolve().name)
     except ValueError as error:
         raise InputError(f"session folder must be named by its day, was {folder.resolve().name!r}") from error
-    return resolve(about.instrument_id.partition(".")[0], instruments_path(), day)
+    return resolve(metadata.instrument_id.partition(".")[0], instruments_path(), day)
 
 
 def _journal(folder: Path) -> Path:
@@ -141,11 +141,13 @@ def _journal(folder: Path) -> Path:
     return journal
 
 
-def _held_against(catalog: Path, session: JournaledSession, bundle: Bundle, about: SessionMetadata) -> list[Divergence]:
+def _held_against(
+    catalog: Path, session: JournaledSession, bundle: Bundle, metadata: SessionMetadata
+) -> list[Divergence]:
     streams = {
-        name: catalog_rows(catalog, bundle, name, about.context[name], told.rows.ts_ns)
+        name: catalog_rows(catalog, bundle, name, metadata.context[name], told.rows.ts_ns)
         for name, told in session.context.items()
-        if name in about.context
+        if name in metadata.context
     }
     compared = [*compare_bars(session, _stored(catalog, session)), *compare_context(session, bundle.plan, streams)]
     return sorted(compared, key=lambda each: each.seq)

@@ -38,7 +38,7 @@ def command(
     if not reason.strip():
         raise InputError("--reason must say why the session may trade again, was empty")
     home = find_home(session)
-    with home.held():
+    with home.locked():
         state = home.risk.read()
         if state.level in ("normal", "reduce_only"):
             report(f"level is {state.level}: there is nothing to un-halt")

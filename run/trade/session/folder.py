@@ -48,7 +48,7 @@ class SessionHome:
         return journals[-1]
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep every other process from writing here.
 
         The lock is the operating system's: it ends with the process, however that ends.

@@ -8,7 +8,7 @@ import msgspec
 
 from catalogs.errors import InputError
 
-ABOUT_FILE = "session.json"
+METADATA_FILE = "session.json"
 
 
 class SessionMetadata(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class SessionMetadata(msgspec.Struct, frozen=True):
 
     def write(self, folder: Path) -> None:
         """Write the file into a session's folder."""
-        (folder / ABOUT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(self)))
+        (folder / METADATA_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(self)))
 
 
 def read_metadata(folder: Path) -> SessionMetadata:
@@ -51,12 +51,12 @@ def read_metadata(folder: Path) -> SessionMetadata:
     InputError
         If it is missing or damaged; where days of a home are meant, it names them.
     """
-    path = folder / ABOUT_FILE
+    path = folder / METADATA_FILE
     if not path.is_file():
-        days = sorted(found.parent.name for found in folder.glob(f"*/{ABOUT_FILE}"))
+        days = sorted(found.parent.name for found in folder.glob(f"*/{METADATA_FILE}"))
         held = f"; name one of its days, the last is {days[-1]}" if days else ""
-        raise InputError(f"session {folder}: must be the folder of a day, with {ABOUT_FILE}, had none{held}")
+        raise InputError(f"session {folder}: must be the folder of a day, with {METADATA_FILE}, had none{held}")
     try:
         return msgspec.json.decode(path.read_bytes(), type=SessionMetadata)
     except msgspec.MsgspecError as error:
-        raise InputError(f"session {folder}: {ABOUT_FILE} must be whole: {error}") from error
+        raise InputError(f"session {folder}: {METADATA_FILE} must be whole: {error}") from error

@@ -152,7 +152,7 @@ def broker_contract(spec: InstrumentSpec) -> BrokerContract:
     return BrokerContract(spec.underlying, "FUT", EXCHANGES[venue], expiry, venue)
 
 
-def write_about(plan: SessionPlan) -> None:
+def write_metadata(plan: SessionPlan) -> None:
     """Write beside the journal what the session was made of, for whoever goes through it again."""
     SessionMetadata(
         bundle=str(plan.bundle.path.resolve()),

@@ -14,10 +14,10 @@ from ibapi.protobuf.PositionsRequest_pb2 import PositionsRequest
 from ibapi.protobuf.StartApiRequest_pb2 import StartApiRequest
 
 from adapters.ibkr.simulator.answers import handle
+from adapters.ibkr.simulator.client_session import ClientSession
 from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.server import GatewayServer
-from adapters.ibkr.simulator.session import Session
 
 NUMBERS = st.integers(1, 8)
 PLACE = st.fixed_dictionaries(
@@ -54,7 +54,7 @@ def test_reports_add_up_to_the_truth(
     acts: list[tuple[str, Any]], gateway_of: Callable[..., Gateway], ib: SimpleNamespace
 ) -> None:
     gateway = gateway_of(ib.minute_bars(*ib.RISING, volume=12))
-    server, session = GatewayServer(gateway), Session(222)
+    server, session = GatewayServer(gateway), ClientSession(222)
     handle(gateway, session, StartApiRequest(clientId=1))
     handle(gateway, session, PositionsRequest())
     for name, value in acts:
@@ -64,7 +64,7 @@ def test_reports_add_up_to_the_truth(
     check(gateway, session, ib)
 
 
-def play(name: str, value: Any, server: GatewayServer, session: Session, ib: SimpleNamespace) -> None:
+def play(name: str, value: Any, server: GatewayServer, session: ClientSession, ib: SimpleNamespace) -> None:
     gateway = server.gateway
     if name == "step":
         server.step(value)
@@ -91,7 +91,7 @@ def order(wish: dict[str, Any]) -> Order:
     )  # fmt: skip
 
 
-def check(gateway: Gateway, session: Session, ib: SimpleNamespace) -> None:
+def check(gateway: Gateway, session: ClientSession, ib: SimpleNamespace) -> None:
     broker, told = gateway.broker, session.outbox
     kinds = {kind: [message for message in told if message.DESCRIPTOR.name == kind] for kind in KINDS}
     executed = [trade.details.execution.execId for trade in broker.trades]

@@ -15,9 +15,9 @@ from ibapi.protobuf.PlaceOrderRequest_pb2 import PlaceOrderRequest
 from ibapi.protobuf.StartApiRequest_pb2 import StartApiRequest
 
 from adapters.ibkr.simulator.answers import handle
+from adapters.ibkr.simulator.client_session import ClientSession
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.server import ThreadedServer
-from adapters.ibkr.simulator.session import Session
 
 WORDS = st.sampled_from(["", "BUY", "SELL", "MKT", "LMT", "STP", "STP LMT", "GTC", "nan", "-1", "1e400", "7", "\u2603"])
 NUMBERS = st.one_of(st.floats(), st.sampled_from([0.0, 6000.0, 6000.25, -6000.0]))
@@ -33,7 +33,7 @@ def test_any_order_is_accepted_or_refused(
     gateway_of: Callable[..., Gateway], ib: SimpleNamespace,
 ) -> None:  # fmt: skip
     gateway = gateway_of(ib.minute_bars(*ib.RISING))
-    session = Session(222)
+    session = ClientSession(222)
     handle(gateway, session, StartApiRequest(clientId=1))
     session.outbox.clear()
     order = Order(
@@ -76,8 +76,8 @@ def test_any_bytes_leave_other_clients_alone(
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-def _started(gateway: Gateway) -> Session:
-    session = Session(222)
+def _started(gateway: Gateway) -> ClientSession:
+    session = ClientSession(222)
     handle(gateway, session, StartApiRequest(clientId=1))
     session.outbox.clear()
     return session

@@ -176,10 +176,10 @@ class Broker:
                 )
                 yield CompletedOrder(contract=shown.contract, order=shown.order, orderState=state)
 
-    def tell(self, client_id: int, about: int, refusal: Refusal) -> None:
+    def tell(self, client_id: int, request_id: int, refusal: Refusal) -> None:
         """Queue an error message about a request or an order (-1: about nothing in particular)."""
         message = ErrorMessage(
-            id=about, errorTime=self._now_ns() // 1_000_000, errorCode=refusal.code, errorMsg=refusal.text
+            id=request_id, errorTime=self._now_ns() // 1_000_000, errorCode=refusal.code, errorMsg=refusal.text
         )
         self.events.append(Event(client_id, message))
 

@@ -10,7 +10,7 @@ REALTIME, DELAYED = 1, 3
 
 
 @dataclass(eq=False)
-class Session:
+class ClientSession:
     """State of one connection after its handshake.
 
     Attributes
