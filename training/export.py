@@ -1,8 +1,7 @@
-"""From a trained model to an ONNX file that trades without torch, and the outputs that prove it unchanged.
+"""Export of a trained model to an ONNX file that trades without torch, with golden outputs to check it by.
 
-The graph takes raw observations: the normaliser's statistics and clipping are inside, in float64 as VecNormalize
-computes them. It is built node by node because the network is small and fixed; the operators are those of the
-ONNX specification, opset 20.
+The graph takes raw observations: it contains the normaliser's statistics and clipping, in float64 as VecNormalize
+computes them. It is built node by node, because the network is small and fixed, from the operators of ONNX opset 20.
 """
 
 from pathlib import Path
@@ -36,19 +35,19 @@ def export_onnx(model: BaseAlgorithm, vecnormalize: VecNormalize, path: Path) ->
     """Write the actor, normaliser included, as one ONNX file.
 
     The graph is ``(obs f32[b, n], h f32[layers, b, hidden], c f32[layers, b, hidden], episode_start f32[b]) ->
-    (logits f32[b, actions], h_next, c_next)`` with any batch size ``b``; 1 in ``episode_start`` clears a lane's
-    state before it sees its observation. A network without memory has ``obs`` and ``logits`` alone. The last columns
+    (logits f32[b, actions], h_next, c_next)`` with any batch size ``b``; 1 in ``episode_start`` clears the
+    state of that row first. A network without memory has only ``obs`` and ``logits``. The last columns
     of ``obs`` may be an action mask: forbidden actions have logit -inf. Sizes are in the metadata
     (`rl_strategies.policy.onnx_network.NetworkShape`).
 
     Parameters
     ----------
     model : BaseAlgorithm
-        Of `training.algorithms.build`; Discrete or MultiDiscrete actions of equal sizes, flat observations.
+        Model of `training.algorithms.build` with Discrete or MultiDiscrete actions of equal sizes, flat observations.
     vecnormalize : VecNormalize
-        Its statistics are copied as they are now.
+        Normaliser whose present statistics are copied.
     path : Path
-        Replaced whole if it exists.
+        Replaced if it exists.
     """
     policy: Any = model.policy
     lstm: nn.LSTM | None = getattr(policy, "lstm_actor", None)
@@ -72,7 +71,7 @@ def _shape(model: BaseAlgorithm, lstm: nn.LSTM | None, activations: tuple[str, .
     space: Any = model.action_space
     sizes = {int(space.n)} if isinstance(space, spaces.Discrete) else {int(size) for size in space.nvec}
     if len(sizes) > 1:
-        raise InputError(f"action space: must offer every instrument the same number of choices, was {space}")
+        raise InputError(f"action space: must have the same number of actions for every instrument, was {space}")
     observations: Any = model.observation_space
     return NetworkShape(
         n_observations=observations.shape[0],
@@ -85,24 +84,23 @@ def _shape(model: BaseAlgorithm, lstm: nn.LSTM | None, activations: tuple[str, .
 
 
 def golden_observations(
-    vecnormalize: VecNormalize, *, n_steps: int = 64, n_lanes: int = 4, seed: int = 0
+    vecnormalize: VecNormalize, *, n_steps: int = 64, n_envs: int = 4, seed: int = 0
 ) -> NDArray[np.float32]:
-    """Observations for `golden_outputs`: normal draws with the normaliser's mean and twice its deviation.
+    """Observations for `golden_outputs`: normal draws with the normaliser's mean and twice its standard deviation.
 
-    Drawn rather than recorded, so that a bundle carries no row of anybody's market data; twice the deviation, so
-    that clipping is reached.
+    Drawn, not recorded, so that a bundle contains no market data; twice the deviation, so that clipping occurs.
 
     Returns
     -------
-    float32[n_steps, n_lanes, n_observations]
+    float32[n_steps, n_envs, n_observations]
     """
     mean, deviation = _statistics(vecnormalize)
     generator = np.random.default_rng(seed)
-    draws = generator.normal(size=(n_steps, n_lanes, len(mean)))
+    draws = generator.normal(size=(n_steps, n_envs, len(mean)))
     observations = (mean + 2.0 * deviation * draws).astype(np.float32)
     masked = vecnormalize.mask_columns if isinstance(vecnormalize, MaskedVecNormalize) else 0
     if masked:
-        mask = generator.integers(2, size=(n_steps, n_lanes, masked))
+        mask = generator.integers(2, size=(n_steps, n_envs, masked))
         mask[..., FLAT::ACTIONS] = 1  # something must be allowed
         observations[..., -masked:] = mask
     return observations
@@ -116,29 +114,29 @@ def golden_outputs(
     episode_length: int = 16,
     tolerance: float = 1e-5,
 ) -> Golden:
-    """What the trained model answers to a few recurrent rollouts, computed with torch.
+    """Log-probabilities of the trained model over a few recurrent rollouts, computed with torch.
 
     Parameters
     ----------
     model, vecnormalize
-        As trained; VecNormalize's own code normalises here, not the exported graph.
-    observations : float32[n_steps, n_lanes, n_observations]
+        As trained. VecNormalize's own code normalises here, not the exported graph.
+    observations : float32[n_steps, n_envs, n_observations]
     episode_length : int
-        Lane ``i`` starts a new episode every ``episode_length + i`` steps, so that memory and resets both count.
+        Environment ``i`` starts a new episode every ``episode_length + i`` steps, so that memory and resets both count.
     tolerance : float
-        Largest difference of a log-probability that a later check accepts.
+        Largest difference of a log-probability that later checks accept.
 
     Returns
     -------
     Golden
     """
-    n_steps, n_lanes, _ = observations.shape
+    n_steps, n_envs, _ = observations.shape
     steps = np.arange(n_steps)[:, np.newaxis]
-    episode_start = steps % (episode_length + np.arange(n_lanes)) == 0
+    episode_start = steps % (episode_length + np.arange(n_envs)) == 0
     policy: Any = model.policy
     policy.set_training_mode(False)
     lstm = getattr(policy, "lstm_actor", None)
-    state = lstm and tuple(torch.zeros(lstm.num_layers, n_lanes, lstm.hidden_size, device=model.device) for _ in "hc")
+    state = lstm and tuple(torch.zeros(lstm.num_layers, n_envs, lstm.hidden_size, device=model.device) for _ in "hc")
     log_probs = []
     with torch.no_grad():
         for observation, start in zip(observations, episode_start, strict=True):
@@ -157,12 +155,12 @@ def _log_probs(decision: Any) -> NDArray[np.float32]:
         logits = torch.stack([part.logits for part in decision.distribution], dim=1)
     else:
         logits = decision.distribution.logits
-    # torch keeps what is masked finite; the exported graph says -inf.
+    # torch keeps masked logits finite; in the exported graph they are -inf.
     return logits.masked_fill(logits < IMPOSSIBLE / 2, -torch.inf).cpu().numpy()
 
 
 class _Graph:
-    # The pieces of an ONNX graph in the order in which they run.
+    # Nodes and constants of an ONNX graph in the order in which they run.
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []

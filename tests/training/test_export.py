@@ -84,7 +84,7 @@ def test_thousands_of_recurrent_steps_agree_with_torch(make: Any, tmp_path: Path
     model = make()
     export_onnx(model, normaliser(model), tmp_path / "policy.onnx")
     policy = OnnxPolicy(tmp_path / "policy.onnx")
-    observations = golden_observations(normaliser(model), n_steps=1500, n_lanes=4)
+    observations = golden_observations(normaliser(model), n_steps=1500, n_envs=4)
     golden = golden_outputs(model, normaliser(model), observations, episode_length=390)
     assert golden.difference(policy) <= 1e-5
 
@@ -100,7 +100,7 @@ def test_one_lane_agrees_with_torch(tmp_path: Path) -> None:
     model = make_model()
     export_onnx(model, normaliser(model), tmp_path / "policy.onnx")
     policy = OnnxPolicy(tmp_path / "policy.onnx")
-    golden = golden_outputs(model, normaliser(model), golden_observations(normaliser(model), n_steps=1000, n_lanes=1))
+    golden = golden_outputs(model, normaliser(model), golden_observations(normaliser(model), n_steps=1000, n_envs=1))
     for (row,), (start,), (expected,) in zip(golden.observations, golden.episode_start, golden.log_probs, strict=True):
         if start:
             policy.reset()
@@ -112,7 +112,7 @@ def test_one_lane_agrees_with_torch(tmp_path: Path) -> None:
 def test_golden_outputs_are_the_library_s_own_predictions() -> None:
     model = make_model()
     vecnormalize = normaliser(model)
-    golden = golden_outputs(model, vecnormalize, golden_observations(vecnormalize, n_steps=60, n_lanes=3))
+    golden = golden_outputs(model, vecnormalize, golden_observations(vecnormalize, n_steps=60, n_envs=3))
     state = None
     for row, start, log_probs in zip(golden.observations, golden.episode_start, golden.log_probs, strict=True):
         actions, state = model.predict(vecnormalize.normalize_obs(row), state, start, deterministic=True)
@@ -160,7 +160,7 @@ def test_with_its_speed_up_switched_off_a_policy_decides_alike(tmp_path: Path, m
     plain = OnnxPolicy(tmp_path / "policy.onnx")
     assert isinstance(compiled._network, CompiledNetwork)
     assert isinstance(plain._network, RecurrentNetwork)
-    for row in golden_observations(normaliser(model), n_steps=500, n_lanes=1)[:, 0]:
+    for row in golden_observations(normaliser(model), n_steps=500, n_envs=1)[:, 0]:
         assert compiled.act(row) == plain.act(row)
         np.testing.assert_allclose(compiled.logits, plain.logits, rtol=0, atol=1e-5)
 

@@ -138,5 +138,5 @@ def test_entropy_counts_only_what_is_allowed(tmp_path: Path) -> None:
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     lanes = VecMonitor(DummyVecEnv([lambda seed=seed: MaskedEnv(seed) for seed in range(4)]))
-    with pytest.raises(InputError, match=r"mask columns must be 0 or the 3 of Discrete\(3\), were 2"):
+    with pytest.raises(InputError, match=r"mask columns must be 0 or 3 for Discrete\(3\), were 2"):
         fit(CONFIG, lanes, tmp_path, seed=1, mask_columns=2, on_update=lambda _: None)

@@ -260,7 +260,7 @@ def unpacked(values: torch.Tensor, counts: np.ndarray) -> list[list[int]]:
 
 def test_an_unfilled_rollout_is_not_sampled() -> None:
     model = make_model(SequenceRecurrentPPO)
-    with pytest.raises(ValueError, match="a rollout must be full before it is sampled, had 0 of 48 steps"):
+    with pytest.raises(ValueError, match="a rollout must be full before it is sampled, has 0 of 48 steps"):
         next(model.rollout_buffer.get(BATCH))
 
 

@@ -142,7 +142,7 @@ def test_a_run_is_resumable_from_its_first_moment(spy_market: TrainingMarket, tm
 
 
 def test_a_folder_without_a_run_is_refused(spy_market: TrainingMarket, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="must have a checkpoint to go on from, had none"):
+    with pytest.raises(InputError, match="has no checkpoint to resume from"):
         train(spy_market, tmp_path, resume=True)
     assert list(tmp_path.iterdir()) == []
 

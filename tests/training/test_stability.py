@@ -131,11 +131,17 @@ def test_a_healthy_run_has_no_findings() -> None:
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"approx_kl": 0.05}, "approx_kl was 0.05, healthy is 0.003 to 0.01: the policy jumps; lower learning_rate"),
-        ({"approx_kl": 0.0001}, "approx_kl was 0.0001, healthy is 0.003 to 0.01: the policy hardly moves"),
-        ({"clip_fraction": 0.3}, "clip_fraction was 0.3, healthy is 0.03 to 0.08: many updates hit their limit"),
-        ({"explained_variance": -0.2}, "explained_variance was -0.2, healthy is 0.1 to 1: the critic explains little"),
-        ({"action_shares": (0.5, 0.5, 0.0)}, "share of action 2 was 0, healthy is at least 0.01: the policy has all"),
+        (
+            {"approx_kl": 0.05},
+            "approx_kl is 0.05, healthy is 0.003 to 0.01: the policy changes too fast; lower learning",
+        ),
+        ({"approx_kl": 0.0001}, "approx_kl is 0.0001, healthy is 0.003 to 0.01: the policy hardly changes"),
+        ({"clip_fraction": 0.3}, "clip_fraction is 0.3, healthy is 0.03 to 0.08: many updates hit clip_range"),
+        ({"explained_variance": -0.2}, "explained_variance is -0.2, healthy is 0.1 to 1: the critic explains little"),
+        (
+            {"action_shares": (0.5, 0.5, 0.0)},
+            "share of action 2 is 0, healthy is at least 0.01: the policy hardly ever",
+        ),
     ],
 )
 def test_what_is_out_of_range_is_said_with_advice(changes: dict[str, Any], line: str) -> None:

@@ -1,1 +1,1 @@
-"""Learning algorithms and their configuration."""
+"""Learning algorithms over stable-baselines3, and their configuration (`training.algorithms.config`, without torch)."""

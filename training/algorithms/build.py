@@ -1,4 +1,4 @@
-"""The algorithms that an experiment may name: each builds a stable-baselines3 model from the same configuration."""
+"""The algorithms by name: each builds a stable-baselines3 model from a `LearnerConfig`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -21,16 +21,16 @@ Build = Callable[[LearnerConfig, VecEnv, int, int], BaseAlgorithm]
 
 
 class Algorithm(NamedTuple):
-    """How a model is built, and what its policy can do.
+    """How to build a model, and what its policy can do.
 
     Attributes
     ----------
     build : callable
         Takes the configuration, the normalised environment, the number of mask columns and the seed.
     is_recurrent : bool
-        Whether it remembers.
+        Whether the policy has a memory.
     is_joint : bool
-        Whether it can decide on several instruments at once (MultiDiscrete actions).
+        Whether it can decide for several instruments at once (MultiDiscrete actions).
     """
 
     build: Build
@@ -44,13 +44,13 @@ def algorithm_named(name: str, action_space: spaces.Space) -> Algorithm:
     Raises
     ------
     InputError
-        If there is none, or it cannot take such actions.
+        If there is none, or it does not support such actions.
     """
     if name not in ALGORITHMS:
         raise InputError(f"learner.algorithm: must be one of {', '.join(sorted(ALGORITHMS))}, was {name}")
     algorithm = ALGORITHMS[name]
     if isinstance(action_space, spaces.MultiDiscrete) and not algorithm.is_joint:
-        raise InputError(f"learner.algorithm: must take several instruments at once for {action_space}, was {name}")
+        raise InputError(f"learner.algorithm: {name} decides for one instrument only, the actions are {action_space}")
     return algorithm
 
 

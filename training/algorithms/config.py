@@ -1,4 +1,4 @@
-"""How the policy learns, as a configuration file says it; imports no torch, so that reading one stays quick."""
+"""Configuration of the learner. Imports no torch, so that reading an experiment stays fast."""
 
 from math import ceil, inf
 from typing import Literal
@@ -14,24 +14,24 @@ def _require(name: str, value: object, holds: bool, rule: str) -> None:
 
 
 class StabilityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What watches over a run while it learns.
+    """Adjustments, evaluation and checkpoints during a run.
 
     Attributes
     ----------
     kl_target : float or None
-        Adapt the learning rate: divided by 1.5 after an update with more than twice this divergence, multiplied by
-        1.5 after one with less than half. Off if None.
+        Divide the learning rate by 1.5 after an update with more than twice this KL divergence, multiply it by 1.5
+        after one with less than half. Off if None.
     entropy_floor : float
-        Share of the largest possible entropy, 0..1; below it the weight of entropy grows by half per update, above it
-        falls back towards ``ent_coef``. 0 for none.
+        Share of the largest possible entropy, 0..1. Below it the entropy weight grows by half per update, above it the
+        weight falls back towards ``ent_coef``. Off if 0.
     evaluate_every : int
-        Rollouts between two evaluations on the validation sessions, where an experiment has them.
+        Rollouts between two evaluations on the validation sessions, if the experiment has any.
     halve_after : int
-        Evaluations without a better result after which the learning rate is halved; 0 for never.
+        Evaluations without a better result before the learning rate is halved; never if 0.
     stop_after : int
-        Evaluations without a better result after which the run ends; 0 for never.
+        Evaluations without a better result before the run ends; never if 0.
     checkpoints_kept : int
-        One is written per rollout; the oldest go.
+        Checkpoints kept; one is written per rollout.
     """
 
     kl_target: float | None = None
@@ -52,18 +52,18 @@ class StabilityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class QuantileConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What QR-DQN has and the others have not.
+    """Settings of QR-DQN alone.
 
     Attributes
     ----------
     n_quantiles : int
-        By which the distribution of an action's return is described.
+        Quantiles that describe the distribution of an action's return.
     buffer_size : int
-        Steps that are kept to learn from, over all environments.
+        Steps in the replay buffer, over all environments.
     target_update_interval : int
-        Environment steps after which the network that targets are computed with is replaced.
+        Environment steps between two updates of the target network.
     exploration_fraction : float
-        Share of the run over which the chance of a random action falls from 1 to ``exploration_final``.
+        Share of the run over which the probability of a random action falls from 1 to ``exploration_final``.
     exploration_final : float
     """
 
@@ -82,12 +82,12 @@ class QuantileConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the policy learns: PPO's settings and the network's sizes.
+    """How the policy learns: algorithm, settings of PPO, sizes of the network.
 
     Attributes
     ----------
     algorithm : str
-        One of `training.algorithms.build.ALGORITHMS`; what an algorithm does not have, it ignores.
+        One of `training.algorithms.build.ALGORITHMS`. An algorithm ignores the settings that it does not have.
     environment : {"simulator", "engine"}
         The compiled simulator, or a NautilusTrader engine per environment in a process of its own.
     total_timesteps : int
@@ -97,19 +97,19 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     batch_size : int
         Steps per minibatch; must divide ``n_envs * n_steps``.
     n_epochs : int
-        Passes over a rollout; for ``qr_dqn`` as many samples of its memory.
+        Passes over a rollout; ``qr_dqn`` draws as many samples from its replay buffer.
     seq_len : int or None
-        Longest sequence that gradients flow through (truncated back-propagation through time): faster, and forgets
-        what lies further back while learning, not while acting. Best a divisor of the session's bars, for example 65
-        of 390. Whole episodes if None.
+        Longest sequence that gradients flow through (truncated back-propagation through time). Faster; learning does
+        not look further back, acting does. Best a divisor of the session's bars, for example 65 of 390. Whole episodes
+        if None.
     learning_rate, final_learning_rate : float, float or None
-        Linear from the first to the second over the run; constant if the second is None.
+        The learning rate goes linearly from the first to the second over the run; constant if the second is None.
     clip_range, final_clip_range : float, float or None
-        Of PPO's probability ratio, linear in the same way.
+        Clip range of PPO's probability ratio, linear in the same way.
     gamma, gae_lambda : float
         Discount per step and the decay of generalised advantage estimation.
     ent_coef, vf_coef : float
-        Weights of entropy and value loss.
+        Weights of the entropy bonus and the value loss.
     max_grad_norm : float
     lstm_hidden_size, lstm_layers : int
     net_arch : tuple of int
@@ -118,22 +118,22 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         The critic has its own LSTM (``critic_lstm``), reads the actor's (``shared_lstm``), or, with neither, has a
         linear layer and no memory.
     normalize_reward : bool
-        Divide rewards by the running deviation of the discounted return while training.
+        Divide rewards by the running standard deviation of the discounted return.
     clip_obs : float
         Bound of a normalised observation.
     target_kl : float or None
-        End an update when the KL divergence exceeds 1.5 times this.
+        End an update early when the KL divergence exceeds 1.5 times this.
     torch_threads : int
         With 1, equal seeds give bit-identical weights.
     device : {"auto", "cpu", "cuda"}
-        ``auto`` takes CUDA where there is one.
+        ``auto`` takes CUDA if there is a device.
     stability : StabilityConfig
     qr_dqn : QuantileConfig
 
     Raises
     ------
     InputError
-        Naming the field, its rule and its value. From YAML or JSON, msgspec reports it as a ValidationError.
+        If a value is out of range, with field, rule and value. From YAML or JSON, msgspec raises it as ValidationError.
 
     Examples
     --------
@@ -189,8 +189,8 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         _require("seq_len", self.seq_len, self.seq_len is None or self.seq_len >= 1, "be at least 1")
         _require("net_arch", self.net_arch, all(width >= 1 for width in self.net_arch), "have widths of at least 1")
         both = self.shared_lstm and self.critic_lstm
-        _require("shared_lstm", self.shared_lstm, not both, "be false where critic_lstm is true")
-        # The advantages of a minibatch are divided by their deviation, which one alone does not have.
+        _require("shared_lstm", self.shared_lstm, not both, "be false if critic_lstm is true")
+        # The advantages of a minibatch are divided by their standard deviation, which a single one does not have.
         _require("batch_size", self.batch_size, self.batch_size >= 2, "be at least 2")
         divides = self.rollout_size % self.batch_size == 0
         _require("batch_size", self.batch_size, divides, f"divide n_envs * n_steps = {self.rollout_size}")

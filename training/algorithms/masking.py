@@ -1,7 +1,7 @@
-"""Action masks: the last columns of an observation say which actions are allowed, and no other is ever taken.
+"""Action masks: the last columns of an observation say which actions are allowed; no other is ever taken.
 
-The mask travels in the observation (1 allowed, 0 not), so that rollouts, updates and predictions, which all pass
-observations to the policy, apply the same one; the network itself does not see it.
+The mask (1 allowed, 0 not) is part of the observation, so that rollouts, updates and predictions all apply it. The
+network does not see it.
 """
 
 from typing import Any
@@ -15,12 +15,12 @@ from torch import nn
 
 from catalogs.errors import InputError
 
-# Far below any logit and finite, so that entropy (probability times logarithm) stays a number.
+# Far below any logit, and finite, so that the entropy is not NaN.
 IMPOSSIBLE = -1e8
 
 
 class DetachMask(BaseFeaturesExtractor):
-    """Passes an observation on without its mask and remembers the mask.
+    """Splits an observation into the part for the network and the mask, which it keeps.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class DetachMask(BaseFeaturesExtractor):
     Attributes
     ----------
     allowed : bool[batch, mask_columns]
-        Of the last observations.
+        Mask of the last observations.
     """
 
     def __init__(self, observation_space: spaces.Box, mask_columns: int = 0) -> None:
@@ -48,7 +48,7 @@ class DetachMask(BaseFeaturesExtractor):
 
 
 class MaskReading:
-    """A policy's part that takes the mask off the observation: put it before the class of stable-baselines3."""
+    """Mixin that takes the mask off the observation; list it before the policy class of stable-baselines3."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class MaskedPolicy(MaskReading, ActorCriticPolicy):
     Raises
     ------
     InputError
-        If there are as many mask columns as neither.
+        If ``mask_columns`` is neither.
     """
 
     features_extractor: DetachMask
@@ -96,7 +96,7 @@ class MaskedPolicy(MaskReading, ActorCriticPolicy):
         return logits.masked_fill(~allowed, IMPOSSIBLE)
 
     def decision_layers(self) -> list[nn.Module]:
-        """Layers from what the actor remembers, or from the unmasked observation, to the unmasked logits."""
+        """Layers to the unmasked logits, from the LSTM output or, without LSTM, from the observation less its mask."""
         return [*self.mlp_extractor.policy_net, self.action_net]
 
     def _get_action_dist_from_latent(self, latent_pi: torch.Tensor) -> Distribution:
@@ -110,16 +110,16 @@ class MaskedPolicy(MaskReading, ActorCriticPolicy):
 
 
 def check_mask_columns(mask_columns: int, action_space: spaces.Space) -> None:
-    """Refuse a mask of another size than the actions'.
+    """Check that the mask is as wide as the action logits.
 
     Raises
     ------
     InputError
-        If there are neither no columns nor one per logit.
+        If there are neither 0 columns nor one per logit.
     """
     if mask_columns not in (0, logit_count(action_space)):
         raise InputError(
-            f"mask columns must be 0 or the {logit_count(action_space)} of {action_space}, were {mask_columns}"
+            f"mask columns must be 0 or {logit_count(action_space)} for {action_space}, were {mask_columns}"
         )
 
 
@@ -139,4 +139,4 @@ def logit_count(action_space: spaces.Space) -> int:
 
 
 class MaskedMlpPolicy(MaskedPolicy):
-    """`MaskedPolicy` without memory: what PPO and TRPO train."""
+    """`MaskedPolicy` without memory, for PPO and TRPO."""

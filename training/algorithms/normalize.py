@@ -1,4 +1,4 @@
-"""Running normalisation of observations and rewards that leaves action masks as they are."""
+"""Running normalisation of observations and rewards that does not touch action masks."""
 
 from typing import Any
 

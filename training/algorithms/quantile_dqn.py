@@ -1,7 +1,7 @@
-"""QR-DQN under action masks: sb3-contrib's algorithm, which learns how an action's return is distributed.
+"""QR-DQN with action masks: sb3-contrib's algorithm, which learns the distribution of each action's return.
 
-Without memory and for one instrument. A forbidden action is neither explored nor taken nor counted on: not in the
-rollout, not in the target of an update, not in the exported graph, whose logits are the mean returns.
+Without memory, for one instrument. A masked action is never chosen: not in exploration, not in the target of an update,
+not in the exported graph, whose logits are the mean returns.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from training.algorithms.masking import IMPOSSIBLE, DetachMask, MaskReading
 
 
 class MaskedQuantileNetwork(QuantileNetwork):
-    """sb3-contrib's network; the returns of an action that the observation forbids are `IMPOSSIBLE`."""
+    """sb3-contrib's network; masked actions have the return `IMPOSSIBLE`."""
 
     features_extractor: DetachMask
 
@@ -33,7 +33,7 @@ class MaskedQuantileNetwork(QuantileNetwork):
 
 
 class MaskedQuantilePolicy(MaskReading, QRDQNPolicy):
-    """Takes the action with the largest mean return of those that are allowed.
+    """Takes the allowed action with the largest mean return.
 
     Parameters
     ----------
@@ -43,20 +43,20 @@ class MaskedQuantilePolicy(MaskReading, QRDQNPolicy):
     Raises
     ------
     InputError
-        If there are as many mask columns as neither.
+        If ``mask_columns`` is neither.
     """
 
     def make_quantile_net(self) -> MaskedQuantileNetwork:
-        """A network with an extractor of its own."""
+        """A network with its own feature extractor."""
         arguments = self._update_features_extractor(self.net_args, features_extractor=None)
         return MaskedQuantileNetwork(**arguments).to(self.device)
 
     def get_distribution(self, obs: torch.Tensor) -> Distribution:
-        """The mean returns as if they were logits; the likeliest action is the one taken."""
+        """The mean returns as logits, so that the most likely action is the one taken."""
         return CategoricalDistribution(int(self.action_space.n)).proba_distribution(self.quantile_net(obs).mean(dim=1))
 
     def decision_layers(self) -> list[nn.Module]:
-        """Layers from the unmasked observation to the mean returns: the mean over quantiles is part of the last."""
+        """Layers from the observation less its mask to the mean returns; the last one averages over quantiles."""
         *hidden, last = self.quantile_net.quantile_net
         weight, bias = (
             part.detach().unflatten(0, (self.n_quantiles, -1)).double().mean(0).float()
@@ -74,7 +74,7 @@ class MaskedQuantilePolicy(MaskReading, QRDQNPolicy):
 
 
 class MaskedQRDQN(QRDQN):
-    """QR-DQN that explores among the allowed actions, in every environment by its own chance.
+    """QR-DQN that explores among the allowed actions, independently in every environment.
 
     References
     ----------
@@ -89,7 +89,7 @@ class MaskedQRDQN(QRDQN):
         masked = self.policy.mask_columns
         allowed = observations[:, -masked:] > 0.5 if masked else np.ones((n_envs, int(self.action_space.n)), bool)
         rate = 1.0 if self.num_timesteps < learning_starts else self.exploration_rate
-        # NumPy's global generator, as the library uses: a checkpoint keeps its state.
+        # NumPy's global generator, as in the library: checkpoints save its state.
         explores = np.random.random(n_envs) < rate  # noqa: NPY002
         drawn = np.where(allowed, np.random.random(allowed.shape), -1.0).argmax(axis=1)  # noqa: NPY002
         actions = np.where(explores, drawn, actions)

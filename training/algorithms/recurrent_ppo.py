@@ -1,7 +1,7 @@
-"""PPO with an LSTM: sb3-contrib's RecurrentPPO, the LSTM called once per sequence instead of once per step.
+"""PPO with an LSTM: sb3-contrib's RecurrentPPO, with the LSTM called once per sequence instead of once per step.
 
-The algorithm, its minibatches and its save format are sb3-contrib's. Only the way a padded batch passes through the
-LSTM and the work around every step differ, so that results agree with the stock class up to float32 rounding.
+Algorithm, minibatches and save format are sb3-contrib's. Batches are packed instead of padded and a rollout does less
+work per step; results agree with the stock class up to float32 rounding.
 """
 
 from typing import Any, ClassVar
@@ -25,9 +25,9 @@ class SequenceLstmPolicy(MaskedPolicy, RecurrentActorCriticPolicy):
     """Actor-critic whose LSTM takes whole sequences in one call.
 
     Stock sb3-contrib steps the LSTM through every minibatch in which an episode begins. Its buffer cuts minibatches at
-    every episode start, so that only the first step of a sequence can be one; `SequenceRolloutBuffer` zeroes the state
-    there and packs the sequences. While acting (one step, no gradient) a fused cell per layer replaces the sequence
-    machinery. Any other batch takes the stock way.
+    every episode start, so only the first step of a sequence can be one: `SequenceRolloutBuffer` zeroes the state there
+    and packs the sequences. While acting (one step, no gradient) one fused cell per layer is called. Any other batch
+    takes the stock path.
     """
 
     lstm_actor: nn.LSTM
@@ -36,7 +36,7 @@ class SequenceLstmPolicy(MaskedPolicy, RecurrentActorCriticPolicy):
     shared_lstm: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Those of the library, but one call for all weights instead of one each.
+        # The library's settings, but one call for all weights instead of one each.
         kwargs.setdefault("optimizer_kwargs", {"eps": 1e-5, "fused": True})
         super().__init__(*args, **kwargs)
 
@@ -61,7 +61,7 @@ class SequenceLstmPolicy(MaskedPolicy, RecurrentActorCriticPolicy):
         return values, *evaluate(logits, actions, self.action_space)
 
     def critic_layers(self) -> list[nn.Module]:
-        """Layers from what the critic remembers, or from the unmasked observation, to the value."""
+        """Layers from the critic's LSTM output, or from the observation less its mask, to the value."""
         first = [self.critic] if self.lstm_critic is None and not self.shared_lstm else []
         return [*first, *self.mlp_extractor.value_net, self.value_net]
 
@@ -89,7 +89,7 @@ class SequenceRecurrentPPO(RecurrentPPO):
     seq_len : int, optional
         Longest sequence that gradients flow through, see `SequenceRolloutBuffer`; whole episodes if None.
     **kwargs
-        Of sb3-contrib's RecurrentPPO. Discrete or MultiDiscrete actions, flat observations.
+        Arguments of sb3-contrib's RecurrentPPO. Discrete or MultiDiscrete actions, flat observations.
 
     Examples
     --------
@@ -118,7 +118,7 @@ class SequenceRecurrentPPO(RecurrentPPO):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        # The stock class chooses its buffer itself, without a parameter for it.
+        # The stock class has no parameter for the buffer.
         self.rollout_buffer.__class__ = SequenceRolloutBuffer
         self.rollout_buffer.seq_len = self.seq_len
         self._network = rollout_network(self.policy, self.n_envs)
@@ -129,7 +129,7 @@ class SequenceRecurrentPPO(RecurrentPPO):
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: SequenceRolloutBuffer, n_rollout_steps: int
     ) -> bool:
-        """Fill the buffer; the stock method without its work per step on what does not change."""
+        """Fill the buffer, as the stock method does with more work per step."""
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
@@ -191,7 +191,7 @@ class SequenceRecurrentPPO(RecurrentPPO):
     def _bootstrap_truncated(
         self, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]], states: RNNStates
     ) -> None:
-        # A time limit ends the episode, not the world: the value of the last observation stands for what follows.
+        # After a truncation the value of the last observation stands for the rewards that would have followed.
         for i in np.flatnonzero(dones):
             if not infos[i].get("TimeLimit.truncated", False):
                 continue

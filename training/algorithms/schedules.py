@@ -1,4 +1,4 @@
-"""The learning rate over a run: linear, times a factor that the run's own findings move."""
+"""Learning-rate schedule: linear, times a factor that callbacks or the user change during a run."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ from stable_baselines3.common.utils import LinearSchedule
 
 
 class RateSchedule:
-    """Linear schedule times ``factor``, kept within bounds.
+    """Linear schedule times ``factor``, within bounds.
 
     Parameters
     ----------
     first, final : float
-        At the beginning and the end of the run.
+        Values at the start and the end of the run.
 
     Attributes
     ----------
     factor : float
-        1 until something moves it: a plateau, the KL divergence, or a person.
+        1 until a plateau, the KL divergence or the user changes it.
 
     Examples
     --------
@@ -42,12 +42,12 @@ class RateSchedule:
         return min(max(linear * self.factor, self.LOWEST), self.HIGHEST)
 
     def scale(self, by: float) -> None:
-        """Multiply the factor, which stays between a thousandth and a thousand."""
+        """Multiply the factor; it stays between 0.001 and 1000."""
         self.factor = min(max(self.factor * by, 1e-3), 1e3)
 
 
 def rate_of(model: BaseAlgorithm) -> RateSchedule:
-    """The schedule that a model of `training.algorithms.build` learns by."""
+    """Learning-rate schedule of a model from `training.algorithms.build`."""
     schedule: Any = model.learning_rate
     assert isinstance(schedule, RateSchedule)
     return schedule

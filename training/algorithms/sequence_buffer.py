@@ -1,7 +1,6 @@
 """Rollouts cut into sequences and packed: sb3-contrib's minibatches, or shuffled pieces of a fixed length.
 
-A packed batch holds its steps time by time, the longest sequence first, as torch's PackedSequence does: no step is
-computed in vain.
+A packed batch holds its steps time by time, longest sequence first, as torch's PackedSequence does, without padding.
 """
 
 from collections.abc import Iterator
@@ -19,14 +18,14 @@ LstmState = tuple[torch.Tensor, torch.Tensor]
 
 
 class PackedStates(NamedTuple):
-    """States that the sequences of a packed batch begin from, zero where an episode begins, and the batch's layout.
+    """Initial states of the sequences of a packed batch, zero at the start of an episode, and its layout.
 
     Attributes
     ----------
     pi, vf : tuple of float32[layers, sequences, hidden]
         Hidden and cell state of the actor and the critic.
     counts : int64[steps]
-        Sequences that go on in each step.
+        Number of sequences in each step.
     """
 
     pi: LstmState
@@ -34,24 +33,24 @@ class PackedStates(NamedTuple):
     counts: NDArray[np.int64]
 
 
-# Steps of a batch; where in them each sequence begins; how long each is.
+# Steps of a batch; first step of each sequence in them; length of each sequence.
 Cut = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 class SequenceRolloutBuffer(RecurrentRolloutBuffer):
-    """The stock buffer's minibatches, gathered at once and packed instead of padded.
+    """sb3-contrib's buffer with minibatches that are packed instead of padded.
 
     Attributes
     ----------
     seq_len : int or None
-        None: minibatches equal those of sb3-contrib. A number: every episode is cut into pieces of at most this many
-        steps, each begun from the state that the rollout had there, and the pieces are shuffled (truncated
+        None: minibatches equal those of sb3-contrib. A number: every episode is cut into pieces of at most so many
+        steps, each starting from the state that the rollout had there, and the pieces are shuffled (truncated
         back-propagation through time; no gradient crosses a cut).
 
     Notes
     -----
-    Made by changing the class of a stock buffer, see `SequenceRecurrentPPO`. Draws from NumPy's global generator, as
-    the stock buffer does.
+    `SequenceRecurrentPPO` makes it by changing the class of a stock buffer. Draws from NumPy's global generator, as the
+    stock buffer does.
 
     References
     ----------
@@ -67,7 +66,7 @@ class SequenceRolloutBuffer(RecurrentRolloutBuffer):
     generator_ready: bool
 
     def reset(self) -> None:
-        """Empty the buffer; the states' arrays are kept, every step overwrites its own."""
+        """Empty the buffer. The arrays of states are kept; every step overwrites its own."""
         states = {name: getattr(self, name, None) for name in self.STATES}
         if states["hidden_states_pi"] is None:
             super().reset()
@@ -78,7 +77,7 @@ class SequenceRolloutBuffer(RecurrentRolloutBuffer):
     def get(self, batch_size: int | None = None) -> Iterator[RecurrentRolloutBufferSamples]:
         """Packed minibatches over the whole rollout; their ``lstm_states`` are `PackedStates`."""
         if not self.full:
-            raise ValueError(f"a rollout must be full before it is sampled, had {self.pos} of {self.buffer_size} steps")
+            raise ValueError(f"a rollout must be full before it is sampled, has {self.pos} of {self.buffer_size} steps")
         if not self.generator_ready:
             for name in self.FLATTENED:
                 self.__dict__[name] = self.swap_and_flatten(self.__dict__[name])
@@ -135,7 +134,7 @@ class SequenceRolloutBuffer(RecurrentRolloutBuffer):
             returns=take(self.returns.ravel()),
             lstm_states=PackedStates((pi_h, pi_c), (vf_h, vf_c), goes_on.sum(axis=1)),
             episode_starts=take(self.episode_starts.ravel()),
-            mask=self.to_torch(np.ones(len(rows), np.float32), copy=False),  # of padding, of which there is none
+            mask=self.to_torch(np.ones(len(rows), np.float32), copy=False),  # no padding to mask
         )
 
     def _states_at(self, rows: NDArray[np.int64]) -> list[torch.Tensor]:

@@ -1,1 +1,1 @@
-"""A training run: fitting, checkpoints, diagnostics, model selection."""
+"""Training runs: `fit`, checkpoints, metrics and findings, model selection."""

@@ -1,4 +1,4 @@
-"""Figures after every update, and the end of a run that diverged."""
+"""Metrics after every update, and the stop of a run that diverges."""
 
 import csv
 import time
@@ -18,20 +18,20 @@ from training.learning.update_metrics import COLUMNS, UpdateMetrics
 
 
 class MetricsCallback(BaseCallback):
-    """Collects `UpdateMetrics`, appends them to a CSV file and TensorBoard, and stops a run that diverged.
+    """Collects `UpdateMetrics`, appends them to a CSV file and TensorBoard, and stops a run that diverges.
 
     Parameters
     ----------
     csv_path : Path
-        One row per update; begun anew, or gone on with after the last row up to ``resumed_at``.
+        One row per update; rows beyond ``resumed_at`` are dropped.
     total_steps : int
     listener : callable
         Called with every `UpdateMetrics`.
     timed_env : TimedVecEnv
     validation : ModelSelectionCallback, optional
-        Walks the validation sessions before the figures of an update are complete.
+        Evaluates the validation sessions after an update.
     resumed_at : int
-        Environment steps of the checkpoint that the run goes on from.
+        Environment steps of the checkpoint that the run continues from; 0 for a new run.
 
     Attributes
     ----------
@@ -44,8 +44,7 @@ class MetricsCallback(BaseCallback):
 
     Notes
     -----
-    Nothing here draws random numbers: minibatches come from NumPy's global generator, and a draw would change the
-    run.
+    Draws no random numbers: minibatches come from NumPy's global generator, and a draw here would change the run.
     """
 
     def __init__(
@@ -157,17 +156,17 @@ class MetricsCallback(BaseCallback):
 
     def _stop_if_diverged(self) -> None:
         steps, rate = self.model.num_timesteps, self.logger.name_to_value["train/learning_rate"]
-        advice = f"lower learning_rate (was {rate:g}) or max_grad_norm"
+        advice = f"lower learning_rate (now {rate:g}) or max_grad_norm"
         for name in ("policy_gradient_loss", "policy_objective", "value_loss", "loss"):
             value = float(self.logger.name_to_value.get(f"train/{name}", 0.0))
             if not np.isfinite(value):
                 raise InputError(f"{name} at step {steps}: must be finite, was {value}; {advice}")
         if not all(bool(torch.isfinite(p).all()) for p in self.model.policy.parameters()):
-            raise InputError(f"network weights at step {steps}: must be finite, were not; {advice}")
+            raise InputError(f"network weights at step {steps}: must be finite, some are not; {advice}")
 
 
 def read_updates(csv_path: Path) -> list[UpdateMetrics]:
-    """Rows that `MetricsCallback` wrote; none where there is no file."""
+    """Rows that `MetricsCallback` wrote; none if there is no file."""
     if not csv_path.is_file():
         return []
     with csv_path.open(newline="", encoding="utf-8") as file:

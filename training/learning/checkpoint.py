@@ -1,7 +1,7 @@
-"""A run's state between two rollouts, whole or not at all, and the way back into it.
+"""Checkpoints: the state of a run between two rollouts, saved as a whole and restored.
 
-Weights, optimiser, normaliser, learning rate, random generators, what QR-DQN remembers and, where the environments can
-be put back, their state too: then a resumed run is the run that was never interrupted, bit for bit.
+Weights, optimiser, normaliser, learning rate, random generators and QR-DQN's replay buffer; also the environments, if
+they are `Restorable`. Then a resumed run equals the uninterrupted one bit for bit.
 """
 
 import json
@@ -24,7 +24,7 @@ from training.algorithms.schedules import rate_of
 from training.learning.moved_modules import moved_modules
 
 MODEL, NORMALIZER, STATE, ARRAYS = "model.zip", "vecnormalize.pkl", "state.json", "state.npz"
-# What the entropy's floor has moved; by what QR-DQN counts to its next target network and explores.
+# Attributes of a model that change during a run: the entropy weight; QR-DQN's step counter and exploration rate.
 CARRIED = ("ent_coef", "_n_calls", "exploration_rate")
 REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 PREFIX = "step_"
@@ -32,14 +32,14 @@ PREFIX = "step_"
 
 @runtime_checkable
 class Restorable(Protocol):
-    """Environments that can be put back where they were."""
+    """Environments whose state can be saved and restored."""
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """All that the next steps depend on."""
+        """Everything that the next steps depend on."""
         ...
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
-        """Go on from a snapshot."""
+        """Continue from a snapshot."""
         ...
 
 
@@ -49,12 +49,12 @@ class CheckpointCallback(BaseCallback):
     Parameters
     ----------
     folder : Path
-        Created if missing.
+        Folder of the checkpoints, created if missing.
     normalizer : VecNormalize
     keep : int
-        Older ones are removed.
+        Number of checkpoints kept; older ones are removed.
     validation_state : callable
-        What a `ModelSelectionCallback` has to remember.
+        Gives the state of `ModelSelectionCallback`.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class CheckpointCallback(BaseCallback):
         if model._n_updates == self._saved_updates:
             return
         self._saved_updates = model._n_updates
-        target = self._folder / f"{PREFIX}{model.num_timesteps:012d}"
+        folder = self._folder / f"{PREFIX}{model.num_timesteps:012d}"
         arrays, is_exact = _arrays(model, self._normalizer)
         state = {
             "steps": model.num_timesteps,
@@ -99,9 +99,9 @@ class CheckpointCallback(BaseCallback):
             save_model(model, self._normalizer, content)
             np.savez(content / ARRAYS, allow_pickle=False, **arrays)
             (content / STATE).write_text(json.dumps(state) + "\n", encoding="utf-8")
-            if target.exists():
-                shutil.rmtree(target)
-            content.rename(target)
+            if folder.exists():
+                shutil.rmtree(folder)
+            content.rename(folder)
         for old in checkpoints(self._folder)[: -self._keep]:
             shutil.rmtree(old)
 
@@ -121,12 +121,12 @@ def latest_checkpoint(run_dir: Path) -> Path:
     """
     found = checkpoints(run_dir / "checkpoints")
     if not found:
-        raise InputError(f"run {run_dir}: must have a checkpoint to go on from, had none")
+        raise InputError(f"run {run_dir} has no checkpoint to resume from")
     return found[-1]
 
 
 def save_model(model: BaseAlgorithm, normalizer: VecNormalize, folder: Path) -> None:
-    """Write model and normaliser into ``folder``, made anew; without the statistics a policy sees another world."""
+    """Replace ``folder`` by one with the model and its normaliser."""
     aside = folder.with_name(f".{folder.name}")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -137,7 +137,7 @@ def save_model(model: BaseAlgorithm, normalizer: VecNormalize, folder: Path) -> 
 
 
 def load_model(model: BaseAlgorithm, normalizer: VecNormalize, folder: Path) -> None:
-    """Put a model and its normaliser into a state of `save_model`."""
+    """Load what `save_model` wrote into a model and its normaliser."""
     model.set_parameters(str(folder / MODEL), device=model.device)
     with moved_modules():
         saved = VecNormalize.load(str(folder / NORMALIZER), normalizer.venv)
@@ -145,12 +145,12 @@ def load_model(model: BaseAlgorithm, normalizer: VecNormalize, folder: Path) -> 
 
 
 def restore(checkpoint: Path, model: BaseAlgorithm, normalizer: VecNormalize) -> dict[str, Any]:
-    """Put a freshly market model and its environments into a checkpoint's state.
+    """Load a checkpoint into a newly built model and its environments.
 
     Returns
     -------
     dict
-        ``state.json``: ``steps``, ``exact`` (whether the environments were put back too), ``validation`` and more.
+        ``state.json``: ``steps``, ``exact`` (whether the environments were restored too), ``validation`` and more.
     """
     state: dict[str, Any] = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
     load_model(model, normalizer, checkpoint)
@@ -165,7 +165,7 @@ def restore(checkpoint: Path, model: BaseAlgorithm, normalizer: VecNormalize) ->
 
 
 def _arrays(model: Any, normalizer: VecNormalize) -> tuple[dict[str, NDArray[Any]], bool]:
-    # NumPy's global generator cuts the minibatches, torch's draws the actions.
+    # NumPy's global generator draws the minibatches, torch's the actions.
     _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     arrays: dict[str, NDArray[Any]] = {
         "numpy_keys": keys,
@@ -212,7 +212,7 @@ def _set_arrays(model: Any, normalizer: VecNormalize, arrays: dict[str, NDArray[
             pi_h, pi_c, vf_h, vf_c = torch.as_tensor(arrays["lstm"], device=model.device)
             model._last_lstm_states = RNNStates((pi_h, pi_c), (vf_h, vf_c))
     else:
-        # New episodes, but not those that the run began with.
+        # New episodes, other than those at the start of the run.
         normalizer.venv.seed(model.seed + state["steps"])
     position, has_gauss, gauss = arrays["numpy_rest"]
     np.random.set_state(("MT19937", arrays["numpy_keys"], int(position), int(has_gauss), float(gauss)))  # noqa: NPY002

@@ -1,4 +1,4 @@
-"""Whether a run was healthy: a few figures against the ranges in which PPO usually learns, each with advice."""
+"""Findings: figures of a run outside the ranges in which PPO usually learns, each with advice."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class Finding(msgspec.Struct, frozen=True):
     advice: str
 
     def __str__(self) -> str:
-        return f"{self.figure} was {self.value:.3g}, healthy is {self.healthy}: {self.advice}"
+        return f"{self.figure} is {self.value:.3g}, healthy is {self.healthy}: {self.advice}"
 
 
 class _Range(NamedTuple):
@@ -40,17 +40,17 @@ class _Range(NamedTuple):
 RANGES: dict[str, _Range] = {
     "approx_kl": _Range(
         0.003, 0.010,
-        "the policy hardly moves; raise learning_rate or n_epochs",
-        "the policy jumps; lower learning_rate or n_epochs, or set target_kl",
+        "the policy hardly changes; raise learning_rate or n_epochs",
+        "the policy changes too fast; lower learning_rate or n_epochs, or set target_kl",
     ),
     "clip_fraction": _Range(
         0.03, 0.08,
-        "updates stay far from their limit; raise learning_rate or n_epochs",
-        "many updates hit their limit; lower learning_rate or n_epochs",
+        "few updates reach clip_range; raise learning_rate or n_epochs",
+        "many updates hit clip_range; lower learning_rate or n_epochs",
     ),
     "explained_variance": _Range(
         0.1, 1.0,
-        "the critic explains little; more steps, a larger vf_coef or rollout, or rewards that are mostly noise",
+        "the critic explains little of the returns; train longer, raise vf_coef or n_steps; perhaps rewards are noise",
         "",
     ),
 }  # fmt: skip
@@ -58,7 +58,7 @@ SMALLEST_ACTION_SHARE = 0.01
 
 
 def findings(updates: Sequence[UpdateMetrics]) -> list[Finding]:
-    """What was out of range over the second half of a run; nothing for a run of fewer than two updates.
+    """Figures out of range over the second half of a run; none for a run of fewer than two updates.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def _unused_actions(settled: Sequence[UpdateMetrics]) -> list[Finding]:
     for action in range(count):
         share = _median(settled, lambda update, action=action: update.action_shares[action])  # type: ignore[misc]
         if share is not None and share < SMALLEST_ACTION_SHARE:
-            advice = "the policy has all but given it up; raise ent_coef or stability.entropy_floor if that is early"
+            advice = "the policy hardly ever takes it; if that is too early, raise ent_coef or stability.entropy_floor"
             found.append(Finding(f"share of action {action}", share, f"at least {SMALLEST_ACTION_SHARE:g}", advice))
     return found
 

@@ -1,4 +1,4 @@
-"""One training run: a configuration, an environment and a seed in; a model, its normaliser and a record out."""
+"""One training run: from a configuration, environments and a seed to a model, its normaliser and a summary."""
 
 import sys
 from collections.abc import Callable
@@ -43,11 +43,11 @@ class FitResult:
     Attributes
     ----------
     model : BaseAlgorithm
-        As it was at its best on the validation sessions, where there are some, else at the end.
+        The state with the best validation result, or the last one without validation.
     vecnormalize : MaskedVecNormalize
-        Statistics frozen.
+        Normaliser with frozen statistics.
     checkpoint : Path
-        Folder with ``model.zip`` and ``vecnormalize.pkl`` of this very state.
+        Folder with ``model.zip`` and ``vecnormalize.pkl`` of this state.
     updates : tuple of UpdateMetrics
     summary : TrainingSummary
     """
@@ -84,33 +84,33 @@ def fit(
         Receives ``checkpoints/``, ``best/``, ``metrics/progress.csv``, ``metrics/training_summary.json``,
         ``tensorboard/``.
     seed : int
-        Seeds Python, NumPy, torch and the environment.
+        Seed of Python, NumPy, torch and the environment.
     mask_columns : int
-        Last columns of the observation that are an action mask, see `training.algorithms.masking`.
+        Number of last columns of the observation that are an action mask, see `training.algorithms.masking`.
     validate : callable, optional
-        Walks sessions that the environment never shows; the best state is the result then.
+        Scores a policy on sessions that the environments never show; the state with the best score is kept.
     on_update : callable, optional
         Called after every update; default is a live table on standard error.
     resume : bool
-        Go on from the newest checkpoint of ``run_dir`` instead of beginning.
+        Continue from the newest checkpoint of ``run_dir``.
 
     Raises
     ------
     InputError
-        If environment and configuration do not match, or ``run_dir`` holds a run already (or, to resume, holds
-        none); or if an observation, reward, loss or weight stops being finite: metrics and checkpoints remain.
+        If environment and configuration do not match; if ``run_dir`` already has a run, or with ``resume`` has none;
+        if an observation, reward, loss or weight is not finite. Metrics and checkpoints remain.
     KeyboardInterrupt
-        After Ctrl-C; summary and checkpoints are written, so that the run can go on.
+        After Ctrl-C. Summary and checkpoints are written, and the run can be resumed.
 
     Notes
     -----
-    For the process, it sets torch's number of threads, keeps the memory that torch frees, and switches off torch's
-    checks of distribution arguments (a tenth of a rollout); divergence is checked after every update instead.
+    Changes the process: torch's number of threads, freed memory is kept, and torch's checks of distribution arguments
+    (a tenth of a rollout) are off; divergence is checked after every update instead.
     """
     _check_environment(config, env)
     algorithm = algorithm_named(config.algorithm, env.action_space)
     if not resume and (run_dir / "checkpoints").exists():
-        raise InputError(f"run directory {run_dir}: must be that of a new run, but has checkpoints already")
+        raise InputError(f"run directory {run_dir} already has checkpoints; choose a new one, or resume the run")
     checkpoint = latest_checkpoint(run_dir) if resume else None
     _set_up_process(config)
     timed = TimedVecEnv(FiniteVecEnv(env))
@@ -177,7 +177,7 @@ class _Run:
         with closing(Logger(None, [TensorBoardOutputFormat(str(run_dir / "tensorboard"))])) as logger:
             self.model.set_logger(logger)
             try:
-                # The metrics callback writes the log after each update; the library's would lag one update behind.
+                # MetricsCallback writes the log after each update; the library's own log is one update late.
                 self.model.learn(
                     config.total_timesteps - self.resumed_at,
                     callback=callbacks,
@@ -230,11 +230,11 @@ class _Run:
 
 def _check_environment(config: LearnerConfig, env: VecEnv) -> None:
     if env.num_envs != config.n_envs:
-        raise InputError(f"learner.n_envs: must be the environment's {env.num_envs}, was {config.n_envs}")
+        raise InputError(f"learner.n_envs: must equal the number of environments, {env.num_envs}, was {config.n_envs}")
     space = env.observation_space
     if not (isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype == np.float32):
         raise InputError(f"observation space: must be a float32 Box of one dimension, was {space}")
     if not isinstance(env.action_space, spaces.Discrete | spaces.MultiDiscrete):
         raise InputError(f"action space: must be Discrete or MultiDiscrete, was {env.action_space}")
     if config.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("learner.device: must be cpu where no CUDA device is present, was cuda")
+        raise InputError("learner.device: cuda needs a CUDA device, none found")

@@ -1,4 +1,4 @@
-"""The live table of a training run: pace and where it goes, reward, policy health, actions, validation."""
+"""The live table of a training run: speed, reward, policy figures, actions, validation, time left."""
 
 from datetime import timedelta
 from types import TracebackType
@@ -15,10 +15,9 @@ ACTION_NAMES = ("short", "flat", "long")
 
 
 class LiveTable:
-    """Shows every update on standard error; fits 80 columns. Without a terminal only the last state is printed.
+    """Shows every update on standard error, within 80 columns. Without a terminal only the last one is printed.
 
-    The time left is computed from the pace since the start: rollouts and updates alternate, and a pace measured over
-    seconds would swing between the two.
+    The time left is computed from the speed since the start, because rollouts and updates alternate.
     """
 
     def __init__(self, total_steps: int, console: Console | None = None) -> None:
@@ -36,7 +35,7 @@ class LiveTable:
     ) -> None:
         self._live.stop()
         if not self._live.console.is_terminal:
-            self._live.console.line()  # rich ends the last state without one
+            self._live.console.line()  # rich ends without a newline
 
     def __call__(self, metrics: UpdateMetrics) -> None:
         """Show an update, with the reward of the last rollout in which an episode ended."""
@@ -63,7 +62,7 @@ class LiveTable:
         reward = "-" if self._reward is None else f"{self._reward:.4g}"
         best = [] if self._best is None else [f"best {self._best[0]:,.4g} at step {self._best[1]:,}"]
         return {
-            "pace": [f"{metrics.samples_per_s:,.0f} samples/s", *_time_shares(metrics)],
+            "speed": [f"{metrics.samples_per_s:,.0f} samples/s", *_time_shares(metrics)],
             "reward": [f"{reward} per episode", *(f"{n} {v:.3g}" for n, v in metrics.reward_components.items())],
             "policy": _policy(metrics),
             "actions": _actions(metrics.action_shares),

@@ -1,4 +1,4 @@
-"""Memory of the process between two minibatches."""
+"""glibc's malloc, told to keep freed memory between minibatches."""
 
 import ctypes
 import sys
@@ -9,10 +9,10 @@ _LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc takes no larger one
 
 
 def keep_freed_memory() -> bool:
-    """Let the C library keep what torch frees; whether it does so.
+    """Let the C library keep memory that torch frees. Returns whether it does.
 
-    Every minibatch asks for the same megabytes again. Handed back to the system in between, they come page by page,
-    zeroed: a tenth of an update. Only glibc has the switch; elsewhere nothing happens.
+    Every minibatch allocates the same megabytes again. Page faults would cost a tenth of an update if they went back to
+    the system in between. Only glibc has this switch; elsewhere nothing happens.
     """
     if sys.platform != "linux":
         return False

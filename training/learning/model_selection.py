@@ -1,4 +1,4 @@
-"""Sessions that the policy never learns from decide which of its states is kept."""
+"""Model selection: keeps the state of the policy that does best on the validation sessions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +13,12 @@ from training.algorithms.schedules import rate_of
 from training.learning.checkpoint import save_model
 from training.learning.torch_policy import TorchBatchPolicy
 
-# Walks the validation sessions with policies that it asks for, each without memory; larger is better.
+# Score on the validation sessions, larger is better. Takes a function that makes a policy with empty memory.
 Validate = Callable[[Callable[[], BatchPolicy]], float]
 
 
 class ModelSelectionCallback(BaseCallback):
-    """Evaluates now and then, keeps the best state, and answers a plateau: half the learning rate, then the end.
+    """Evaluates every few rollouts, saves the best state, halves the learning rate on a plateau and may end the run.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ class ModelSelectionCallback(BaseCallback):
     normalizer : VecNormalize
     config : StabilityConfig
     best : Path
-        Folder that receives the best state, ``model.zip`` and ``vecnormalize.pkl``.
+        Folder for ``model.zip`` and ``vecnormalize.pkl`` of the best state.
 
     Attributes
     ----------
     state : dict
-        ``rollouts``, ``best``, ``best_steps``, ``worse`` (evaluations since the best); kept in checkpoints.
+        ``rollouts``, ``best``, ``best_steps``, ``worse`` (evaluations since the best); saved in checkpoints.
     """
 
     def __init__(self, validate: Validate, normalizer: VecNormalize, config: StabilityConfig, best: Path) -> None:

@@ -1,4 +1,4 @@
-"""Keeps a run healthy while it learns: learning rate by KL divergence, a floor for entropy, and a hand on the rate."""
+"""Adjustments during a run: learning rate by KL divergence, entropy floor, and a learning-rate factor by the user."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ ADAPTATION = 1.5
 
 
 class StabilityCallback(BaseCallback):
-    """Answers the figures of the last update before the next rollout.
+    """Adjusts learning rate and entropy weight before each rollout, by the figures of the last update.
 
     Parameters
     ----------
@@ -25,11 +25,11 @@ class StabilityCallback(BaseCallback):
     metrics : MetricsCallback
         Must come before this one in the list of callbacks.
     run_dir : Path
-        Where a file ``.lr_bump`` multiplies the learning rate once by its content, or by 2 if empty.
+        A file ``.lr_bump`` in it multiplies the learning rate once, by its content or by 2 if empty.
 
     References
     ----------
-    Schulman et al. (2017), section 4 (adaptive KL penalty; here it is the step that adapts), as rsl_rl does.
+    Schulman et al. (2017), section 4 (adaptive KL penalty; here the learning rate adapts instead, as in rsl_rl).
     """
 
     def __init__(self, config: LearnerConfig, metrics: MetricsCallback, run_dir: Path) -> None:
@@ -61,7 +61,7 @@ class StabilityCallback(BaseCallback):
             rate_of(self.model).scale(ADAPTATION)
 
     def _hold_entropy(self, entropy: float) -> None:
-        # A weight of zero cannot grow: begin at a thousandth.
+        # A weight of zero cannot grow by a factor: start at 0.001.
         model: Any = self.model
         smallest = max(self._ent_coef, 1e-3)
         floor = self._config.entropy_floor * largest_entropy(model.action_space)
@@ -73,18 +73,18 @@ class StabilityCallback(BaseCallback):
 
 
 def largest_entropy(space: object) -> float:
-    """Entropy in nats of drawing every action of a Discrete or MultiDiscrete space equally often."""
+    """Entropy of a uniform policy over a Discrete or MultiDiscrete space, nats."""
     choices = getattr(space, "nvec", None)
     return float(np.log(choices).sum() if choices is not None else np.log(space.n))  # type: ignore[attr-defined]
 
 
 def take_bump(run_dir: Path) -> float | None:
-    """Factor of a run's bump file, which is removed; None where there is none.
+    """Read and remove the factor file of a run; None if there is none.
 
     Raises
     ------
     InputError
-        If its content is not a number above 0; the file is removed all the same.
+        If its content is not a number above 0; the file is removed first.
     """
     path = run_dir / BUMP_FILE
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""A finished run in a few figures."""
+"""The summary file of a finished run."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from training.learning.findings import Finding
 
 
 class TrainingSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The run in a few figures, written as ``metrics/training_summary.json``.
+    """Figures of a whole run, written as ``metrics/training_summary.json``.
 
     Attributes
     ----------
@@ -16,16 +16,16 @@ class TrainingSummary(msgspec.Struct, frozen=True, kw_only=True):
     seconds, samples_per_s : float
     episodes : int
     mean_episode_reward_first, mean_episode_reward_last : float or None
-        Over the episodes of the first and the last rollout in which one ended, reward before normalisation.
+        Mean reward, before normalisation, of the first and the last rollout in which an episode ended.
     approx_kl, clip_fraction, explained_variance : float or None
-        Of the last update; None where there was none.
+        Values of the last update; None if the algorithm has no such figure.
     best_validation, best_step : float and int, or None
-        Best result on the validation sessions and the step that the model was taken from; None without them.
+        Best validation result and the step of that state; None without validation.
     findings : list of Finding
-        What was out of its healthy range.
+        Figures out of their healthy range.
     seed : int
     interrupted : bool
-        Ended by Ctrl-C.
+        Whether Ctrl-C ended it.
     versions : dict of str to str
     """
 

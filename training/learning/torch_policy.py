@@ -1,4 +1,4 @@
-"""A model in training as a policy that decides for many sessions at once."""
+"""A model in training as a policy over many sessions at once."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 
 class TorchBatchPolicy:
-    """The likeliest actions of a stable-baselines3 model; a `rl_strategies.policy.policies.BatchPolicy`.
+    """Most likely actions of a stable-baselines3 model, as a `rl_strategies.policy.policies.BatchPolicy`.
 
-    Draws no random numbers, so that looking at a model while it learns does not change the run.
+    Draws no random numbers, so that evaluating a model does not change its training.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class TorchBatchPolicy:
         self._state: Any = None
 
     def act_batch(self, observations: NDArray[np.float32], episode_start: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Targets of all lanes; see `BatchPolicy.act_batch`."""
+        """Actions of all sessions; see `BatchPolicy.act_batch`."""
         seen = self._normalizer.normalize_obs(observations)
         actions, self._state = self._model.predict(seen, self._state, episode_start, deterministic=True)
         return np.asarray(actions, np.int64)

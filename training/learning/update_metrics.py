@@ -1,4 +1,4 @@
-"""What is known after every update of the policy, and as a row of a CSV file."""
+"""Metrics of one update of the policy, also as a row of ``metrics/progress.csv``."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields
@@ -7,36 +7,36 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateMetrics:
-    """Figures of one rollout and the update that followed it; None where the algorithm has no such figure.
+    """Figures of one rollout and the update after it; None if the algorithm has no such figure.
 
     Attributes
     ----------
     steps, total_steps : int
-        Environment steps so far, over all environments, and those planned.
+        Environment steps so far and planned, over all environments.
     seconds : float
-        Since training began.
+        Time since training began.
     rollout_s, env_s, update_s : float
-        Of this rollout, the environments' part of it, and this update.
+        Time of this rollout, of the environments in it, and of the update.
     episodes : int
         Episodes that ended in this rollout.
     mean_episode_reward, mean_episode_length : float or None
-        Of those episodes, reward before normalisation; None where none ended.
+        Means of those episodes, reward before normalisation; None if none ended.
     policy_loss, value_loss, loss : float or None
     entropy : float or None
-        Of the action distribution, nats.
+        Entropy of the action distribution, nats.
     approx_kl : float or None
         Estimated KL divergence of the new from the old policy, mean of the last epoch.
     clip_fraction, explained_variance : float or None
-        The latter is NaN where the returns did not vary.
+        The latter is NaN if the returns did not vary.
     learning_rate : float
-        In force during the update.
+        Value during the update.
     clip_range : float or None
     action_shares : tuple of float
-        How often each action was taken, over the rollout.
+        Share of each action in the rollout.
     reward_components : dict of str to float
-        Mean per episode of what the environment reports as ``reward_components``.
+        Mean per episode of the ``reward_components`` that the environment reports.
     validation : float or None
-        Result on the validation sessions, where they were walked after this update.
+        Result on the validation sessions if they were evaluated after this update.
     """
 
     steps: int
@@ -68,7 +68,7 @@ class UpdateMetrics:
 
     @property
     def remaining_s(self) -> float:
-        """Seconds to the end at that pace."""
+        """Seconds left at that speed."""
         return max(self.total_steps - self.steps, 0) / self.samples_per_s
 
     def to_row(self) -> dict[str, str]:
