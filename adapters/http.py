@@ -86,7 +86,7 @@ class HttpSource:
     def _address(self, path: str) -> str:
         address = urljoin(self._base, path.lstrip("/") if "://" not in path else path)
         if urlsplit(address).netloc != urlsplit(self._base).netloc:
-            raise SourceError(f"{self.name} must not send to another host, was {urlsplit(address).netloc}")
+            raise SourceError(f"{self.name} points to another host, {urlsplit(address).netloc}; it is not followed")
         return address
 
     def _body(self, address: str, params: Mapping[str, Any] | None) -> bytes:
@@ -100,9 +100,9 @@ class HttpSource:
                 self._check(response, address, body)
                 return body
         except requests.Timeout as error:
-            raise TransientError(f"silence for {self._timeout_s:g} s") from error
+            raise TransientError(f"no data for {self._timeout_s:g} s") from error
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-            raise TransientError("the connection broke off") from error
+            raise TransientError("connection lost") from error
 
     def _check(self, response: requests.Response, address: str, body: bytes) -> None:
         status = response.status_code
@@ -116,7 +116,7 @@ def _decoded(body: bytes) -> Any:
     try:
         return json.loads(body)
     except ValueError as error:
-        raise TransientError(f"a body of {len(body)} bytes that is no JSON") from error
+        raise TransientError(f"the answer of {len(body)} bytes is not JSON") from error
 
 
 def _said(body: bytes) -> str:

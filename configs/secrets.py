@@ -31,14 +31,14 @@ def read_secret(variable: str) -> str:
     """
     value, path = os.environ.get(variable, ""), os.environ.get(variable + FILE_SUFFIX, "")
     if value and path:
-        raise InputError(f"only one of {variable} and {variable}{FILE_SUFFIX} must be set, both were")
+        raise InputError(f"both {variable} and {variable}{FILE_SUFFIX} are set: unset one")
     if not path:
         return value.strip()
     try:
         content = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise InputError(f"file of {variable}{FILE_SUFFIX} must be readable, {path} was not: {reason}") from error
+        raise InputError(f"cannot read the file of {variable}{FILE_SUFFIX}, {path}: {reason}") from error
     if not content:
-        raise InputError(f"file of {variable}{FILE_SUFFIX} must hold a value, {path} was empty")
+        raise InputError(f"the file of {variable}{FILE_SUFFIX}, {path}, is empty")
     return content

@@ -57,7 +57,7 @@ class DatabentoBatch:
             if state == "done":
                 return
             if state not in ("received", "queued", "processing"):
-                raise SourceError(f"batch job {job_id} must be waiting or done, was {state}: order it again")
+                raise SourceError(f"batch job {job_id} is {state}: order it again")
             self._retries.report(f"batch job {job_id} is {state}")
             self._retries.sleep(self._poll_s)
 
@@ -72,7 +72,7 @@ class DatabentoBatch:
         listed = call(self._retries, job_id, lambda: self._client.batch.list_files(job_id))
         wanted = [file for file in listed if file["filename"].endswith(".dbn.zst")]
         if not wanted:
-            raise SourceError(f"batch job {job_id} must have DBN files, has {len(listed)} others")
+            raise SourceError(f"batch job {job_id} has no DBN files, only {len(listed)} others")
         return [self._fetch_file(job_id, file, folder) for file in wanted]
 
     def _fetch_file(self, job_id: str, file: dict[str, Any], folder: Path) -> Path:
@@ -84,7 +84,7 @@ class DatabentoBatch:
                 path.unlink(missing_ok=True)
                 self._client.batch.download(job_id, folder, name)
             if _hash(path) != file["hash"]:
-                raise CutOffError(f"{name} must have the vendor's checksum, has another")
+                raise CutOffError(f"{name} does not have the vendor's checksum")
 
         call(self._retries, name, fetch)
         with open_dbn(path):

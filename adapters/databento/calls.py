@@ -40,11 +40,11 @@ def _attempt[Answer](request: Callable[[], Answer], report: Callable[[str], None
         asked = retry_after_s((error.headers or {}).get("Retry-After"))
         raise TransientError(f"status {error.http_status}", asked) from error
     except (BentoError, CutOffError) as error:
-        raise TransientError("the download broke off") from error
+        raise TransientError("download cut off") from error
     except requests.Timeout as error:
-        raise TransientError("silence") from error
+        raise TransientError("no data within the timeout") from error
     except requests.RequestException as error:
-        raise TransientError("the connection broke off") from error
+        raise TransientError("connection lost") from error
 
 
 def _with_warnings[Answer](request: Callable[[], Answer], report: Callable[[str], None]) -> Answer:

@@ -84,14 +84,14 @@ def open_dbn(path: Path) -> Iterator[DbnFile]:
         If it is missing, empty, of another kind, cut off, or of more than one schema.
     """
     if not path.is_file():
-        raise SourceError(f"file must exist, was {path}")
+        raise SourceError(f"no file {path}")
     _check_whole(path)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         try:
             store = databento.DBNStore(_OpenFile(path, file))
         except (BentoError, DBNError, ValueError) as error:
-            raise SourceError(f"{path.name} must be a DBN file, was not: {' '.join(str(error).split())}") from error
+            raise SourceError(f"{path.name} is not a DBN file: {' '.join(str(error).split())}") from error
         if store.schema is None:
             raise SourceError(f"{path.name} must hold records of one schema; files of the live feed are not imported")
         yield DbnFile(path, sha256, str(store.schema), str(store.dataset), str(store.stype_in), store)
@@ -103,7 +103,7 @@ def _check_whole(path: Path) -> None:
     while len(held) < _PREFIX and (block := next(blocks, b"")):
         held += block
     if held[:3] != _MAGIC:
-        raise SourceError(f"{path.name} must be a DBN file with its header, was not (DBZ and fragments are refused)")
+        raise SourceError(f"{path.name} is not a DBN file with its header (DBZ and fragments are refused)")
     skip = _PREFIX + int.from_bytes(held[4:8], "little")
     while True:
         if skip >= len(held):
@@ -115,9 +115,9 @@ def _check_whole(path: Path) -> None:
             held = held[skip:]
             skip = 4 * held[0]  # every record begins with its length in words
             if not skip:
-                raise SourceError(f"{path.name} must hold DBN records, one has no length: the file is damaged")
+                raise SourceError(f"{path.name} is damaged: a record has no length")
     if skip:
-        raise CutOffError(f"{path.name} must be whole, was cut off inside a record: fetch it again")
+        raise CutOffError(f"{path.name} is cut off inside a record: fetch it again")
 
 
 def _decompressed(path: Path) -> Iterator[bytes]:
@@ -143,6 +143,6 @@ def _frames(path: Path, blocks: Iterator[bytes]) -> Iterator[bytes]:
                     yield content
                 rest = frame.unused_data if frame.eof else b""
     except zstandard.ZstdError as error:
-        raise CutOffError(f"{path.name} must be sound zstd, was damaged: {error}") from error
+        raise CutOffError(f"{path.name} is damaged: {error}") from error
     if not frame.eof:
-        raise CutOffError(f"{path.name} must be whole, was cut off inside its zstd stream: fetch it again")
+        raise CutOffError(f"{path.name} is cut off inside its zstd stream: fetch it again")

@@ -84,12 +84,12 @@ class DatabentoHistory:
         """
         spans = self._resolve(dataset, symbol, "continuous", "instrument_id", first, last)
         if not spans:
-            raise SourceError(f"Databento must know {symbol} in {dataset} from {first} to {last}, does not")
+            raise SourceError(f"Databento has no {symbol} in {dataset} from {first} to {last}")
         found = []
         for span in spans:
             named = self._resolve(dataset, span.symbol, "instrument_id", "raw_symbol", span.first, span.last)
             if len({each.symbol for each in named}) != 1:
-                raise SourceError(f"Databento must name the contract of {symbol} on {span.first}, did not")
+                raise SourceError(f"Databento names no contract for {symbol} on {span.first}")
             found.append(ContractSpan(named[0].symbol, span.first, span.last))
         return found
 
@@ -108,7 +108,7 @@ class DatabentoHistory:
             try:
                 content = self._client.timeseries.get_range(**request.arguments()).raw
             except DBNError as error:
-                raise CutOffError(f"the answer must be DBN, was not: {error}") from error
+                raise CutOffError(f"the answer is not DBN: {error}") from error
             _write(aside, content)
             with open_dbn(aside):  # reads every byte
                 pass
@@ -146,7 +146,7 @@ def _write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
-        raise SourceError(f"{path.parent} must take the download, did not: {error.strerror}") from error
+        raise SourceError(f"cannot write to {path.parent}: {error.strerror}") from error
 
 
 def connect(key: str, gateway: str | None = None) -> databento.Historical:

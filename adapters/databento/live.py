@@ -70,7 +70,7 @@ def live_bars(
         If the schema has no bars, the feed refuses the key or a symbol, or it ends: what comes next is not known then.
     """
     if kind_of(schema, "Databento live") != "bars":
-        raise SourceError(f"the live feed must be one of {', '.join(BARS)}, was {schema}")
+        raise SourceError(f"schema of the live feed must be one of {', '.join(BARS)}, was {schema}")
     client = databento.Live(key=key, gateway=gateway, port=port, heartbeat_interval_s=HEARTBEAT_S)
     # The package's own iterator loses what arrives before it is ready, so records are collected from the start.
     records: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -80,10 +80,10 @@ def live_bars(
         client.start()
         yield from _closed_bars(_until_closed(client, records), _LENGTH_NS[BARS[schema]])
     except BentoError as error:
-        raise SourceError(f"Databento's live feed must stay open, ended: {' '.join(str(error).split())}") from None
+        raise SourceError(f"Databento's live feed ended: {' '.join(str(error).split())}") from None
     finally:
         client.terminate()
-    raise SourceError("Databento's live feed must stay open, was closed by the vendor")
+    raise SourceError("Databento closed the live feed")
 
 
 def _until_closed(client: databento.Live, records: "queue.SimpleQueue[Any]") -> Iterator[Any]:

@@ -101,7 +101,7 @@ def _by_symbol(file: DbnFile) -> Iterator[tuple[str, NDArray]]:
                 yield symbol, block[rows]
         if left.any():
             stray = int(block["instrument_id"][np.argmax(left)])
-            raise SourceError(f"{file.path.name} must name every record's symbol, instrument {stray} is missing")
+            raise SourceError(f"{file.path.name} names no symbol for instrument {stray}")
 
 
 def _price(column: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -77,7 +77,7 @@ def load_bars(path: Path, *, time_zone: str | None = None, symbol: str | None = 
     raw = _read_parquet(path, columns) if is_parquet else _read_csv(path, columns)
     raw, found = _one_symbol(raw, columns.symbol, symbol, path.name)
     if not len(raw):
-        raise SourceError(f"{path.name} must hold at least one bar, was empty")
+        raise SourceError(f"{path.name} is empty: no bars")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return FileBars(path, sha256, _in_schema(raw, columns, time_zone, path.name), found, columns)
@@ -104,7 +104,7 @@ def symbols_in(path: Path) -> list[str]:
 
 def _kind(path: Path) -> str:
     if not path.is_file():
-        raise SourceError(f"file must exist, was {path}")
+        raise SourceError(f"no file {path}")
     kind = path.suffix.lower()
     if kind not in _SUFFIXES:
         raise SourceError(f"{path.name} must end in {', '.join(_SUFFIXES)}, was {kind or 'without a suffix'}")
@@ -130,7 +130,7 @@ def _csv_names(path: Path) -> list[str]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             return next(csv.reader(file, delimiter=_delimiter(path)), [])
     except UnicodeDecodeError:
-        raise SourceError(f"{path.name} must be UTF-8 text, was not") from None
+        raise SourceError(f"{path.name} is not UTF-8 text") from None
 
 
 def _delimiter(path: Path) -> str:
@@ -143,7 +143,7 @@ def _parquet_names(path: Path) -> list[str]:
     try:
         return pq.read_schema(path).names
     except pa.ArrowInvalid as error:
-        raise SourceError(f"{path.name} must be a Parquet file, was not: {_one_line(error)}") from error
+        raise SourceError(f"{path.name} is not a Parquet file: {_one_line(error)}") from error
 
 
 def _read_parquet(path: Path, columns: Columns) -> pa.Table:
@@ -151,7 +151,7 @@ def _read_parquet(path: Path, columns: Columns) -> pa.Table:
     try:
         return pq.read_table(path, columns=[*columns.time, *columns.prices.values(), *optional], partitioning=None)
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(f"{path.name} must be a whole Parquet file, was not: {_one_line(error)}") from error
+        raise SourceError(f"{path.name} is not a whole Parquet file: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:
@@ -161,7 +161,7 @@ def _one_line(error: Exception) -> str:
 def _one_symbol(raw: pa.Table, column: str | None, symbol: str | None, source: str) -> tuple[pa.Table, str]:
     if column is None:
         if symbol is not None:
-            raise SourceError(f"{source} must have a symbol column to choose {symbol!r} from, has none")
+            raise SourceError(f"{source} has no symbol column to choose {symbol!r} from")
         return raw, ""
     values = raw[column].cast(pa.string())
     held = sorted(value for value in pc.unique(values).to_pylist() if value is not None)

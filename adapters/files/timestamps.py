@@ -44,7 +44,7 @@ def to_utc_ns(times: pa.ChunkedArray, time_zone: str | None, source: str) -> NDA
     """
     if times.null_count:
         row = int(np.argmax(times.is_null().to_numpy()))
-        raise SourceError(f"{source} must have a time in every row, row {row + 1} has none")
+        raise SourceError(f"{source}: row {row + 1} has no time")
     kind = times.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         trimmed = pc.utf8_trim_whitespace(times)
@@ -69,7 +69,7 @@ def _epochs(values: NDArray[np.int64], source: str) -> NDArray[np.int64]:
         per_second = 10**9 // factor
         inside |= (values >= _FIRST_S * per_second) & (values < _LAST_S * per_second)
     if inside.all():
-        raise SourceError(f"{source} must have epochs of one unit, was a mix ({values.min()} to {values.max()})")
+        raise SourceError(f"{source} mixes epochs of several units ({values.min()} to {values.max()})")
     row = int(np.argmin(inside))
     units = ", ".join(_EPOCH_UNITS)
     raise SourceError(f"{source} must have epochs ({units}) of 1990 to 2100, row {row + 1} was {values[row]}")
@@ -98,7 +98,9 @@ def _layout(text: "pd.Series[str]", source: str) -> str:
     parts = text.str.extract(_SLASHED).astype(float)
     month_first, day_first = (parts[1] > 12).any(), (parts[0] > 12).any()
     if month_first == day_first:
-        raise SourceError(f"{source} must show whether day or month comes first, {text[0]!r} and the rest do not")
+        raise SourceError(
+            f"{source} does not show whether day or month comes first: {text[0]!r} could be both, as could every row"
+        )
     separator = first[0][len(first[1])]
     day = separator.join(("%m", "%d", "%Y") if month_first else ("%d", "%m", "%Y"))
     clock = text[0][first.end() :]
@@ -110,7 +112,7 @@ def _utc(stamps: "pd.Series[pd.Timestamp]", time_zone: str | None, source: str) 
     if stamps.dt.tz is None:
         if time_zone is None:
             raise SourceError(
-                f"{source} must name a time zone, {stamps.iloc[0]} has none: "
+                f"{source} has times without a time zone ({stamps.iloc[0]}): "
                 "pass --tz, for example --tz America/New_York or --tz UTC"
             )
         local = stamps.dt.tz_localize(_zone(time_zone), ambiguous="NaT", nonexistent="NaT")
@@ -118,8 +120,8 @@ def _utc(stamps: "pd.Series[pd.Timestamp]", time_zone: str | None, source: str) 
         if lost.any():
             row = int(np.argmax(lost))
             raise SourceError(
-                f"{source} must have times that exist once in {time_zone}, row {row + 1} was {stamps.iloc[row]}, "
-                "an hour that a change of the clocks skips or repeats: write UTC or an offset"
+                f"{source}: {stamps.iloc[row]} in row {row + 1} does not exist once in {time_zone}, "
+                "the clocks change: write UTC or an offset"
             )
         stamps = local
     return np.asarray(stamps.dt.tz_convert("UTC").dt.as_unit("ns").astype("int64"), np.int64)

@@ -115,9 +115,9 @@ class BrokerLink:
             order_ref = order.orderRef
             # NautilusTrader would wait for ever for the answer to an order that never left; a ValueError it refuses.
             if not client._eclient.isConnected():
-                raise ValueError("not sent: the connection to the gateway is gone")
+                raise ValueError("not sent: no connection to the gateway")
             if order_ref in self._withdrawn:
-                raise ValueError("not sent: withdrawn before")
+                raise ValueError("not sent: withdrawn")
             self._order_ids[order_ref] = order.orderId
             try:
                 place(order)

@@ -75,9 +75,9 @@ def _connect(host: str, port: int, client_ids: tuple[int, ...], timeout_s: float
             if ID_IN_USE in codes:
                 continue
             reason = str(error) or f"no answer within {timeout_s:g} s"
-            raise GatewayError(f"gateway must answer on {host}:{port}, was: {reason}") from error
+            raise GatewayError(f"no gateway on {host}:{port}: {reason}") from error
         return client
-    raise GatewayError(f"one of the client ids {client_ids} must be free on {host}:{port}, were all in use")
+    raise GatewayError(f"client ids {client_ids} are all in use on {host}:{port}")
 
 
 def _watched_errors(client: Any) -> list[int]:

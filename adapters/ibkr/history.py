@@ -113,7 +113,7 @@ class IbkrHistory:
         found = self._client.reqContractDetails(wanted)
         if len(found) != 1:
             why = f": {self._errors[0][1]}" if self._errors else ""
-            raise SourceError(f"Interactive Brokers must know one contract {symbol}, knows {len(found)}{why}")
+            raise SourceError(f"Interactive Brokers knows {len(found)} contracts {symbol}, must be one{why}")
         details = found[0]
         contract = details.contract
         return ResolvedContract(
@@ -152,7 +152,7 @@ class IbkrHistory:
         stamps = table["ts_ns"].to_numpy()
         inside = table.filter(pa.array((stamps >= open_ns) & (stamps < close_ns)))
         if not len(inside):
-            raise SourceError(f"Interactive Brokers must have {asked}, {self._why(len(table))}")
+            raise SourceError(f"Interactive Brokers has no {asked}: {self._why(len(table))}")
         return inside
 
     def _request(self, contract: ResolvedContract, end: datetime) -> list[Any]:
@@ -177,8 +177,8 @@ class IbkrHistory:
     def _why(self, bars: int) -> str:
         if self._errors:
             code, message = self._errors[0]
-            return f"answered error {code}: {message}"
-        return f"gave {bars} of other days" if bars else f"gave none within {self._timeout_s:g} s"
+            return f"error {code}: {message}"
+        return f"it sent {bars} of other days" if bars else f"no answer within {self._timeout_s:g} s"
 
 
 def _table(bars: list[Any]) -> pa.Table:

@@ -111,9 +111,14 @@ def _account(client: Any, wanted: str) -> Finding:
     kind = "paper" if all(name.startswith("D") for name in managed) else "LIVE"
     if wanted and wanted not in managed:
         fix = "log the gateway in to the right account, or correct the environment variable"
-        return Finding("account", "fail", f"the account asked for is none of the gateway's {len(managed)}", fix)
+        return Finding("account", "fail", "the gateway does not have this account", fix)
     if not wanted and len(managed) > 1:
-        return Finding("account", "fail", f"{len(managed)} accounts and none chosen", "set the account's variable")
+        return Finding(
+            "account",
+            "fail",
+            f"the gateway has {len(managed)} accounts, none is chosen",
+            "set the account's environment variable",
+        )
     name = wanted or managed[0]
     return Finding("account", "ok", f"{kind}, {name[:2]}…{name[-2:]}")
 
@@ -125,7 +130,7 @@ def _clock(client: Any) -> Finding:
         return Finding("clock", "ok", found)
     state: Literal["warn", "fail"] = "warn" if abs(drift_s) < DRIFT_FAIL_S else "fail"
     if abs(drift_s) > DAY_S:
-        return Finding("clock", state, found, "right for a simulated gateway, whose clock is that of its bars")
+        return Finding("clock", state, found, "normal for a simulated gateway, whose clock is that of its bars")
     return Finding("clock", state, found, "synchronise this machine's clock (timedatectl set-ntp true)")
 
 
@@ -146,8 +151,8 @@ def _contract(client: Any, wanted: Wanted) -> tuple[Any, Finding]:
     name = f"{wanted.symbol} {wanted.expiry} on {wanted.exchange}".replace("  ", " ")
     details = client.reqContractDetails(asked)
     if len(details) != 1:
-        fix = "correct contract in the live configuration; a future needs its expiry"
-        return None, Finding("contract", "fail", f"{name} is {len(details)} contracts, must be one", fix)
+        fix = "correct `contract` in the live configuration; a future needs its expiry"
+        return None, Finding("contract", "fail", f"{name} matches {len(details)} contracts, must match one", fix)
     contract = details[0].contract
     if wanted.kind != "FUT":
         return contract, Finding("contract", "ok", f"{contract.localSymbol}, number {contract.conId}")

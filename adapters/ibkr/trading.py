@@ -136,7 +136,7 @@ def require_gateway(host: str, port: int, timeout_s: float) -> None:
     try:
         socket.create_connection((host, port), timeout_s).close()
     except OSError as error:
-        raise ConnectionError(f"gateway must answer on {host}:{port}, was: {error}") from error
+        raise ConnectionError(f"no gateway on {host}:{port}: {error}") from error
 
 
 def build_node(node: TradingNode, link: BrokerLink, attempts: int) -> None:
@@ -160,5 +160,5 @@ def build_node(node: TradingNode, link: BrokerLink, attempts: int) -> None:
     os.environ[CONNECT_ATTEMPTS] = str(attempts)
     node.build()
     if not link.is_connected():
-        raise ConnectionError(f"the gateway must answer, did not in {attempts} attempts")
+        raise ConnectionError(f"the gateway did not answer in {attempts} attempts")
     link.keep_reconnecting()

@@ -121,12 +121,12 @@ class MassiveClient:
         query: Mapping[str, Any] | None = params
         while address:
             if address in asked:
-                raise SourceError(f"{self._source.name} must not repeat a page of {path}, did")
+                raise SourceError(f"{self._source.name} sent a page of {path} twice")
             asked.add(address)
             content = self._source.json(address, query)
             if not isinstance(content, dict):
                 raise SourceError(
-                    f"{self._source.name} must answer {path} with an object, was a {type(content).__name__}"
+                    f"{self._source.name}'s answer to {path} must be an object, was {type(content).__name__}"
                 )
             yield content.get("results") or []
             address, query = content.get("next_url") or "", None
@@ -138,9 +138,9 @@ def _bar_table(rows: list[dict[str, Any]], ticker: str) -> pa.Table:
         values = {name: [row[key] for row in rows] for name, key in columns.items() if key not in ("t", "v")}
         ts_ns = np.array([row["t"] for row in rows], np.int64) * 1_000_000
     except KeyError as error:
-        raise SourceError(f"bars of {ticker} must have the field {error}, one has not") from None
+        raise SourceError(f"a bar of {ticker} has no field {error}") from None
     if len(ts_ns) and (np.diff(ts_ns) <= 0).any():
-        raise SourceError(f"bars of {ticker} must ascend over all pages, did not: fetch them again")
+        raise SourceError(f"bars of {ticker} do not ascend: fetch them again")
     volume = [row.get("v", np.nan) for row in rows]
     return pa.table({"ts_ns": ts_ns, **values, "volume": volume}, schema=BAR_SCHEMA)
 

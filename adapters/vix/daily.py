@@ -47,17 +47,17 @@ def parse_daily_csv(text: str, source: str) -> pa.Table:
     wanted = ("open", "high", "low", "close")
     columns = [names.index(name) for name in wanted] if set(wanted) <= set(names) else [1] * 4
     if len(names) < 2:
-        raise SourceError(f"{source} must have a column of values, has none")
+        raise SourceError(f"{source} has no column of values")
     rows: dict[date, list[float]] = {}
     for number, line in enumerate(lines, 2):
         if not line or len(line) <= max(columns) or line[columns[3]].strip() in _MISSING:
             continue
         day = _day(line[0].strip(), number, source)
         if day in rows:
-            raise SourceError(f"{source} must have every day once, {day} is there again in line {number}")
+            raise SourceError(f"{source} has {day} twice, again in line {number}")
         rows[day] = _values([line[column] for column in columns], number, source)
     if not rows:
-        raise SourceError(f"{source} must have at least one value, has none")
+        raise SourceError(f"{source} has no values")
     ordered = sorted(rows.items())
     values = zip(*(numbers for _, numbers in ordered), strict=True)
     return pa.Table.from_arrays(

@@ -36,7 +36,7 @@ def from_cboe(source: HttpSource, index: str) -> pa.Table:
 def from_fred(source: HttpSource, index: str) -> pa.Table:
     """Closing values of an index from FRED, as `from_cboe`; it has no VIX9D."""
     if index not in _FRED_SERIES:
-        raise SourceError(f"FRED must have {index}, has none")
+        raise SourceError(f"FRED has no {index}")
     text = source.text("graph/fredgraph.csv", {"id": _FRED_SERIES[index]})
     return parse_daily_csv(text, f"FRED {_FRED_SERIES[index]}")
 
@@ -62,7 +62,7 @@ def from_file(path: Path) -> pa.Table:
     try:
         return parse_daily_csv(path.read_text(encoding="utf-8-sig"), path.name)
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"file must be readable text, was {path}: {' '.join(str(error).split())}") from error
+        raise SourceError(f"cannot read {path} as text: {' '.join(str(error).split())}") from error
 
 
 def _from_dbn(path: Path) -> pa.Table:

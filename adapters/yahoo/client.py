@@ -72,10 +72,10 @@ class YahooClient:
         try:
             result = content["chart"]["result"]
             if not result:
-                raise SourceError(f"Yahoo must know {symbol}, says: {_said(content)}")
+                raise SourceError(f"Yahoo does not know {symbol}: {_said(content)}")
             return _table(result[0], interval)
         except (KeyError, TypeError, IndexError) as error:
-            raise SourceError(f"Yahoo must answer for {symbol} with a chart, was another thing ({error!r})") from error
+            raise SourceError(f"Yahoo's answer for {symbol} is not a chart ({error!r})") from error
 
 
 def _table(result: dict[str, Any], interval: str) -> pa.Table:

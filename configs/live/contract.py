@@ -26,11 +26,13 @@ class WantedContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.kind not in ("FUT", "STK"):
-            raise InputError(f"kind of the contract must be FUT or STK, was {self.kind!r}")
+            raise InputError(f"contract.kind must be FUT or STK, was {self.kind!r}")
         if (self.kind == "FUT") != bool(self.expiry):
-            raise InputError(f"expiry must be given for a future and only there, was {self.expiry!r} for {self.kind}")
+            raise InputError(
+                f"contract.expiry is required for FUT and not allowed for STK, was {self.expiry!r} for {self.kind}"
+            )
         if self.expiry and not (self.expiry.isdigit() and len(self.expiry) in (6, 8)):
-            raise InputError(f"expiry must be YYYYMM or YYYYMMDD, was {self.expiry!r}")
+            raise InputError(f"contract.expiry must be YYYYMM or YYYYMMDD, was {self.expiry!r}")
 
 
 class FrontMonthContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,9 +69,7 @@ class FollowedContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if (self.contract is None) == (self.front_month is None):
-            raise InputError(
-                f"exactly one of contract and front_month must be given, was {'both' if self.contract else 'neither'}"
-            )
+            raise InputError(f"give either contract or front_month, was {'both' if self.contract else 'neither'}")
 
 
 class ContextConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

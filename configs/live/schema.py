@@ -81,16 +81,14 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if (self.contract is None) == (self.front_month is None):
-            raise InputError(
-                f"exactly one of contract and front_month must be given, was {'both' if self.contract else 'neither'}"
-            )
+            raise InputError(f"give either contract or front_month, was {'both' if self.contract else 'neither'}")
         ids = (self.trading_client_id, self.doctor_client_id, *self.flatten_client_ids)
         if len(set(ids)) != len(ids) or not self.flatten_client_ids:
-            raise InputError(f"client ids must all differ, with one for the flatten at least, were {ids}")
+            raise InputError(f"client ids must differ, with at least one in flatten_client_ids, were {ids}")
         if not 0 < self.port < 65536:
             raise InputError(f"port must be between 1 and 65535, was {self.port}")
         if not self.session_folder:
-            raise InputError("session_folder must name a folder, was empty")
+            raise InputError("session_folder must not be empty")
         if self.capital_usd is not None and not _is_amount(self.capital_usd):
             raise InputError(f"capital_usd must be above zero and in whole cents, was {self.capital_usd}")
 
@@ -132,7 +130,7 @@ def load_live(name: str) -> LiveConfig:
         path = PRESETS / f"{name}.yaml"
     if not path.is_file():
         presets = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.yaml")))
-        raise InputError(f"live configuration must be one of {presets} or a YAML file, was {name!r}")
+        raise InputError(f"no live configuration {name!r}: presets are {presets}, or name a YAML file")
     try:
         return msgspec.yaml.decode(path.read_bytes(), type=LiveConfig)
     except (msgspec.MsgspecError, InputError) as error:

@@ -36,22 +36,27 @@ MADE_UP_ISIN = "US0000000002"
 
 
 def command(
-    instrument: Annotated[str, typer.Argument(help="What is traded, for example MESZ6 or SPY.")],
-    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First UTC day; 40 days before are history.")],
+    instrument: Annotated[str, typer.Argument(help="Instrument, for example MESZ6 or SPY.")],
+    start: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="First UTC day; the 40 days before serve as history.")
+    ],
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last UTC day; default: start.")] = None,
     bar: Annotated[str, typer.Option(help="Bar length in the catalog.")] = "1-MINUTE",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 4002,
     speed: Annotated[float, typer.Option(min=0.01, help="Simulated seconds per second.")] = 60.0,
-    slippage_ticks: Annotated[int, typer.Option(min=0, max=1, help="As `execution:` of the experiment has it.")] = 1,
+    slippage_ticks: Annotated[
+        int,
+        typer.Option(min=0, max=1, help="Ticks by which every fill is worse, as in `execution:` of the experiment."),
+    ] = 1,
     cash: Annotated[float, typer.Option(min=1, help="Starting balance, USD.")] = 100_000.0,
     faults: Annotated[Path | None, typer.Option(help="YAML list of {step, name, value}.")] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve a simulated IB Gateway over TCP; the bars begin when a client subscribes to them.
+    """Serve a simulated IB Gateway over TCP; the bars start when a client subscribes to them.
 
-    Any client of TWS connects: NautilusTrader, IB's own API, ib_insync. Orders fill by NautilusTrader's own rules for
-    bars. Ends with the bars and says what the account then holds.
+    Any TWS client connects: NautilusTrader, IB's own API, ib_insync. Orders fill by NautilusTrader's rules for bars.
+    Ends after the last bar and prints what the account holds.
     """
     spec = resolve(instrument, instruments_path(), start.date())
     window_ns = midnight_ns(start.date()), midnight_ns((end or start).date()) + DAY_NS
@@ -61,7 +66,7 @@ def command(
     try:
         asyncio.run(_serve(server, speed))
     except OSError as error:
-        raise InputError(f"port must be free to listen on, {port} was not: {error}") from error
+        raise InputError(f"port {port} cannot be listened on: {error}") from error
     broker = server.gateway.broker
     held = {holding.terms.local_symbol: holding.units for holding in broker.account.holdings.values()}
     equity = broker.account.equity_cents(broker.marks) / 100
@@ -69,7 +74,7 @@ def command(
         orders = len(broker.working())
         print_json({"positions": held, "working_orders": orders, "trades": len(broker.trades), "equity_usd": equity})
     else:
-        report(f"bars are over: {len(broker.trades)} executions, positions {held}, equity {equity:,.2f} USD")
+        report(f"end of bars: {len(broker.trades)} fills, positions {held}, equity {equity:,.2f} USD")
 
 
 def simulated_server(
@@ -110,7 +115,7 @@ def simulated_server(
     contracts, tapes, (first_ns, last_ns) = [], {}, window_ns
     for number, each in enumerate((spec, *followed)):
         if each.kind == "future" and not each.expiration_ns:
-            raise InputError(f"future must be a contract month to be traded, was {each.instrument_id}")
+            raise InputError(f"name a contract month, such as MESZ6, was {each.instrument_id}")
         bars = read_bars(catalog, bar_type_of(each, bar), first_ns - HISTORY_DAYS * DAY_NS, last_ns)
         terms = contract_terms(each, CON_ID + number)
         contracts.append(terms)

@@ -1,4 +1,4 @@
-"""`rl-intraday live`: a bundle trades real money, if everything says that it may."""
+"""`rl-intraday live`: a bundle trades real money, once every check has passed."""
 
 from typing import Annotated
 
@@ -17,16 +17,18 @@ from run.trade.session_runner import NOT_STARTED
 
 def command(
     bundle: BundleArgument,
-    account: Annotated[str, typer.Option(help="Account number, typed to be sure: the environment must hold it too.")],
-    is_meant: Annotated[bool, typer.Option("--live", help="Yes, with real money.")] = False,
+    account: Annotated[str, typer.Option(help="Account number; must equal the one in the environment.")],
+    is_meant: Annotated[bool, typer.Option("--live", help="Confirm that real money is traded.")] = False,
     live: Annotated[str, typer.Option("--config", help="Live configuration: a preset or a YAML file.")] = "live",
     sessions: SessionsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Trade a bundle on a live account of Interactive Brokers, with real money.
 
-    Wants --live, the account number typed and equal to the environment's, and a doctor that finds nothing wrong.
+    Needs --live, the account number as in the environment, and no failed check of `rl-intraday doctor`.
     Journal, restart, signals and exit codes are those of `rl-intraday paper`.
+
+    Example: rl-intraday live runs/…/bundle/mes_intraday-… --live --account U1234567
     """
     config = load_live(live)
     check_intent(config, account, is_meant)
@@ -37,7 +39,7 @@ def command(
     if failed:
         for finding in failed:
             report(f"{finding.found}; {finding.fix}", label=f"{finding.check}:", style="bold red")
-        report(f"`rl-intraday doctor {live}` must find nothing wrong before money is traded")
+        report(f"not started: the checks above failed (`rl-intraday doctor {live}`)")
         raise typer.Exit(NOT_STARTED)
     report("every check passed", label="real money:")
     print_outcome(trade(loaded, config, live, account, folder), as_json)
@@ -52,10 +54,10 @@ def check_intent(config: LiveConfig, account: str, is_meant: bool) -> None:
         If not; the account number is not repeated.
     """
     if not is_meant:
-        raise InputError("trading real money must be meant: add --live, or use `rl-intraday paper`")
+        raise InputError("real money needs --live; without it use `rl-intraday paper`")
     if not account or account != config.account():
-        raise InputError(f"--account must be the account in the environment variable {config.account_variable}, is not")
+        raise InputError(f"--account is not the account in {config.account_variable}")
     if account.startswith(PAPER_PREFIX):
-        raise InputError(f"a live account does not begin with {PAPER_PREFIX}: use `rl-intraday paper`")
+        raise InputError(f"--account is a paper account ({PAPER_PREFIX}…): use `rl-intraday paper`")
     if config.patience.clock != "wall":
-        raise InputError(f"patience.clock must be wall with real money, was {config.patience.clock}")
+        raise InputError(f"patience.clock must be wall for real money, was {config.patience.clock}")

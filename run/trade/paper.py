@@ -33,9 +33,9 @@ POLL_S = 0.002
 CONTEXT_S = 0.2  # the simulated gateway sends the bars of a moment at once
 PAPER_PREFIX = "DU"
 
-BundleArgument = Annotated[Path, typer.Argument(help="Bundle folder, as `rl-intraday train` printed it.")]
+BundleArgument = Annotated[Path, typer.Argument(help="Bundle folder, printed by `rl-intraday train`.")]
 SessionsOption = Annotated[
-    Path | None, typer.Option("--sessions", help="Folder of the sessions, instead of the configuration's.")
+    Path | None, typer.Option("--sessions", help="Session folder; default: the configuration's.")
 ]
 
 
@@ -43,7 +43,9 @@ def command(
     bundle: BundleArgument,
     live: Annotated[str, typer.Option("--config", help="Live configuration: a preset or a YAML file.")] = "paper",
     sessions: SessionsOption = None,
-    simulated: Annotated[bool, typer.Option("--simulated", help="On a simulated gateway over catalog bars.")] = False,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Trade on a simulated gateway that replays catalog bars.")
+    ] = False,
     start: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="With --simulated: first trading day.")
     ] = None,
@@ -57,9 +59,9 @@ def command(
 ) -> None:
     """Trade a bundle on a paper account of Interactive Brokers.
 
-    Every decision and every order is journaled under --sessions; what was interrupted on the same trading day is
-    taken up again. Ctrl-C and SIGTERM close the position, unless the configuration says to hold it.
-    Exit codes: 0 ended in order, 1 an error, 4 could not start, 5 halted until `rl-intraday unhalt`.
+    Every decision and order is journaled under --sessions; a session interrupted on the same trading day is resumed.
+    Ctrl-C and SIGTERM close the position, unless the configuration says to hold it.
+    Exit codes: 0 ended normally, 1 error, 4 not started, 5 halted until `rl-intraday unhalt`.
 
     Example: rl-intraday paper runs/…/bundle/demo-… --simulated --start 2025-02-18 --catalog demo/catalog
     """
@@ -67,7 +69,7 @@ def command(
     config = load_live(live)
     if simulated:
         if start is None:
-            raise InputError("--simulated must be told which day to replay: --start YYYY-MM-DD")
+            raise InputError("--simulated needs the day to replay: --start YYYY-MM-DD")
         days = start.date(), (end or start).date()
         home = session_home(config, sessions, loaded, f"-simulated-{datetime.now(UTC):%Y%m%d-%H%M%S}")
         outcome = trade_simulated(loaded, config, live, home, catalog, days, speed, faults)
@@ -91,9 +93,9 @@ def trade_on_paper(bundle: Bundle, config: LiveConfig, configuration: str, home:
     """
     account = config.account()
     if not account:
-        raise InputError(f"the paper account must be in the environment variable {config.account_variable}, was empty")
+        raise InputError(f"no account: set the environment variable {config.account_variable}")
     if not account.startswith(PAPER_PREFIX):
-        raise InputError(f"a paper account begins with {PAPER_PREFIX}, that in {config.account_variable} does not")
+        raise InputError(f"the account in {config.account_variable} is not a paper account ({PAPER_PREFIX}…)")
     return trade(bundle, config, configuration, account, home)
 
 
@@ -168,7 +170,7 @@ def session_window(bundle: Bundle, days: tuple[date, date]) -> tuple[int, int]:
     rows = np.searchsorted(calendar.session_date, np.array(days, "datetime64[D]"))
     for day, row in zip(days, rows, strict=True):
         if calendar.session_date[row] != np.datetime64(day):
-            raise InputError(f"{day} must be a trading day of {calendar.name}, is none")
+            raise InputError(f"{day} is not a trading day of {calendar.name}")
     return int(calendar.open_ns[rows[0]]), int(calendar.close_ns[rows[1]])
 
 
@@ -196,7 +198,7 @@ def print_outcome(outcome: Outcome, as_json: bool) -> None:
     else:
         colour = "green" if outcome.exit_code == 0 else "bold red"
         report(
-            f"{outcome.decisions} decisions, {outcome.fills} executions, {outcome.units:+d} held; {outcome.folder}",
+            f"{outcome.decisions} decisions, {outcome.fills} fills, {outcome.units:+d} held; {outcome.folder}",
             label=f"{outcome.reason}:",
             style=colour,
         )

@@ -177,13 +177,13 @@ class LiveSession:
             if strategy.task is not None and strategy.task.done():
                 return _why(strategy.task)
             if running.done():
-                return f"the node must start, did not: {_why(running) or 'see its log'}"
+                return f"the trading node did not start: {_why(running) or 'see its log'}"
             if stop.is_set():
-                return "stopped before it began"
+                return "stopped before it started"
             if time.monotonic() > until:
                 return (
-                    f"the session must start within {patience_s:g} s, did not: the gateway answers "
-                    "neither account, positions nor history; look at its window and at the log"
+                    f"not started after {patience_s:g} s: no account, positions or history from the gateway; "
+                    "check Gateway and the log"
                 )
             await asyncio.sleep(0.05)
         return ""
@@ -206,7 +206,7 @@ class LiveSession:
             task.cancel()
         if strategy.task.done() or running.done():
             problem = _why(strategy.task) if strategy.task.done() else _why(running)
-            return self._outcome(FAILED, problem or "the node ended by itself")
+            return self._outcome(FAILED, problem or "the trading node ended by itself")
         if strategy.monitor.level == "halted":
             return self._outcome(HALTED, strategy.monitor.state.reason)
         if beside.done() and not beside.cancelled() and beside.exception() is not None:
@@ -225,7 +225,7 @@ class LiveSession:
         """The session as a supervisor sees it."""
         strategy, watch = self.strategy, self.strategy.watch
         units = strategy.core.instruments[0].units
-        problems = [] if not strategy.is_ready or watch.known else ["the broker's position is not known to be ours"]
+        problems = [] if not strategy.is_ready or watch.known else ["the broker's position is not confirmed"]
         if strategy.inputs.context is not None:
             problems += [f"context {name} is missing or too old" for name in strategy.inputs.context.missing]
         if self._store.health.problem:
@@ -285,7 +285,7 @@ def trade_session(
         try:
             session = LiveSession(plan)
         except ResumeError as error:
-            reason = f"the session of {plan.day} cannot be taken up again: {error}"
+            reason = f"the session of {plan.day} cannot be resumed: {error}"
             plan.home.risk.write(msgspec.structs.replace(risk, level="halted", since_ns=time.time_ns(), reason=reason))
             return Outcome(HALTED, f"{reason}; {_close_everything(plan)}", plan.folder, 0, 0, 0)
         return session.run(meanwhile)

@@ -69,9 +69,9 @@ def test_a_secret_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("content", "value", "said"),
     [
-        ("", "", "must hold a value, .* was empty"),
-        (None, "", "must be readable, .* was not: No such file or directory"),
-        ("DU8", "DU9", "only one of IB_ACCOUNT and IB_ACCOUNT_FILE must be set, both were"),
+        ("", "", "the file of IB_ACCOUNT_FILE, .*, is empty"),
+        (None, "", "cannot read the file of IB_ACCOUNT_FILE, .*: No such file or directory"),
+        ("DU8", "DU9", "both IB_ACCOUNT and IB_ACCOUNT_FILE are set: unset one"),
     ],
 )
 def test_a_secret_that_cannot_be_had_is_refused_without_being_shown(
@@ -102,21 +102,21 @@ def test_secrets_are_known_for_hiding_and_never_part_of_the_configuration(
     [
         (GOOD + "prot: 4002\n", "prot"),
         (GOOD.replace("4002", "99999"), "port must be between 1 and 65535, was 99999"),
-        (GOOD.replace("STK", "OPT"), "kind of the contract must be FUT or STK, was 'OPT'"),
-        (GOOD.replace("STK", "FUT"), "expiry must be given for a future and only there, was '' for FUT"),
+        (GOOD.replace("STK", "OPT"), "contract.kind must be FUT or STK, was 'OPT'"),
+        (GOOD.replace("STK", "FUT"), "contract.expiry is required for FUT and not allowed for STK, was '' for FUT"),
         (
             GOOD.replace("SMART}", "SMART, expiry: DEC6}").replace("STK", "FUT"),
             "must be YYYYMM or YYYYMMDD, was 'DEC6'",
         ),
-        (GOOD + "doctor_client_id: 1\n", "client ids must all differ"),
-        (GOOD + "flatten_client_ids: []\n", "with one for the flatten at least"),
-        (GOOD + "front_month: {root: MES}\n", "exactly one of contract and front_month must be given, was both"),
-        ("host: 127.0.0.1\nport: 1\n", "exactly one of contract and front_month must be given, was neither"),
+        (GOOD + "doctor_client_id: 1\n", "client ids must differ"),
+        (GOOD + "flatten_client_ids: []\n", "with at least one in flatten_client_ids"),
+        (GOOD + "front_month: {root: MES}\n", "give either contract or front_month, was both"),
+        ("host: 127.0.0.1\nport: 1\n", "give either contract or front_month, was neither"),
         (GOOD + "capital_usd: 0\n", "capital_usd must be above zero and in whole cents, was 0"),
         (GOOD + "capital_usd: 10.005\n", "capital_usd must be above zero and in whole cents, was 10.005"),
         (GOOD + "capital_usd: .nan\n", "capital_usd"),
         (GOOD + "on_sigterm: panic\n", "on_sigterm"),
-        (GOOD + "session_folder: ''\n", "session_folder must name a folder, was empty"),
+        (GOOD + "session_folder: ''\n", "session_folder must not be empty"),
         (GOOD + "health: {host: 0.0.0.0}\n", "health.host must be a loopback address such as 127.0.0.1, was '0.0.0.0'"),
         (GOOD + "health: {host: localhost}\n", "was 'localhost'"),
         (GOOD + "health: {port: -1}\n", "health.port must be between 0 and 65535, was -1"),
@@ -138,7 +138,7 @@ def test_what_is_wrong_is_named_in_one_line(text: str, said: str, tmp_path: Path
 
 
 def test_an_unknown_preset_names_the_known() -> None:
-    with pytest.raises(InputError, match="must be one of live, paper or a YAML file, was 'demo'"):
+    with pytest.raises(InputError, match="no live configuration 'demo': presets are live, paper, or name a YAML file"):
         load_live("demo")
 
 
@@ -161,7 +161,7 @@ def test_the_front_month_is_that_of_the_roll_table(day: date, expiry: str, rolli
 def test_a_roll_table_that_is_too_old_to_know_is_refused(rolling: LiveConfig) -> None:
     # Expiry is Friday 2026-12-18; four sessions before it, on Monday the 14th, the next month takes over.
     assert contract_on(rolling, date(2026, 12, 11)).expiry == "202612"
-    with pytest.raises(InputError, match=r"must know the contract after ESZ6\.XCME on 2026-12-14, did not"):
+    with pytest.raises(InputError, match=r"roll table of ES ends with ESZ6\.XCME, too early for 2026-12-14"):
         contract_on(rolling, date(2026, 12, 14))
 
 

@@ -198,7 +198,7 @@ def test_no_gateway_is_one_line() -> None:
         port = free.getsockname()[1]
     done = flatten(port, "--timeout", "1")
     assert done.returncode == 2
-    assert f"error: gateway must answer on 127.0.0.1:{port}, was:" in done.stderr
+    assert f"error: no gateway on 127.0.0.1:{port}:" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -229,7 +229,7 @@ def test_a_silent_gateway_is_given_up_in_time(node: Any, gateway: ThreadedServer
         cwd=ROOT, capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     assert (done.returncode, time.monotonic() - began < 12) == (2, True)
-    assert "was: no answer within 1 s" in done.stderr
+    assert "no answer within 1 s" in done.stderr
 
 
 def test_an_account_that_the_gateway_does_not_have_is_refused(gateway: ThreadedServer) -> None:

@@ -125,7 +125,7 @@ def test_what_is_followed_is_played_on_the_same_clock(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["MES", "--start", "2025-07-09"], "future must be a contract month to be traded, was MES.XCME"),
+        (["MES", "--start", "2025-07-09"], "name a contract month, such as MESZ6, was MES.XCME"),
         (["MESU5", "--start", "2025-08-20"], "MESU5.XCME"),
         (["MESU5", "--start", "2025-07-09", "--faults", "none.yaml"], "fault script none.yaml"),
     ],

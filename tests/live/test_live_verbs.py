@@ -106,26 +106,26 @@ def test_real_money_wants_to_be_meant_by_this_very_account(account: pytest.Monke
     config = load_live("live")
     account.setenv("IB_ACCOUNT", "U7654321")
     check_intent(config, "U7654321", is_meant=True)
-    with pytest.raises(InputError, match="must be meant: add --live"):
+    with pytest.raises(InputError, match="real money needs --live"):
         check_intent(config, "U7654321", is_meant=False)
     for typed in ("U7654322", "u7654321", "", " U7654321"):
-        with pytest.raises(InputError, match="must be the account in the environment variable IB_ACCOUNT") as said:
+        with pytest.raises(InputError, match="--account is not the account in IB_ACCOUNT") as said:
             check_intent(config, typed, is_meant=True)
         assert "7654" not in str(said.value)
     account.setenv("IB_ACCOUNT", "DU7654321")
-    with pytest.raises(InputError, match="does not begin with DU"):
+    with pytest.raises(InputError, match=r"--account is a paper account \(DU…\)"):
         check_intent(config, "DU7654321", is_meant=True)
 
 
 def test_real_money_knows_no_empty_account(account: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="must be the account in the environment variable"):
+    with pytest.raises(InputError, match="--account is not the account in"):
         check_intent(load_live("live"), "", is_meant=True)
 
 
 def test_real_money_is_not_traded_by_a_replayed_clock(account: pytest.MonkeyPatch) -> None:
     account.setenv("IB_ACCOUNT", "U7654321")
     config = msgspec.structs.replace(load_live("live"), patience=Timeouts(clock="bars"))
-    with pytest.raises(InputError, match=r"patience\.clock must be wall with real money, was bars"):
+    with pytest.raises(InputError, match=r"patience\.clock must be wall for real money, was bars"):
         check_intent(config, "U7654321", is_meant=True)
 
 
@@ -134,13 +134,16 @@ def test_live_without_its_word_is_refused(
 ) -> None:
     account.setenv("IB_ACCOUNT", "U7654321")
     words = ("live", bundle.path, "--account", "U7654321", "--sessions", tmp_path / "sessions")
-    assert "must be meant" in refused(capsys, *words)
+    assert "real money needs --live" in refused(capsys, *words)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [("", "must be in the environment variable IB_ACCOUNT, was empty"), ("U7654321", "begins with DU")],
+    [
+        ("", "no account: set the environment variable IB_ACCOUNT"),
+        ("U7654321", "the account in IB_ACCOUNT is not a paper account (DU…)"),
+    ],
 )
 def test_paper_is_traded_on_paper_accounts_alone(
     number: str,
@@ -160,11 +163,11 @@ def test_paper_is_traded_on_paper_accounts_alone(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--simulated",), "must be told which day to replay: --start"),
-        (("--simulated", "--start", "2024-12-25"), "2024-12-25 must be a trading day of CME Globex Equity, is none"),
-        (("--simulated", "--start", "2024-12-24", "--end", "2024-12-25"), "2024-12-25 must be a trading day"),
+        (("--simulated",), "needs the day to replay: --start"),
+        (("--simulated", "--start", "2024-12-25"), "2024-12-25 is not a trading day of CME Globex Equity"),
+        (("--simulated", "--start", "2024-12-24", "--end", "2024-12-25"), "2024-12-25 is not a trading day"),
         (("--simulated", "--start", "2024-12-24", "--catalog", "nowhere"), "nowhere"),
-        (("--config", "papyrus"), "live configuration must be one of live, paper or a YAML file, was 'papyrus'"),
+        (("--config", "papyrus"), "no live configuration 'papyrus': presets are live, paper, or name a YAML file"),
     ],
 )
 def test_what_paper_cannot_do_it_says(
@@ -211,9 +214,7 @@ def test_a_home_is_traded_by_one_process_at_a_time(
     home = home_of(bundle, tmp_path)
     with home.locked():
         before = sorted(tmp_path.rglob("*"))
-        assert "must be used by one process at a time, another runs" in refused(
-            capsys, "paper", bundle.path, "--sessions", tmp_path
-        )
+        assert "another process is using" in refused(capsys, "paper", bundle.path, "--sessions", tmp_path)
         assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -225,7 +226,7 @@ def test_a_gateway_that_is_not_there_is_said(bundle: Bundle, config: LiveConfig,
     home = SessionHome(tmp_path / "home")
     outcome = trade_session(plan_of(bundle, config, home))
     assert (outcome.exit_code, outcome.decisions, outcome.units) == (NOT_STARTED, 0, 0)
-    assert f"gateway must answer on 127.0.0.1:{config.port}" in outcome.reason
+    assert f"no gateway on 127.0.0.1:{config.port}" in outcome.reason
     assert home.risk.read().level == "normal"
     again = trade_session(plan_of(bundle, config, home))
     assert again.exit_code == NOT_STARTED, "what never began is begun again"
@@ -243,9 +244,7 @@ def test_a_session_that_cannot_be_taken_up_again_halts_its_home(
     journal.close()
     outcome = trade_session(plan_of(bundle, config, home))
     assert outcome.exit_code == HALTED
-    assert outcome.reason.startswith(
-        "the session of 2026-10-01 cannot be taken up again: journal: row 0 must be a whole bar"
-    )
+    assert outcome.reason.startswith("the session of 2026-10-01 cannot be resumed: journal: row 0 must be a whole bar")
     assert "the broker could not be asked" in outcome.reason
     assert "run `rl-intraday flatten my_live.yaml`" in outcome.reason
     kept = home.risk.read()

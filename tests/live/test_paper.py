@@ -87,7 +87,7 @@ def test_its_replay_finds_no_divergence(paper_day: PaperDay, answer: Callable[..
 def test_the_replay_says_so_in_one_line(paper_day: PaperDay, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", str(paper_day.folder)]) == 0
     said = capsys.readouterr().err
-    assert "equal: 204 decisions and" in said
+    assert "equal: all 204 decisions and" in said
     assert "not compared: no --catalog" in said
 
 
@@ -108,12 +108,12 @@ def test_bad_input_is_one_line(paper_day: PaperDay, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         calls = {
-            "must be told which day": [*paper, "--simulated"],
-            "2024-12-25 must be a trading day of NYSE": [*paper, "--simulated", "--start", "2024-12-25"],
+            "needs the day to replay": [*paper, "--simulated"],
+            "2024-12-25 is not a trading day of NYSE": [*paper, "--simulated", "--start", "2024-12-25"],
             "must be one that catalog": [*paper, "--simulated", "--start", PAPER_DAY, "--catalog", str(tmp_path)],
-            "live configuration must be one of": [*paper[:-1], "nowhere"],
-            "must be used by one process at a time": paper,
-            f"port must be free to listen on, {port} was not": [
+            "no live configuration": [*paper[:-1], "nowhere"],
+            "another process is using": paper,
+            f"port {port} cannot be listened on": [
                 "gateway", "SPY", "--start", PAPER_DAY, "--catalog", str(paper_day.catalog), "--port", port,
             ],
         }  # fmt: skip

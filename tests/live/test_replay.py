@@ -157,7 +157,7 @@ def test_a_changed_commission_is_cost_and_changes_no_decision(
 
     folder = changed(dearer)
     assert main(["replay", str(folder)]) == 0
-    assert "divergences beside them: 1 of cost" in capsys.readouterr().err
+    assert "other divergences: 1 of cost" in capsys.readouterr().err
     (cost,) = replay_session(folder).divergences
     assert (cost.cause, cost.written, cost.made) == ("cost", "400", "100")
 
@@ -274,10 +274,10 @@ def test_bad_input_is_one_line(paper_day: PaperDay, tmp_path: Path, capsys: pyte
     no_journal.mkdir()
     shutil.copy(paper_day.folder / "session.json", no_journal)
     for words, said in (
-        ([paper_day.folder.parent], f"name one of its days, the last is {PAPER_DAY}"),
-        ([empty], "must be the folder of a day, with session.json, had none"),
-        ([no_journal], "must hold a journal"),
-        ([paper_day.folder, "--bundle", tmp_path / "gone"], "say where with --bundle"),
+        ([paper_day.folder.parent], f"name one of its days, such as {PAPER_DAY}"),
+        ([empty], "no session in"),
+        ([no_journal], "no journal in session"),
+        ([paper_day.folder, "--bundle", tmp_path / "gone"], "name its folder with --bundle"),
         ([paper_day.folder, "--catalog", empty], "bar type must be one that catalog"),
     ):
         assert main(["replay", *map(str, words)]) == BAD_INPUT

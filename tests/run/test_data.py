@@ -109,13 +109,13 @@ def test_a_contract_month_takes_its_decade_from_the_data(run: Run, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--instrument", "SPY"), "session.csv must name a time zone"),
+        (("--instrument", "SPY"), "session.csv has times without a time zone"),
         (("--instrument", "CLZ5", *NEW_YORK), "root of future CLZ5 must be one of ES, MES, NQ, MNQ, was 'CL'"),
         (("--instrument", "SPY.ARCA", *NEW_YORK), "venue of instrument SPY.ARCA"),
         (("--instrument", "SPY", "--bar", "1-DAY", *NEW_YORK), "bar must be N-MINUTE or N-HOUR"),
         (("--instrument", "SPY", "--bar", "5-MINUTE", *NEW_YORK), "most were 1 minutes apart"),
         (("--instrument", "SPY", "--tz", "Mars/Base"), "time zone must be an IANA name"),
-        (("--instrument", "SPY", "--symbol", "SPY", *NEW_YORK), "must have a symbol column"),
+        (("--instrument", "SPY", "--symbol", "SPY", *NEW_YORK), "has no symbol column"),
         (("--instrument", "SPY", "--stamp", "close", "--strict", *NEW_YORK), "was out_of_session at"),
         (("--instrument", "SPY", "--tz", "Asia/Tokyo"), "390 out_of_session"),
         (("--instrument", "SPY", "--stamp", "middle", *NEW_YORK), "'middle'"),
@@ -137,9 +137,9 @@ def test_bad_input_is_one_line_and_code_two(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "file must exist"),
+        (None, "no file"),
         ("", "must have a time column"),
-        ("time,open,high,low,close\n", "must hold at least one bar"),
+        ("time,open,high,low,close\n", "is empty: no bars"),
         ("time,open,price\n1,1,1\n", "the file has time, open, price"),
     ],
 )

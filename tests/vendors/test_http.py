@@ -90,13 +90,13 @@ def test_refusals_are_not_retried(serve: Serve, slept: list[float], status: int,
 
 def test_no_connection_is_told(slept: list[float]) -> None:
     nobody = SimpleNamespace(url="http://127.0.0.1:9")
-    with pytest.raises(SourceError, match="the connection broke off"):
+    with pytest.raises(SourceError, match="last: connection lost"):
         source(nobody, slept, attempts=2).json("v1/thing")
 
 
 def test_another_host_gets_no_key(serve: Serve, slept: list[float]) -> None:
     server, other = serve(lambda _: GOOD), serve(lambda _: GOOD)
-    with pytest.raises(SourceError, match="must not send to another host"):
+    with pytest.raises(SourceError, match="points to another host"):
         source(server, slept).json(f"{other.url}/next")
     assert other.requests == []
 

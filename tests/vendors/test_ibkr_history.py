@@ -91,8 +91,8 @@ def test_a_share_is_asked_for_on_the_smart_route(
 @pytest.mark.parametrize(
     ("symbols", "days", "message"),
     [
-        ("MESH7", DAYS, "must know one contract MESH7, knows 0"),
-        ("MESZ6", ("2026-09-25", "2026-09-25"), "gave 40 of other days; 0 bars of MESZ6 were stored"),
+        ("MESH7", DAYS, "knows 0 contracts MESH7, must be one"),
+        ("MESZ6", ("2026-09-25", "2026-09-25"), "it sent 40 of other days; 0 bars of MESZ6 were stored"),
         ("MESZ6", ("2026-09-26", "2026-09-26"), "days must hold a session of CME Globex Equity"),
         ("MESZ6", ("2031-01-06", "2031-01-07"), "--start must not be after the last finished day"),
     ],
@@ -116,7 +116,7 @@ def test_a_refusal_keeps_what_was_fetched_before(
     no_permission = Refusal(162, "Historical Market Data Service error message:No market data permissions for CME FUT")
     server.call(lambda s: setattr(s.gateway, "history_refusal", no_permission))
     line = refusal(*fetch(server, tmp_path))
-    assert "answered error 162" in line
+    assert "error 162" in line
     assert "No market data permissions for CME FUT; 0 bars of MESZ6 were stored before it" in line
     server.call(lambda s: setattr(s.gateway, "history_refusal", None))
     assert answer(*fetch(server, tmp_path))["imports"][0]["new_rows"] == 40
@@ -124,7 +124,7 @@ def test_a_refusal_keeps_what_was_fetched_before(
 
 def test_no_gateway_is_told(tmp_path: Path, refusal: Callable[..., str]) -> None:
     nobody = SimpleNamespace(port=9)
-    assert "gateway must answer on 127.0.0.1:9" in refusal(*fetch(nobody, tmp_path))
+    assert "no gateway on 127.0.0.1:9" in refusal(*fetch(nobody, tmp_path))
 
 
 def test_a_pacing_violation_is_waited_out(server: ThreadedServer) -> None:
@@ -153,5 +153,5 @@ def test_lasting_pacing_and_silence_are_failures(server: ThreadedServer) -> None
             history.minutes(contract, *session_span(DAYS[0]))
         server.call(lambda s: setattr(s.gateway, "history_refusal", None))
         server.call(lambda s: [connection.silence(True) for connection in list(s.connections)])
-        with pytest.raises(SourceError, match=r"until 2026-09-21 21:00 UTC, gave none within 0\.3 s"):
+        with pytest.raises(SourceError, match=r"until 2026-09-21 21:00 UTC: no answer within 0\.3 s"):
             history.minutes(contract, *session_span(DAYS[0]))

@@ -38,13 +38,13 @@ def test_the_layouts_of_the_vendors() -> None:
     [
         ("", "must begin with a date column, was 'empty'"),
         ("<html>", "must begin with a date column"),
-        ("DATE\n", "must have a column of values"),
-        ("DATE,VIX\n", "must have at least one value"),
+        ("DATE\n", "has no column of values"),
+        ("DATE,VIX\n", "has no values"),
         ("DATE,VIX\n13/40/2025,1\n", "line 2 was '13/40/2025'"),
         ("DATE,VIX\n07/01/2025,abc\n", "must have numbers, line 2 was abc"),
         ("DATE,VIX\n07/01/2025,-3\n", "must have values above 0 and below 1000"),
         ("DATE,OPEN,HIGH,LOW,CLOSE\n07/01/2025,16,15,17,16\n", "the low not above the high; line 2 was 16, 15, 17, 16"),
-        ("DATE,VIX\n07/01/2025,3\n07/01/2025,4\n", "2025-07-01 is there again in line 3"),
+        ("DATE,VIX\n07/01/2025,3\n07/01/2025,4\n", "has 2025-07-01 twice, again in line 3"),
     ],
 )
 def test_what_is_no_table_of_values_is_refused(text: str, message: str) -> None:

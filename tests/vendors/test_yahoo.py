@@ -100,7 +100,7 @@ def test_a_changed_past_is_refused_and_the_catalog_unchanged(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--symbols", "ZZZZ"), "Yahoo must know ZZZZ, says: No data found, symbol may be delisted"),
+        (("--symbols", "ZZZZ"), "Yahoo does not know ZZZZ: No data found, symbol may be delisted"),
         ((), "--symbols must name at least one symbol"),
         (("--symbols", "SPY.XNAS"), "venue of instrument SPY.XNAS"),
         (("--symbols", "SPY", "--days", "400"), "'--days'"),
@@ -124,4 +124,4 @@ def test_something_else_than_a_chart_is_told(
 ) -> None:
     monkeypatch.setenv("RL_INTRADAY_YAHOO_URL", serve(lambda _: {"finance": "moved"}).url)
     assert main(["data", "fetch", "yahoo", "--symbols", "SPY", "--catalog", str(tmp_path)]) == 2
-    assert "Yahoo must answer for SPY with a chart, was another thing" in capsys.readouterr().err
+    assert "Yahoo's answer for SPY is not a chart" in capsys.readouterr().err

@@ -125,7 +125,7 @@ class Market:
         steps = [step for con_id in tapes for step in self._steps(con_id)]
         self._schedule = sorted(step for step in steps if step.ts_ns >= start_ns and self._begins(step, start_ns))
         if not self._schedule:
-            raise TapeError(f"bars must reach beyond the start of the session, was {start_ns} ns")
+            raise TapeError(f"no bars after the start of the session, {start_ns} ns")
         self.now_ns = self._schedule[0].ts_ns
         self.steps_done = 0
         self._at: dict[int, Step] = {}

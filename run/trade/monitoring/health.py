@@ -7,7 +7,7 @@ last one. A loop that hangs is therefore seen from outside.
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -53,6 +53,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         return self.connected and self.risk_state == "normal" and not self.problems
 
 
+CLIENT_TIMEOUT_S = 5  # a client that sends nothing does not keep its thread for longer
 STARTING = Health(
     state="starting", connected=False, data_age_s=None, last_decision_ns=None, position={}, risk_state="normal"
 )
@@ -65,6 +66,8 @@ class HealthServer:
     ----------
     config : HealthConfig
         Port 0 takes a free one.
+    clock_s : callable
+        Monotonic seconds.
 
     Attributes
     ----------
@@ -86,14 +89,14 @@ class HealthServer:
     >>> server.close()
     """
 
-    def __init__(self, config: HealthConfig) -> None:
-        self._max_tick_age_s = config.max_tick_age_s
-        self._last: tuple[float, Health] = (time.monotonic(), STARTING)
+    def __init__(self, config: HealthConfig, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._max_tick_age_s, self._clock_s = config.max_tick_age_s, clock_s
+        self._last: tuple[float, Health] = (clock_s(), STARTING)
         try:
             require_loopback(config.host)
             self._server = ThreadingHTTPServer((config.host, config.port), _handler_of(self))
         except OSError as error:
-            raise InputError(f"health port must be free to listen on, {config.port} was not: {error}") from error
+            raise InputError(f"health port {config.port} cannot be listened on: {error}") from error
         except ValueError as error:
             raise InputError(str(error)) from error
         self._server.daemon_threads = True
@@ -102,8 +105,8 @@ class HealthServer:
         self._thread.start()
 
     def tick(self, health: Health) -> None:
-        """The trading loop lives, and this is how the session is."""
-        self._last = (time.monotonic(), health)
+        """Take the session's state from the trading loop, which thereby shows that it lives."""
+        self._last = (self._clock_s(), health)
 
     def close(self) -> None:
         """Stop answering."""
@@ -114,7 +117,7 @@ class HealthServer:
     def answer(self, path: str) -> tuple[HTTPStatus, dict[str, Any]]:
         """Status and content of a path."""
         ticked_at, health = self._last
-        age_s = time.monotonic() - ticked_at
+        age_s = self._clock_s() - ticked_at
         hangs = age_s > self._max_tick_age_s
         if path == "/live":
             return _status(not hangs), {"live": not hangs, "tick_age_s": round(age_s, 3)}
@@ -122,7 +125,7 @@ class HealthServer:
             return HTTPStatus.NOT_FOUND, {"problems": ["path must be /health or /live"]}
         content = msgspec.to_builtins(health)
         if hangs:
-            content["problems"] = [*content["problems"], f"the trading loop has not ticked for {age_s:.0f} s"]
+            content["problems"] = [*content["problems"], f"the trading loop has not reported for {age_s:.0f} s"]
         return _status(health.is_fine and not hangs), content
 
 
@@ -133,7 +136,7 @@ def _status(is_well: bool) -> HTTPStatus:
 def _handler_of(health_server: HealthServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         server_version, sys_version = "rl-intraday", ""
-        timeout = 5  # a client that sends nothing does not keep a thread
+        timeout = CLIENT_TIMEOUT_S
 
         def do_GET(self) -> None:  # the name that http.server calls
             status, content = health_server.answer(urlsplit(self.path).path)

@@ -1,4 +1,4 @@
-"""`rl-intraday calibrate`: what fills at the broker cost, measured from journals, as costs that training can use."""
+"""`rl-intraday calibrate`: costs of fills at the broker, measured from journals, for training."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,13 +20,15 @@ from run.train.execution_file import write_execution
 
 
 def command(
-    sessions: Annotated[list[Path], typer.Argument(help="Folders of sessions, or of some of their days.")],
-    out: Annotated[Path | None, typer.Option(help="YAML file for `rl-intraday train --execution`.")] = None,
+    sessions: Annotated[list[Path], typer.Argument(help="Session folders, or folders of single days.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Write the measured costs here, for `rl-intraday train --execution`.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure slippage, latency, fill rate and commission from the journals of live sessions.
 
-    A session on a simulated gateway measures the simulator's own assumptions, which is said.
+    A session on a simulated gateway measures the simulator's own costs; a warning says so.
 
     Example: rl-intraday calibrate sessions/paper/mes_intraday-… --out measured.yaml
     """
@@ -34,7 +36,7 @@ def command(
     found = calibrate([_read(journal) for journal in journals])
     simulated = sum(is_simulated(journal) for journal in journals)
     if simulated:
-        said = f"{simulated} of {len(journals)} sessions were simulated and give back the simulator's own costs"
+        said = f"{simulated} of {len(journals)} sessions were simulated: they measure the simulator's own costs"
         found = msgspec.structs.replace(found, warnings=(*found.warnings, said))
     if out is not None:
         write_execution(found, out)
@@ -55,7 +57,7 @@ def journals_of(session: Path) -> list[Path]:
     own = session / JOURNAL_FOLDER
     journals = [own] if own.is_dir() else sorted(session.glob(f"????-??-??/{JOURNAL_FOLDER}"))
     if not journals:
-        raise InputError(f"session folder must hold a journal, {session} holds none")
+        raise InputError(f"no journal in {session}")
     return journals
 
 
@@ -98,7 +100,7 @@ def _show(found: Calibration) -> None:
     for reason, count in found.left_out.items():
         report(f"{count} {reason}", label="left out:", style="yellow")
     for warning in found.warnings:
-        report(warning, label="beware:", style="yellow")
+        report(warning, label="warning:", style="yellow")
     print_result(f"slippage_ticks: {found.slippage_ticks}, slippage_probability: {found.slippage_probability}")
 
 

@@ -1,4 +1,4 @@
-"""`rl-intraday replay`: a live session again, and everything that comes out otherwise, by cause."""
+"""`rl-intraday replay`: replay a live session; list differing decisions by cause."""
 
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -18,18 +18,18 @@ SHOWN = 100  # divergences of one cause in --json; the first ones say why, the r
 
 
 def command(
-    session: Annotated[Path, typer.Argument(help="Folder of a session's day, with session.json and journal/.")],
+    session: Annotated[Path, typer.Argument(help="Folder of one day of a session.")],
     catalog: Annotated[
-        Path | None, typer.Option(help="Catalog to hold the bars of the journal against; without it they are not.")
+        Path | None, typer.Option(help="Catalog to compare the journal's bars with; without it they are not compared.")
     ] = None,
-    bundle: Annotated[Path | None, typer.Option(help="Where the session's bundle lies now, if it was moved.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="The session's bundle, if it was moved.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go through a live session again and say what comes out otherwise, and why.
+    """Replay a live session; list differing decisions by cause.
 
-    Every decision is made again from the journal's own bars and executions; then the same bars and decisions go
-    through the backtest clock, whose executions are held against the broker's, one by one.
-    Exit codes: 0 every decision comes out as it was written, 1 at least one does not, 2 bad input.
+    Every decision is made again from the journal's own bars and fills. Then the same bars and decisions go through the
+    backtest engine, and its fills are compared with the broker's, one by one.
+    Exit codes: 0 all decisions equal, 1 at least one differs, 2 bad input.
 
     Example: rl-intraday replay sessions/demo-…-simulated/2025-02-18 --catalog demo/catalog
     """
@@ -103,21 +103,21 @@ def _cells(replay: Replay, cause: Cause) -> list[str]:
     if not found:
         return counts
     first = found[0]
-    return [*counts, f"{iso_utc(first.ts_ns)} {first.what}: {first.written}, in the replay {first.made}"]
+    return [*counts, f"{iso_utc(first.ts_ns)} {first.what}: {first.written}, replay {first.made}"]
 
 
 def verdict(replay: Replay) -> str:
-    """One line: whether every decision comes out as it was written, and if not, why."""
+    """One line: whether all decisions are equal, and if not, why."""
     total, fills = len(replay.session.decisions), len(replay.session.fills)
     if not replay.divergences:
-        return f"equal: {total} decisions and {fills} executions come out as they were written"
+        return f"equal: all {total} decisions and {fills} fills"
     counts = {cause: sum(each.cause == cause for each in replay.divergences) for cause in CAUSES}
     if replay.is_equal:
         said = ", ".join(f"{count} of {cause}" for cause, count in counts.items() if count)
-        return f"equal decisions: all {total} come out as they were written; divergences beside them: {said}"
+        return f"equal decisions: all {total}; other divergences: {said}"
     changed = {cause: replay.decisions[cause] for cause in CAUSES if replay.decisions.get(cause)}
     said = ", ".join(f"{count} by {cause}" for cause, count in changed.items())
     return (
-        f"different: {sum(changed.values())} of {total} decisions come out otherwise, {replay.other_actions} with "
-        f"another action; caused first: {said}"
+        f"different: {sum(changed.values())} of {total} decisions, {replay.other_actions} of them in action; "
+        f"first cause: {said}"
     )

@@ -73,7 +73,7 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
     catalog : Path, optional
         Holds bars to compare those of the journal with.
     bundle : Path, optional
-        Where the session's bundle lies now, if it was moved.
+        The session's bundle, if it was moved.
 
     Raises
     ------
@@ -117,10 +117,10 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
 def _bundle(metadata: SessionMetadata, moved_to: Path | None) -> Bundle:
     path = moved_to or Path(metadata.bundle)
     if not path.exists():
-        raise InputError(f"bundle {metadata.bundle_id} must lie at {path}, was not found: say where with --bundle")
+        raise InputError(f"bundle {metadata.bundle_id} is not at {path}: name its folder with --bundle")
     loaded = load_bundle(path)
     if loaded.id != metadata.bundle_id:
-        raise InputError(f"bundle must be the session's {metadata.bundle_id}, was {loaded.id}")
+        raise InputError(f"the session traded bundle {metadata.bundle_id}, this is {loaded.id}")
     return loaded
 
 
@@ -130,14 +130,16 @@ def _traded(metadata: SessionMetadata, bundle: Bundle, folder: Path) -> Instrume
     try:
         day = date.fromisoformat(folder.resolve().name)
     except ValueError as error:
-        raise InputError(f"session folder must be named by its day, was {folder.resolve().name!r}") from error
+        raise InputError(
+            f"session folder must be named by its day (YYYY-MM-DD), was {folder.resolve().name!r}"
+        ) from error
     return resolve(metadata.instrument_id.partition(".")[0], instruments_path(), day)
 
 
 def _journal(folder: Path) -> Path:
     journal = folder / JOURNAL_FOLDER
     if not journal.is_dir():
-        raise InputError(f"session {folder}: must hold a journal, {journal} is missing")
+        raise InputError(f"no journal in session {folder}: {journal} is missing")
     return journal
 
 

@@ -72,7 +72,7 @@ def examine(config: LiveConfig, flatten_with: str, bundle: Path | None, folder: 
     try:
         contract = contract_on(config, now.date())
     except InputError as error:
-        findings = [Finding("contract", "fail", str(error), "name the contract in the configuration instead")]
+        findings = [Finding("contract", "fail", str(error), "name the contract under `contract` of the configuration")]
     else:
         asked = _broker(config, contract, flatten_with, context.wanted)
         findings = [*asked, local.check_calendar(CALENDARS[contract.kind])]

@@ -25,7 +25,7 @@ def check_bundle(path: Path) -> Finding:
     try:
         bundle = load_bundle(path)
     except InputError as error:
-        return Finding("bundle", "fail", str(error), "train again, or name the bundle's own directory")
+        return Finding("bundle", "fail", str(error), "train again, or name the bundle's own folder")
     if bundle.warnings:
         return Finding("bundle", "warn", f"{bundle.id}: {'; '.join(bundle.warnings)}", "compare a backtest first")
     return Finding("bundle", "ok", bundle.id)
@@ -35,7 +35,7 @@ def check_disk(folder: Path) -> Finding:
     """Whether the journal has room."""
     free = shutil.disk_usage(folder).free / GIGABYTE
     found = f"{free:.1f} GB free at {folder}"
-    fix = "free disk space: a session that cannot journal stops"
+    fix = "free disk space: a session that cannot write its journal stops"
     if free < DISK_FAIL_GB:
         return Finding("disk", "fail", found, fix)
     return Finding("disk", "warn", found, fix) if free < DISK_WARN_GB else Finding("disk", "ok", found)
@@ -48,7 +48,7 @@ def check_telemetry(url: str) -> Finding:
         open_store(url).dispose()
     except (SQLAlchemyError, OSError, InputError) as error:
         reason = str(error).splitlines()[0]
-        fix = "start the database or correct its address; trading goes on without telemetry"
+        fix = "start the database or correct its address; trading works without telemetry"
         return Finding("telemetry", "warn", f"{shown}: {reason}", fix)
     return Finding("telemetry", "ok", shown)
 
@@ -56,7 +56,7 @@ def check_telemetry(url: str) -> Finding:
 def check_redis(redis: RedisConfig | None) -> Finding:
     """Whether Redis answers a PING, and takes the password where one is set."""
     if redis is None:
-        return Finding("redis", "ok", "not configured; node state is rebuilt from broker and journal")
+        return Finding("redis", "ok", "not configured; state is rebuilt from broker and journal")
     password, where = redis.password(), f"{redis.host}:{redis.port}"
     login = _redis_command("AUTH", *filter(None, [redis.username()]), password) if password else b""
     try:
@@ -67,10 +67,10 @@ def check_redis(redis: RedisConfig | None) -> Finding:
         return Finding("redis", "fail", f"{where}: {error}", "start Redis, or leave `redis` out of the configuration")
     if answer.startswith(b"-"):
         said = answer.split(b"\r\n")[0].decode(errors="replace")
-        return Finding("redis", "fail", f"{where}: {said}", "set the variables of `redis` to a user that may log in")
+        return Finding("redis", "fail", f"{where}: {said}", "check the user and password variables of `redis`")
     if answer.startswith((b"+PONG", b"+OK")):
         return Finding("redis", "ok", f"{where} answers")
-    return Finding("redis", "fail", f"{where} answers {answer[:20]!r}", "check that the address is Redis'")
+    return Finding("redis", "fail", f"{where} answers {answer[:20]!r}", "check the address: this is not Redis")
 
 
 def _redis_command(*words: str) -> bytes:
@@ -92,5 +92,5 @@ def check_calendar(name: str, now_ns: int | None = None) -> Finding:
     closes_in_h = (int(calendar.close_ns[index]) - now_ns) / NS / 3600
     if opens_in_h > 0:
         found = f"{name} is closed; the session of {day} opens in {opens_in_h:.1f} h"
-        return Finding("calendar", "warn", found, "nothing: the session starts by itself when the market opens")
+        return Finding("calendar", "warn", found, "nothing to do: the session waits for the market to open")
     return Finding("calendar", "ok", f"{name}: session of {day}, {closes_in_h:.1f} h to its close")

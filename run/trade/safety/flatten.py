@@ -65,7 +65,7 @@ def _flatten(config: LiveConfig, where: tuple[str, int], account: str, timeout_s
                 report(f"closing account {chosen} at {where[0]}:{where[1]}")
                 return flatten(client, chosen, until - time.monotonic(), report=report)
         except (GatewayError, OSError, TimeoutError) as error:
-            problem = str(error) or f"gateway must answer within {config.request_timeout_s:g} s, was silent"
+            problem = str(error) or f"the gateway did not answer within {config.request_timeout_s:g} s"
             if time.monotonic() + RETRY_S > until:
                 raise InputError(f"{problem}; close by hand in TWS or by phone") from error
             report(f"{problem}; trying again")

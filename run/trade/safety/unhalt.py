@@ -1,4 +1,4 @@
-"""`rl-intraday unhalt`: a person lets a halted session trade again, and says why."""
+"""`rl-intraday unhalt`: clear a halt, with a reason."""
 
 import time
 from datetime import UTC, datetime
@@ -23,29 +23,31 @@ UNKNOWN_CONFIGURATION = "`rl-intraday flatten` with the configuration of this se
 
 def command(
     session: Annotated[Path, typer.Argument(help="Folder of the session, or of one of its days.")],
-    reason: Annotated[str, typer.Option(help="Why it may trade again; goes into the journal.")],
+    reason: Annotated[str, typer.Option(help="Why the session may trade again; written to its journal.")],
     from_here: Annotated[
-        bool, typer.Option("--from-here", help="Count losses and drawdowns from the next equity, not from before.")
+        bool, typer.Option("--from-here", help="Count losses and drawdowns from the equity at the next start.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what halted a session and when, ask, and let it trade again at its next start.
+    """Clear a halt, so that the session trades again at its next start (reason required).
 
-    The session must not run. Limits go on counting from the session's first equity and from the highest of all time,
-    so that a loss beyond its limit halts again at once; `--from-here` forgets both.
+    Shows what halted it and when, and asks. The session must not be running. Losses go on counting from the session's
+    first equity and the all-time high, so a loss beyond its limit halts again at once; `--from-here` forgets both.
+
+    Example: rl-intraday unhalt sessions/paper/mes_intraday-… --reason "checked the fills with the broker"
     """
     if not reason.strip():
-        raise InputError("--reason must say why the session may trade again, was empty")
+        raise InputError("--reason must not be empty")
     home = find_home(session)
     with home.locked():
         state = home.risk.read()
         if state.level in ("normal", "reduce_only"):
-            report(f"level is {state.level}: there is nothing to un-halt")
+            report(f"session is not halted (level {state.level}): nothing to do")
         else:
             _show(state, home)
             if not yes:
-                typer.confirm("Let this session trade again?", abort=True, err=True)
+                typer.confirm("Clear the halt?", abort=True, err=True)
             _unhalt(home, state, reason.strip(), from_here)
     if as_json:
         print_json(msgspec.to_builtins({"before": state, "after": home.risk.read()}))
@@ -80,4 +82,4 @@ def _unhalt(home: SessionHome, state: RiskState, reason: str, from_here: bool) -
     journal.close()
     kept = RiskState() if from_here else state
     home.risk.write(msgspec.structs.replace(kept, level="normal", since_ns=change.ts_ns, reason=change.reason))
-    report("level is normal: the session trades again when it is started")
+    report("halt cleared: the session trades again at its next start")

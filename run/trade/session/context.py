@@ -80,7 +80,7 @@ def stream_spec(source: ContextSource, bundle: Bundle, config: LiveConfig, day: 
         known = source.instrument
         symbol = known.underlying if known.kind == "future" else known.instrument_id.partition(".")[0]
         fix = FIX.format(name=source.name, symbol=symbol, rest=TERMS[known.kind])
-        raise InputError(f"context stream {source.name} must have a contract in the live configuration: add {fix}")
+        raise InputError(f"context stream {source.name} has no contract in the live configuration: add {fix}")
     contract = chosen_contract(followed.contract, followed.front_month, day)
     return spec_of(contract, source.instrument, day, bundle.id)
 

@@ -54,7 +54,7 @@ def _front(wanted: FrontMonthContract, day: date) -> WantedContract:
     # The table's last month has no end yet: it may be taken for the front only while no rule could have rolled it.
     if month.last_session is None and _sessions_left(table, day, expires_ns) <= table.days_before_expiry:
         raise InputError(
-            f"roll table of {table.root} must know the contract after {month.instrument_id} on {day}, did not: "
+            f"roll table of {table.root} ends with {month.instrument_id}, too early for {day}: "
             f"import newer bars and run `data rolls {table.root}`"
         )
     expiry = datetime.fromtimestamp(expires_ns // 10**9, UTC).strftime("%Y%m")

@@ -44,7 +44,7 @@ class SessionHome:
         """
         journals = sorted(self.path.glob(f"????-??-??/{JOURNAL_FOLDER}"))
         if not journals:
-            raise InputError(f"sessions of {self.path} must have a journal, none was found")
+            raise InputError(f"no journal in {self.path}")
         return journals[-1]
 
     @contextmanager
@@ -63,7 +63,7 @@ class SessionHome:
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise InputError(f"sessions of {self.path} must be used by one process at a time, another runs") from error
+            raise InputError(f"another process is using {self.path}") from error
         try:
             yield
         finally:
@@ -82,4 +82,4 @@ def find_home(folder: Path) -> SessionHome:
         home = SessionHome(path)
         if home.risk.path.exists():
             return home
-    raise InputError(f"session folder must hold a risk state, {folder / RISK_FILE} is missing")
+    raise InputError(f"no live session in {folder}: {RISK_FILE} is missing")

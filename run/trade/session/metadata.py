@@ -54,9 +54,9 @@ def read_metadata(folder: Path) -> SessionMetadata:
     path = folder / METADATA_FILE
     if not path.is_file():
         days = sorted(found.parent.name for found in folder.glob(f"*/{METADATA_FILE}"))
-        held = f"; name one of its days, the last is {days[-1]}" if days else ""
-        raise InputError(f"session {folder}: must be the folder of a day, with {METADATA_FILE}, had none{held}")
+        held = f"; name one of its days, such as {days[-1]}" if days else ""
+        raise InputError(f"no session in {folder}: {METADATA_FILE} is missing{held}")
     try:
         return msgspec.json.decode(path.read_bytes(), type=SessionMetadata)
     except msgspec.MsgspecError as error:
-        raise InputError(f"session {folder}: {METADATA_FILE} must be whole: {error}") from error
+        raise InputError(f"session {folder}: {METADATA_FILE} is damaged: {error}") from error

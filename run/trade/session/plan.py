@@ -139,7 +139,7 @@ def spec_of(contract: WantedContract, known: InstrumentSpec, day: date, bundle_i
                 f"was {getattr(spec, term)}"
             )
     if spec.kind == "equity" and spec.instrument_id != known.instrument_id:
-        raise InputError(f"contract must be the bundle's {known.instrument_id}, was {spec.instrument_id}")
+        raise InputError(f"bundle {bundle_id} trades {known.instrument_id}, the configuration {spec.instrument_id}")
     return spec
 
 

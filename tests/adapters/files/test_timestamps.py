@@ -49,7 +49,7 @@ def test_text_with_a_zone_needs_no_other(text: str) -> None:
 )
 def test_text_without_a_zone_is_read_in_the_one_given(text: str) -> None:
     assert read(text, zone=NEW_YORK) == [OPEN_S * 10**9]
-    with pytest.raises(SourceError, match=r"must name a time zone.*--tz"):
+    with pytest.raises(SourceError, match=r"times without a time zone.*--tz"):
         read(text)
 
 
@@ -61,7 +61,7 @@ def test_both_sides_of_a_change_of_the_clocks() -> None:
 
 @pytest.mark.parametrize("text", ["2025-03-09 02:30:00", "2025-11-02 01:30:00"])
 def test_hours_that_the_clocks_skip_or_repeat_are_refused_with_the_row(text: str) -> None:
-    with pytest.raises(SourceError, match=rf"exist once in America/New_York, row 2 was {text}"):
+    with pytest.raises(SourceError, match=rf"{text} in row 2 does not exist once in America/New_York"):
         read("2025-07-03 09:30:00", text, zone=NEW_YORK)
 
 
@@ -81,7 +81,7 @@ def test_arrow_timestamps(zone: str) -> None:
         assert read(moment, kind=pa.timestamp(unit, zone)) == [OPEN_S * 10**9]
     naive = datetime(2025, 7, 3, 9, 30)
     assert read(naive, zone=NEW_YORK) == [OPEN_S * 10**9]
-    with pytest.raises(SourceError, match="must name a time zone"):
+    with pytest.raises(SourceError, match="times without a time zone"):
         read(naive)
 
 
@@ -92,10 +92,10 @@ def test_dates_are_midnight() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ((OPEN_S, None), "row 2 has none"),
+        ((OPEN_S, None), "row 2 has no time"),
         ((OPEN_S, 20250703), "row 2 was 20250703"),
         ((20250703093000,), "row 1 was 20250703093000"),
-        ((OPEN_S, OPEN_S * 1000), "of one unit, was a mix"),
+        ((OPEN_S, OPEN_S * 1000), "mixes epochs of several units"),
         ((1.5,), "was double"),
         (("2025-07-03 09:30", "yesterday"), "row 2 was 'yesterday'"),
         (("2025-07-03 09:30", "2025-07-03 09:31Z"), "in all rows or none, row 1 was '2025-07-03 09:30'"),

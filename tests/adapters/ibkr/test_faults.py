@@ -37,6 +37,12 @@ def subscribe(client: Any, ib: SimpleNamespace) -> None:
     client.wait("historicalDataEnd")
 
 
+def catch_up(client: Any) -> None:
+    """Return when the client has heard everything that was sent before: one connection keeps the order."""
+    client.reqCurrentTime()
+    client.wait("currentTime")
+
+
 def protect(client: Any, ib: SimpleNamespace) -> None:
     """One contract long at 6001.50 with a stop at 5995.00."""
     client.placeOrder(1, ib.mes(), ib.order("BUY", 1))
@@ -111,7 +117,7 @@ def test_1100_keeps_orders_back_and_1102_sends_them(client: Any, gateway: Thread
     client.wait("error", lambda _id, _time, code, *_: code == 1100)
     client.placeOrder(1, ib.mes(), ib.order("BUY", 1))
     gateway.step(6)
-    time.sleep(0.1)
+    catch_up(client)
     assert truth(gateway) == (0, [])
     assert client.all("historicalDataUpdate") == []
     play(gateway, "servers_back")
@@ -142,7 +148,7 @@ def test_1101_loses_subscriptions(client: Any, gateway: ThreadedServer, ib: Simp
     play(gateway, "servers_back", 0)
     client.wait("error", lambda _id, _time, code, *_: code == 1101)
     gateway.step(5)
-    time.sleep(0.1)
+    catch_up(client)
     assert client.all("historicalDataUpdate") == []
 
 
