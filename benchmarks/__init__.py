@@ -1,1 +1,1 @@
-"""Benchmarks: one module each, run by ``python -m benchmarks NAME --json``."""
+"""Benchmarks: every published figure, one module each, run by ``python -m benchmarks NAME --json``."""

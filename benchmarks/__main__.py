@@ -1,7 +1,7 @@
 """``python -m benchmarks NAME --json``: one JSON object per benchmark, on one line of standard output.
 
-A benchmark is a module of this package with ``measure(seed: int) -> dict[str, float]``; modules that begin with an
-underscore are none. One that can be made longer has a second argument, ``cycles``.
+A benchmark is a module of this package with ``measure(seed: int) -> dict[str, float]``; names with a leading underscore
+are not benchmarks. ``measure`` may have a second parameter, ``cycles``, that makes it longer.
 """
 
 import json
@@ -25,24 +25,24 @@ ALL = "all"
 
 
 def names() -> list[str]:
-    """Every benchmark there is, in alphabetical order."""
-    found = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
-    return sorted(name for name in found if not name.startswith("_"))
+    """Names of all benchmarks, in alphabetical order."""
+    modules = [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if not module.ispkg]
+    return sorted(name for name in modules if not name.startswith("_"))
 
 
 def run(name: str, seed: int, cycles: int | None = None) -> dict[str, Any]:
-    """Measure, and say on which machine and with which versions.
+    """Figures of a benchmark, with the machine and the versions they were measured on.
 
     Raises
     ------
     InputError
-        If there is no such benchmark, or it knows no cycles.
+        If there is no such benchmark, or it has no cycles.
     """
     if name not in names():
         raise InputError(f"benchmark must be one of {', '.join([*names(), ALL])}, was {name!r}")
     measure = import_module(f"benchmarks.{name}").measure
     if cycles is not None and "cycles" not in signature(measure).parameters:
-        raise InputError(f"benchmark {name} must be one with cycles, has none")
+        raise InputError(f"benchmark {name} has no cycles; --cycles is for live_faults")
     figures = measure(seed) if cycles is None else measure(seed, cycles)
     return {
         "benchmark": name,
@@ -67,10 +67,10 @@ def machine() -> dict[str, Any]:
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="A benchmark, or all.")],
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(names())}; or all.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")] = False,
-    seed: Annotated[int, typer.Option(help="Of data and networks.")] = 0,
-    cycles: Annotated[int | None, typer.Option(min=1, help="Of live_faults: how often a session is harmed.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of data and networks.")] = 0,
+    cycles: Annotated[int | None, typer.Option(min=1, help="live_faults only: number of faults.")] = None,
 ) -> None:
     """Run a benchmark (or all) and print its figures."""
     for each in names() if name == ALL else [name]:

@@ -1,4 +1,4 @@
-"""Times to compare: everything that is compared runs in turn, several times over, and medians are taken."""
+"""Times of code to compare: all run in turn, several times over; medians are taken."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ def interleaved(
     Parameters
     ----------
     runs : mapping of str to callable
-        Called in turn, ``repeats + 1`` times over; the first round warms up and is not counted.
+        Called in turn, ``repeats + 1`` times over; the first round is a warm-up and not counted.
     repeats : int
     clock : callable
-        Seconds. CPU time of this process by default: what is compared here runs in one thread, and a machine that is
-        busy with other work then blurs nothing.
+        Seconds. Default: CPU time of this process, which other work on the machine does not disturb; all benchmarks run
+        in one thread.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats + 1):

@@ -1,4 +1,4 @@
-"""A market of synthetic sessions and a network of the documented size, trained just enough to exist."""
+"""A market of synthetic sessions and a network of the documented size, trained for one rollout."""
 
 import tempfile
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ LEARNER = LearnerConfig(total_timesteps=1024, n_envs=4, n_steps=256, batch_size=
 
 @dataclass(frozen=True)
 class Trained:
-    """What a live decision needs.
+    """Market, training result and exported policy for a live decision.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ def synthetic_market(seed: int, last: str) -> TrainingMarket:
 
 
 def train_briefly(market: TrainingMarket, seed: int) -> Trained:
-    """One rollout, one epoch: decisions cost the same as after a million steps."""
+    """Train for one rollout and one epoch; a decision costs the same as after a million steps."""
     with tempfile.TemporaryDirectory() as folder:
         env = SessionVecEnv(market, LEARNER.n_envs, seed=seed)
         result = fit(LEARNER, env, Path(folder) / "run", seed=seed, on_update=lambda _: None)

@@ -1,9 +1,8 @@
-"""Bars per second of the NautilusTrader engine with our strategy: flat, and trading a fixed tape of targets.
+"""Bars per second of the NautilusTrader engine with our strategy: staying flat, and trading a fixed tape of targets.
 
-Flat is held against a strategy that does nothing but receive the bars. Trading, in the engine that
-`run.backtest.node` uses, is held against the same strategy in an engine and with strategy options left as they are by
-default (`rl_strategies.backtest.engine_setup` holds both). In both the network answers every bar, as it would
-in a real run.
+Flat is compared with a strategy that only receives bars. Trading, in the engine of `run.backtest.node`, is compared
+with the same strategy in the default engine with default options (`rl_strategies.backtest.engine_setup` has both). The
+network computes every bar in both, as in a real run.
 """
 
 import gc
@@ -52,7 +51,7 @@ class EmptyStrategy(Strategy):
 
 
 class TapePolicy:
-    """Lets the network answer and then says what the tape says.
+    """Runs the network and then returns the next target of the tape.
 
     Parameters
     ----------
@@ -65,7 +64,7 @@ class TapePolicy:
         self._policy, self._targets = policy, cycle(targets.tolist())
 
     def reset(self) -> None:
-        """As the network."""
+        """Reset the network."""
         self._policy.reset()
 
     def act(self, observation: NDArray[np.float32]) -> int:

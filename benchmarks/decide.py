@@ -1,7 +1,7 @@
 """Microseconds of one live decision, from a closed bar to a reviewed target, beside stable-baselines3's predict.
 
-Both routes take the bar in, compute the features and review the target by the same decision core; what differs is who
-answers in between: the exported network, compiled, or VecNormalize and ``model.predict`` on torch.
+Both routes use the same decision core for bar, features and review of the target. In between, one asks the exported,
+compiled network, the other VecNormalize and ``model.predict`` on torch.
 """
 
 import time
@@ -21,14 +21,14 @@ Answer = Callable[[NDArray[np.float32]], int]
 
 
 def measure(seed: int) -> dict[str, float]:
-    """Percentiles over blocks of two sessions that the two routes take in turn; the first block warms up."""
+    """Percentiles over blocks of two sessions; the routes take turns, the first block is a warm-up."""
     trained = train_briefly(synthetic_market(seed, "2025-01-24"), seed)
     torch.set_num_threads(1)
     routes = {"": _Route(trained, _network(trained)), "sb3_predict_": _Route(trained, _sb3(trained))}
     micros: dict[str, list[NDArray[np.float64]]] = {name: [] for name in routes}
     for _ in range(BLOCKS + 1):
         for name, route in routes.items():
-            micros[name].append(route.walk(BARS_PER_BLOCK))
+            micros[name].append(route.times(BARS_PER_BLOCK))
     figures = {}
     for name, blocks in micros.items():
         times = np.concatenate(blocks[1:])
@@ -60,7 +60,7 @@ class _Route:
         self.row += 1
         return self.core.look(bar[0])
 
-    def walk(self, bars: int) -> NDArray[np.float64]:
+    def times(self, bars: int) -> NDArray[np.float64]:
         micros = np.empty(bars)
         for i in range(bars):
             began = time.perf_counter_ns()

@@ -1,8 +1,8 @@
-"""Steps per second of the training simulator, beside the real engine and two public environments, on the same bars.
+"""Steps per second of the training simulator, the real engine and two public environments, on the same bars.
 
-Every environment shows 64 or more floats per step and takes random actions; what is compared runs in turn in one
-process. The peers, gym-anytrading and gym-trading-env, walk arrays of closes: they know no barriers, volume, sessions
-or commissions per order, so the ratio flatters them. ``pip install 'rl-intraday[bench]'`` brings them.
+Every environment shows 64 or more floats per step and takes random actions; all run in turn in one process. The peers,
+gym-anytrading and gym-trading-env, step through arrays of closes without barriers, volume, sessions or commissions per
+order, so the ratio flatters them. ``pip install 'rl-intraday[bench]'`` installs them.
 """
 
 import os
@@ -44,15 +44,15 @@ def measure(seed: int) -> dict[str, float]:
         peers = _peers(held[0][1])
         runs: dict[str, Callable[[], object]] = {
             "n1": _stepping(SessionEnv(single), STEPS["n1"], random),
-            "n64": _stepping_lanes(single, 64, STEPS["n64"], random),
-            "n1024": _stepping_lanes(single, 1024, STEPS["n1024"], random),
-            "n64_portfolio10": _stepping_lanes(portfolio, 64, STEPS["n64_portfolio10"], random),
+            "n64": _stepping_many(single, 64, STEPS["n64"], random),
+            "n1024": _stepping_many(single, 1024, STEPS["n1024"], random),
+            "n64_portfolio10": _stepping_many(portfolio, 64, STEPS["n64_portfolio10"], random),
             "engine": _stepping(engine, STEPS["engine"], random),
             **{name: _stepping(peer, STEPS["peer"], random) for name, peer in peers.items()},
         }
         seconds = interleaved(runs, REPEATS)
-    lanes = {"n64": 64, "n1024": 1024, "n64_portfolio10": 64}
-    rates = {name: lanes.get(name, 1) * STEPS.get(name, STEPS["peer"]) / spent for name, spent in seconds.items()}
+    envs = {"n64": 64, "n1024": 1024, "n64_portfolio10": 64}
+    rates = {name: envs.get(name, 1) * STEPS.get(name, STEPS["peer"]) / spent for name, spent in seconds.items()}
     fastest = max(rates[name] for name in peers)
     return {
         "steps_per_s_n1": rates["n1"],
@@ -79,7 +79,7 @@ def _bars(spec: InstrumentSpec, seed: int) -> BarSeries:
 
 
 def _market(held: list[tuple[InstrumentSpec, BarSeries]]) -> TrainingMarket:
-    # The default features and as many lagged returns as it takes to show the wanted number of floats.
+    # The default features, and lagged returns up to the wanted number of floats.
     specs = [spec for spec in DEFAULT_SPECS if spec.kind != "regular_hours"]
     specs += [FeatureSpec("log_return", f"past_return_{n}", {"n": n}) for n in range(2, 2 + WANTED_FLOATS // 2 + 4)]
     plan = build_plan(specs, volume_known=True, extended_hours=False)
@@ -100,11 +100,11 @@ def _stepping(env: gym.Env, steps: int, random: np.random.Generator) -> Callable
     return run
 
 
-def _stepping_lanes(
-    market: TrainingMarket, lanes: int, steps: int, random: np.random.Generator
+def _stepping_many(
+    market: TrainingMarket, num_envs: int, steps: int, random: np.random.Generator
 ) -> Callable[[], object]:
-    env = SessionVecEnv(market, lanes)
-    shape = (steps, lanes) if len(market.instruments) == 1 else (steps, lanes, len(market.instruments))
+    env = SessionVecEnv(market, num_envs)
+    shape = (steps, num_envs) if len(market.instruments) == 1 else (steps, num_envs, len(market.instruments))
     actions = random.integers(0, 3, shape)
 
     def run() -> None:
@@ -123,7 +123,9 @@ def _peers(bars: BarSeries) -> dict[str, gym.Env]:
             import gym_trading_env.environments
             from gym_anytrading.envs import StocksEnv
         except ImportError as error:
-            raise InputError(f"benchmark env needs its peers: pip install 'rl-intraday[bench]', {error}") from error
+            raise InputError(
+                f"benchmark env needs gym-anytrading and gym-trading-env: pip install 'rl-intraday[bench]' ({error})"
+            ) from error
         frame = _frame(bars, closes)
         window = WANTED_FLOATS // 2  # two features per bar of the window
         anytrading = StocksEnv(df=frame, window_size=window, frame_bound=(window, len(frame)))

@@ -1,4 +1,4 @@
-"""Features: rows a second of the set ``full`` in one call, microseconds a bar live, and pandas with TA-Lib beside."""
+"""The feature set ``full``: rows per second in batch and microseconds per bar live, beside pandas with TA-Lib."""
 
 import subprocess
 import sys
@@ -33,18 +33,18 @@ def measure(seed: int) -> dict[str, float]:
     Parameters
     ----------
     seed : int
-        Of the bars.
+        Seed of the bars.
 
     Returns
     -------
     dict of str to float
-        ``columns`` computed; ``rows_per_s`` of one core in batch; ``live_p50_us`` and ``live_p99_us`` a bar;
-        ``shared_columns`` that pandas and TA-Lib compute too, and ``ratio_vs_pandas_talib``: their time over the time
-        of a plan of just those; ``second_start_s``: loading the compiled code in a new process.
+        ``columns`` computed; ``rows_per_s`` of one core in batch; ``live_p50_us`` and ``live_p99_us`` per bar;
+        ``shared_columns`` that pandas and TA-Lib compute too, and ``ratio_vs_pandas_talib``: their time divided by that
+        of a plan with just these columns; ``second_start_s``: loading the compiled code in a new process.
     """
     bars = made_up_bars(ROWS, seed)
     plan = build_plan("full", volume_known=True, extended_hours=True)
-    rows = np.ascontiguousarray(bars[list(plan.columns)].to_numpy())  # row by row, as `input_rows` gives them
+    rows = np.ascontiguousarray(bars[list(plan.columns)].to_numpy())  # row by row, like those of `input_rows`
     reference = pandas_features(bars.head(1000))
     shared = shared_plan(set(reference))
     shared_rows = np.ascontiguousarray(bars[list(shared.columns)].to_numpy())
@@ -94,7 +94,7 @@ def made_up_bars(count: int, seed: int) -> pd.DataFrame:
 
 
 def shared_plan(names: set[str]) -> FeaturePlan:
-    """The features of ``full`` with an output among ``names``, which may have others too."""
+    """Plan of the features of ``full`` that have an output among ``names``."""
     whole = FeaturePlan(feature_set("full"), ALL_COLUMNS)
     kept = {whole.feature_of(output) for output in names & {*whole.outputs}}
     return build_plan([spec for spec in whole.specs if spec.name in kept], volume_known=True, extended_hours=True)

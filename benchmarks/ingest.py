@@ -1,7 +1,7 @@
-"""Bars into the catalog beside Nautilus' own ``write_data``, and a session out of it beside raw pyarrow.
+"""Writing bars to the catalog beside Nautilus' ``write_data``, and reading a session beside raw pyarrow.
 
-One million minutes of one share. ``ratio_vs_write_data`` hands ``write_data`` its Bar objects ready made; making them,
-which nobody who has arrays is spared, is the second ratio. Cleaning is timed apart; Nautilus has no counterpart of it.
+One million minutes of one share. ``ratio_vs_write_data`` gives ``write_data`` its Bar objects ready made; the second
+ratio includes making them from arrays. Cleaning is timed apart; Nautilus has no counterpart.
 """
 
 import shutil
@@ -32,7 +32,7 @@ SESSION_REPEATS = 40
 
 
 def measure(seed: int) -> dict[str, float]:
-    """Rows per second, ratio to ``write_data`` (median of three turns), ratio of a session's read to raw pyarrow."""
+    """Rows per second, ratio to ``write_data`` (median of three rounds), and ratio of a session's read to pyarrow."""
     spec = resolve("SPY", instruments_path())
     raw = _minutes(seed)
     bars = clean(raw, spec, "1-MINUTE").bars

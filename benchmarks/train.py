@@ -1,7 +1,7 @@
 """Samples per second of the learner, beside stock sb3-contrib and a CleanRL-style loop.
 
-Same environment, network, minibatch size and hyper-parameters, one thread, taking turns. A rollout and one epoch are
-timed apart; figures are for ten epochs per rollout, of which the stock learner would need half a minute each.
+Same environment, network, minibatch size and hyper-parameters, one thread, in turns. A rollout and one epoch are timed
+apart and combined for ten epochs per rollout, because the stock learner would take half a minute for those.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ REPEATS = 5
 
 
 def measure(seed: int) -> dict[str, float]:
-    """Samples per second at ten epochs, ratios, and the parts they are made of."""
+    """Samples per second at ten epochs, ratios, and their parts."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    keep_freed_memory()  # as `training.learning.fit` does; for all of them
+    keep_freed_memory()  # as `training.learning.fit` does; applies to all learners
     learners = {
         "stock": _recurrent_ppo(RecurrentPPO, seed),
         "ours": _recurrent_ppo(SequenceRecurrentPPO, seed),

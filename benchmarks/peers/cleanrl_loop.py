@@ -1,7 +1,7 @@
-"""A peer: the recurrent PPO of CleanRL (``ppo_atari_lstm.py``, v1.0.0), written for the same network as ours.
+"""A peer: the recurrent PPO of CleanRL (``ppo_atari_lstm.py``, v1.0.0), for the same network as ours.
 
-Whole environments make up a minibatch, and the LSTM loops over time steps, masking the state where an episode begins.
-Written from CleanRL's description, MLP instead of convolutions, two LSTMs instead of one.
+A minibatch consists of whole environments, and the LSTM loops over time steps, clearing the state where an episode
+begins. Written from CleanRL's description, with an MLP instead of convolutions and two LSTMs instead of one.
 
 References
 ----------
@@ -21,7 +21,7 @@ GAMMA, LAMBDA, CLIP, VALUE_WEIGHT, MAX_NORM, LEARNING_RATE = 0.99, 0.95, 0.2, 0.
 
 
 class Rollout(NamedTuple):
-    """float32[steps, envs, ...] of every step."""
+    """Arrays over all steps, float32[steps, envs, ...]."""
 
     observations: torch.Tensor
     actions: torch.Tensor
@@ -35,7 +35,7 @@ State = tuple[torch.Tensor, torch.Tensor]
 
 
 class CleanRLLoop:
-    """Agent, rollout and update.
+    """Agent with rollout and update.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class CleanRLLoop:
         self.start = torch.ones(env.num_envs)
 
     def hidden(self, observations: torch.Tensor, starts: torch.Tensor, states: list[State]) -> list[torch.Tensor]:
-        """Outputs of both LSTMs, [steps, envs, hidden], looping over time; ``states`` moves on."""
+        """Outputs of both LSTMs, [steps, envs, hidden], looping over time; ``states`` is updated."""
         outputs: list[list[torch.Tensor]] = [[], []]
         for observation, start in zip(observations, starts, strict=True):
             keep = (1.0 - start).view(1, -1, 1)
@@ -68,7 +68,7 @@ class CleanRLLoop:
         return [torch.cat(output) for output in outputs]
 
     def collect(self) -> tuple[Rollout, list[State], torch.Tensor]:
-        """A rollout, the states that it began from and the value after it."""
+        """A rollout, its initial states and the value after it."""
         began = list(self.state)
         steps = []
         with torch.no_grad():

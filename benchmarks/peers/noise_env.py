@@ -1,4 +1,4 @@
-"""An environment that costs next to nothing, so that a benchmark measures the learner."""
+"""An environment that costs almost no time, so that a benchmark measures the learner."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _BANK = 4096
 
 
 class NoiseVecEnv(BatchedVecEnv):
-    """Noise observations; episodes of one length, their first starts spread over the lanes.
+    """Noise observations; episodes of one length that start at different steps in different environments.
 
     Parameters
     ----------

@@ -1,9 +1,8 @@
-"""The same columns as a pandas user would compute them: TA-Lib where it has the indicator, rolling windows elsewhere.
+"""The set ``full`` as a pandas user would compute it: TA-Lib if it has the indicator, else rolling windows.
 
-Every column of the set ``full`` is here but fair-value gaps, equal extremes and sweeps, which keep lists of levels and
-have no form for whole columns, and order flow, for which neither library has the normal distribution. Each is written
-for speed, nothing row by row, and what several columns need is computed once. It is what the plan is timed against, and
-a second opinion on its values.
+Left out are fair-value gaps, equal extremes and sweeps, which keep lists of levels and cannot be written column by
+column, and order flow, which needs a normal distribution that neither library has. Everything is written for speed: no
+loops over rows, shared parts computed once. Used to time the plan, and to check its values.
 """
 
 import numpy as np
@@ -21,7 +20,7 @@ def pandas_features(bars: pd.DataFrame) -> dict[str, Floats]:
     Parameters
     ----------
     bars : DataFrame
-        The plan's columns, one row for each bar.
+        The plan's input columns, one row per bar.
 
     Returns
     -------

@@ -5,8 +5,9 @@ import sys
 import time
 
 import pytest
+import typer
 
-from benchmarks.__main__ import machine, names, run
+from benchmarks.__main__ import machine, main, names, run
 from benchmarks._timing import interleaved
 from catalogs.errors import InputError
 
@@ -16,8 +17,8 @@ def test_an_unknown_benchmark_is_refused_in_one_line() -> None:
         run("nonsense", seed=0)
 
 
-def test_private_modules_are_no_benchmarks() -> None:
-    assert not [name for name in names() if name.startswith("_")]
+def test_private_modules_and_packages_are_no_benchmarks() -> None:
+    assert not [name for name in names() if name.startswith("_") or name in ("faults", "peers")]
 
 
 def test_the_machine_is_described() -> None:
@@ -41,6 +42,23 @@ def test_wrong_input_ends_with_2_and_no_traceback() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: benchmark must be one of")
     assert "Traceback" not in done.stderr
+
+
+def test_the_extra_of_a_missing_peer_is_printed_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("gym_anytrading.envs", "gym_trading_env.environments"):
+        monkeypatch.setitem(sys.modules, module, None)  # import raises ImportError
+    monkeypatch.setattr("benchmarks.env.TICKERS", ("SPY",))
+    with pytest.raises(typer.Exit):
+        main("env")
+    line = "error: benchmark env needs gym-anytrading and gym-trading-env: pip install 'rl-intraday[bench]' ("
+    assert capsys.readouterr().err.startswith(line)
+
+
+def test_cycles_of_a_benchmark_without_any_are_refused() -> None:
+    with pytest.raises(InputError, match="benchmark decide has no cycles; --cycles is for live_faults"):
+        run("decide", seed=0, cycles=3)
 
 
 def test_cpu_time_is_the_default_clock() -> None:
