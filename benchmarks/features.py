@@ -22,7 +22,7 @@ import time
 from rl_strategies.features import build_plan
 plan = build_plan("full", volume_known=True, extended_hours=True)
 start = time.perf_counter()
-plan.loop
+plan.compiled_loop
 print(time.perf_counter() - start)
 """
 

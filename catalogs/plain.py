@@ -1,7 +1,7 @@
 """The switch that turns this project's own speed-ups off, read in one place.
 
-``RL_INTRADAY_PLAIN=network,engine,layers`` names the parts that run on the libraries' own code instead; ``all`` is
-every one of them. Results stay the same within float32 rounding; docs/decisions says more.
+``RL_INTRADAY_PLAIN=network,engine,layers`` runs those parts on the libraries' own code instead; ``all`` means
+all of them. Results stay the same within float32 rounding; docs/decisions says more.
 """
 
 import os
@@ -11,17 +11,17 @@ from catalogs.errors import InputError
 
 PLAIN_VARIABLE = "RL_INTRADAY_PLAIN"
 
-Part = Literal["network", "engine", "layers"]
-PARTS: tuple[Part, ...] = get_args(Part)
+SpeedUp = Literal["network", "engine", "layers"]
+SPEED_UPS: tuple[SpeedUp, ...] = get_args(SpeedUp)
 ALL = "all"
 
 
-def runs_plain(part: Part) -> bool:
-    """Whether the user asked for the plain path of a part.
+def runs_plain(speed_up: SpeedUp) -> bool:
+    """Whether the user asked for the plain path instead of a speed-up.
 
     Parameters
     ----------
-    part : {"network", "engine", "layers"}
+    speed_up : {"network", "engine", "layers"}
         ``network``: one session's decisions on onnxruntime; ``engine``: backtests in NautilusTrader's engine as it is;
         ``layers``: training in torch's own LSTM and dense layers.
 
@@ -38,8 +38,8 @@ def runs_plain(part: Part) -> bool:
     >>> del os.environ[PLAIN_VARIABLE]
     """
     named = {name.strip() for name in os.environ.get(PLAIN_VARIABLE, "").split(",")} - {""}
-    unknown = sorted(named - {ALL, *PARTS})
+    unknown = sorted(named - {ALL, *SPEED_UPS})
     if unknown:
-        known = ", ".join((*PARTS, ALL))
+        known = ", ".join((*SPEED_UPS, ALL))
         raise InputError(f"{PLAIN_VARIABLE} must name parts out of {known}; unknown: {', '.join(unknown)}")
-    return ALL in named or part in named
+    return ALL in named or speed_up in named

@@ -3,7 +3,7 @@
 import pytest
 
 from catalogs.errors import InputError
-from catalogs.plain import PARTS, PLAIN_VARIABLE, runs_plain
+from catalogs.plain import PLAIN_VARIABLE, SPEED_UPS, runs_plain
 
 
 @pytest.mark.parametrize(
@@ -12,19 +12,19 @@ from catalogs.plain import PARTS, PLAIN_VARIABLE, runs_plain
         ("", ()),
         ("network", ("network",)),
         ("engine, layers", ("engine", "layers")),
-        ("all", PARTS),
+        ("all", SPEED_UPS),
     ],
 )
 def test_the_variable_names_the_parts_that_run_plain(
     value: str, plain: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PLAIN_VARIABLE, value)
-    assert [part for part in PARTS if runs_plain(part)] == list(plain)
+    assert [part for part in SPEED_UPS if runs_plain(part)] == list(plain)
 
 
 def test_without_the_variable_nothing_runs_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(PLAIN_VARIABLE, raising=False)
-    assert not any(map(runs_plain, PARTS))
+    assert not any(map(runs_plain, SPEED_UPS))
 
 
 def test_an_unknown_part_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def test_kernel_that_does_not_compile_is_refused_in_one_line(write_kernel: Calla
     write_kernel(KERNEL)  # calls a plain function that numba was not told about
     plan = FeaturePlan([FeatureSpec("mine", "mine")])
     with pytest.raises(InputError, match=r"feature kernel 'mine' does not compile: .* name 'scaled'") as refusal:
-        _ = plan.loop
+        _ = plan.compiled_loop
     assert "\n" not in str(refusal.value)
 
 
@@ -72,7 +72,7 @@ def test_kernel_that_does_not_compile_is_refused_in_one_line(write_kernel: Calla
 def test_outputs_that_were_not_declared_are_refused(write_kernel: Callable[[str], Kernel], outputs: str) -> None:
     write_kernel(f"@feature({outputs})\ndef mine(s, close):\n    'Three.'\n    return close, close, close\n")
     with pytest.raises(InputError, match=r"do(es)? not compile: .*[tT]uple"):
-        _ = FeaturePlan([FeatureSpec("mine", "mine")]).loop
+        _ = FeaturePlan([FeatureSpec("mine", "mine")]).compiled_loop
 
 
 @pytest.mark.parametrize(

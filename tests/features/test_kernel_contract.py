@@ -48,7 +48,7 @@ def test_read_only_and_strided_rows_give_the_same(contract: Any) -> None:
     assert contract.differing(contract.plan.batch(locked), contract.outputs[:500]) == []
     strided = np.asfortranarray(contract.rows[:500])
     assert contract.differing(contract.plan.batch(strided), contract.outputs[:500]) == []
-    assert len(contract.plan.loop.signatures) == 1  # and nothing was compiled again for them
+    assert len(contract.plan.compiled_loop.signatures) == 1  # and nothing was compiled again for them
 
 
 def test_live_equals_batch_and_reset_repeats(contract: Any) -> None:

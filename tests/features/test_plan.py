@@ -1,4 +1,4 @@
-"""Wiring, refusals and the stored form of a plan."""
+"""Inputs and outputs, refusals and the stored form of a plan."""
 
 import json
 import pickle
@@ -60,8 +60,8 @@ def test_warmup_adds_up_along_a_chain() -> None:
         ([FeatureSpec("rsi", "x", inputs={"close": "vix"})], "feature 'x': inputs must be columns .*; was 'vix'"),
         ([ATR_OVER_CLOSE, ATR], "feature 'over': inputs must be .* earlier features; was 'atr_14'"),
         ([FeatureSpec("ratio", "x")], "feature 'x': inputs must be columns .*; was 'numerator'"),
-        ([RETURN, FeatureSpec("rsi", "return_1")], "unique names; 'return_1' was twice"),
-        ([FeatureSpec("rsi", "close")], "unique names; 'close' was twice"),
+        ([RETURN, FeatureSpec("rsi", "return_1")], "must be unique; 'return_1' is used twice"),
+        ([FeatureSpec("rsi", "close")], "must be unique; 'close' is used twice"),
         ([FeatureSpec("rsi", "x", reset="day")], "feature 'x': reset must be one of open, .*; was 'day'"),
         ([FeatureSpec("vwap_distance", "x")], "feature 'x': vwap_distance must have a reset"),
     ],

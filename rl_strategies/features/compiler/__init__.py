@@ -1,1 +1,1 @@
-"""From a plan of features to one compiled loop."""
+"""From a plan of features to one compiled loop: allocation, code generation, compilation."""

@@ -1,4 +1,4 @@
-"""Which register, state cell and output column every feature of a plan uses; wrong wiring is refused here."""
+"""Allocation: which register, state cells and output column each feature of a plan uses; wrong inputs are refused."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalogs.errors import InputError
-from rl_strategies.features.compiler.codegen import Program, Series, Step
+from rl_strategies.features.compiler.codegen import GeneratedCode, Series, Step
 from rl_strategies.features.kernel import Kernel, Window, find_kernel
 from rl_strategies.features.spec import FeatureSpec
 from rl_strategies.features.windows import MEASURES
@@ -16,10 +16,19 @@ SESSION_ROWS = 1440
 
 
 @dataclass(frozen=True)
-class Wiring:
-    """A plan's features in place; the attributes are those of `FeaturePlan`."""
+class Allocation:
+    """A plan's features in place.
 
-    program: Program
+    Attributes
+    ----------
+    code : GeneratedCode
+    outputs, observed, warmups, needs
+        As in `rl_strategies.features.plans.plan.FeaturePlan`.
+    features : dict of str to str
+        Output to the feature that gives it.
+    """
+
+    code: GeneratedCode
     outputs: tuple[str, ...]
     observed: int
     warmups: dict[str, int]
@@ -39,25 +48,27 @@ class _Source:
 Reset = tuple[str, str] | None  # name of the column and its register
 
 
-def wire(specs: Sequence[FeatureSpec], columns: Sequence[str], session_rows: int, pruned: frozenset[str]) -> Wiring:
-    """Put features in place.
+def allocate(
+    specs: Sequence[FeatureSpec], columns: Sequence[str], session_rows: int, pruned: frozenset[str]
+) -> Allocation:
+    """Give every feature its registers, state cells and output columns.
 
     Raises
     ------
     InputError
-        When a kind, parameter, input or reset column is unknown, an input is not computed before, or a name
-        is taken, or a pruned output is none.
+        If a kind, parameter, input, reset column or pruned output is unknown, an input is not computed before, or a
+        name is used twice.
     """
     outputs = _output_names(specs, columns, pruned)
     sources = {name: _Source(f"c{j}", 1, frozenset({name})) for j, name in enumerate(columns)}
-    bench = _Bench(session_rows)
+    builder = _Builder(session_rows)
     places: dict[str, tuple[int, ...]] = {}
     needs: dict[str, frozenset[str]] = {}
     for spec in specs:
         kernel = find_kernel(spec.kind)
         _check_reset(spec, kernel, tuple(columns))
         reset = None if spec.reset is None else (spec.reset, sources[spec.reset].register)
-        made = bench.feature(kernel, _params(spec, kernel), _inputs(spec, kernel, sources), reset)
+        made = builder.feature(kernel, _params(spec, kernel), _inputs(spec, kernel, sources), reset)
         for name, source in zip(_names(spec, kernel), made, strict=True):
             sources[name] = source
             places[source.register] = (*places.get(source.register, ()), outputs.index(name))
@@ -66,11 +77,11 @@ def wire(specs: Sequence[FeatureSpec], columns: Sequence[str], session_rows: int
     seen = {spec.name for spec in specs if spec.observe}
     observed = sum(feature in seen and name not in pruned for name, feature in features.items())
     warmups = {output: sources[output].warmup for output in outputs}
-    return Wiring(bench.program(len(columns), places), outputs, observed, warmups, needs, features)
+    return Allocation(builder.code(len(columns), places), outputs, observed, warmups, needs, features)
 
 
-class _Bench:
-    """Where steps and windows are put together; the same one asked for twice is made once."""
+class _Builder:
+    """Collects steps and windows; one that is asked for twice is computed once."""
 
     def __init__(self, session_rows: int) -> None:
         self._session_rows = session_rows
@@ -100,14 +111,14 @@ class _Bench:
             self._made[key] = self._step(kernel, params, reads, reset)
         return self._made[key]
 
-    def program(self, columns: int, places: dict[str, tuple[int, ...]]) -> Program:
-        """What was put together."""
+    def code(self, columns: int, places: dict[str, tuple[int, ...]]) -> GeneratedCode:
+        """Code of everything collected."""
         series: list[Series] = []
         start = self._cells
         for (source, reset, level), windows in self._windows.items():
             series.append(Series(source, reset, windows, start, level))
             start += series[-1].size
-        return Program(columns, tuple(self._steps), tuple(series), places)
+        return GeneratedCode(columns, tuple(self._steps), tuple(series), places)
 
     def _step(
         self, kernel: Kernel, params: dict[str, int | float], reads: list[_Source], reset: Reset
@@ -153,7 +164,7 @@ def _output_names(specs: Sequence[FeatureSpec], columns: Sequence[str], pruned: 
     for names in ([spec.name for spec in specs], [*columns, *outputs]):
         for name in names:
             if names.count(name) > 1:
-                raise InputError(f"features, outputs and columns must have unique names; {name!r} was twice")
+                raise InputError(f"names of features, outputs and columns must be unique; {name!r} is used twice")
     for name in sorted(pruned - {*outputs}):
         raise InputError(f"a pruned output must be one of {', '.join(outputs)}; was {name!r}")
     return outputs
@@ -183,13 +194,13 @@ def _inputs(spec: FeatureSpec, kernel: Kernel, sources: dict[str, _Source]) -> d
         if argument not in kernel.inputs:
             known = ", ".join(kernel.inputs)
             raise InputError(f"feature {spec.name!r}: input of {spec.kind} must be one of {known}; was {argument!r}")
-    wired = {argument: spec.inputs.get(argument, argument) for argument in kernel.inputs}
-    for name in wired.values():
+    read = {argument: spec.inputs.get(argument, argument) for argument in kernel.inputs}
+    for name in read.values():
         if name not in sources:
             raise InputError(
                 f"feature {spec.name!r}: inputs must be columns or outputs of earlier features; was {name!r}"
             )
-    return {argument: sources[name] for argument, name in wired.items()}
+    return {argument: sources[name] for argument, name in read.items()}
 
 
 def _check_reset(spec: FeatureSpec, kernel: Kernel, columns: tuple[str, ...]) -> None:

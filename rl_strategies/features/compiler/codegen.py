@@ -1,8 +1,8 @@
-"""The steps of a plan written out as the Python text of one loop over blocks of rows.
+"""Code generation: the steps of a plan as the Python text of one loop over blocks of rows.
 
-A block is worked level by level. What reads the row alone comes first, row by row; then windows over what is known, for
-the whole block; then what reads those windows, and so on. Registers: ``c3`` is column 3 of the row, ``f7`` what a
-kernel gave, ``m2`` what a window measured; ``f7s`` holds a block of them where another level reads it.
+A block is computed level by level: first the kernels that read the row alone, row by row; then windows over their
+results, for the whole block; then the kernels that read those windows, and so on. Registers: ``c3`` is column 3 of the
+row, ``f7`` the result of a kernel, ``m2`` the result of a window; ``f7s`` holds a block of them for another level.
 """
 
 import re
@@ -14,14 +14,14 @@ from itertools import batched
 from rl_strategies.features.kernel import Kernel
 from rl_strategies.features.windows import MEASURES, VECTOR
 
-BLOCK = 256  # rows that a level is worked for at once: more would not stay in the processor's cache
+BLOCK = 256  # rows computed at once: more would not stay in the processor's cache
 STEPS_OF_PART = 24
 SERIES_OF_PART = 8
 
 
 @dataclass(frozen=True)
 class Step:
-    """One kernel of a plan, wired: which registers it reads and writes, which cells of state are its own.
+    """One kernel of a plan: which registers it reads and writes, which cells of state are its own.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Step:
     reset : str or None
         Register whose change zeroes the state.
     level : int
-        After the windows of that level: one more than the highest level of a window or kernel behind a window it reads.
+        Runs after the windows of that level: one more than the highest level that it reads through a window.
     """
 
     kernel: Kernel
@@ -84,8 +84,8 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Program:
-    """All that a plan does to a row.
+class GeneratedCode:
+    """Everything that a plan computes for a row, and the text that computes it.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class Program:
 
     @property
     def scratch_size(self) -> int:
-        """Float64 cells that the loop needs to work in."""
+        """Float64 cells of working memory that the loop needs."""
         return 3 * self._span + BLOCK * (2 + len(self._blocks))
 
     @property

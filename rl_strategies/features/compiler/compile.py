@@ -1,4 +1,4 @@
-"""One loop over rows that calls every kernel of a plan: written out as Python, compiled once, kept on disk.
+"""The compiled loop: generated code that calls every kernel of a plan, compiled once and kept on disk.
 
 The text lies in the cache folder under a name that is the hash of all that went into the machine code,
 because numba's own cache would not notice a changed kernel. It is executed from memory, never read back.
@@ -27,17 +27,17 @@ from rl_strategies.features.source_hash import source_hash
 from rl_strategies.features.windows import MEASURES, ROW_FUNCTIONS
 
 Floats = NDArray[np.float64]
-Loop = Callable[[Floats, Floats, Floats, Floats], None]  # rows, state, scratch, out
+CompiledLoop = Callable[[Floats, Floats, Floats, Floats], None]  # rows, state, scratch, out
 SIGNATURE = "(float64[:, ::1], float64[::1], float64[::1], float64[:, ::1])"
 
 
-def interpreted(source: str, kernels: tuple[Kernel, ...]) -> Loop:
-    """The loop as plain Python: slow, and the reference that the compiled one must equal bit for bit."""
+def interpreted(source: str, kernels: tuple[Kernel, ...]) -> CompiledLoop:
+    """The same loop in plain Python: slow; the compiled one must equal it bit for bit."""
     return _execute(source, "<features>", {f"kernel_{k.kind}": k.function for k in kernels} | _window_functions())
 
 
 @functools.cache
-def compiled(source: str, kernels: tuple[Kernel, ...]) -> Loop:
+def compiled(source: str, kernels: tuple[Kernel, ...]) -> CompiledLoop:
     """The loop as machine code, from the cache folder if it was compiled there before.
 
     With ``NUMBA_DISABLE_JIT=1`` it is the interpreted one.
@@ -45,7 +45,7 @@ def compiled(source: str, kernels: tuple[Kernel, ...]) -> Loop:
     Raises
     ------
     InputError
-        When numba cannot compile a kernel: the line says why.
+        If numba cannot compile a kernel; the message says why.
     """
     if numba.config.DISABLE_JIT:
         return interpreted(source, kernels)
@@ -99,7 +99,7 @@ def _kept(source: str, kernels: tuple[Kernel, ...]) -> Path:
 
 def _execute(
     source: str, filename: str, functions: dict[str, Any], compile_part: Callable[[Any], Any] = lambda part: part
-) -> Loop:
+) -> CompiledLoop:
     # Numba finds the globals of code from its cache by the module's name, so the module must stay registered.
     module = ModuleType(f"rl_strategies.features._{Path(filename).stem}")
     sys.modules[module.__name__] = module

@@ -6,7 +6,7 @@ import numpy as np
 
 from catalogs.compiled import bound
 from catalogs.errors import InputError
-from rl_strategies.features.compiler.compile import Floats, Loop
+from rl_strategies.features.compiler.compile import CompiledLoop, Floats
 
 
 class LiveFeatures:
@@ -20,7 +20,7 @@ class LiveFeatures:
         Of the last row; overwritten by the next.
     """
 
-    def __init__(self, loop: Loop, state_size: int, scratch_size: int, columns: int, outputs: int) -> None:
+    def __init__(self, loop: CompiledLoop, state_size: int, scratch_size: int, columns: int, outputs: int) -> None:
         row, out = np.empty((1, columns)), np.empty((1, outputs))
         self._state = np.zeros(state_size)
         self._row, self.outputs = row[0], out[0]

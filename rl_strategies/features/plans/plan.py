@@ -1,4 +1,4 @@
-"""A list of features made into one function of a row: wired, checked, hashed.
+"""A feature plan: a list of features made into one checked and hashed function of a row.
 
 The plan is what a trained policy carries with it: the same plan computes the training matrix in one call and,
 bar by bar, the live observation, bit for bit.
@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 
 from catalogs.errors import InputError
-from rl_strategies.features.compiler.allocation import SESSION_ROWS, wire
-from rl_strategies.features.compiler.compile import Floats, Loop, compiled, windows_hash
+from rl_strategies.features.compiler.allocation import SESSION_ROWS, allocate
+from rl_strategies.features.compiler.compile import CompiledLoop, Floats, compiled, windows_hash
 from rl_strategies.features.kernel import find_kernel
 from rl_strategies.features.plans.live import LiveFeatures
 from rl_strategies.features.plugins import load_stored_file, portable_name, rebuild
@@ -52,12 +52,12 @@ class FeaturePlan:
     state_size : int
         Float64 cells that a running plan carries from row to row.
     scratch_size : int
-        Float64 cells that `loop` works in; they need not be kept.
+        Float64 cells of working memory for `compiled_loop`; they need not be kept.
     hash : str
         SHA-256 over everything that shapes the numbers.
     kernels : tuple of Kernel
     source : str
-        Python text of the loop over rows.
+        Python text of the generated loop.
     needs : dict of str to frozenset of str
         For each feature the columns that it reads, directly or through earlier features.
 
@@ -91,18 +91,18 @@ class FeaturePlan:
             raise InputError("a feature plan must have at least one feature; was empty")
         self.specs, self.columns, self.left_out = tuple(specs), tuple(columns), tuple(left_out)
         self.session_rows, self.pruned = session_rows, tuple(pruned)
-        wiring = wire(self.specs, self.columns, session_rows, frozenset(name for name, _ in self.pruned))
-        self.outputs, self.observed = wiring.outputs, wiring.observed
-        self.warmups, self.needs, self._features = wiring.warmups, wiring.needs, wiring.features
+        allocation = allocate(self.specs, self.columns, session_rows, frozenset(name for name, _ in self.pruned))
+        self.outputs, self.observed = allocation.outputs, allocation.observed
+        self.warmups, self.needs, self._features = allocation.warmups, allocation.needs, allocation.features
         self.warmup = max(self.warmups.values())
-        program = wiring.program
-        self.kernels, self.source = program.kernels, program.source
-        self.state_size, self.scratch_size = program.state_size, program.scratch_size
+        code = allocation.code
+        self.kernels, self.source = code.kernels, code.source
+        self.state_size, self.scratch_size = code.state_size, code.scratch_size
         identity = [self.columns, self.outputs, self.observed, self.source, self._kernel_hashes(), windows_hash()]
         self.hash = hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Kernels and compiled code stay here; a worker process wires and loads its own.
+        # Kernels and compiled code stay here; a worker process builds its own.
         arguments = (self.specs, self.columns, self.left_out, self.session_rows, self.pruned)
         return rebuild, (self.files, type(self), arguments)
 
@@ -116,8 +116,8 @@ class FeaturePlan:
         return type(self)(self.specs, self.columns, self.left_out, self.session_rows, (*self.pruned, *pruned))
 
     @cached_property
-    def loop(self) -> Loop:
-        """What `batch` and `live` run: ``loop(rows, state, scratch, out)``, compiled at first use and kept on disk."""
+    def compiled_loop(self) -> CompiledLoop:
+        """The function that `batch` and `live` run, ``(rows, state, scratch, out)``; compiled at first use."""
         return compiled(self.source, self.kernels)
 
     def index(self, name: str) -> int:
@@ -160,13 +160,13 @@ class FeaturePlan:
         elif state.shape != (self.state_size,) or state.dtype != np.float64:
             raise InputError(f"feature state must be {self.state_size} float64 cells; was {state.dtype} {state.shape}")
         out = np.empty((len(rows), len(self.outputs)))
-        self.loop(np.require(rows, np.float64, ["C", "W"]), state, np.zeros(self.scratch_size), out)
+        self.compiled_loop(np.require(rows, np.float64, ["C", "W"]), state, np.zeros(self.scratch_size), out)
         return out
 
     def live(self) -> LiveFeatures:
         """The plan running bar by bar, from a fresh state."""
         sizes = (self.state_size, self.scratch_size, len(self.columns), len(self.outputs))
-        return LiveFeatures(self.loop, *sizes)
+        return LiveFeatures(self.compiled_loop, *sizes)
 
     def to_spec(self) -> dict[str, Any]:
         """Plain data (JSON) from which `from_spec` builds the same plan."""

@@ -94,13 +94,13 @@ REGIME = (
     FeatureSpec("return_autocorrelation", "autocorrelation"),
 )
 
-_MEASURES = (
+_COMPARED = (
     FeatureSpec("momentum", "momentum", {"n": 10}),
     FeatureSpec("swing_break", "swing", {"n": 30}),
 )
 
-SMT_PRIMARY = tuple(replace(spec, name=f"own_{spec.name}", observe=False) for spec in _MEASURES)
-SMT_STREAMS = tuple(StreamSpec(name, _MEASURES) for name in ("SPY", "QQQ"))
+SMT_PRIMARY = tuple(replace(spec, name=f"own_{spec.name}", observe=False) for spec in _COMPARED)
+SMT_STREAMS = tuple(StreamSpec(name, _COMPARED) for name in ("SPY", "QQQ"))
 SMT_CROSS = tuple(
     spec
     for label, one, other in (("own_spy", "own_", "SPY."), ("spy_qqq", "SPY.", "QQQ."))

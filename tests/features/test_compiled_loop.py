@@ -17,7 +17,7 @@ COMPILE = """
 import numpy as np
 from rl_strategies.features import FeaturePlan, FeatureSpec
 plan = FeaturePlan([FeatureSpec("sma", "sma", {"n": 2})], ("close",))
-print(plan.batch(np.array([[1.0], [4.0]]))[1, 0], sum(plan.loop.stats.cache_hits.values()))
+print(plan.batch(np.array([[1.0], [4.0]]))[1, 0], sum(plan.compiled_loop.stats.cache_hits.values()))
 """
 
 COMPUTE = """
@@ -81,4 +81,4 @@ def test_without_numba_the_default_plan_gives_the_same_bits(rows: Floats, tmp_pa
 
 def test_one_plan_is_compiled_once_in_a_process() -> None:
     plan = default_plan(volume_known=True, extended_hours=True)
-    assert FeaturePlan.from_spec(plan.to_spec()).loop is plan.loop
+    assert FeaturePlan.from_spec(plan.to_spec()).compiled_loop is plan.compiled_loop
