@@ -1,4 +1,4 @@
-"""Where derived data is kept between runs, and how it is put there whole."""
+"""The cache folder for derived data, and files that are written whole or not at all."""
 
 import errno
 import os
@@ -18,12 +18,12 @@ _NOT_ALLOWED = (errno.EACCES, errno.EROFS, errno.EPERM)
 
 
 def cache_dir() -> Path:
-    """Folder for data that can be computed again: calendars, feature matrices. Created if missing.
+    """Folder for data that can be computed again, such as calendars and feature matrices; created if missing.
 
     Returns
     -------
     Path
-        The folder that the environment variable ``RL_INTRADAY_CACHE`` names, else the user's cache folder.
+        The folder named by the environment variable ``RL_INTRADAY_CACHE``, else the user's cache folder.
     """
     named = os.environ.get(CACHE_VARIABLE)
     folder = Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("rl-intraday"))
@@ -33,7 +33,7 @@ def cache_dir() -> Path:
 
 @contextmanager
 def told_if_unwritable(folder: Path) -> Iterator[None]:
-    """Turn a full disk or a folder that may not be written into one line for the user.
+    """Turn a full disk or a folder without write permission into one line for the user.
 
     Raises
     ------
@@ -44,18 +44,18 @@ def told_if_unwritable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise InputError(f"the disk of {folder} must have room, was full: nothing of this write is kept") from error
+            raise InputError(f"no space left on the disk of {folder}: nothing was written") from error
         if error.errno in _NOT_ALLOWED:
-            raise InputError(f"{folder} must be writable, was not: {error.strerror}") from error
+            raise InputError(f"cannot write to {folder}: {error.strerror}") from error
         raise
 
 
 @contextmanager
 def written_aside(target: Path) -> Iterator[Path]:
-    """Path to write instead of ``target``; renamed onto it when the block ends well, removed when it raises.
+    """Temporary path to write to: renamed to ``target`` if the block succeeds, removed if it raises.
 
-    Readers therefore see the old file or the new one, never half of one, also with several writers. Raises
-    `catalogs.errors.InputError` where the disk is full or the folder may not be written.
+    Readers therefore see the old file or the new one, never a part of one, even with several writers. Raises
+    `catalogs.errors.InputError` if the disk is full or the folder cannot be written.
 
     Examples
     --------

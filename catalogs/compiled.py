@@ -1,7 +1,7 @@
-"""The one way this project compiles a kernel: strict IEEE arithmetic, cached on disk, never stale.
+"""How this project compiles a kernel: strict IEEE arithmetic, cached on disk, never stale.
 
-Numba's own cache looks at the file of the function alone: a kernel whose *callee* changed in another file would go
-on running the old machine code. So the cache folder carries a hash of every source file that holds kernels.
+Numba's own cache checks the file of the function alone: a kernel whose *callee* changed in another file would go on
+running the old machine code. So the name of the cache folder is a hash of every source file with kernels.
 """
 
 import functools
@@ -16,15 +16,15 @@ from numba.core.dispatcher import Dispatcher
 
 from catalogs.cache import cache_dir
 
-# Kernels own no memory, so numba's reference counts, which cost more than many a kernel, are left out: what a kernel
-# is to fill, its caller hands it.
+# Kernels allocate nothing and fill arrays of their caller. Numba's reference counts, which cost more than many a
+# kernel does, can therefore be left out.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
 _PACKAGES = ("catalogs", "rl_strategies", "training")
 
 
 @functools.cache
 def kernel_cache_dir() -> Path:
-    """Folder of compiled kernels for exactly these sources."""
+    """Cache folder of the kernels compiled from the present sources."""
     digest = hashlib.sha256(numba.__version__.encode())
     root = Path(__file__).resolve().parents[1]
     for package in _PACKAGES:
@@ -36,10 +36,7 @@ def kernel_cache_dir() -> Path:
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """As `kernel`, but copied into its callers.
-
-    For functions that take many arrays: handing a dozen of them on costs more than what such a function does.
-    """
+    """As `kernel`, but inlined into its callers: for functions of many arrays, which are dear to call."""
     return njit(inline="always", **OPTIONS)(function)
 
 
@@ -57,20 +54,20 @@ def allocating_kernel(function: Callable[..., Any]) -> Any:
 
 
 def bound(function: Callable[..., Any], *arguments: Any, free: Sequence[type] = ()) -> Callable[..., Any]:
-    """A kernel with its first arguments given once and for all, for those that are called with every bar.
+    """A kernel with its first arguments fixed, for kernels that are called on every bar.
 
-    Numba looks at the type of every argument of every call, which takes longer than such a kernel runs. A bound one was
-    looked at once, here.
+    Numba inspects the types of all arguments on every call, which takes longer than a small kernel runs. Here they are
+    inspected once.
 
     Parameters
     ----------
     function : callable
         From `kernel`.
     *arguments
-        The first ones; arrays are written to in place and must stay where they are.
+        The first arguments; arrays are written in place and must not be reallocated.
     free : sequence of type
-        ``int`` or ``float`` for each argument that is left. What a call hands in is not checked: another type would be
-        read as if it were this one.
+        ``int`` or ``float`` for each remaining argument. Calls are not checked: a value of another type is
+        misread.
 
     Examples
     --------

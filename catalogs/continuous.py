@@ -1,6 +1,6 @@
-"""Front months strung together: a view for charts, never for features, orders or PnL.
+"""Front months joined into one series: for charts, never for features, orders or PnL.
 
-Back-adjustment moves all earlier prices by the gap between two contracts, so levels of the past are not what traded.
+Back-adjustment moves all earlier prices by the gap between two contracts, so past levels are not what traded.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ _COLUMNS = ("ts_ns", "open", "high", "low", "close", "volume")
 
 
 def continuous_bars(catalog: Path, table: RollTable, bar: str, *, back_adjusted: bool = False) -> BarSeries:
-    """Bars of whichever contract was in front.
+    """Bars of the contract that was the front month at each time.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def continuous_bars(catalog: Path, table: RollTable, bar: str, *, back_adjusted:
     bar : str
         ``"5-MINUTE"``, …
     back_adjusted : bool
-        Shift all bars before a roll by the difference of the two closes at the last bar that both have before it.
+        Shift all bars before a roll by the difference of the two closes at their last common bar before it.
 
     Returns
     -------
     BarSeries
-        Its ``bar_type`` names the root; there is no such instrument to trade.
+        Its ``bar_type`` names the root, which is no instrument and cannot be traded.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def continuous_bars(catalog: Path, table: RollTable, bar: str, *, back_adjusted:
 def _gap(before: BarSeries, following: BarSeries, name: str) -> int:
     _, i, j = np.intersect1d(before.ts_ns, following.ts_ns, assume_unique=True, return_indices=True)
     if not len(i):
-        raise InputError(f"{name} must have a bar in common with {before.bar_type} before its roll, has none")
+        raise InputError(f"{name} and {before.bar_type} must share a bar before their roll, but have none in common")
     return int(following.close[j[-1]] - before.close[i[-1]])
 
 

@@ -1,4 +1,4 @@
-"""Splits and dividends beside the bars: kept as the vendor stated them, applied only when asked for."""
+"""Splits and dividends of shares: stored as the vendor states them, applied only on request."""
 
 from dataclasses import replace
 from datetime import date
@@ -16,19 +16,19 @@ SPLIT, DIVIDEND = "split", "dividend"
 
 
 def actions_path(catalog: Path, symbol: str) -> Path:
-    """Where the corporate actions of a share are kept: ``corporate_actions/AAPL.parquet``."""
+    """File of the corporate actions of a share: ``corporate_actions/AAPL.parquet``."""
     return catalog / "corporate_actions" / f"{symbol}.parquet"
 
 
 def write_actions(catalog: Path, symbol: str, actions: pa.Table) -> None:
-    """Keep the corporate actions of a share, in place of those before.
+    """Store the corporate actions of a share, replacing those stored before.
 
     Parameters
     ----------
     catalog : Path
     symbol : str
     actions : pyarrow.Table
-        ``date`` (first session of effect), ``kind`` (split or dividend), ``ratio`` (new shares per old one), ``cash``
+        ``date`` (first session of effect), ``kind`` (split or dividend), ``ratio`` (new shares per old share), ``cash``
         (USD per share).
     """
     with written_aside(actions_path(catalog, symbol)) as aside:
@@ -36,7 +36,7 @@ def write_actions(catalog: Path, symbol: str, actions: pa.Table) -> None:
 
 
 def read_splits(catalog: Path, symbol: str) -> list[tuple[date, float]]:
-    """Splits of a share, as first session of effect and new shares per old one; empty if none are known."""
+    """Splits of a share: first session of effect, and new shares per old share; empty if none are known."""
     path = actions_path(catalog, symbol)
     if not path.is_file():
         return []
@@ -45,7 +45,7 @@ def read_splits(catalog: Path, symbol: str) -> list[tuple[date, float]]:
 
 
 def split_adjusted(bars: BarSeries, splits: list[tuple[date, float]], calendar: SessionCalendar) -> BarSeries:
-    """Bars in shares of today: prices before a split divided by its ratio, volumes multiplied.
+    """Split-adjusted bars: prices before a split divided by its ratio, volumes multiplied by it.
 
     Parameters
     ----------

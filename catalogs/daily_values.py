@@ -1,7 +1,7 @@
-"""Context series beside the bars: daily volatility indices, each value stamped with when it was known.
+"""Daily context series such as VIX, each value stamped with the time at which it was known.
 
-``<catalog>/context/vix.parquet`` holds one row per index and day: ``symbol`` (VIX, VIX9D, VIX3M), ``ts_ns`` (int64, UTC
-nanoseconds: 16:15 New York of that day, when the index has closed), ``open, high, low, close`` (float64, index points),
+``<catalog>/context/vix.parquet`` holds one row per index and day: ``symbol`` (VIX, VIX9D, VIX3M), ``ts_ns`` (int64,
+UTC nanoseconds: 16:15 in New York, after the index has closed), ``open, high, low, close`` (float64, index points),
 ``source``. Rows are sorted by symbol and time.
 """
 
@@ -43,7 +43,7 @@ class ContextSeries:
 
 
 def context_path(catalog: Path, name: str = "vix") -> Path:
-    """Where a family of context series is kept: ``context/vix.parquet``."""
+    """File of a family of context series: ``context/vix.parquet``."""
     return catalog / "context" / f"{name}.parquet"
 
 
@@ -59,12 +59,12 @@ def known_ns(day: date) -> int:
 
 
 def unified(parts: Mapping[str, pa.Table]) -> pa.Table:
-    """One series from several sources: each day from the first source that has it.
+    """Merge several sources into one series: each day comes from the first source that has it.
 
     Parameters
     ----------
     parts : mapping of str to pyarrow.Table
-        By name of the source, best first: ``date, open, high, low, close``.
+        Tables by name of the source, best first: ``date, open, high, low, close``.
 
     Returns
     -------
@@ -79,19 +79,19 @@ def unified(parts: Mapping[str, pa.Table]) -> pa.Table:
 
 
 def write_context(catalog: Path, series: Mapping[str, pa.Table], name: str = "vix") -> int:
-    """Write context series in place of those before; symbols that are not given again stay.
+    """Write context series, replacing stored ones of the same symbol; other symbols stay.
 
     Parameters
     ----------
     catalog : Path
     series : mapping of str to pyarrow.Table
-        By symbol, as `unified` gives them.
+        Tables by symbol, as `unified` returns them.
     name : str
 
     Returns
     -------
     int
-        Rows of the file.
+        Rows in the file.
     """
     path = context_path(catalog, name)
     parts = []
@@ -122,9 +122,9 @@ def read_context(catalog: Path, symbol: str, name: str = "vix") -> ContextSeries
     """
     path = context_path(catalog, name)
     if not path.is_file():
-        raise InputError(f"catalog {catalog} must hold {path.name} for {symbol} (`data fetch vix`), it is missing")
+        raise InputError(f"no daily values of {symbol} in catalog {catalog}: run `data fetch vix`")
     table = pq.read_table(path, filters=[("symbol", "==", symbol)], partitioning=None)
     if not len(table):
-        raise InputError(f"{path} must hold {symbol}, does not")
+        raise InputError(f"no daily values of {symbol} in {path}")
     columns = {field: table[field].to_numpy() for field in ("ts_ns", "open", "high", "low", "close")}
     return ContextSeries(symbol=symbol, **columns)

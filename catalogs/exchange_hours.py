@@ -21,7 +21,7 @@ from catalogs.cache import cache_dir, written_aside
 FIRST_DAY = date(1990, 1, 1)
 ZONES = {"NYSE": "America/New_York", "CME Globex Equity": "America/Chicago"}
 
-# Where the exchange keeps other hours than pandas_market_calendars says: local closing time, None if closed.
+# Days on which pandas_market_calendars is wrong: the true local closing time, None if closed.
 # Globex trades equity indices on Good Friday, until 08:15, only if the employment report falls on that day,
 # the first Friday of April; the library opens it every year since 2023. The other two dates are the national
 # days of mourning for Presidents Bush and Carter.
@@ -49,7 +49,7 @@ def exchange_hours(name: str, last_day: date) -> Hours:
     ----------
     name : {"NYSE", "CME Globex Equity"}
     last_day : date
-        Last session date wanted.
+        Last session date to cover.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def exchange_hours(name: str, last_day: date) -> Hours:
         with target.open("rb") as file, np.load(file) as stored:
             return {column: stored[column] for column in stored.files}
     except (FileNotFoundError, zipfile.BadZipFile):
-        pass  # not computed yet, or damaged by something other than this program: compute
+        pass  # not computed yet, or damaged: compute
     hours = _computed(name, last_day)
     with written_aside(target) as aside:
         np.savez(aside, allow_pickle=False, **hours)

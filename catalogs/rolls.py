@@ -1,7 +1,7 @@
-"""Which contract month is in front on which session: the roll table that training, charts and live trading share.
+"""Roll tables: which contract month is the front month of a session, for training, charts and live trading alike.
 
-Prices and features are always a real contract's own. A roll takes effect with a session's open, decided by what was
-known before it: after the first session in which the next month traded more, or a number of sessions before expiry.
+Prices and features are always those of a real contract. A roll takes effect at a session's open and is decided by what
+was known before it: after the first session in which the next month traded more, or some sessions before expiry.
 """
 
 from collections.abc import Sequence
@@ -29,16 +29,16 @@ _HOUR_NS = 3600 * 10**9
 
 
 class FrontMonth(msgspec.Struct, frozen=True):
-    """The sessions in which one contract is in front.
+    """The sessions in which one contract is the front month.
 
     Attributes
     ----------
     instrument_id : str
     first_session : date
     last_session : date or None
-        Positions are closed by its end; None where the next roll is not known yet.
+        Positions are closed by its end; None if the next roll is not known yet.
     crossover : date or None
-        The session in which this contract first traded more than the one before it, if that brought it to the front.
+        Session in which this contract first traded more than the one before it, if that caused the roll.
     """
 
     instrument_id: str
@@ -48,7 +48,7 @@ class FrontMonth(msgspec.Struct, frozen=True):
 
 
 class RollTable(msgspec.Struct, frozen=True):
-    """Front months of one future, in the order of time, without a gap.
+    """Front months of one future, in order of time and without gaps.
 
     Attributes
     ----------
@@ -57,7 +57,8 @@ class RollTable(msgspec.Struct, frozen=True):
     calendar : str
     method : {"volume", "calendar"}
     days_before_expiry : int
-        Sessions before the session of expiry at which the next month comes to the front; for volume, at the latest.
+        Sessions before the session of expiry at which the next month becomes the front month; for ``volume`` the latest
+        such session.
     months : tuple of FrontMonth
     """
 
@@ -68,7 +69,7 @@ class RollTable(msgspec.Struct, frozen=True):
     months: tuple[FrontMonth, ...]
 
     def front(self, day: date) -> FrontMonth:
-        """Contract in front on a session.
+        """Front month of a session.
 
         Raises
         ------
@@ -78,20 +79,19 @@ class RollTable(msgspec.Struct, frozen=True):
         begun = [month for month in self.months if month.first_session <= day]
         if not begun:
             first = self.months[0].first_session
-            raise InputError(f"session must not be before the roll table of {self.root} ({first}), was {day}")
+            raise InputError(f"the roll table of {self.root} begins on {first}; no front month is known on {day}")
         return begun[-1]
 
     def episode_span(self, month: FrontMonth, warmup_sessions: int = WARMUP_SESSIONS) -> tuple[int, int, int]:
-        """Times that bound a contract's bars: of its warm-up, of its first session in front, of its last.
+        """Times that bound a contract's bars: start of its warm-up, start and end of its time as front month.
 
-        Features start ``warmup_sessions`` before the contract comes to the front, on the contract's own bars, as they
-        would live.
+        Features warm up on the contract's own bars from ``warmup_sessions`` before it becomes the front month, as live.
 
         Returns
         -------
         warmup_ns, first_ns, last_ns : int
-            Open of the first warm-up session, open of the first and close of the last session in front, UTC
-            nanoseconds; the last is the end of the calendar where the next roll is not known.
+            Open of the first warm-up session, open of the first and close of the last session as front month, UTC
+            nanoseconds; the last is the end of the calendar if the next roll is not known.
         """
         calendar = session_calendar(self.calendar)
         first = _session_of(calendar, month.first_session)
@@ -113,7 +113,7 @@ def build_rolls(
     contracts : sequence of InstrumentSpec
         Contract months of one root, in any order.
     bars : sequence of BarSeries
-        Bars of each.
+        Bars of each contract.
     method : {"volume", "calendar"}
     days_before_expiry : int, optional
         See `RollTable`; default `DAYS_BEFORE_EXPIRY`.
@@ -125,8 +125,8 @@ def build_rolls(
     Raises
     ------
     InputError
-        If there is no contract, one has no expiry, roots differ, the volume is needed and not known, or a month in
-        between is missing.
+        If there is no contract, one has no expiry, roots differ, the volume is needed but unknown, or a month between
+        two others is missing.
     """
     days = DAYS_BEFORE_EXPIRY[method] if days_before_expiry is None else days_before_expiry
     order = sorted(range(len(contracts)), key=lambda i: contracts[i].expiration_ns)
@@ -148,12 +148,12 @@ def build_rolls(
 
 
 def rolls_path(catalog: Path, root: str) -> Path:
-    """Where a catalog keeps the roll table of a root: ``rolls/ES.json``."""
+    """File of the roll table of a root in a catalog: ``rolls/ES.json``."""
     return catalog / "rolls" / f"{root}.json"
 
 
 def write_rolls(catalog: Path, table: RollTable) -> Path:
-    """Write a roll table into a catalog, in place of the one before it."""
+    """Write a roll table into a catalog, replacing the stored one."""
     path = rolls_path(catalog, table.root)
     with written_aside(path) as aside:
         aside.write_bytes(msgspec.json.format(msgspec.json.encode(table), indent=2))
@@ -172,34 +172,34 @@ def read_rolls(catalog: Path, root: str) -> RollTable:
     try:
         return msgspec.json.decode(path.read_bytes(), type=RollTable)
     except FileNotFoundError:
-        raise InputError(f"catalog must hold a roll table of {root} (`data rolls {root}`), {path} is missing") from None
+        raise InputError(f"no roll table of {root} ({path}): run `data rolls {root}`") from None
     except msgspec.DecodeError as error:
-        raise InputError(f"roll table {path} must be valid, was not: {error}") from error
+        raise InputError(f"invalid roll table {path}: {error}") from error
 
 
 def _check(specs: list[InstrumentSpec], series: list[BarSeries], method: Method, days: int) -> None:
     if not specs:
-        raise InputError("a roll table must have at least one contract month, was empty")
+        raise InputError("a roll table must have at least one contract month, had none")
     if days < 1:
         raise InputError(f"days before expiry must be at least 1, was {days}")
     roots = {spec.underlying for spec in specs}
     if len(roots) != 1:
-        raise InputError(f"contracts of a roll table must have one root, was {', '.join(sorted(roots))}")
+        raise InputError(f"contracts of a roll table must share one root, had {', '.join(sorted(roots))}")
     for spec, bars in zip(specs, series, strict=True):
         if not spec.expiration_ns:
-            raise InputError(f"contracts of a roll table must expire, {spec.instrument_id} does not")
+            raise InputError(f"contracts of a roll table must have an expiry; {spec.instrument_id} has none")
         if method == "volume" and not bars.volume_known:
-            raise InputError(f"rolls by volume must know the volume, that of {bars.bar_type} is not: use calendar")
+            raise InputError(f"rolls by volume need the volume; it is unknown in {bars.bar_type}: roll by calendar")
     for one, following in pairwise(series):
         if following.ts_ns[0] > one.ts_ns[-1]:
-            raise InputError(f"contracts must overlap to roll, {one.bar_type} ends before {following.bar_type} begins")
+            raise InputError(f"contracts must overlap to roll; {one.bar_type} ends before {following.bar_type} begins")
 
 
 def _crossover(calendar: SessionCalendar, current: BarSeries, following: BarSeries) -> int | None:
     ours, theirs = _session_volume(calendar, current), _session_volume(calendar, following)
     last = int(calendar.locate(following.ts_ns[-1:])[0])
     if following.ts_ns[-1] < calendar.close_ns[last] - _HOUR_NS:
-        theirs[last] = 0  # the data end within it, so its volume is not known yet
+        theirs[last] = 0  # the data end inside this session, so its volume is not known yet
     both = np.flatnonzero((ours > 0) & (theirs > ours))
     return int(both[0]) if len(both) else None
 

@@ -1,7 +1,7 @@
-"""Trading sessions: which session a bar belongs to, and where in the session it lies.
+"""Trading sessions: which session a bar belongs to, and where in the session it is.
 
-A session is the stretch that an exchange trades without its daily pause: NYSE regular hours for shares, 17:00
-to 16:00 Central for Globex. A bar belongs to the session whose (open, close] holds its close time.
+A session is the time that an exchange trades without its daily pause: NYSE regular hours for shares, 17:00 to 16:00
+Central for Globex. A bar belongs to the session whose (open, close] contains its close time.
 """
 
 import functools
@@ -53,7 +53,7 @@ class SessionCalendar:
         return len(self.session_date)
 
     def locate(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Index of the session that each close time belongs to, -1 outside every session.
+        """Index of the session of each close time, -1 outside every session.
 
         Parameters
         ----------
@@ -78,11 +78,11 @@ class SessionCalendar:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over all sessions; it changes once a year, when the calendar grows."""
+        """SHA-256 of all sessions; changes once a year, when the calendar grows."""
         return self._hash_of(slice(None))
 
     def hash_between(self, start_ns: int, end_ns: int) -> str:
-        """SHA-256 over the sessions that touch ``start_ns`` to ``end_ns``; later growth does not change it.
+        """SHA-256 of the sessions that touch ``start_ns`` to ``end_ns``; a growing calendar does not change it.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ def session_calendar(name: str) -> SessionCalendar:
     Raises
     ------
     InputError
-        If the name is another one.
+        If the name is unknown.
     """
     if name not in ZONES:
         raise InputError(f"calendar must be one of {', '.join(map(repr, ZONES))}, was {name!r}")
@@ -145,7 +145,7 @@ def has_extended_hours(name: str) -> bool:
 
 
 def session_columns(calendar: SessionCalendar, ts_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Where each bar lies in its session, in the order of `SESSION_COLUMNS`.
+    """Position of each bar in its session, in the order of `SESSION_COLUMNS`.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def session_arrays(calendar: SessionCalendar) -> NDArray[np.int64]:
 def session_row(ts_ns, sessions, cursor, row):  # type: ignore[no-untyped-def]
     """One row of `session_columns` into ``row``, float64[6]; returns the session's index, -1 outside every session.
 
-    ``cursor``, int64[1], is where the last one was found and begins at -1; ``sessions`` are `session_arrays`.
+    ``cursor``, int64[1], keeps the last session found and starts at -1; ``sessions`` are `session_arrays`.
     """
     open_ns, close_ns = sessions[0], sessions[1]
     k = cursor[0]

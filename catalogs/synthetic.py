@@ -1,11 +1,11 @@
-"""Synthetic MES sessions with a planted edge, for the demo and for tests: data whose truth is known.
+"""Synthetic sessions with a planted edge, for the demo and for tests: data with a known answer.
 
 The price is a random walk of trades in ticks. On top of it lies the planted edge: each session is cut into segments
 of `PlantedEdge.segment_bars` bars. The first bar of a segment is an *impulse* of ``impulse_ticks`` in a random
-direction, and every later bar of the segment drifts ``drift_ticks`` in that same direction. Nothing else can be
-foreseen. So the best rule is plain: take the side of the impulse at its close and hold it until the next impulse.
+direction, and every later bar of the segment drifts ``drift_ticks`` in that same direction. Nothing else is
+predictable, so the best rule is simple: take the side of the impulse at its close and hold it until the next impulse.
 
-The data are artificial. They prove that the machinery finds an edge that is there, not that one is there.
+The data are artificial: they show that the machinery finds an edge, not that real markets have one.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ BAR_NS = 60_000_000_000
 
 @dataclass(frozen=True)
 class PlantedEdge:
-    """What can be foreseen, and how loud the rest is.
+    """The predictable part of the prices, and the noise.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class PlantedEdge:
     drift_ticks : float
         Mean move of each later bar, in the direction of the impulse.
     noise_ticks : float
-        Standard deviation of a bar's unforeseeable move.
+        Standard deviation of a bar's unpredictable move.
     """
 
     segment_bars: int = 30
@@ -56,13 +56,13 @@ class PlantedEdge:
 
 @dataclass(frozen=True)
 class SyntheticBars:
-    """Generated bars and the truth behind them.
+    """Generated bars and the best side to hold.
 
     Attributes
     ----------
     bars : BarSeries
     oracle_side : int64[n]
-        Side, -1 or 1, that the planted rule holds from each bar's close on.
+        Side, -1 or 1, that the best rule holds from each bar's close on.
     """
 
     bars: BarSeries
@@ -103,7 +103,7 @@ def synthetic_sessions(
     calendar = session_calendar(instrument.calendar)
     chosen = (calendar.session_date >= first_date) & (calendar.session_date <= last_date)
     if not chosen.any():
-        raise InputError(f"synthetic sessions must lie in calendar {calendar.name}, was {first_date} to {last_date}")
+        raise InputError(f"calendar {calendar.name} has no session from {first_date} to {last_date}")
     lengths = (calendar.close_ns - calendar.open_ns)[chosen] // BAR_NS
     opens = zip(calendar.open_ns[chosen], lengths, strict=True)
     ts_ns = np.concatenate([open_ns + BAR_NS * np.arange(1, length + 1) for open_ns, length in opens])
@@ -117,7 +117,7 @@ def synthetic_sessions(
 
 
 def synthetic_provenance(instrument: InstrumentSpec, bars: BarSeries, edge: PlantedEdge, seed: int) -> Provenance:
-    """Provenance that says aloud that the bars are artificial."""
+    """Provenance that names the bars as synthetic."""
     source = SourceFile(f"synthetic: seed {seed}, {edge.describe()}", bars.hash, len(bars))
     calendar = session_calendar(instrument.calendar)
     return Provenance(

@@ -1,1 +1,1 @@
-"""Raw bars made sound: cleaning, gaps, suspicious prints, and the report of every repair."""
+"""Cleaning of raw bars: repairs, gaps, suspicious prints, and a report that counts each of them."""

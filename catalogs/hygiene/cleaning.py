@@ -1,4 +1,4 @@
-"""Hygiene: raw bars in, sorted bars on the tick and inside sessions out, every change counted."""
+"""Cleaning: from raw bars to sorted bars on the tick grid and inside sessions; every change is counted."""
 
 from dataclasses import dataclass, replace
 from math import gcd
@@ -23,14 +23,14 @@ _LARGEST = 1e12  # of a price or a volume: far above any real one, far below wha
 
 @dataclass(frozen=True)
 class RawBars:
-    """Bars as a source had them, in the order of the source.
+    """Bars as the source has them, in the order of the source.
 
     Attributes
     ----------
     ts_ns : int64[n]
         Close time, UTC nanoseconds.
     open, high, low, close, volume : float64[n]
-        USD; units. Anything may be NaN.
+        Prices in USD, volume in units; any of them may be NaN.
     """
 
     ts_ns: NDArray[np.int64]
@@ -50,7 +50,7 @@ class RawBars:
 
 @dataclass(frozen=True)
 class CleanBars:
-    """Outcome of `clean`: the bars, the close times of those that were filled, and the report."""
+    """Result of `clean`: the bars, the close times of bars that were filled in, and the report."""
 
     bars: BarSeries
     filled_ns: NDArray[np.int64]
@@ -70,13 +70,13 @@ def clean(
     Parameters
     ----------
     raw : RawBars
-        Stamped with the close.
+        Bars stamped with their close.
     spec : InstrumentSpec
-        Gives the tick and the calendar.
+        Supplies tick size and calendar.
     bar : str
         ``"1-MINUTE"``, ``"1-HOUR"``, …
     assume_volume : int
-        Units stored where the volume is missing; one missing volume makes the volume of all unknown.
+        Units stored where the volume is missing; if any is missing, the whole series counts as volume unknown.
     strict : bool
         Refuse instead of changing anything.
 
@@ -87,8 +87,7 @@ def clean(
     Raises
     ------
     InputError
-        If no bar is left, if most bars are not ``bar`` apart, or if strict and a rule is broken that would
-        change data.
+        If no bar is left, most bars are not ``bar`` apart, or ``strict`` is set and a rule would change data.
 
     Notes
     -----
@@ -121,7 +120,7 @@ def _check_spacing(ts_ns: NDArray[np.int64], bar: str) -> None:
         return
     usual_ns = int(gaps[np.argmax(counts)])
     if usual_ns != bar_length_ns(bar):
-        raise InputError(f"bars must be {bar} apart, most were {usual_ns / 60e9:g} minutes apart (--bar)")
+        raise InputError(f"bars must be {bar} apart; most are {usual_ns / 60e9:g} minutes apart (see --bar)")
 
 
 def _usable_rows(raw: RawBars, tick: float, bar_ns: int, calendar: SessionCalendar, findings: Findings) -> RawBars:
@@ -144,13 +143,13 @@ def _usable_rows(raw: RawBars, tick: float, bar_ns: int, calendar: SessionCalend
 
 def _nothing_left(raw: RawBars, findings: Findings, calendar: SessionCalendar) -> str:
     if not len(raw):
-        return "the source must hold at least one bar, was empty"
+        return "the source has no bars"
     report = findings.report(len(raw), 0)
     counts = ", ".join(f"{finding.count} {finding.rule}" for finding in report.findings)
     span = f"{iso_utc(int(raw.ts_ns.min()))} to {iso_utc(int(raw.ts_ns.max()))}"
     return (
-        f"the source must hold at least one usable bar of the {calendar.name} sessions, "
-        f"was {len(raw)} rows, {span}: {counts} (are the time zone and the stamp right?)"
+        f"no usable bar of the {calendar.name} sessions among {len(raw)} rows, {span}: {counts} "
+        "(check the time zone and whether times mark open or close)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Bars that are missing inside a session: short gaps are filled flat, stray bars amid long ones dropped."""
+"""Missing bars inside a session: short gaps are filled with flat bars, stray bars amid long gaps are dropped."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ from catalogs.bars import BarSeries
 from catalogs.hygiene.report import Findings
 from catalogs.sessions import SessionCalendar
 
-FILL_AT_MOST = 2  # missing bars in a row; a longer gap stays
+FILL_AT_MOST = 2  # missing bars in a row; longer gaps stay
 ISLAND_BELOW = 3  # bars
-STEADY_SHARE = 0.9  # of a session's bars in runs that are no islands: then islands are stray prints
+STEADY_SHARE = 0.9  # share of a session's bars in longer runs, from which on islands count as stray prints
 
 _COLUMNS = ("ts_ns", "open", "high", "low", "close", "volume")
 
@@ -19,19 +19,19 @@ _COLUMNS = ("ts_ns", "open", "high", "low", "close", "volume")
 def drop_islands(bars: BarSeries, calendar: SessionCalendar, bar_ns: int, findings: Findings) -> BarSeries:
     """Drop one or two bars that stand alone in a session that otherwise trades steadily.
 
-    An island has more than two bars missing on both sides, towards the session's open and close too. It is
-    dropped only where at least 90 % of the session's bars stand in longer runs, so a thinly traded session
-    keeps every bar. A half day ends at its own close and loses nothing.
+    An island has more than two bars missing on both sides; the session's open and close count as neighbours. It is
+    dropped only if at least 90 % of the session's bars are in longer runs, so a thinly traded session keeps every
+    bar. A half day ends at its own close and loses nothing.
 
     Parameters
     ----------
     bars : BarSeries
-        Inside sessions only.
+        Bars inside sessions only.
     calendar : SessionCalendar
     bar_ns : int
         Length of a bar, nanoseconds.
     findings : Findings
-        Told what is dropped, as ``island``.
+        Receives what is dropped, as ``island``.
 
     Returns
     -------
@@ -60,12 +60,12 @@ def fill_gaps(
     Parameters
     ----------
     bars : BarSeries
-        Inside sessions only.
+        Bars inside sessions only.
     calendar : SessionCalendar
     bar_ns : int
         Length of a bar, nanoseconds.
     findings : Findings
-        Told what is filled (``gap_filled``) and what stays missing (``gap_left``).
+        Receives what is filled (``gap_filled``) and what stays missing (``gap_left``).
 
     Returns
     -------

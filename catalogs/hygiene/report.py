@@ -1,4 +1,4 @@
-"""What was wrong with imported bars: every repair and refusal counted, with the first example of each."""
+"""Report of cleaning: how often each rule was broken, with the first example of each."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,8 +12,8 @@ from catalogs.errors import InputError
 
 Treatment = Literal["refused", "dropped", "repaired", "noted"]
 
-# Every rule in the order in which it is applied: what is done to a row that breaks it, and what it means.
-# "noted" alone leaves the data as they are, so it is all that a strict import lets pass.
+# All rules in the order in which they are applied: what is done to a row that breaks one, and what it means.
+# Only "noted" leaves the data as they are, so a strict import allows nothing else.
 RULES: dict[str, tuple[Treatment, str]] = {
     "price_missing": ("refused", "a price is missing, or above 1e12"),
     "volume_invalid": ("refused", "the volume is negative, or above 1e12"),
@@ -55,14 +55,14 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class QualityReport(msgspec.Struct, frozen=True):
-    """Outcome of cleaning one import.
+    """Result of cleaning one import.
 
     Attributes
     ----------
     rows_read, rows_kept : int
-        Rows of the source; rows after cleaning, filled ones included.
+        Rows of the source, and rows after cleaning, including those filled in.
     findings : tuple of Finding
-        Broken rules only, in the order of `RULES`.
+        Rules that were broken, in the order of `RULES`.
     """
 
     rows_read: int
@@ -97,7 +97,7 @@ class Findings:
         ts_ns : int64[n]
             Close times, the first example first.
         count : int, optional
-            Where it is not n.
+            Rows to count, if not n.
 
         Raises
         ------
@@ -109,10 +109,7 @@ class Findings:
         treatment, meaning = RULES[rule]
         finding = Finding(rule, treatment, len(ts_ns) if count is None else count, iso_utc(int(ts_ns[0])))
         if self._strict and treatment != "noted":
-            raise InputError(
-                f"a strict import must find nothing to mend, was {rule} at {finding.first} "
-                f"({finding.count} in all): {meaning}"
-            )
+            raise InputError(f"strict import refused: {rule} at {finding.first} ({finding.count} in all): {meaning}")
         self._found[rule] = finding
 
     def report(self, rows_read: int, rows_kept: int) -> QualityReport:

@@ -1,4 +1,4 @@
-"""Stored bars that deserve a second look: prints far off, jumps that look like splits, sources that disagree."""
+"""Suspicious stored bars: prints far off, jumps that look like splits, sources that disagree."""
 
 from datetime import date
 
@@ -10,10 +10,10 @@ from catalogs.bars import BarSeries
 from catalogs.hygiene.report import iso_utc
 from catalogs.sessions import SessionCalendar
 
-OUTLIER_RANGES = 15.0  # a print is far off beyond this many typical bar ranges of its session
+OUTLIER_RANGES = 15.0  # typical bar ranges of a session beyond which a print is an outlier
 SPLIT_TOLERANCE = 0.06  # an open within 6 % of what a split would make of the last close
 SPLIT_RATIOS = (1.5, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 50)
-LARGEST_SHIFT = 3  # bars, by which one source may be late against another
+LARGEST_SHIFT = 3  # bars by which one source may be late against another
 
 
 class Outlier(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class SplitSuspicion(msgspec.Struct, frozen=True):
 
 
 class SourceComparison(msgspec.Struct, frozen=True):
-    """Two series of one instrument held against each other.
+    """Comparison of two series of one instrument.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class SourceComparison(msgspec.Struct, frozen=True):
         Common bars whose close differs by more than a tick.
     largest_difference_ticks : int
     shift_bars : int
-        By how many bars this series is late against the other: 0 where their clocks agree.
+        Bars by which this series is late against the other; 0 if their clocks agree.
     """
 
     other: str
@@ -67,7 +67,7 @@ def find_outliers(bars: BarSeries, session: NDArray[np.int64]) -> tuple[Outlier,
     Returns
     -------
     tuple of Outlier
-        In the order of time. A move that lasts is none: the next close stands where it went.
+        In order of time. A move that lasts is no outlier: the next close confirms it.
 
     Notes
     -----
@@ -97,7 +97,7 @@ def find_splits(bars: BarSeries, session: NDArray[np.int64], calendar: SessionCa
     Returns
     -------
     tuple of SplitSuspicion
-        In the order of time.
+        In order of time.
     """
     ratios = np.array([*SPLIT_RATIOS, *(1 / ratio for ratio in SPLIT_RATIOS)])
     found = []
@@ -110,21 +110,21 @@ def find_splits(bars: BarSeries, session: NDArray[np.int64], calendar: SessionCa
 
 
 def compare_sources(bars: BarSeries, other: BarSeries, name: str, bar_ns: int) -> SourceComparison:
-    """Hold two series of one instrument and bar length against each other, clock and closes.
+    """Compare clocks and closes of two series of one instrument and bar length.
 
     Parameters
     ----------
     bars, other : BarSeries
-        Of one tick.
+        Series with the same tick size.
     name : str
-        What the other is called.
+        Name of the other series, for the result.
     bar_ns : int
         Length of a bar, nanoseconds.
 
     Returns
     -------
     SourceComparison
-        The closes are compared at equal times, also where the clocks disagree.
+        Closes are compared at equal times, even if the clocks disagree.
     """
     start, end = max(bars.ts_ns[0], other.ts_ns[0]), min(bars.ts_ns[-1], other.ts_ns[-1])
     here, there = (_between(series, start, end) for series in (bars, other))

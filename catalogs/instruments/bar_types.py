@@ -1,4 +1,4 @@
-"""Names of bars: ``1-MINUTE`` as a user writes it, the full NautilusTrader bar type, the length of a bar."""
+"""Bar types: ``1-MINUTE`` as a user writes it, the full NautilusTrader bar type, the length of a bar."""
 
 import re
 
@@ -37,7 +37,7 @@ def bar_length_ns(bar: str) -> int:
     match = _BAR.fullmatch(bar) or _BAR_TYPE.fullmatch(bar)
     length_ns = int(match[1]) * _UNITS[match[2]] if match else 0
     if not 0 < length_ns <= _LONGEST_NS:
-        raise InputError(f"bar must be N-MINUTE or N-HOUR, at most a day, was {bar!r}")
+        raise InputError(f"bar must be N-MINUTE or N-HOUR and at most a day, was {bar!r}")
     return length_ns
 
 
@@ -62,7 +62,7 @@ def bar_type_of(spec: InstrumentSpec, bar: str) -> str:
     """
     bar_length_ns(bar)
     if not _BAR.fullmatch(bar):
-        raise InputError(f"bar must be N-MINUTE or N-HOUR, at most a day, was {bar!r}")
+        raise InputError(f"bar must be N-MINUTE or N-HOUR and at most a day, was {bar!r}")
     return f"{spec.instrument_id}-{bar}-LAST-EXTERNAL"
 
 

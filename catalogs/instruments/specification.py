@@ -1,4 +1,4 @@
-"""What is traded: a name resolved to one specification, and the NautilusTrader instrument made from it."""
+"""Instrument specifications: resolved from a name, turned into NautilusTrader instruments."""
 
 import re
 from datetime import UTC, date, datetime
@@ -26,7 +26,7 @@ _TICKER = re.compile(r"[A-Z]{1,5}(\.[A-Z])?")
 
 
 class InstrumentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Contract terms that shape orders, fees and sessions.
+    """Contract terms that determine orders, fees and sessions.
 
     Attributes
     ----------
@@ -40,14 +40,14 @@ class InstrumentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     commission_per_unit : Decimal
         USD per contract or share and side.
     commission_minimum : Decimal
-        USD per order; 0 where there is none.
+        USD per order; 0 for none.
     calendar : {"NYSE", "CME Globex Equity"}
     margin_initial, margin_maintenance : Decimal
         USD per unit for futures; 0 for shares.
     underlying : str
         Root of a future, for example ``"ES"``; empty for shares.
     expiration_ns : int
-        Last moment of trading of a contract month, UTC nanoseconds; 0 where there is none.
+        Last moment of trading of a contract month, UTC nanoseconds; 0 if it never expires.
     """
 
     instrument_id: str
@@ -138,9 +138,9 @@ def resolve(instrument: str, table: InstrumentTable | Path, reference: date | No
     Parameters
     ----------
     instrument : str
-        Letters may be of either case.
+        Upper or lower case.
     table : InstrumentTable or Path
-        The table or where it lies.
+        The table or its file.
     reference : date, optional
         Date near the data, which decides the decade of a contract month: ``ESU5`` expired in 2015 and 2025.
         Default: today.
@@ -173,8 +173,8 @@ def resolve(instrument: str, table: InstrumentTable | Path, reference: date | No
     if _TICKER.fullmatch(symbol) and venue in ("", table.equities.venue):
         return _equity(symbol, table.equities)
     raise InputError(
-        f"instrument must be a US ticker (SPY), a contract month with one digit for the year (ESU5) "
-        f"or one of {', '.join(table.futures)}, was {instrument!r}"
+        "instrument must be a US ticker (SPY), a contract month with one digit for the year (ESU5) "
+        f"or a future ({', '.join(table.futures)}), was {instrument!r}"
     )
 
 

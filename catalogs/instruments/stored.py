@@ -1,4 +1,4 @@
-"""Instruments as the catalog's files keep them: found, compared with a specification, asked for their tick."""
+"""Instruments stored in a catalog: list them, compare them with a specification, read their tick size."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def stored_instruments(catalog: Path) -> list[str]:
 
 
 def check_instrument(catalog: Path, spec: InstrumentSpec) -> None:
-    """Compare a specification with the stored instrument of that name, if there is one.
+    """Compare a specification with the stored instrument of the same name, if any.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def check_instrument(catalog: Path, spec: InstrumentSpec) -> None:
         for name, value in terms.items():
             if name in stored and stored[name] != value:
                 raise InputError(
-                    f"{name} of {spec.instrument_id} must be {stored[name]} as in catalog {catalog}, was {value}"
+                    f"{name} of {spec.instrument_id} must be {stored[name]}, as in catalog {catalog}; was {value}"
                 )
 
 
@@ -44,7 +44,7 @@ def stored_tick_raw(catalog: Path, instrument_id: str) -> int:
     """
     files = _files(catalog, instrument_id)
     if not files:
-        raise InputError(f"catalog {catalog} must hold the instrument {instrument_id}, was missing")
+        raise InputError(f"no instrument {instrument_id} in catalog {catalog}")
     increment = pq.read_table(files[-1], columns=["price_increment"])["price_increment"][-1].as_py()
     whole, _, decimals = increment.partition(".")
     return int(whole + decimals.ljust(16, "0"))

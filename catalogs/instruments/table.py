@@ -54,7 +54,7 @@ def load_table(path: Path) -> InstrumentTable:
     Parameters
     ----------
     path : Path
-        YAML file with the keys ``futures`` and ``equities``; the one that ships with the project lies at
+        YAML file with the keys ``futures`` and ``equities``; the project's own is
         ``configs.instruments_path()``.
 
     Returns
@@ -69,6 +69,6 @@ def load_table(path: Path) -> InstrumentTable:
     try:
         return msgspec.yaml.decode(path.read_bytes(), type=InstrumentTable)
     except FileNotFoundError:
-        raise InputError(f"instrument table must exist, was {path}") from None
+        raise InputError(f"instrument table not found: {path}") from None
     except msgspec.DecodeError as error:
-        raise InputError(f"instrument table {path} is not valid: {' '.join(str(error).split())}") from error
+        raise InputError(f"invalid instrument table {path}: {' '.join(str(error).split())}") from error

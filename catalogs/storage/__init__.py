@@ -1,1 +1,1 @@
-"""The catalog on disk: bars, ticks and their provenance, written whole or not at all."""
+"""The catalog on disk: bars, ticks and their provenance; every write happens completely or not at all."""

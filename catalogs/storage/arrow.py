@@ -1,7 +1,7 @@
-"""Catalog files to and from numpy: the bytes that ``ParquetDataCatalog`` writes and reads, without Bar objects.
+"""Bars between catalog files and numpy: the bytes of ``ParquetDataCatalog``, without Bar objects.
 
-A Bar object costs about 2.6 µs to make and 500 bytes to keep; a year of minutes is 100,000 of them. Both functions
-work on whole columns instead. What they write, NautilusTrader reads, and the other way round.
+A Bar object takes about 2.6 µs and 500 bytes; a year of minutes is 100,000 of them. These functions work on whole
+columns instead. NautilusTrader reads the files that they write, and they read its files.
 """
 
 from dataclasses import dataclass
@@ -39,11 +39,10 @@ def bar_folder(catalog: Path, bar_type: str) -> Path:
 def bar_files(catalog: Path, bar_type: str) -> list[Path]:
     """Files of one bar type, earliest first; empty if the catalog has none.
 
-    Files never overlap, but for a moment while `catalogs.storage.consolidate` replaces several by one: then the one
-    counts.
+    Files overlap only while `catalogs.storage.consolidate` replaces several by one: then only the new one is listed.
     """
     spans = {path: interval(path) for path in bar_folder(catalog, bar_type).glob("[0-9]*.parquet")}
-    # Widest first among those that begin together, so that a file inside another comes after it.
+    # The widest first among files with the same start, so that a file inside another comes after it.
     ordered = sorted(spans, key=lambda path: (spans[path][0], -spans[path][1]))
     files: list[Path] = []
     for path in ordered:
@@ -59,17 +58,17 @@ def stored_bar_types(catalog: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Written:
-    """What a write changed: whether bars are new or follow stored ones, and how many were not stored before."""
+    """Result of a write: whether the bars are new or extend stored ones, and how many were not stored before."""
 
     outcome: Literal["imported", "appended", "already imported"]
     new_rows: int
 
 
 def write_bars(catalog: Path, spec: InstrumentSpec, bars: BarSeries, provenance: Provenance) -> Written:
-    """Write the bars that a catalog does not hold yet, with their instrument and provenance: all or nothing.
+    """Add the bars that a catalog lacks, with their instrument and provenance: all of them or none.
 
-    Where a file of the catalog already covers a part of the range, that part must say the same, and the rest becomes
-    files of its own: a longer export appends, the same one again changes nothing. One process writes at a time.
+    Bars that are stored already must be equal to the new ones; the rest is appended as new files. Importing the same
+    export again changes nothing. One process writes at a time.
 
     Parameters
     ----------
@@ -80,7 +79,7 @@ def write_bars(catalog: Path, spec: InstrumentSpec, bars: BarSeries, provenance:
     bars : BarSeries
         At least one bar.
     provenance : Provenance
-        Of all the bars.
+        Provenance of all the bars.
 
     Returns
     -------
@@ -89,11 +88,11 @@ def write_bars(catalog: Path, spec: InstrumentSpec, bars: BarSeries, provenance:
     Raises
     ------
     InputError
-        If there is nothing to write, the catalog is no folder, a bar differs from the stored one of its time or
-        falls where stored bars have a hole, or the stored instrument has another tick or multiplier.
+        If there is nothing to write, the catalog is not a folder, a bar differs from the stored one of its time or
+        lies in a gap of the stored bars, or the stored instrument has another tick size or multiplier.
     """
     if not len(bars):
-        raise InputError(f"{bars.bar_type} must have at least one bar to write, was empty")
+        raise InputError(f"no bars of {bars.bar_type} to write")
     with writing(catalog) as staging:
         files = bar_files(catalog, bars.bar_type)
         check_instrument(catalog, spec)
@@ -102,7 +101,7 @@ def write_bars(catalog: Path, spec: InstrumentSpec, bars: BarSeries, provenance:
             return Written("already imported", 0)
         ParquetDataCatalog(staging).write_data([to_nautilus(spec)])
         data_files = [_stage(staging, spec, part, provenance) for part in parts]
-        # The bars come last: without them the other two say nothing.
+        # Bars last: instrument and provenance alone change nothing.
         others = [path for path in staging.rglob("*") if path.is_file() and path not in data_files]
         for path in (*others, *data_files):
             final = catalog / path.relative_to(staging)
@@ -120,23 +119,23 @@ def read_bars(catalog: Path, bar_type: str, start_ns: int | None = None, end_ns:
     bar_type : str
         For example ``"SPY.EQUS-1-MINUTE-LAST-EXTERNAL"``.
     start_ns, end_ns : int, optional
-        First and last close time wanted, both inclusive, UTC nanoseconds. Default: everything.
+        First and last close time, inclusive, UTC nanoseconds. Default: everything.
 
     Returns
     -------
     BarSeries
-        ``volume_known`` is False if that is so for any file read; files without provenance count as known.
+        ``volume_known`` is False if it is for any file read; files without provenance count as known.
 
     Raises
     ------
     InputError
-        If the catalog has no such bar type, no bar in the range, bars of one time in two files, no instrument
-        for it, or prices off the instrument's tick.
+        If the catalog has no such bar type, no bar in the range, no instrument for it, the same time in two files, or
+        prices off the instrument's tick grid.
     """
     files = bar_files(catalog, bar_type)
     if not files:
-        known = ", ".join(stored_bar_types(catalog)) or "nothing"
-        raise InputError(f"bar type must be one that catalog {catalog} holds ({known}), was {bar_type!r}")
+        known = ", ".join(stored_bar_types(catalog)) or "none"
+        raise InputError(f"no bars of {bar_type} in catalog {catalog}; bar types there: {known}")
     first, last = start_ns or 0, np.iinfo(np.int64).max if end_ns is None else end_ns
     wanted = [path for path in files if _overlaps(interval(path), (first, last))]
     tick_raw = stored_tick_raw(catalog, instrument_id_of(bar_type))
@@ -145,19 +144,19 @@ def read_bars(catalog: Path, bar_type: str, start_ns: int | None = None, end_ns:
     if not len(table):
         span = f"{iso_utc(interval(files[0])[0])} to {iso_utc(interval(files[-1])[1])}"
         asked = f"{iso_utc(first)} to {'the end' if end_ns is None else iso_utc(end_ns)}"
-        raise InputError(f"range must meet the bars of {bar_type} ({span}), was {asked}")
+        raise InputError(f"no bars of {bar_type} from {asked}; stored are {span}")
     columns = {name: decode(table[name], tick_raw, f"{name} of {bar_type}") for name in _PRICES}
     columns["volume"] = decode(table["volume"], ONE_RAW, f"volume of {bar_type}")
     columns["ts_ns"] = table["ts_event"].to_numpy().astype(np.int64)
     if (np.diff(columns["ts_ns"]) <= 0).any():
-        raise InputError(f"bars of {bar_type} in catalog {catalog} must ascend without duplicates, were not")
+        raise InputError(f"bars of {bar_type} in catalog {catalog} must ascend in time without duplicates, but do not")
     records = [read_provenance(catalog, path) for path in wanted]
     volume_known = all(record is None or record.volume_known for record in records)
     return BarSeries(bar_type=bar_type, volume_known=volume_known, tick_raw=float(tick_raw), **columns)
 
 
 def to_table(bars: BarSeries, spec: InstrumentSpec) -> pa.Table:
-    """Arrow table of bars, equal to the one that ``ParquetDataCatalog`` makes of Bar objects."""
+    """Arrow table of bars, equal to the one that ``ParquetDataCatalog`` makes from Bar objects."""
     tick_raw = int(spec.tick_raw)
     stamps = pa.array(bars.ts_ns.astype(np.uint64))
     columns = [encode(getattr(bars, name), tick_raw) for name in _PRICES]
@@ -174,7 +173,7 @@ def to_table(bars: BarSeries, spec: InstrumentSpec) -> pa.Table:
 
 
 def file_name(first_ns: int, last_ns: int) -> str:
-    """Name of a catalog file, as ``ParquetDataCatalog`` gives it: first and last time of its rows."""
+    """Name of a catalog file, as ``ParquetDataCatalog`` names it: first and last time of its rows."""
     stamps = [unix_nanos_to_iso8601(ts_ns).replace(":", "-").replace(".", "-") for ts_ns in (first_ns, last_ns)]
     return f"{stamps[0]}_{stamps[1]}.parquet"
 
@@ -236,15 +235,15 @@ def _check_agreement(bars: BarSeries, stored: BarSeries, catalog: Path) -> None:
     if not differs.any():
         return
     row = int(np.argmax(differs))
-    rule = "differ from the stored one" if known[row] else "fall where the stored ones have a hole"
+    rule = "differ from the stored ones" if known[row] else "lie in a gap of the stored ones"
     raise InputError(
-        f"bars of {bars.bar_type} must agree with those in catalog {catalog}, was {int(differs.sum())} that "
-        f"{rule}, first at {iso_utc(int(bars.ts_ns[row]))}; import the missing range alone or use another catalog"
+        f"{int(differs.sum())} bars of {bars.bar_type} {rule} in catalog {catalog}, first at "
+        f"{iso_utc(int(bars.ts_ns[row]))}; import the missing range alone or use another catalog"
     )
 
 
 def _read_rows(path: Path, first_ns: int, last_ns: int) -> pa.Table:
-    # Row groups of 5,000 bars carry their range, so a day out of years reads a day.
+    # Row groups of 5,000 bars carry their range, so one day out of years reads little more than that day.
     with pq.ParquetFile(path, memory_map=True) as file:
         stamp = file.schema_arrow.get_field_index("ts_event")
         groups = []

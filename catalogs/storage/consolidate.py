@@ -1,4 +1,4 @@
-"""Many small files of one bar type into one: what months of daily appends leave behind."""
+"""Consolidation: the many small files that daily appends leave behind become one."""
 
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +19,7 @@ from catalogs.storage.provenance import (
 
 
 class Consolidated(msgspec.Struct, frozen=True):
-    """Files of one bar type before and after."""
+    """Number of files of one bar type before and after."""
 
     bar_type: str
     files_before: int
@@ -27,11 +27,11 @@ class Consolidated(msgspec.Struct, frozen=True):
 
 
 def consolidate(catalog: Path, bar_type: str) -> Consolidated:
-    """Join the files of one bar type; the bars stay as they are.
+    """Join the files of one bar type; the bars do not change.
 
-    Only neighbours of one schema and one kind of provenance are joined: bars of unknown volume never make known ones
-    unknown, and what was cleaned by hours that have changed since stays visible to
-    `catalogs.storage.inventory.check`. Readers see the old files or the new one at every moment, also after a kill.
+    Only neighbours with one schema and one kind of provenance are joined: bars of unknown volume never make known ones
+    unknown, and files cleaned by trading hours that have changed since stay visible to
+    `catalogs.storage.inventory.check`. Readers always see either the old files or the new one, even after a kill.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def _kind(catalog: Path, path: Path) -> tuple[object, ...]:
     if record is None:
         return (schema,)
     if record.calendar_hash != session_calendar(record.calendar).hash_between(*interval(path)):
-        return (path,)  # cleaned by other hours: joined with nothing
+        return (path,)  # cleaned by other trading hours: never joined
     return schema, record.volume_known, record.assume_volume, record.calendar
 
 
@@ -89,7 +89,7 @@ def _write_record(catalog: Path, staging: Path, target: Path, record: Provenance
 
 
 def _remove_superseded(catalog: Path, bar_type: str) -> None:
-    # `bar_files` leaves out what lies inside a wider file: after a kill, that is what was joined already.
+    # `bar_files` leaves out files inside a wider one: after a kill these have been joined already.
     kept = set(bar_files(catalog, bar_type))
     for path in bar_folder(catalog, bar_type).glob("[0-9]*.parquet"):
         if path not in kept:

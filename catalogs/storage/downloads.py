@@ -1,4 +1,4 @@
-"""What vendors sent, kept by chunk: a fetch that broke off goes on where it stopped and pays for nothing twice."""
+"""Downloads kept by chunk: an interrupted fetch continues where it stopped and pays for nothing twice."""
 
 import hashlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _SATURDAY = 5
 
 @dataclass(frozen=True)
 class Chunk:
-    """Days of one request, both included."""
+    """First and last day of one request, inclusive."""
 
     first: date
     last: date
@@ -55,19 +55,19 @@ def week_chunks(first: date, last: date, weeks: int = 4) -> Iterator[Chunk]:
 
 
 def day_chunks(first: date, last: date) -> Iterator[Chunk]:
-    """Single days, for ticks: a day of them is as much as memory should hold."""
+    """Single days, for ticks: one day of them is as much as memory should hold."""
     for ordinal in range(first.toordinal(), last.toordinal() + 1):
         day = date.fromordinal(ordinal)
         yield Chunk(day, day)
 
 
 def download_path(catalog: Path, vendor: str, series: str, symbol: str, chunk: Chunk, suffix: str) -> Path:
-    """Where a chunk is kept: ``downloads/massive/1-MINUTE-raw/AAPL/2025-01-01_2025-01-31.parquet``."""
+    """File of a chunk: ``downloads/massive/1-MINUTE-raw/AAPL/2025-01-01_2025-01-31.parquet``."""
     return catalog / "downloads" / vendor / series / symbol.replace(":", "_") / f"{chunk}{suffix}"
 
 
 def keep_table(path: Path, table: pa.Table) -> None:
-    """Write a chunk whole, and remove what it supersedes: shorter chunks that begin on the same day."""
+    """Write a chunk and remove those that it supersedes: shorter ones that begin on the same day."""
     with written_aside(path) as aside:
         pq.write_table(table, aside)
     for other in path.parent.glob(f"{path.stem.partition('_')[0]}_*{path.suffix}"):

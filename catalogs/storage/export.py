@@ -1,4 +1,4 @@
-"""Stored bars back to a file that any program reads: prices in USD, times in UTC."""
+"""Export of stored bars to CSV or Parquet: prices in USD, times in UTC."""
 
 from pathlib import Path
 
@@ -29,15 +29,15 @@ def export_bars(
 ) -> int:
     """Write stored bars to one CSV or Parquet file.
 
-    Columns are ``ts_event`` (close of the bar, UTC), ``open, high, low, close`` (USD), ``volume`` (units; empty where
-    it is unknown) and ``symbol``. ``data import FILE --stamp close`` reads the file back to equal bars.
+    Columns are ``ts_event`` (close of the bar, UTC), ``open, high, low, close`` (USD), ``volume`` (units; empty if
+    unknown) and ``symbol``. ``data import FILE --stamp close`` reads the file back to equal bars.
 
     Parameters
     ----------
     catalog : Path
     bar_type : str
     out : Path
-        Ends in ``.csv`` or ``.parquet``; replaced if it exists.
+        File that ends in ``.csv`` or ``.parquet``; replaced if it exists.
     start_ns, end_ns : int, optional
         First and last close time, inclusive; everything by default.
     adjust_splits : bool
@@ -51,7 +51,7 @@ def export_bars(
     Raises
     ------
     InputError
-        If the suffix is another one, or as `catalogs.storage.arrow.read_bars`.
+        If the suffix is another one; else as `catalogs.storage.arrow.read_bars`.
     """
     bars = read_bars(catalog, bar_type, start_ns, end_ns)
     if adjust_splits:
@@ -70,7 +70,7 @@ def write_bar_file(bars: BarSeries, out: Path) -> None:
         If the suffix is another one.
     """
     if out.suffix.lower() not in SUFFIXES:
-        raise InputError(f"file to export to must end in {' or '.join(SUFFIXES)}, was {out.name}")
+        raise InputError(f"export file must end in {' or '.join(SUFFIXES)}, was {out.name}")
     prices = {name: price_from_ticks(getattr(bars, name), bars.tick_raw) for name in ("open", "high", "low", "close")}
     symbol = pa.array([instrument_id_of(bars.bar_type).rpartition(".")[0]] * len(bars))
     table = pa.table(

@@ -1,4 +1,4 @@
-"""NautilusTrader's stored numbers: 128-bit little-endian integers of 1e-16, to and from whole units by column.
+"""Columns of NautilusTrader's stored numbers (128-bit little-endian integers of 1e-16) to and from whole units.
 
 A price in ticks times the tick in 1e-16, or a volume times 1e16, is the stored integer. It exceeds 64 bits, so both
 ways work on two 64-bit words and stay exact.
@@ -18,12 +18,12 @@ _HALF = np.uint64(32)
 
 
 def encode(units: NDArray[np.int64], unit_raw: int) -> pa.FixedSizeBinaryArray:
-    """Stored form of ``units × unit_raw``.
+    """Encode ``units × unit_raw``.
 
     Parameters
     ----------
     units : int64[n]
-        Not negative: ticks, or units of volume.
+        Ticks, or units of volume; not negative.
     unit_raw : int
         One unit in 1e-16: 25 * 10**14 for a tick of 0.25.
 
@@ -51,7 +51,7 @@ def decode(column: pa.ChunkedArray, unit_raw: int, what: str) -> NDArray[np.int6
     unit_raw : int
         One unit in 1e-16.
     what : str
-        Names the column in the error.
+        Name of the column, for errors.
 
     Returns
     -------

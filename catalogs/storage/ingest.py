@@ -1,4 +1,4 @@
-"""Import: tables of bars from any source, cleaned and written into the catalog."""
+"""Import: clean tables of bars from any source and write them into a catalog."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Stamp = Literal["open", "close"]
 
 @dataclass(frozen=True)
 class Imported:
-    """Outcome of an import: all its bars, how many of them were not stored before, and where they came from."""
+    """Result of an import: all its bars, how many of them were not stored before, and their provenance."""
 
     outcome: Literal["imported", "appended", "already imported"]
     new_rows: int
@@ -52,13 +52,13 @@ def import_bars(
         ``"1-MINUTE"``, ``"1-HOUR"``, …
     tables : sequence of pyarrow.Table
         Columns ``ts_ns`` (int64, UTC nanoseconds) and ``open, high, low, close, volume`` (float64, NaN where
-        missing). Where two rows have one time, the later table wins.
+        missing). If two rows have one time, the later table wins.
     sources : sequence of SourceFile
-        Where the tables came from.
+        Files that the tables came from.
     stamp : {"open", "close"}
-        Which end of the bar ``ts_ns`` marks.
+        Whether ``ts_ns`` marks the open or the close of a bar.
     time_zone : str
-        For the record only.
+        Recorded in the provenance only.
     assume_volume, strict
         As `catalogs.hygiene.cleaning.clean` takes them.
 

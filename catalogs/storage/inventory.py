@@ -1,4 +1,4 @@
-"""What a catalog holds, and how complete it is."""
+"""Inventory of a catalog, and how complete its bars are."""
 
 from datetime import date
 from pathlib import Path
@@ -20,18 +20,18 @@ LARGEST_MOVES = 5
 
 
 class StoredBars(msgspec.Struct, frozen=True):
-    """One bar type of a catalog.
+    """Summary of one bar type in a catalog.
 
     Attributes
     ----------
     bar_type : str
     rows, sessions : int
-        Bars, and sessions that have at least one.
+        Bars, and sessions with at least one.
     first, last : str
         Close times, ISO 8601, UTC.
     volume_known : bool
     filled : int
-        Flat bars that filled short gaps.
+        Flat bars that fill short gaps.
     """
 
     bar_type: str
@@ -44,7 +44,7 @@ class StoredBars(msgspec.Struct, frozen=True):
 
 
 class SessionCoverage(msgspec.Struct, frozen=True):
-    """A session with fewer bars than its length has room for."""
+    """A session with fewer bars than its length allows."""
 
     session_date: date
     bars: int
@@ -68,19 +68,19 @@ class Coverage(msgspec.Struct, frozen=True):
     complete_sessions : int
         Sessions with a bar for every interval.
     missing_bars : int
-        Over all sessions that have a bar.
+        Missing bars in all sessions that have at least one.
     missing_sessions : tuple of date
-        Sessions of the calendar between first and last that have no bar at all.
+        Sessions between first and last without any bar.
     incomplete_sessions : tuple of SessionCoverage
-        Fewest bars first.
+        Those sessions, fewest bars first.
     zero_volume_share : float or None
-        Share of bars without volume, 0 to 1; None where the volume is unknown.
+        Share of bars without volume, 0 to 1; None if the volume is unknown.
     largest_moves : tuple of Move
-        Largest first, at most five.
+        At most five, largest first.
     outside_sessions : int
-        Bars that the calendar of today places outside every session.
+        Bars outside every session of today's calendar.
     changed_hours : int
-        Files that were cleaned by other hours than the calendar of today has: import them again.
+        Files cleaned by other trading hours than today's calendar has: import them again.
     outliers : tuple of Outlier
     splits : tuple of SplitSuspicion
         Shares only.
@@ -102,7 +102,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 def inventory(catalog: Path) -> list[StoredBars]:
-    """Every bar type that a catalog holds, sorted by name; empty for a folder without bars.
+    """Every bar type in a catalog, sorted by name; empty for a folder without bars.
 
     Parameters
     ----------
@@ -115,13 +115,13 @@ def inventory(catalog: Path) -> list[StoredBars]:
     Raises
     ------
     InputError
-        If a provenance file is there but not readable.
+        If a provenance file cannot be read.
     """
     return [_stored(catalog, bar_type) for bar_type in stored_bar_types(catalog)]
 
 
 def check(catalog: Path, bar_type: str) -> Coverage:
-    """Read stored bars again and compare them with the session calendar.
+    """Compare stored bars with the session calendar.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def _records(catalog: Path, bar_type: str) -> list[Provenance]:
 
 
 def _calendar(catalog: Path, bar_type: str) -> SessionCalendar:
-    # Files of another program have no provenance; the kind of their instrument tells where it trades.
+    # Files of another program have no provenance; the kind of instrument decides.
     names = {record.calendar for record in _records(catalog, bar_type)}
     if names:
         return session_calendar(names.pop())

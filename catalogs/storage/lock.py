@@ -1,4 +1,4 @@
-"""One writer at a time: who changes a catalog holds its lock and works in a folder aside."""
+"""One writer at a time: a writer holds the catalog's lock and works in a staging folder."""
 
 import shutil
 import tempfile
@@ -19,32 +19,31 @@ _STAGING = ".import-"
 
 @contextmanager
 def writing(catalog: Path, wait_s: float = WAIT_S) -> Iterator[Path]:
-    """Hold the lock of a catalog; yields an empty folder inside it to write into before renaming.
+    """Hold the lock of a catalog; yields an empty staging folder inside it, from which files are renamed.
 
-    The operating system gives the lock back when a process is killed. What such a process left in its own folder is
-    removed by the next writer.
+    The operating system releases the lock of a killed process. The next writer removes its staging folder.
 
     Parameters
     ----------
     catalog : Path
-        Made if missing.
+        Created if missing.
     wait_s : float
-        How long to wait for another writer.
+        Seconds to wait for another writer.
 
     Raises
     ------
     InputError
-        If the catalog is no folder, another process keeps writing for longer than ``wait_s``, the disk is full, or the
-        folder may not be written.
+        If the catalog is not a folder, another process writes for longer than ``wait_s``, the disk is full, or the
+        folder cannot be written.
     """
     if catalog.exists() and not catalog.is_dir():
-        raise InputError(f"catalog must be a folder, was the file {catalog}")
+        raise InputError(f"catalog must be a folder; {catalog} is a file")
     with told_if_unwritable(catalog):
         catalog.mkdir(parents=True, exist_ok=True)
         with _locked(catalog, wait_s):
             for left in catalog.glob(f"{_STAGING}*"):
                 shutil.rmtree(left)
-            # Inside the catalog, so that it is the same file system and renaming is one step.
+            # Inside the catalog, so that renaming stays on one file system and is atomic.
             with tempfile.TemporaryDirectory(dir=catalog, prefix=_STAGING) as staging:
                 yield Path(staging)
 
@@ -56,7 +55,7 @@ def _locked(catalog: Path, wait_s: float) -> Iterator[None]:
         lock.acquire(timeout=wait_s)
     except Timeout:
         raise InputError(
-            f"catalog {catalog} must be free to write, was locked by another process for {wait_s:g} s; try again later"
+            f"catalog {catalog} is locked by another process, waited {wait_s:g} s; try again later"
         ) from None
     try:
         yield

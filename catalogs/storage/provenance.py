@@ -1,4 +1,4 @@
-"""Where each file of the catalog came from and what was done to it, as JSON beside the data."""
+"""Provenance: where each catalog file came from and how it was cleaned, as JSON beside the data."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from catalogs.hygiene.report import QualityReport, merge_reports
 
 
 class SourceFile(msgspec.Struct, frozen=True):
-    """One file that bars were imported from; ``symbol`` is empty where the file named none."""
+    """One file that bars were imported from; ``symbol`` is empty if the file names none."""
 
     path: str
     sha256: str
@@ -19,21 +19,21 @@ class SourceFile(msgspec.Struct, frozen=True):
 
 
 class Provenance(msgspec.Struct, frozen=True):
-    """History of one catalog file.
+    """Provenance of one catalog file.
 
     Attributes
     ----------
     bar_type : str
     sources : tuple of SourceFile
     stamp : {"open", "close", "mixed"}
-        Which end of a bar the sources' times marked; mixed where joined files differ.
+        Whether the sources' times mark open or close; mixed if joined files differ.
     time_zone : str
-        Zone in which sources without one were read; empty for UTC or explicit offsets.
+        Time zone assumed for sources without one; empty for UTC or explicit offsets.
     volume_known : bool
-        False where a source had no volume; then ``assume_volume`` is stored where it was missing.
+        False if a source lacks volume; ``assume_volume`` is then stored in its place.
     assume_volume : int
     filled_ns : tuple of int
-        Close times of the flat bars that filled short gaps, UTC nanoseconds.
+        Close times of the flat bars that fill short gaps, UTC nanoseconds.
     quality : QualityReport
     rows : int
         Bars stored.
@@ -57,7 +57,7 @@ class Provenance(msgspec.Struct, frozen=True):
 
 
 def provenance_path(catalog: Path, data_file: Path) -> Path:
-    """Where the provenance of a catalog file lies: ``provenance/<bar type>/<same stem>.json``."""
+    """File of the provenance of a catalog file: ``provenance/<bar type>/<same stem>.json``."""
     return catalog / "provenance" / data_file.parent.name / f"{data_file.stem}.json"
 
 
@@ -67,7 +67,7 @@ def read_provenance(catalog: Path, data_file: Path) -> Provenance | None:
     Raises
     ------
     InputError
-        If it is there but cannot be read.
+        If it exists but cannot be read.
     """
     path = provenance_path(catalog, data_file)
     try:
@@ -75,7 +75,7 @@ def read_provenance(catalog: Path, data_file: Path) -> Provenance | None:
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
-        raise InputError(f"provenance {path} must be valid JSON, was not: {error}") from error
+        raise InputError(f"invalid provenance {path}: {error}") from error
 
 
 def encode_provenance(provenance: Provenance) -> bytes:
@@ -84,16 +84,16 @@ def encode_provenance(provenance: Provenance) -> bytes:
 
 
 def merge_provenance(records: Sequence[Provenance], calendar_hash: str) -> Provenance:
-    """History of one file joined from several, in the order of time.
+    """Provenance of one file joined from several, in order of time.
 
-    Every source is named once. Findings are added up, those of one import that was stored in parts counted once.
+    Every source is named once. Findings are summed; those of one import stored in parts count once.
 
     Parameters
     ----------
     records : sequence of Provenance
-        At least one, all of one bar type and calendar.
+        At least one record, all of one bar type and calendar.
     calendar_hash : str
-        Of the joined range.
+        Hash of the calendar over the joined range.
     """
     stamps = {record.stamp for record in records}
     zones = {record.time_zone for record in records} - {""}

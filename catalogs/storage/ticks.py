@@ -1,4 +1,4 @@
-"""Trades and quotes into the catalog: the bytes of ``ParquetDataCatalog``, written as they stream in."""
+"""Trades and quotes into the catalog, in the format of ``ParquetDataCatalog``, written as they stream in."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _NUMBERS: dict[TickKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class TicksWritten:
-    """Ticks of one instrument: how many were written, how many prices lay off the tick and were rounded."""
+    """Result of writing ticks: how many, and how many prices were off the tick grid and rounded."""
 
     outcome: Literal["imported", "already imported"]
     rows: int
@@ -48,7 +48,7 @@ def write_ticks(catalog: Path, spec: InstrumentSpec, kind: TickKind, tables: Ite
     spec : InstrumentSpec
     kind : {"trades", "quotes"}
     tables : iterable of pyarrow.Table
-        In the order of time. ``ts_ns``, then ``price, size, side, id`` (side: 1 buyer, 2 seller, 0 neither) or
+        In order of time. Columns ``ts_ns``, then ``price, size, side, id`` (side: 1 buyer, 2 seller, 0 neither) or
         ``bid_price, ask_price, bid_size, ask_size``; prices are integers of 1e-9 USD.
 
     Returns
@@ -58,8 +58,7 @@ def write_ticks(catalog: Path, spec: InstrumentSpec, kind: TickKind, tables: Ite
     Raises
     ------
     InputError
-        If there are none, times go backwards, a price is not positive, or ticks of that time are stored already and
-        differ.
+        If there are none, times go backwards, a price is not positive, or different ticks are stored for that time.
     """
     folder = catalog / "data" / _FOLDERS[kind] / spec.instrument_id
     with writing(catalog) as staging:
@@ -76,7 +75,7 @@ def write_ticks(catalog: Path, spec: InstrumentSpec, kind: TickKind, tables: Ite
                 writer.write_table(encoded, row_group_size=ROW_GROUP)
                 off_tick, rows = off_tick + rounded, rows + len(table)
         if not rows:
-            raise InputError(f"{kind} of {spec.instrument_id} must be at least one, was none")
+            raise InputError(f"no {kind} of {spec.instrument_id} to write")
         span = (iso_utc(first_ns), iso_utc(last_ns))
         target = folder / file_name(first_ns, last_ns)
         if _stored(folder, target, aside, first_ns, last_ns):
@@ -125,7 +124,7 @@ def _encoded(table: pa.Table, spec: InstrumentSpec, kind: TickKind) -> tuple[pa.
 
 def _check_times(ts_ns: NDArray[np.int64], before_ns: int, name: str) -> int:
     if ts_ns[0] < before_ns or (np.diff(ts_ns) < 0).any():
-        raise InputError(f"ticks of {name} must be in the order of time, were not")
+        raise InputError(f"ticks of {name} must be in order of time, but go backwards")
     return int(ts_ns[-1])
 
 
@@ -136,7 +135,7 @@ def _stored(folder: Path, target: Path, aside: Path, first_ns: int, last_ns: int
         begin, end = interval(path)
         if begin <= last_ns and first_ns <= end:
             raise InputError(
-                f"ticks of {folder.name} must not overlap with stored ones ({iso_utc(begin)} to {iso_utc(end)}), "
-                f"was {iso_utc(first_ns)} to {iso_utc(last_ns)}"
+                f"ticks of {folder.name} from {iso_utc(first_ns)} to {iso_utc(last_ns)} overlap with stored ones "
+                f"({iso_utc(begin)} to {iso_utc(end)})"
             )
     return False

@@ -1,7 +1,7 @@
-"""The account's path, rebuilt from fills.
+"""The account over time, rebuilt from fills.
 
-Cash is integer cents. The path is rebuilt from fills alone, whoever made them, and must end at the balance that the
-engine or broker reports: a difference is an error, never rounded away.
+Cash is integer cents. The path follows from fills alone, whoever made them, and must end at the balance that the engine
+or broker reports: any difference is an error.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from rl_strategies.accounting.money import realized_cents
 from rl_strategies.accounting.position import LEG, apply_fill
 from rl_strategies.accounting.record import Fill, InstrumentRecord, RunRecord
 
-GRACE_NS = 1  # of every replay, `rl_strategies.strategy.RLStrategyConfig.grace_ns`
+GRACE_NS = 1  # grace of every replay, see `rl_strategies.strategy.RLStrategyConfig.grace_ns`
 
 
 class Account:
@@ -40,7 +40,7 @@ class Account:
         return int(self._leg.units)
 
     def apply(self, fill: Fill) -> None:
-        """Realise, charge and change the position."""
+        """Book a fill: realised PnL and commission to the balance, units to the position."""
         price = price_from_ticks(fill.price_ticks, self._tick_raw)
         leg = self._leg
         realized = realized_cents(leg.units, leg.average_price, fill.units, price, self._multiplier)
@@ -48,19 +48,19 @@ class Account:
         apply_fill(leg, fill.units, price)
 
     def open_usd(self, close_ticks: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The position marked at closes, int64[n]; float64[n]."""
+        """Unrealised PnL at each of the closes, int64[n] ticks; float64[n] USD."""
         units, average = int(self._leg.units), float(self._leg.average_price)
         if units == 0:
             return np.zeros(len(close_ticks))
         return units * (price_from_ticks(close_ticks, self._tick_raw) - average) * self._multiplier
 
     def equity_usd(self, close_ticks: int) -> float:
-        """Cash plus the position marked at ``close_ticks``."""
+        """Cash plus the position marked at ``close_ticks``, USD."""
         return self.balance_cents / 100.0 + float(self.open_usd(np.array([close_ticks]))[0])
 
 
 class Traded(NamedTuple):
-    """An instrument, its n bars of a window, their trading days, and the executions of the same window in order."""
+    """An instrument, its n bars of a window, their trading days, and its fills of that window in order."""
 
     instrument: InstrumentSpec
     bars: BarSeries
@@ -69,10 +69,10 @@ class Traded(NamedTuple):
 
 
 def build_record(traded: Sequence[Traded], starting_cents: int, refusals: dict[str, int]) -> RunRecord:
-    """Path of an account over the bars of its instruments, from the fills of the same window.
+    """Record of an account over the bars of its instruments, from the fills of the same window.
 
-    A fill belongs to the first time at which a bar closes at or after it, or `GRACE_NS` before it; one after the last
-    belongs to the last.
+    A fill belongs to the first bar close at or after it, or `GRACE_NS` before it; one after the last close belongs to
+    the last.
 
     Raises
     ------
@@ -100,10 +100,10 @@ class _Path(NamedTuple):
 
 
 def _leg_path(one: Traded, ts_ns: NDArray[np.int64]) -> _Path:
-    # What the instrument earned in cash, its open position marked at its last close, and its units, at each time.
+    # At each time: cash earned, the open position at the last close, units.
     bars, account = one.bars, Account(one.instrument, 0)
     if one.fills and one.fills[0].ts_ns < bars.ts_ns[0]:
-        raise ValueError(f"a fill at {one.fills[0].ts_ns} lies before the window's first bar {bars.ts_ns[0]}")
+        raise ValueError(f"fills must not be before the first bar ({bars.ts_ns[0]} ns), was {one.fills[0].ts_ns} ns")
     path = _Path(np.zeros(len(ts_ns), np.int64), np.zeros(len(ts_ns)), np.zeros(len(ts_ns), np.int64))
     # A decision that waits for other bars trades a moment after its own bar closed.
     rows = np.minimum(np.searchsorted(ts_ns, [fill.ts_ns - GRACE_NS for fill in one.fills]), len(ts_ns) - 1)

@@ -1,7 +1,7 @@
-"""Commission of an order in integer cents: a rate per unit with a minimum per order, as Interactive Brokers bills it.
+"""Commission in integer cents: a rate per unit with a minimum per order, as Interactive Brokers bills it.
 
-The rate may lie below a cent (0.005 USD per share); the minimum is charged once per order, so a part of an order
-costs what the order's bill grew by.
+The rate may be below a cent (0.005 USD per share). The minimum is charged once per order, so a partial fill costs what
+it adds to the order's commission.
 """
 
 from decimal import Decimal
@@ -13,14 +13,14 @@ MICROS_PER_CENT = 10_000
 
 @kernel
 def order_commission_cents(rate_micros, minimum_cents, units):  # type: ignore[no-untyped-def]
-    """Bill of one order of which ``units`` are filled so far, rounded half up to the cent.
+    """Commission of one order with ``units`` filled so far, rounded half up to the cent.
 
     Parameters
     ----------
     rate_micros : int64
         Rate per unit in millionths of a USD.
     minimum_cents : int64
-        Least bill of an order, in cents.
+        Minimum per order, in cents.
     units : int64
         Filled units, not negative.
     """
@@ -31,13 +31,13 @@ def order_commission_cents(rate_micros, minimum_cents, units):  # type: ignore[n
 
 @kernel
 def fill_commission_cents(rate_micros, minimum_cents, filled_before, units):  # type: ignore[no-untyped-def]
-    """What the bill of an order grows by when ``units`` more are filled after ``filled_before``."""
+    """Commission of a fill of ``units`` more, after ``filled_before`` units of the order."""
     after = order_commission_cents(rate_micros, minimum_cents, filled_before + units)
     return after - order_commission_cents(rate_micros, minimum_cents, filled_before)
 
 
 def to_micros(usd: Decimal) -> int:
-    """Amount in millionths of a USD; finer amounts are refused.
+    """An amount in millionths of a USD.
 
     Raises
     ------
@@ -46,5 +46,5 @@ def to_micros(usd: Decimal) -> int:
     """
     micros = usd.scaleb(6)
     if micros != micros.to_integral_value():
-        raise ValueError(f"a commission rate has at most six decimals, was {usd}")
+        raise ValueError(f"a commission rate must have at most six decimals, was {usd}")
     return int(micros)

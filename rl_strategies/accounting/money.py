@@ -1,4 +1,4 @@
-"""What a fill realises, in integer cents, rounded as NautilusTrader rounds."""
+"""Realised PnL of a fill in integer cents, rounded as NautilusTrader rounds."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from catalogs.compiled import kernel
 
 @kernel
 def money_cents(usd):  # type: ignore[no-untyped-def]
-    """USD to cents, half away from zero, as NautilusTrader's ``Money`` rounds."""
+    """USD to cents, rounded half away from zero as by NautilusTrader's ``Money``."""
     scaled = abs(usd * 100.0)
     cents = np.int64(np.floor(scaled))
     if scaled - cents >= 0.5:
@@ -17,7 +17,7 @@ def money_cents(usd):  # type: ignore[no-untyped-def]
 
 @kernel
 def realized_cents(held, average_price, units, price, multiplier):  # type: ignore[no-untyped-def]
-    """Cents that a fill of signed ``units`` at ``price`` realises on ``held`` units; 0 where it adds to them.
+    """Cents that a fill of signed ``units`` at ``price`` realises on ``held`` units; 0 if it opens or adds.
 
     The order of the multiplications is NautilusTrader's (``Position._calculate_pnl``), so the last bit agrees.
     """

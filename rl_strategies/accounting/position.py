@@ -1,8 +1,7 @@
-"""The records of trading: a leg for every instrument, an account for all of them.
+"""The records of trading: one leg per instrument, one account for all of them.
 
-Fills alone change positions and cash.
-
-Simulator and strategy keep the same records and call the same kernels, so that one cannot drift from the other.
+Only fills change positions and cash. Simulator and strategy keep the same records and call the same kernels, so they
+cannot drift apart.
 """
 
 import numpy as np
@@ -15,29 +14,29 @@ LEG = np.dtype(
     (
         np.record,
         [
-            # The leg.
+            # Position and barriers.
             ("units", np.int64),  # signed; 0 is flat
             ("age_bars", np.int64),  # bars of the instrument closed since the entry's bar
             ("entries", np.int64),  # entries from flat in this session
             ("average_price", np.float64),  # of the open position, as the engine averages it
-            ("stop_ticks", np.int64),  # resting stop loss, 0 none
-            ("target_ticks", np.int64),  # resting take profit, 0 none
-            ("target_filled", np.int64),  # units of the resting take profit that are filled already
-            # What is known when a decision is taken: the instrument's last bar.
+            ("stop_ticks", np.int64),  # resting stop loss, 0 for none
+            ("target_ticks", np.int64),  # resting take profit, 0 for none
+            ("target_filled", np.int64),  # filled units of the resting take profit
+            # The instrument's last bar, known when a decision is taken.
             ("close_ticks", np.int64),
             ("price", np.float64),  # the close as a float
             ("atr", np.float64),  # average true range, price units
             ("volume", np.int64),
             ("since_open", np.float64),  # minutes from the session's open to the bar's close
             ("to_close", np.float64),  # minutes from the bar's close to the session's close
-            ("is_open", np.int64),  # the decision lies in the session, before its closing time
-            ("is_missing", np.int64),  # no bar closed at the time of the decision
-            # The risk overlay's answer to the last target.
-            ("side", np.int64),  # to hold
-            ("order_units", np.int64),  # of an entry, not signed
+            ("is_open", np.int64),  # the decision is in the session, before its closing time
+            ("is_missing", np.int64),  # 1 if no bar closed at the time of the decision
+            # The risk overlay's review of the last target.
+            ("side", np.int64),  # side to hold
+            ("order_units", np.int64),  # units of an entry, unsigned
             ("reason", np.int64),  # index into `rl_strategies.risk.overlay.REASONS`
-            # What waits for the next open.
-            ("waiting", np.int64),  # 1 while an approved change of side waits
+            # A change of side that waits for the next open.
+            ("waiting", np.int64),  # 1 while it waits
             ("waiting_side", np.int64),
             ("waiting_units", np.int64),
             ("waiting_reason", np.int64),
@@ -48,20 +47,20 @@ LEG = np.dtype(
 
 ACCOUNT_FIELDS = [
     ("balance_cents", np.int64),
-    ("equity", np.float64),  # cash and open positions at the last mark, USD
-    ("session_equity", np.float64),  # when the session began
-    ("peak_equity", np.float64),  # highest of this session
-    ("halted", np.int64),  # reason that closed trading for the session, 0 none
+    ("equity", np.float64),  # cash and open positions at their last closes, USD
+    ("session_equity", np.float64),  # equity when the session began
+    ("peak_equity", np.float64),  # highest equity of this session
+    ("halted", np.int64),  # reason that halted the session, 0 for none
     ("ruined", np.int64),
     ("traded_cents", np.int64),  # absolute notional of the session's fills
-    ("trades", np.int64),  # the session's entries, all instruments
+    ("trades", np.int64),  # the session's entries over all instruments
 ]
 ACCOUNT = np.dtype((np.record, ACCOUNT_FIELDS))
 
 
 @kernel
 def apply_fill(leg, units, price):  # type: ignore[no-untyped-def]
-    """Change the leg's position by a fill of signed ``units``; the average price is computed as NautilusTrader does."""
+    """Change the leg's position by a fill of signed ``units``; average price as in NautilusTrader."""
     held = leg.units
     if held == 0:
         leg.average_price = price
@@ -75,7 +74,7 @@ def apply_fill(leg, units, price):  # type: ignore[no-untyped-def]
 
 @kernel
 def book_fill(account, leg, rules, units, price_ticks, commission_cents):  # type: ignore[no-untyped-def]
-    """Take an execution of signed ``units`` into the account and the leg."""
+    """Book a fill of signed ``units`` into account and leg."""
     price = price_from_ticks(price_ticks, rules.tick_raw)
     realized = realized_cents(leg.units, leg.average_price, units, price, rules.multiplier)
     account.balance_cents += realized - commission_cents
@@ -86,7 +85,7 @@ def book_fill(account, leg, rules, units, price_ticks, commission_cents):  # typ
 
 @kernel
 def clear_leg(leg):  # type: ignore[no-untyped-def]
-    """Flat, no barriers, nothing entered or filled."""
+    """Reset a leg: flat, no barriers, no entries, no fills."""
     leg.units = 0
     leg.age_bars = 0
     leg.entries = 0
@@ -100,7 +99,7 @@ def clear_leg(leg):  # type: ignore[no-untyped-def]
 
 @kernel
 def begin_session(account, equity):  # type: ignore[no-untyped-def]
-    """A session's losses and peak are counted from here."""
+    """Start the account's session: losses and peak count from ``equity``."""
     account.equity = equity
     account.session_equity = equity
     account.peak_equity = equity
@@ -111,13 +110,13 @@ def begin_session(account, equity):  # type: ignore[no-untyped-def]
 
 @kernel
 def side_of_units(units):  # type: ignore[no-untyped-def]
-    """-1, 0 or 1."""
+    """Side of a position: -1, 0 or 1."""
     return (1 if units > 0 else 0) - (1 if units < 0 else 0)
 
 
 @kernel
 def unrealized_usd(leg, price, multiplier):  # type: ignore[no-untyped-def]
-    """Open position marked at ``price``."""
+    """Unrealised PnL of a leg at ``price``, USD."""
     if leg.units == 0:
         return 0.0
     return leg.units * (price - leg.average_price) * multiplier

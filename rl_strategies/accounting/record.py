@@ -1,6 +1,6 @@
-"""What a trading session publishes: fills as they happened and the account at every bar.
+"""The record of a run: its fills, and the account at every bar.
 
-Simulator, engine and live session fill the same record, so one report and one comparison serve all of them.
+Simulator, engine and live session produce the same record, so one report and one comparison serve all of them.
 """
 
 from dataclasses import dataclass
@@ -32,26 +32,26 @@ FILL_REASONS: tuple[FillReason, ...] = get_args(FillReason)
 
 @dataclass(frozen=True)
 class Fill:
-    """One execution.
+    """One fill of an order.
 
     Attributes
     ----------
     ts_ns : int
-        Execution time, UTC nanoseconds; intrabar fills carry their bar's close time.
+        Time of the fill, UTC nanoseconds; a fill inside a bar has the bar's close time.
     units : int
-        Signed: positive bought, negative sold.
+        Signed units: positive bought, negative sold.
     price_ticks : int
-        Execution price in ticks.
+        Price in ticks.
     commission_cents : int
-        Commission of this execution in US cents.
+        Commission of this fill in US cents.
     kind : {"market", "stop", "limit"}
-        Order type that was filled.
+        Type of the order.
     trigger_ticks : int
         Stop trigger or limit price in ticks; 0 for market orders.
     reason : str
-        Why the order was sent. ``signal`` closes to flat at the policy's wish, ``reverse`` closes the old side of
-        a flip (the new side is an ``entry``), ``protection_lost`` closes after a rejected stop,
-        ``risk_halt`` at a daily limit, ``ruin`` for good, ``external`` by an order that the session did not send.
+        Why the order was sent. ``signal``: the policy wants to be flat; ``reverse``: closes the old side of a flip
+        (the new side is an ``entry``); ``protection_lost``: the stop was rejected; ``risk_halt``: a daily limit;
+        ``ruin``: trading has ended for good; ``external``: not an order of this session.
     """
 
     ts_ns: int
@@ -77,7 +77,7 @@ class InstrumentRecord:
     position_units : int64[n]
         Signed units held after the bar's close was acted upon.
     fills : tuple of Fill
-        In order of execution.
+        Fills in order of time.
     """
 
     instrument: InstrumentSpec
@@ -94,20 +94,20 @@ class InstrumentRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """An account over one window of trading K instruments.
+    """An account that trades K instruments over one window.
 
     Attributes
     ----------
     legs : tuple of InstrumentRecord
     ts_ns : int64[t]
-        Times at which a bar of any instrument closed.
+        Times at which a bar of any instrument closes.
     session_date : datetime64[D][t]
-        Trading day of each.
+        Trading day of each time.
     equity_usd : float64[t]
-        Cash plus open positions marked at their last closes, after everything that happened up to and on that time.
+        Cash plus open positions at their last closes, after all fills up to and at that time.
     starting_balance_usd : float
     refusals : dict of str to int
-        Targets that the risk overlay refused, counted by reason.
+        Refused targets, counted by reason.
     """
 
     legs: tuple[InstrumentRecord, ...]
@@ -119,16 +119,16 @@ class RunRecord:
 
     @property
     def fill_count(self) -> int:
-        """Executions of all instruments."""
+        """Number of fills of all instruments."""
         return sum(len(leg.fills) for leg in self.legs)
 
     def at_times(self, leg: InstrumentRecord, values: NDArray[Any]) -> NDArray[Any]:
-        """A column of an instrument's bars at the record's times: that of its last bar, 0 before the first."""
+        """A column of an instrument's bars at the record's times: its value at the last bar, 0 before the first."""
         row = np.searchsorted(leg.bars.ts_ns, self.ts_ns, side="right") - 1
         return np.where(row >= 0, values[np.maximum(row, 0)], 0)
 
     @property
     def open_positions(self) -> NDArray[np.int64]:
-        """Instruments held after each time, int64[t]."""
+        """Number of instruments held after each time, int64[t]."""
         held = [self.at_times(leg, leg.position_units) != 0 for leg in self.legs]
         return np.sum(held, axis=0, dtype=np.int64)

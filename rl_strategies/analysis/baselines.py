@@ -1,4 +1,4 @@
-"""What doing nothing clever would have made: the yardstick beside every result."""
+"""Buy and hold, the baseline beside every result."""
 
 from dataclasses import dataclass
 
@@ -12,18 +12,19 @@ from rl_strategies.accounting.record import InstrumentRecord, RunRecord
 
 @dataclass(frozen=True)
 class BuyAndHold:
-    """Bought at the first close, sold at the last; it holds overnight, which an intraday policy does not.
+    """Bought at the first close, sold at the last. It holds overnight, which an intraday policy does not.
 
     Attributes
     ----------
     units : tuple of int
-        Of each instrument.
+        Units of each instrument.
     pnl_usd : float
         After all commissions.
     commission_usd : float
-        Both orders of every instrument together.
+        Commission of both orders of every instrument.
     equity_usd : float64[t]
-        Account at each of the record's times: an instrument's first bar pays one commission, the last time the other.
+        Equity at each of the record's times. An instrument's first bar pays the entry's commission, the last time the
+        exit's.
     """
 
     units: tuple[int, ...]
@@ -39,8 +40,8 @@ def buy_and_hold(record: RunRecord, units: int | None = None) -> BuyAndHold:
     ----------
     record : RunRecord
     units : int, optional
-        Of every instrument. What the run itself held on average while it held it (rounded, at least 1) where not
-        given, so that both carry a like amount of risk while invested.
+        Units of every instrument. Default: the run's own average position while it had one (rounded, at least 1), so
+        that both carry a similar risk while invested.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def buy_and_hold(record: RunRecord, units: int | None = None) -> BuyAndHold:
     for leg in record.legs:
         instrument = leg.instrument
         if len(leg.bars) == 0:
-            raise InputError(f"buy and hold of {instrument.instrument_id} needs bars, was an empty window")
+            raise InputError(f"buy and hold of {instrument.instrument_id} needs at least one bar, had none")
         own = typical_units(leg) if units is None else units
         if own < 1:
             raise InputError(f"buy and hold needs at least 1 unit, was {own}")
@@ -67,6 +68,6 @@ def buy_and_hold(record: RunRecord, units: int | None = None) -> BuyAndHold:
 
 
 def typical_units(leg: InstrumentRecord) -> int:
-    """Mean size of the position while there was one, rounded, at least 1."""
+    """Mean size of an instrument's position while held, rounded, at least 1."""
     held = np.abs(leg.position_units[leg.position_units != 0])
     return max(1, round(float(held.mean()))) if len(held) else 1

@@ -1,4 +1,4 @@
-"""How sure is a mean: an interval from resampled blocks of days, which keeps good and bad runs together."""
+"""Confidence interval of a mean from resampled blocks of days, which keeps good and bad runs together."""
 
 import msgspec
 import numpy as np
@@ -8,12 +8,12 @@ MIN_SESSIONS_INTERVAL = 10  # resampling fewer days repeats a handful of numbers
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """Percentile interval of a mean, with all that is needed to repeat it.
+    """Percentile interval of a mean, with everything needed to repeat it.
 
     Attributes
     ----------
     low, high : float
-        In the unit of the values.
+        Ends of the interval, in the unit of the values.
     level : float
         Confidence, 0.95 for 95 %.
     block_length : int
@@ -36,7 +36,7 @@ class Interval(msgspec.Struct, frozen=True):
 def bootstrap_interval(
     values: NDArray[np.float64], *, seed: int = 0, samples: int = 2_000, level: float = 0.95
 ) -> Interval | None:
-    """Interval of the mean by the stationary bootstrap; None below ten values.
+    """Interval of the mean by the stationary bootstrap; None for fewer than ten values.
 
     Blocks start anywhere, wrap around the end, and have geometric lengths of mean ``n ** (1/3)``, the rate
     that minimises the error of the variance.
@@ -44,13 +44,13 @@ def bootstrap_interval(
     Parameters
     ----------
     values : float64[n]
-        One value a session, in order of time.
+        One value per session, in order of time.
     seed : int
         Same seed, same interval.
 
     Notes
     -----
-    The percentile interval is a little narrow for few days: below thirty, take it as optimistic.
+    With few days the percentile interval is too narrow: below thirty it is optimistic.
     Source: Politis and Romano, "The Stationary Bootstrap", JASA 89, 1994.
     """
     n = len(values)

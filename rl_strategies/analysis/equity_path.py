@@ -1,8 +1,7 @@
-"""What an equity path says by itself: sessions, ratios, drawdown, tail.
+"""Figures of an equity path: daily PnL, ratios, drawdown, tail risk.
 
-Ratios are taken from daily (session) returns and scaled by the square root of 252, with a risk-free rate of
-zero. What a window is too short for is None: neither zero nor infinity stands in for a number that nobody
-knows.
+Ratios use daily (session) returns, scaled by the square root of 252, with a risk-free rate of zero. A figure for which
+the window is too short is None, never zero or infinity.
 """
 
 import math
@@ -12,25 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 SESSIONS_PER_YEAR = 252
-MIN_SESSIONS_RATIO = 5  # fewer give a standard deviation that says nothing
-MIN_SESSIONS_TAIL = 20  # the 5 % tail of 20 sessions is one session; compounding fewer to a year is fiction
+MIN_SESSIONS_RATIO = 5  # with fewer, a standard deviation means nothing
+MIN_SESSIONS_TAIL = 20  # the 5 % tail of 20 sessions is one session; fewer cannot be compounded to a year either
 TAIL = 0.05
 BASIS = "daily returns, 252 sessions a year, risk-free rate 0, ddof 1; downside divided by all days"
 
 
 class Drawdown(msgspec.Struct, frozen=True):
-    """Deepest fall below the highest equity so far, looked at on every bar.
+    """Deepest fall below the highest equity so far, measured at every bar.
 
     Attributes
     ----------
     usd : float
         Largest fall in USD, >= 0.
     pct : float
-        Largest fall in percent of its peak, >= 0; it need not be the same fall as `usd`.
+        Largest fall in percent of its peak, >= 0; not necessarily the same fall as `usd`.
     trough : int
         Bar of the lowest point of the largest fall in USD.
     recovered : int or None
-        First bar after `trough` on which equity is back at the peak; None if it never is.
+        First bar from `trough` on with equity back at the peak; None if it never recovers.
     """
 
     usd: float
@@ -51,7 +50,7 @@ def session_ends(session_date: NDArray[np.datetime64]) -> NDArray[np.int64]:
 def daily_pnl(
     equity_usd: NDArray[np.float64], session_date: NDArray[np.datetime64], starting_balance_usd: float
 ) -> NDArray[np.float64]:
-    """Change of equity over each session in USD; a move overnight counts with the session it leads into.
+    """Change of equity over each session in USD; an overnight move counts with the session after it.
 
     >>> days = np.array(["2024-03-01", "2024-03-01", "2024-03-04"], "datetime64[D]")
     >>> daily_pnl(np.array([100.0, 110.0, 105.0]), days, 100.0)
@@ -61,7 +60,7 @@ def daily_pnl(
 
 
 def daily_returns(pnl_usd: NDArray[np.float64], starting_balance_usd: float) -> NDArray[np.float64] | None:
-    """Daily PnL as a fraction of the equity before it; None once that equity is zero or below."""
+    """Daily PnL as a fraction of the equity before it; None if that equity is ever zero or below."""
     before = starting_balance_usd + np.concatenate(([0.0], np.cumsum(pnl_usd)[:-1]))
     return pnl_usd / before if np.all(before > 0) else None
 
@@ -74,7 +73,7 @@ def annualised_volatility(returns: NDArray[np.float64]) -> float | None:
 
 
 def sharpe_ratio(returns: NDArray[np.float64]) -> float | None:
-    """Mean over standard deviation (ddof 1) of daily returns times √252; None if short or without variation.
+    """Mean over standard deviation (ddof 1) of daily returns times √252; None if too short or without variation.
 
     Source: Sharpe, "The Sharpe Ratio", Journal of Portfolio Management, 1994, with a risk-free rate of zero.
     """
@@ -85,7 +84,7 @@ def sharpe_ratio(returns: NDArray[np.float64]) -> float | None:
 
 
 def sortino_ratio(returns: NDArray[np.float64]) -> float | None:
-    """Mean over downside deviation (target 0, divided by all days) times √252; None without a losing day.
+    """Mean over downside deviation (threshold 0, divided by all days) times √252; None without a losing day.
 
     Source: Rollinger and Hoffman, "Sortino: A Sharper Ratio", Red Rock Capital, 2013.
     """
@@ -104,7 +103,7 @@ def annualised_return(total_return: float, sessions: int) -> float | None:
 
 
 def max_drawdown(equity_usd: NDArray[np.float64], starting_balance_usd: float) -> Drawdown:
-    """Deepest drawdown of a path whose first peak is the starting balance.
+    """Deepest drawdown of a path; the first peak is the starting balance.
 
     >>> max_drawdown(np.array([105.0, 95.0, 100.0, 105.0]), 100.0)
     Drawdown(usd=10.0, pct=9.523809523809524, trough=1, recovered=3)
@@ -122,7 +121,7 @@ def max_drawdown(equity_usd: NDArray[np.float64], starting_balance_usd: float) -
 
 
 def tail_risk(pnl_usd: NDArray[np.float64]) -> tuple[float, float] | None:
-    """Historical 95 % value at risk and conditional value at risk of one session, USD, a loss being positive.
+    """Historical 95 % value at risk and conditional value at risk of one session, USD; losses are positive.
 
     With k = ceil(5 % of the days), VaR is the k-th worst day and CVaR the mean of the k worst; None below
     twenty sessions.

@@ -1,4 +1,4 @@
-"""The figures of a run, from its record and its trades: the same for reports, evaluation and live."""
+"""The figures of a run from its record and trades, the same for reports, evaluation and live."""
 
 import math
 from collections.abc import Sequence
@@ -26,17 +26,16 @@ from rl_strategies.analysis.trades import NS_PER_MINUTE, Trade
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of one run; None where the window is too short or the figure does not exist.
+    """Figures of one run; None if the window is too short or the figure is undefined.
 
     Attributes
     ----------
     sessions, bars : int
-        Length of the window.
+        Number of sessions and bars in the window.
     starting_balance_usd, final_equity_usd, net_pnl_usd : float
-        PnL after all costs, an open position marked at the last close.
+        PnL is after all costs, with an open position marked at the last close.
     unreconciled_usd : float
-        Final equity less starting balance less the trades' PnL; zero where the account is explained to the
-        cent.
+        Final equity less starting balance less the trades' PnL; zero if the trades explain the account to the cent.
     total_return_pct : float
         PnL in percent of the starting balance.
     annualised_return_pct : float or None
@@ -50,17 +49,16 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     max_drawdown_usd, max_drawdown_pct : float
         From every bar's equity, >= 0.
     recovery_bars, recovery_minutes, recovery_sessions : number or None
-        From the trough back to the peak; None where it was not recovered within the window, 0 without a
-        drawdown.
+        From the trough back to the peak; None if not recovered within the window, 0 without a drawdown.
     mean_daily_pnl_usd : float
     mean_daily_pnl_interval : Interval or None
-        95 %, stationary block bootstrap; None below 10 sessions.
+        95 % interval by stationary block bootstrap; None below 10 sessions.
     var_95_usd, cvar_95_usd : float or None
-        Historical, one session, a loss being positive; None below 20 sessions.
+        Historical, of one session, losses positive; None below 20 sessions.
     trades, open_trades : int
-        Closed round trips, and those still open, at most one per instrument. Trade figures below are of closed trades.
+        Closed and open round trips, at most one open per instrument. The trade figures below count closed trades only.
     win_rate_pct, profit_factor, average_win_usd, average_loss_usd, expectancy_usd : float or None
-        A win has PnL above zero. The profit factor is None where nothing was lost.
+        A win has PnL above zero. The profit factor is None without a loss.
     trades_per_session : float
     average_duration_minutes, average_duration_bars : float or None
     long_trades, short_trades : int
@@ -68,11 +66,11 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     traded_notional_usd : float
         Units × price × multiplier over all fills.
     turnover, turnover_per_session : float or None
-        Traded notional over average equity; None where that is not positive.
+        Traded notional over average equity; None if that is not positive.
     exposure_pct : float
-        Share of bars after whose close a position was held, of any instrument.
+        Share of bars after whose close any instrument was held.
     commission_usd, spread_cost_usd, slippage_cost_usd, impact_cost_usd, total_cost_usd : float
-        All trades, the open one included; definitions in `rl_strategies.analysis.trades.fill_cost`.
+        Costs of all trades, open ones included; definitions in `rl_strategies.analysis.trades.fill_cost`.
     """
 
     sessions: int
@@ -131,7 +129,7 @@ def compute_metrics(record: RunRecord, trades: Sequence[Trade], *, bootstrap_see
     trades : sequence of Trade
         From `rl_strategies.analysis.trades.build_trades` of the same record.
     bootstrap_seed : int
-        Fixes the interval of the mean daily PnL.
+        Seed of the interval of the mean daily PnL.
 
     Raises
     ------
@@ -158,12 +156,14 @@ def compute_metrics(record: RunRecord, trades: Sequence[Trade], *, bootstrap_see
 
 def _check(record: RunRecord) -> None:
     n = len(record.ts_ns)
+    if n == 0 or any(len(leg.bars) == 0 for leg in record.legs):
+        raise InputError("a record must have at least one bar of every instrument, had none")
     for name in ("session_date", "equity_usd"):
-        if (length := len(getattr(record, name))) != n or n == 0:
-            raise InputError(f"record column {name} must have one value for each of at least one bar, was {length}")
+        if (length := len(getattr(record, name))) != n:
+            raise InputError(f"record column {name} must have one value per time, had {length} for {n} times")
     for leg in record.legs:
-        if (length := len(leg.position_units)) != len(leg.bars) or length == 0:
-            raise InputError(f"position_units must have one value for each of at least one bar, was {length}")
+        if (length := len(leg.position_units)) != len(leg.bars):
+            raise InputError(f"position_units must have one value per bar, had {length} for {len(leg.bars)} bars")
 
 
 def _account(record: RunRecord, trades: Sequence[Trade], sessions: int, seed: int) -> dict[str, object]:

@@ -1,7 +1,7 @@
-"""Round trips: from the fills of a run to the trades that a person reads, with what each of them cost.
+"""Trades (round trips) from the fills of a run, with the costs of each.
 
-Netted by instrument: a trade runs from flat to flat, and its PnL is what the account made with it, so the trades add up
-to the account to the cent.
+Positions are netted by instrument: a trade runs from flat to flat, and its PnL is what the account earned by it, so the
+trades add up to the account to the cent.
 """
 
 import datetime as dt
@@ -21,13 +21,13 @@ NS_PER_MINUTE = 60_000_000_000
 
 
 class FillCost(msgspec.Struct, frozen=True):
-    """What one fill lost against its reference price, USD for all its units.
+    """What a fill lost against its reference price, USD for all its units.
 
     Attributes
     ----------
     spread, slippage, impact : float
-        The first half tick of the adverse distance per unit, the rest of its first tick, and all beyond one
-        tick (thin volume walks the book). A fill better than its reference shows as negative slippage.
+        Of the adverse distance per unit: the first half tick, the rest of the first tick, and everything beyond one
+        tick (thin volume walks the book). A fill better than its reference is negative slippage.
     """
 
     spread: float
@@ -41,39 +41,38 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     trade_id : str
-        Ticker and running number from 1, for example ``"SPY-12"``.
+        Ticker and number from 1, for example ``"SPY-12"``.
     ticker : str
         Symbol without its venue.
     direction : {"long", "short"}
     session_date : datetime.date
         Trading day of the entry.
     entry_time_ns, exit_time_ns : int
-        First fill that opened and last fill that closed, UTC nanoseconds.
+        First opening and last closing fill, UTC nanoseconds.
     entry_price, exit_price : float
         Volume-weighted over all fills of that side, USD.
     units : int
-        Units opened in total, unsigned; scale-ins count.
+        Units opened in total, unsigned, scale-ins included.
     duration_bars : int
-        Bars from the entry's bar to the exit's bar; 0 when both are the same.
+        Bars from the entry's bar to the exit's bar; 0 if they are the same.
     duration_minutes : float
     gross : float
-        Price difference times units, USD, before commission. Adverse fills are already in the prices.
+        Price difference times units, USD, before commission; slippage is part of the prices.
     pnl : float
-        What the account made from flat to flat, USD: `gross` less `commission`, rounded to the cent at every fill
+        Change of the account from flat to flat, USD: `gross` less `commission`, rounded to the cent at every fill
         that closes, as `rl_strategies.accounting.account.Account` books it.
     mfe, mae : float
         Most favourable (>= 0) and most adverse (<= 0) excursion from the entry price, USD for `units`:
-        highs and lows of the bars after the entry's bar up to and including the exit's bar, and the exit
-        price itself. What the exit's bar did after an exit inside of it counts too, because a bar does not
-        tell.
+        highs and lows of the bars after the entry's bar up to and including the exit's bar, and the exit price. A bar
+        does not show the order of its prices, so the whole exit bar counts.
     commission, spread_cost, slippage_cost, impact_cost : float
-        USD; see `FillCost`. The last three are contained in `gross` already.
+        USD; see `FillCost`. The last three are part of `gross` already.
     total_cost_est : float
         Sum of the four.
     return_pct : float
         `pnl` in percent of the entry's notional value.
     exit_reason : str
-        Reason of the fill that made the position flat; ``"open_at_end"`` for a trade marked at the last
+        Reason of the fill that closed the position; ``"open_at_end"`` for a trade marked at the last
         close.
     """
 
@@ -107,8 +106,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_trades(record: RunRecord) -> list[Trade]:
-    """Round trips of a run, in the order of their exits; positions still held at the end come last, marked at the last
-    close.
+    """Trades of a run in order of exit; positions still held at the end come last, marked at the last close.
 
     Parameters
     ----------
@@ -131,8 +129,8 @@ def _leg_trades(leg: InstrumentRecord) -> list[Trade]:
     for number, fill in enumerate(leg.fills, start=1):
         if fill.units == 0 or account.units * (account.units + fill.units) < 0:
             raise InputError(
-                f"fill {number} of {leg.instrument.instrument_id} must trade units and stop at flat "
-                f"before it opens the other side, was {fill.units:+d} on a position of {account.units:+d}"
+                f"fill {number} of {leg.instrument.instrument_id} must not be empty or cross zero, "
+                f"was {fill.units:+d} on a position of {account.units:+d}"
             )
         trip.append(fill)
         account.apply(fill)
@@ -148,9 +146,8 @@ def _leg_trades(leg: InstrumentRecord) -> list[Trade]:
 def fill_cost(leg: InstrumentRecord, fill: Fill) -> FillCost:
     """Adverse distance of a fill from its reference price, split into spread, slippage and impact.
 
-    The reference is the last close at or before a market order's fill; the limit price of a limit order; the
-    trigger of a stop, or the open of the bar that opened beyond the trigger. The simulator charges all of
-    it: the distance is what the account lost against an execution at the reference.
+    The reference of a market order is the last close at or before its fill; of a limit order its limit; of a stop its
+    trigger, or the open of the bar if that is beyond the trigger. The account has really paid this distance.
 
     Raises
     ------
@@ -165,9 +162,9 @@ def fill_cost(leg: InstrumentRecord, fill: Fill) -> FillCost:
 
 
 def fill_bar(leg: InstrumentRecord, fill: Fill) -> int:
-    """Bar that a fill belongs to: the last one closed for a market order, the one under way for a barrier.
+    """Bar that a fill belongs to: the last closed one for a market order, the one in progress for a barrier.
 
-    After the last bar none closes any more, so a later barrier belongs to the last.
+    A barrier's fill after the last close belongs to the last bar.
 
     Raises
     ------
@@ -179,7 +176,7 @@ def fill_bar(leg: InstrumentRecord, fill: Fill) -> int:
         return min(int(np.searchsorted(ts_ns, fill.ts_ns, side="left")), len(ts_ns) - 1)
     bar = int(np.searchsorted(ts_ns, fill.ts_ns, side="right")) - 1
     if bar < 0:
-        raise InputError(f"market fill at {fill.ts_ns} ns must not lie before the record's first bar")
+        raise InputError(f"market fills must not be before the record's first bar ({ts_ns[0]} ns), was {fill.ts_ns} ns")
     return bar
 
 
