@@ -237,7 +237,7 @@ def _check_agreement(bars: BarSeries, stored: BarSeries, catalog: Path) -> None:
     row = int(np.argmax(differs))
     rule = "differ from the stored ones" if known[row] else "lie in a gap of the stored ones"
     raise InputError(
-        f"{int(differs.sum())} bars of {bars.bar_type} {rule} in catalog {catalog}, first at "
+        f"bars of {bars.bar_type} {rule} in catalog {catalog}: {int(differs.sum())} in all, first at "
         f"{iso_utc(int(bars.ts_ns[row]))}; import the missing range alone or use another catalog"
     )
 

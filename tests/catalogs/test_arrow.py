@@ -134,7 +134,7 @@ def test_broken_provenance_is_refused(bars: BarSeries, spy: InstrumentSpec, cata
     write_bars(catalog, spy, bars, history(bars))
     [data] = bar_files(catalog, bars.bar_type)
     provenance_path(catalog, data).write_text("{")
-    with pytest.raises(InputError, match="must be valid JSON"):
+    with pytest.raises(InputError, match="invalid provenance"):
         read_bars(catalog, bars.bar_type)
 
 
@@ -157,7 +157,7 @@ def test_other_bars_of_the_same_time_are_refused(
     before = everything_in(catalog)
     other = replace(bars, **{column: getattr(bars, column).copy()})
     getattr(other, column)[row] -= 1
-    with pytest.raises(InputError, match="was 1 that differ from the stored one, first at") as refused:
+    with pytest.raises(InputError, match=r"differ from the stored ones in catalog .*: 1 in all, first at") as refused:
         write_bars(catalog, spy, other.slice(100, 390), history(bars))
     assert "\n" not in str(refused.value)
     assert everything_in(catalog) == before
@@ -178,24 +178,24 @@ def test_a_failed_write_leaves_nothing(
 def test_another_tick_for_a_stored_instrument_is_refused(bars: BarSeries, spy: InstrumentSpec, catalog: Path) -> None:
     write_bars(catalog, spy, bars.slice(0, 100), history(bars))
     coarser = msgspec.structs.replace(spy, tick_size=Decimal("0.05"))
-    with pytest.raises(InputError, match=r"price_increment of SPY\.EQUS must be 0\.01 as in catalog .*, was 0\.05"):
+    with pytest.raises(InputError, match=r"price_increment of SPY\.EQUS must be 0\.01, as in catalog .*; was 0\.05"):
         write_bars(catalog, coarser, bars.slice(100, 200), history(bars))
 
 
 def test_no_bars_at_all_are_refused(bars: BarSeries, spy: InstrumentSpec, catalog: Path) -> None:
-    with pytest.raises(InputError, match="at least one bar"):
+    with pytest.raises(InputError, match=r"no bars of SPY.EQUS-1-MINUTE-LAST-EXTERNAL to write"):
         write_bars(catalog, spy, bars.slice(0, 0), history(bars))
 
 
 def test_a_file_is_no_catalog(bars: BarSeries, spy: InstrumentSpec, tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("")
-    with pytest.raises(InputError, match=r"catalog must be a folder, was the file .*notes\.txt"):
+    with pytest.raises(InputError, match=r"catalog must be a folder; .*notes\.txt is a file"):
         write_bars(path, spy, bars, history(bars))
 
 
 def test_an_unknown_bar_type_is_refused_with_what_there_is(bars: BarSeries, spy: InstrumentSpec, catalog: Path) -> None:
-    with pytest.raises(InputError, match=r"holds \(nothing\), was 'QQQ'"):
+    with pytest.raises(InputError, match=r"no bars of QQQ in catalog .*; bar types there: none"):
         read_bars(catalog, "QQQ")
     write_bars(catalog, spy, bars, history(bars))
     assert stored_bar_types(catalog) == [SPY_MINUTES]
@@ -215,5 +215,5 @@ def test_an_empty_range_is_refused_with_what_there_is(
 
 def test_bars_without_their_instrument_are_refused(bars: BarSeries, spy: InstrumentSpec, catalog: Path) -> None:
     ParquetDataCatalog(catalog).write_data(nautilus_bars(bars, spy))
-    with pytest.raises(InputError, match=r"must hold the instrument SPY\.EQUS"):
+    with pytest.raises(InputError, match=r"no instrument SPY\.EQUS in catalog"):
         read_bars(catalog, bars.bar_type)

@@ -36,7 +36,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path: Path) -> None:
     target = tmp_path / "kept.txt"
     target.write_text("old")
-    with pytest.raises(InputError, match="must have room, was full"), written_aside(target):
+    with pytest.raises(InputError, match="no space left on the disk"), written_aside(target):
         Path("/dev/full").write_bytes(b"x" * 100_000)
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
@@ -44,7 +44,7 @@ def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_place_to_write_is_told(tmp_path: Path) -> None:
     refused = PermissionError(errno.EACCES, "Permission denied")
-    with pytest.raises(InputError, match="must be writable, was not: Permission"), written_aside(tmp_path / "a.txt"):
+    with pytest.raises(InputError, match=r"cannot write to .*: Permission"), written_aside(tmp_path / "a.txt"):
         raise refused
 
 

@@ -76,7 +76,7 @@ def test_a_strict_import_names_the_first_thing_to_mend(
     spy: InstrumentSpec, minutes: Minutes, changed: Minutes, rule: str, values: dict[str, float]
 ) -> None:
     raw = changed(minutes(OPEN, 30), 5, **values)
-    with pytest.raises(InputError, match=f"was {rule} at 2025-03-10T13:36:00Z") as refused:
+    with pytest.raises(InputError, match=f"strict import refused: {rule} at 2025-03-10T13:36:00Z") as refused:
         clean(raw, spy, "1-MINUTE", strict=True)
     assert "\n" not in str(refused.value)
 
@@ -175,7 +175,7 @@ def test_fractions_of_a_share_are_rounded(spy: InstrumentSpec, minutes: Minutes,
 
 @pytest.mark.parametrize(("bar", "usual"), [("5-MINUTE", "1 minutes"), ("1-HOUR", "1 minutes")])
 def test_a_wrong_bar_length_is_refused(spy: InstrumentSpec, minutes: Minutes, bar: str, usual: str) -> None:
-    with pytest.raises(InputError, match=f"bars must be {bar} apart, most were {usual} apart"):
+    with pytest.raises(InputError, match=f"bars must be {bar} apart; most are {usual} apart"):
         clean(minutes(OPEN, 30), spy, bar)
 
 
@@ -186,7 +186,7 @@ def test_an_unknown_bar_length_is_refused(spy: InstrumentSpec, minutes: Minutes,
 
 
 def test_nothing_at_all_is_refused(spy: InstrumentSpec, minutes: Minutes) -> None:
-    with pytest.raises(InputError, match="at least one bar, was empty"):
+    with pytest.raises(InputError, match="the source has no bars"):
         clean(minutes(OPEN, 0), spy, "1-MINUTE")
 
 

@@ -104,8 +104,8 @@ def test_nautilus_share_has_the_terms_of_the_specification() -> None:
     ("text", "message"),
     [
         ("futures: {}\n", "equities"),
-        ("futures: [\n", "not valid"),
-        ("futures: {}\nequities: {}\nforex: {}\n", "not valid"),
+        ("futures: [\n", "invalid instrument table"),
+        ("futures: {}\nequities: {}\nforex: {}\n", "invalid instrument table"),
     ],
 )
 def test_a_broken_table_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -117,5 +117,5 @@ def test_a_broken_table_is_refused_in_one_line(tmp_path: Path, text: str, messag
 
 
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"must exist, was .*none\.yaml"):
+    with pytest.raises(InputError, match=r"instrument table not found: .*none\.yaml"):
         resolve("SPY", tmp_path / "none.yaml")

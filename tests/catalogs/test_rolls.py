@@ -48,7 +48,7 @@ def test_the_roll_follows_the_first_session_with_more_volume() -> None:
     )
     assert table.front(date(2025, 6, 16)).instrument_id == "ESM5.XCME"
     assert table.front(date(2025, 6, 17)).instrument_id == "ESU5.XCME"
-    with pytest.raises(InputError, match=r"must not be before the roll table of ES \(2025-06-12\), was 2025-06-11"):
+    with pytest.raises(InputError, match=r"ES begins on 2025-06-12; no front month is known on 2025-06-11"):
         table.front(date(2025, 6, 11))
 
 
@@ -87,8 +87,8 @@ def test_an_episode_warms_up_on_the_contracts_own_bars() -> None:
     ("names", "message"),
     [
         ([], "at least one contract month"),
-        (["ESM5", "NQU5"], "must have one root, was ES, NQ"),
-        (["ES"], "must expire, ES.XCME does not"),
+        (["ESM5", "NQU5"], "must share one root, had ES, NQ"),
+        (["ES"], "must have an expiry; ES.XCME has none"),
     ],
 )
 def test_what_makes_no_table_is_refused(names: list[str], message: str) -> None:
@@ -106,7 +106,7 @@ def test_a_table_is_kept_and_found_again(tmp_path: Path) -> None:
     table = build_rolls([contract("ESM5")], [drawn("ESM5", JUNE)])
     write_rolls(tmp_path, table)
     assert read_rolls(tmp_path, "ES") == table
-    with pytest.raises(InputError, match=r"must hold a roll table of NQ \(`data rolls NQ`\)"):
+    with pytest.raises(InputError, match=r"no roll table of NQ .*: run `data rolls NQ`"):
         read_rolls(tmp_path, "NQ")
 
 

@@ -57,5 +57,5 @@ def test_seed_repeats(instrument: InstrumentSpec, made: SyntheticBars) -> None:
 
 
 def test_days_without_a_session_are_refused(instrument: InstrumentSpec) -> None:
-    with pytest.raises(InputError, match="was 2025-01-11 to 2025-01-11"):
+    with pytest.raises(InputError, match="no session from 2025-01-11 to 2025-01-11"):
         synthetic_sessions(instrument, np.datetime64("2025-01-11"), np.datetime64("2025-01-11"), seed=1)

@@ -102,7 +102,7 @@ def test_table_says_what_is_left_out(catalog: Path) -> None:
         (["SPY", "--features", "defualt+ict"], "features must be sets of default"),
         (["SPY", "--out", "x.csv"], "--out must end in .npz; was x.csv"),
         (["SPY", "--file", "nowhere.py"], "a file of features must exist"),
-        (["QQQ"], "bar type must be one that catalog"),
+        (["QQQ"], "no bars of QQQ"),
     ],
 )
 def test_bad_input_is_refused(catalog: Path, arguments: list[str], message: str) -> None:

@@ -110,7 +110,7 @@ def test_a_full_disk_is_said_and_leaves_the_checkpoint_before(tmp_path: Path, mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match="must have room, was full"):
+    with pytest.raises(InputError, match="no space left on the disk"):
         checkpoint.write(new_core(), new_policy(), 8)
     kept = checkpoint.read()
     assert kept is not None

@@ -278,7 +278,7 @@ def test_bad_input_is_one_line(paper_day: PaperDay, tmp_path: Path, capsys: pyte
         ([empty], "no session in"),
         ([no_journal], "no journal in session"),
         ([paper_day.folder, "--bundle", tmp_path / "gone"], "name its folder with --bundle"),
-        ([paper_day.folder, "--catalog", empty], "bar type must be one that catalog"),
+        ([paper_day.folder, "--catalog", empty], "no bars of"),
     ):
         assert main(["replay", *map(str, words)]) == BAD_INPUT
         err = capsys.readouterr().err

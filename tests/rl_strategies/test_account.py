@@ -49,7 +49,7 @@ def test_late_fill_belongs_to_the_last_bar_and_an_early_one_is_an_error(bars: Ba
     instrument = resolve("MESU5", instruments_path())
     late = build_record([Traded(instrument, bars, DAYS, [fill(9 * MINUTE, 1, 24_008, 62)])], 1_000_000, {})
     assert late.legs[0].position_units.tolist() == [0, 0, 0, 1]
-    with pytest.raises(ValueError, match="lies before the window"):
+    with pytest.raises(ValueError, match="must not be before the first bar"):
         build_record([Traded(instrument, bars, DAYS, [fill(1, 1, 24_000, 62)])], 1_000_000, {})
 
 

@@ -157,9 +157,9 @@ def test_empty_window_is_refused() -> None:
     leg = replace(record.legs[0], bars=record.legs[0].bars.slice(0, 0), position_units=np.zeros(0, np.int64))
     nothing = {name: getattr(record, name)[:0] for name in ("ts_ns", "session_date", "equity_usd")}
     empty = replace(record, legs=(leg,), **nothing)
-    with pytest.raises(InputError, match=r"session_date must have one value for each .*, was 0"):
+    with pytest.raises(InputError, match=r"a record must have at least one bar of every instrument, had none"):
         compute_metrics(empty, [])
-    with pytest.raises(InputError, match=r"buy and hold of SPY\.EQUS needs bars"):
+    with pytest.raises(InputError, match=r"buy and hold of SPY\.EQUS needs at least one bar, had none"):
         buy_and_hold(empty)
 
 

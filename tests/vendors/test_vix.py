@@ -178,7 +178,7 @@ def test_no_source_at_all_is_told_and_nothing_written(
     line = refusal("data", "fetch", "vix", "--catalog", tmp_path)
     assert "VIX must come from one of cboe, fred, yahoo, massive, none gave it" in line
     assert not (tmp_path / "context").exists()
-    with pytest.raises(InputError, match=r"must hold vix\.parquet for VIX \(`data fetch vix`\)"):
+    with pytest.raises(InputError, match=r"no daily values of VIX in catalog .*: run `data fetch vix`"):
         read_context(tmp_path, "VIX")
 
 
