@@ -116,7 +116,10 @@ def test_a_contract_month_takes_its_decade_from_the_data(run: Run, tmp_path: Pat
         (("--instrument", "SPY", "--bar", "5-MINUTE", *NEW_YORK), "most are 1 minutes apart"),
         (("--instrument", "SPY", "--tz", "Mars/Base"), "time zone must be an IANA name"),
         (("--instrument", "SPY", "--symbol", "SPY", *NEW_YORK), "has no symbol column"),
-        (("--instrument", "SPY", "--stamp", "close", "--strict", *NEW_YORK), "strict import refused: out_of_session at"),
+        (
+            ("--instrument", "SPY", "--stamp", "close", "--strict", *NEW_YORK),
+            "strict import refused: out_of_session at",
+        ),
         (("--instrument", "SPY", "--tz", "Asia/Tokyo"), "390 out_of_session"),
         (("--instrument", "SPY", "--stamp", "middle", *NEW_YORK), "'middle'"),
     ],
