@@ -65,7 +65,7 @@ class Session:
     cycles : list of Cycle
     lost, doubled, flatten_failures : list of str
     violations : list of (str, str)
-        From `benchmarks.faults.watch.Watch`.
+        From `benchmarks.faults.invariants.Watch`.
     unsent : int
         Orders that a kill kept from leaving the process.
     longest_unprotected_s : float

@@ -1,7 +1,7 @@
-"""The one Nautilus Strategy: bar → observe → decide → review → order, the same class in every clock.
+"""The one NautilusTrader strategy: bar → observe → decide → review → order.
 
-Training drives it through `training.envs.engine_env`, a BacktestNode replays it, a TradingNode trades it. What
-differs is who answers ``policy.act``.
+The same class trains (`training.envs.engine_env`), backtests in a BacktestNode and trades in a TradingNode; only the
+policy behind ``policy.act`` differs.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,19 +20,18 @@ from rl_strategies.accounting.record import Fill
 from rl_strategies.bundle.bundle import load_bundle
 from rl_strategies.decision.context_feed import ContextFeed, catalog_feed
 from rl_strategies.decision.core import DecisionCore, Review
-from rl_strategies.decision.instrument import InstrumentCore
 from rl_strategies.execution import OrderExecution
 from rl_strategies.features import context_streams
 
 
 class Decider(Protocol):
-    """What the strategy asks of a policy; `rl_strategies.policy.policies` has more to offer."""
+    """A policy as the strategy needs it; see `rl_strategies.policy.policies`."""
 
     def reset(self) -> None:
         """Forget everything seen; called at the start of every session."""
 
     def act(self, observation: NDArray[np.float32]) -> int | Sequence[int]:
-        """Target for an observation, float32[n]: an action of `rl_strategies.decision.actions`, one per instrument."""
+        """Action for an observation, float32[n]: see `rl_strategies.decision.actions`; one per instrument."""
 
 
 class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: ignore[call-arg]
@@ -43,18 +42,18 @@ class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: igno
     bar_types : tuple of BarType
         Bars of the instruments, time-stamped at their close, in the policy's order.
     bundle_path : str or None
-        Bundle that decides; None where core and policy are handed in.
+        Bundle with core and policy; None where both are passed to the constructor.
     volume_known : bool
-        False where the catalog's volume is a stand-in; features then see NaN.
+        False where the catalog's volume is a placeholder; features then see NaN.
     trade_from_ns : int
-        Sessions whose first bar closes earlier only warm the features up.
+        Sessions whose first bar closes earlier only warm up the features.
     grace_ns : int
-        With several instruments, or context without lag: how long a decision waits for bars that have not arrived.
+        Time that a decision waits for missing bars, with several instruments or context without lag; nanoseconds.
     wait_for_open : bool
-        Send approved targets on the instrument's next trade: a replay with ``fill: next_open`` hands in one opening
-        trade per bar. Never set when trading live.
+        Send orders on the instrument's next trade instead of at the close: a backtest with ``fill: next_open`` supplies
+        one opening trade per bar. Never set when trading live.
     context_catalog : str or None
-        Catalog whose context file holds the daily values that the bundle's features read.
+        Catalog with the daily values that the bundle's features read.
     record_observations : bool
         Keep every observation and action in memory, for comparisons.
     """
@@ -70,16 +69,16 @@ class RLStrategyConfig(StrategyConfig, frozen=True, kw_only=True):  # type: igno
 
 
 class RLStrategy(Strategy):
-    """Trades one or many instruments by a policy's targets.
+    """Trades one or more instruments by a policy's target positions.
 
     Parameters
     ----------
     config : RLStrategyConfig
     core : DecisionCore, optional
-        Given together with ``policy`` where there is no bundle.
+        Required with ``policy`` where the configuration names no bundle.
     policy : Decider, optional
     context : ContextFeed, optional
-        Given where the core's features read context.
+        Required where the core's features read context.
 
     Raises
     ------
@@ -116,19 +115,19 @@ class RLStrategy(Strategy):
         self._index = {bar_type.instrument_id: k for k, bar_type in enumerate(config.bar_types)}
         self._has_context = bool(context_streams(core.plan))
         self._is_alone = len(config.bar_types) == 1 and not self._context.bar_types
-        self._desks = [self._open_desk(k, instrument) for k, instrument in enumerate(core.instruments)]
+        self._executions = [self._new_execution(k) for k in range(len(core.instruments))]
         self.on_reset()
 
-    def _open_desk(self, k: int, instrument: InstrumentCore) -> OrderExecution:
-        return OrderExecution(self, k, instrument)
+    def _new_execution(self, k: int) -> OrderExecution:
+        return OrderExecution(self, self.core, k)
 
     def on_reset(self) -> None:
-        """Forget everything that happened, keep bundle and configuration."""
+        """Return to the state before the first bar."""
         self.core.reset()
         self._context.reset()
         self.policy.reset()
-        for desk in self._desks:
-            desk.reset()
+        for execution in self._executions:
+            execution.reset()
         self.refusals: dict[str, int] = {}
         self.observations: list[NDArray[np.float32]] = []
         self.actions: list[list[int]] = []
@@ -138,13 +137,13 @@ class RLStrategy(Strategy):
 
     @property
     def fills(self) -> list[list[Fill]]:
-        """Executions so far, a list per instrument."""
-        return [desk.fills for desk in self._desks]
+        """Fills so far, one list per instrument."""
+        return [execution.fills for execution in self._executions]
 
     def on_start(self) -> None:
         """Subscribe to the bars."""
-        for desk, bar_type in zip(self._desks, self.config.bar_types, strict=True):
-            desk.open(bar_type.instrument_id)
+        for execution, bar_type in zip(self._executions, self.config.bar_types, strict=True):
+            execution.open(bar_type.instrument_id)
             self.subscribe_bars(bar_type)
             if self.config.wait_for_open:
                 self.subscribe_trade_ticks(bar_type.instrument_id)
@@ -152,24 +151,24 @@ class RLStrategy(Strategy):
             self.subscribe_bars(followed)
 
     def on_bar(self, bar: Bar) -> None:
-        """Take in a bar; decide once all bars of its time are there."""
+        """Process a bar; decide once all bars of its time have arrived."""
         if self.core.is_ruined:
             return
-        is_traded = self._take_in(bar)
+        is_traded = self._process_bar(bar)
         if is_traded and self._session_is_traded:
-            self._consider(bar.ts_event)
+            self._decide_when_complete(bar.ts_event)
 
-    def _take_in(self, bar: Bar) -> bool:
+    def _process_bar(self, bar: Bar) -> bool:
         """Returns whether the bar is of a traded instrument."""
         ts_ns = bar.ts_event
         if self._has_context:
             self._take_context(bar)
-        # To look an instrument up costs a microsecond, and where there is one alone it is this one.
+        # Looking an instrument up takes a microsecond; a single one needs no lookup.
         k = 0 if self._is_alone else self._index.get(bar.bar_type.instrument_id)
         if k is None:
             return False
-        day = self._desks[k].take_bar(bar)
-        # The same object as long as the session lasts, and comparing two dates takes a microsecond.
+        day = self._executions[k].take_bar(bar)
+        # The day is the same object throughout a session, and comparing two dates takes a microsecond.
         if day is not self.core.session_date and day != self.core.session_date:
             self._begin_session(day, ts_ns)
         return True
@@ -180,7 +179,7 @@ class RLStrategy(Strategy):
             prices = (bar.open.raw, bar.high.raw, bar.low.raw, bar.close.raw)
             self._context.take_bar(str(bar.bar_type), bar.ts_event, prices, int(bar.volume))
 
-    def _consider(self, ts_ns: int) -> None:
+    def _decide_when_complete(self, ts_ns: int) -> None:
         if not self._waits:
             self._decide(ts_ns)
         elif ts_ns != self._decision_ns:
@@ -188,13 +187,13 @@ class RLStrategy(Strategy):
             self._alert(f"decide-{ts_ns}", ts_ns + self.config.grace_ns, lambda event: self._decide(ts_ns))
 
     def on_trade_tick(self, tick: TradeTick) -> None:
-        """An opening trade: send what waited for it."""
-        self._desks[self._index[tick.instrument_id]].on_open(tick)
+        """Send the orders that waited for this opening trade."""
+        self._executions[self._index[tick.instrument_id]].on_open(tick)
 
     def on_stop(self) -> None:
-        """Leave the market: nothing rests and nothing is held after the strategy stopped."""
-        for desk in self._desks:
-            desk.close_position("end_of_session")
+        """Cancel all orders and close all positions."""
+        for execution in self._executions:
+            execution.close_position("end_of_session")
 
     def _begin_session(self, day: np.datetime64, ts_ns: int) -> None:
         self.policy.reset()
@@ -203,10 +202,10 @@ class RLStrategy(Strategy):
         core.begin_session(day)
         self._session_is_traded = core.is_warm_at(ts_ns) and self.trade_from_ns <= ts_ns
         if self._session_is_traded:
-            for k, desk in enumerate(self._desks):
-                # An alert, not a bar, closes the session: it comes also when the market prints nothing more.
+            for k, execution in enumerate(self._executions):
+                # A time alert closes the position, so that it is closed on time even if no bar arrives.
                 if core.flat_ns(k) > ts_ns:
-                    self._alert(f"flatten-{day}-{k:04d}", core.flat_ns(k), desk.end_session)
+                    self._alert(f"flatten-{day}-{k:04d}", core.flat_ns(k), execution.end_session)
 
     def _alert(self, name: str, ts_ns: int, callback: Callable[[Any], None]) -> None:
         self.clock.set_time_alert_ns(f"{self.id}-{name}", ts_ns, callback)
@@ -215,8 +214,8 @@ class RLStrategy(Strategy):
         core = self.core
         if ts_ns >= core.last_flat_ns:
             return
-        for desk in self._desks:
-            if desk.is_in_flight():
+        for execution in self._executions:
+            if execution.is_in_flight():
                 self.count("order_in_flight")
                 return
         observation = core.look(ts_ns)
@@ -225,42 +224,40 @@ class RLStrategy(Strategy):
             return
         chosen = self.policy.act(observation)
         actions = [chosen] if isinstance(chosen, int) else [int(action) for action in chosen]
-        answers = core.review(actions)
-        self._remember(ts_ns, observation, actions, answers)
-        self._carry_out(answers)
+        reviews = core.review(actions)
+        self._record(ts_ns, observation, actions, reviews)
+        self._execute(reviews)
 
-    def _remember(
-        self, ts_ns: int, observation: NDArray[np.float32], actions: list[int], answers: list[Review]
-    ) -> None:
+    def _record(self, ts_ns: int, observation: NDArray[np.float32], actions: list[int], reviews: list[Review]) -> None:
         if self.config.record_observations:
             self.observations.append(observation.copy())
             self.actions.append(actions)
 
-    def _carry_out(self, answers: list[Review]) -> None:
-        for desk, answer in zip(self._desks, answers, strict=True):
-            if answer.is_refusal:
-                self.count(answer.reason)
+    def _execute(self, reviews: list[Review]) -> None:
+        for execution, review in zip(self._executions, reviews, strict=True):
+            if review.is_refusal:
+                self.count(review.reason)
             if self.config.wait_for_open:
-                desk.wait(answer)
+                execution.execute_at_open(review)
             else:
-                desk.pursue(answer)
+                execution.execute(review)
 
     def _end_in_ruin(self) -> None:
         self._session_is_traded = False
-        for desk in self._desks:
-            desk.close_position("ruin")
+        for execution in self._executions:
+            execution.close_position("ruin")
 
     def on_order_filled(self, event: OrderFilled) -> None:
-        """Hand the execution to its instrument's desk."""
-        self._desks[self._index[event.instrument_id]].on_filled(event)
+        """Pass a fill to the execution of its instrument."""
+        self._executions[self._index[event.instrument_id]].on_filled(event)
 
     def on_order_rejected(self, event: OrderRejected) -> None:
-        """A stop that the venue refuses leaves a naked position: out of it at once."""
-        self._desks[self._index[event.instrument_id]].on_refused(event.client_order_id, event.reason)
+        """Count a refusal; a position whose stop was refused is closed at once."""
+        self._executions[self._index[event.instrument_id]].on_refused(event.client_order_id, event.reason)
 
     def on_order_denied(self, event: OrderDenied) -> None:
-        """As `on_order_rejected`, for orders that never left the house."""
-        self._desks[self._index[event.instrument_id]].on_refused(event.client_order_id, event.reason)
+        """As `on_order_rejected`, for orders that NautilusTrader refused before they were sent."""
+        self._executions[self._index[event.instrument_id]].on_refused(event.client_order_id, event.reason)
 
     def count(self, reason: str) -> None:
         """Count a refusal."""

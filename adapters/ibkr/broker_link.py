@@ -102,7 +102,7 @@ class BrokerLink:
         self._execution: Any = None
         self._wire_ns: dict[str, int] = {}
         self._order_ids: dict[str, int] = {}
-        self._withdrawn: set[str] = set()
+        self._cancelled_early: set[str] = set()
         self._drift_s: float | None = None
 
     def attach(self, execution_client: Any) -> None:
@@ -116,8 +116,8 @@ class BrokerLink:
             # NautilusTrader would wait for ever for the answer to an order that never left; a ValueError it refuses.
             if not client._eclient.isConnected():
                 raise ValueError("not sent: no connection to the gateway")
-            if order_ref in self._withdrawn:
-                raise ValueError("not sent: withdrawn")
+            if order_ref in self._cancelled_early:
+                raise ValueError("not sent: cancelled before it was sent")
             self._order_ids[order_ref] = order.orderId
             try:
                 place(order)
@@ -128,11 +128,11 @@ class BrokerLink:
         client.place_order = place_and_note
         client._eclient.wrapper.currentTime = self._note_time
 
-    def withdraw(self, client_order_id: str) -> None:
-        """Cancel an order of the node that has not been answered; what has not left yet never will."""
+    def cancel_unanswered(self, client_order_id: str) -> None:
+        """Cancel an order of the node that is not acknowledged; one that has not been sent yet is not sent any more."""
         order_id = self._order_ids.get(client_order_id)
         if order_id is None:
-            self._withdrawn.add(client_order_id)
+            self._cancelled_early.add(client_order_id)
         elif self.is_connected():
             # On one connection the gateway hears of the order first.
             self._client.cancel_order(order_id)
@@ -146,8 +146,8 @@ class BrokerLink:
         """This machine's clock less the broker's, as last asked; None before the first answer."""
         return self._drift_s
 
-    def ask_time(self) -> None:
-        """Ask for the broker's time; the answer moves `clock_drift_s`."""
+    def request_time(self) -> None:
+        """Request the broker's time; the answer moves `clock_drift_s`."""
         if self.is_connected():
             self._client._eclient.reqCurrentTime()
 
@@ -174,24 +174,24 @@ class BrokerLink:
         # It would double its pause with every attempt, up to five minutes: a gateway that is back must be found soon.
         self._client._reconnect_delay_max = LONGEST_PAUSE_S
 
-    def forget_questions(self) -> None:
-        """After a reconnect: nobody answers what was asked on the connection before.
+    def drop_requests(self) -> None:
+        """Forget the requests that were open when the connection was lost: they are never answered.
 
-        NautilusTrader keeps one open question of a kind and lets everybody wait for its answer, also for one that was
-        asked while there was no connection.
+        NautilusTrader keeps one open request of a kind and lets everybody wait for its answer, even if it was made
+        while there was no connection.
         """
         for name in ("OpenPositions", "OpenOrders", f"Executions-{self._account}"):
             self._client._requests.remove(name=name)
 
-    def hang_up(self) -> None:
-        """End a connection on which nobody answers; NautilusTrader looks at its socket alone, and makes another."""
+    def disconnect(self) -> None:
+        """Close a connection that no longer answers; NautilusTrader sees only its socket closed, and reconnects."""
         # What waits unread belongs to the old connection; a message that cannot be read would deafen the new one too.
         waiting = self._client._internal_msg_queue
         while not waiting.empty():
             waiting.get_nowait()
         self._client._eclient.disconnect()
 
-    async def truth(self) -> BrokerState | None:
+    async def broker_state(self) -> BrokerState | None:
         """Position and resting orders; None where the broker did not answer."""
         if not self.is_connected():
             return None

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from adapters.ibkr.simulator.broker.broker import Broker, Trade
 from benchmarks.faults.host import LiveHost
-from benchmarks.faults.watch import TRADING_CLIENT
+from benchmarks.faults.invariants import TRADING_CLIENT
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.journal.session_journal import OrderRow
 

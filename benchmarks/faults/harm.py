@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.faults.host import LiveHost
-from benchmarks.faults.watch import TRADING_CLIENT
+from benchmarks.faults.invariants import TRADING_CLIENT
 
 Random = np.random.Generator
 

@@ -20,8 +20,8 @@ from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.market import ANNOUNCE
 from adapters.ibkr.simulator.server import GatewayServer, ThreadedServer, running
 from benchmarks.faults.bundle import UNITS, Traded
+from benchmarks.faults.invariants import TRADING_CLIENT, Watch
 from benchmarks.faults.journal import JournalTail
-from benchmarks.faults.watch import TRADING_CLIENT, Watch
 from rl_strategies.bundle.bundle import load_bundle
 from run.trade.gateway import ACCOUNT, CON_ID, simulated_server
 from run.trade.paper import session_window, slippage_ticks

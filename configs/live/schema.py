@@ -48,8 +48,8 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Capital that the strategy may think it has; None is the starting balance of the bundle's experiment.
     on_sigterm : {"flatten", "hold"}
         Whether an ordered end closes positions, or leaves them to their barriers at the broker.
-    patience : Timeouts
-        How long a session waits for bars and for the broker's answers.
+    timeouts : Timeouts
+        How long a session waits for bars and for the broker's answers; ``patience`` in the file.
     monitor : MonitorConfig
     orders : OrderLimits
     health : HealthConfig or None
@@ -72,7 +72,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session_folder: str = "sessions/paper"
     capital_usd: Decimal | None = None
     on_sigterm: Literal["flatten", "hold"] = "flatten"
-    patience: Timeouts = Timeouts()
+    timeouts: Timeouts = msgspec.field(default=Timeouts(), name="patience")
     monitor: MonitorConfig = MonitorConfig()
     orders: OrderLimits = OrderLimits()
     health: HealthConfig | None = HealthConfig()

@@ -1,4 +1,4 @@
-"""What a live session is made of beside the policy."""
+"""What a live session works with beside its policy: broker link, journal, checkpoint, risk monitor, telemetry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,35 +15,35 @@ from rl_strategies.risk.monitor import RiskMonitor
 
 @dataclass(frozen=True)
 class LiveServices:
-    """What a live session is made of beside the policy.
+    """What a live session works with beside its policy.
 
     Attributes
     ----------
     link : BrokerLink
     journal : SessionJournal
     checkpoint : Checkpoint
-        Takes the whole state after every decision and every execution.
+        Receives the whole state after every decision and every fill.
     monitor : RiskMonitor
-    patience : Timeouts
+    timeouts : Timeouts
     regular_hours : bool
         Whether bars are those of regular trading hours.
     order_tags : callable
-        From an order's group to what the broker is told beside the order.
+        Takes an order's group; returns the tags that tell the broker of it.
     publish : callable
         Telemetry; see `SessionTelemetry`.
     flatten_command : str
         Command line that closes everything at the session's broker.
     context : tuple of ContextSource
-        Where the rows of context streams come from, as the broker names their instruments.
+        Sources of the context streams, with the broker's names of their instruments.
     catalog : Path or None
-        Holds the daily values among them.
+        Catalog with the daily values among them.
     """
 
     link: BrokerLink
     journal: SessionJournal
     checkpoint: Checkpoint
     monitor: RiskMonitor
-    patience: Timeouts
+    timeouts: Timeouts
     regular_hours: bool
     order_tags: Callable[[str], list[str]]
     publish: Publish

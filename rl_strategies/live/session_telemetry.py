@@ -1,4 +1,4 @@
-"""What a live session tells the telemetry store: decisions, equity, positions, trades, states, limits, health."""
+"""Telemetry rows of a live session: decisions, equity, positions, trades, states, alerts, limits, health."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ HEALTH_EVERY_S = 5.0
 
 
 class SessionTelemetry:
-    """Turns what happens into rows.
+    """Turns what happens in a session into telemetry rows.
 
     Parameters
     ----------
@@ -34,28 +34,28 @@ class SessionTelemetry:
     def decision(
         self,
         ts_ns: int,
-        answer: Review,
+        review: Review,
         logits: NDArray[np.float32],
         latency_s: float,
         equity_usd: float,
         cash_usd: float,
     ) -> None:
-        """A decision with its probabilities, and what the account was worth then."""
+        """Publish a decision with its probabilities, and the account's equity."""
         scores = logits.astype(np.float64).ravel()
         odds = np.exp(scores - scores.max())
         self._row(
             "decisions",
             ts_ns,
             instrument_id=self._name,
-            target=answer.side,
-            review=answer.reason,
+            target=review.side,
+            review=review.reason,
             probabilities=(odds / odds.sum()).tolist(),
             latency_us=latency_s * 1e6,
         )
         self._row("equity", ts_ns, equity_usd=equity_usd, cash_usd=cash_usd)
 
     def fill(self, fills: Sequence[Fill], units: int) -> None:
-        """The last of the session's executions, after which so many units are held; at none a trade has ended."""
+        """Publish the last of the session's fills and the units held after it; at 0 units also the finished trade."""
         last = fills[-1]
         price = last.price_ticks * self._tick
         self._row("positions", last.ts_ns, instrument_id=self._name, units=float(units), price=price)
@@ -63,19 +63,19 @@ class SessionTelemetry:
             self._trade(_round_trip(fills))
 
     def state(self, ts_ns: int, kind: str, state: str, reason: str) -> None:
-        """A change of state."""
+        """Publish a change of state."""
         self._row("states", ts_ns, kind=kind, state=state, reason=reason)
 
     def risk(self, change: Transition) -> None:
-        """A change of risk level, which is also an alert."""
+        """Publish a change of the risk level as an alert."""
         self._row("alerts", change.ts_ns, level=change.to_level, message=change.reason)
 
     def warning(self, ts_ns: int, message: str) -> None:
-        """An alert that changes no risk level."""
+        """Publish an alert that changes no risk level."""
         self._row("alerts", ts_ns, level="warning", message=message)
 
     def vitals(self, vitals: Vitals, usage: Sequence[tuple[str, float | None, float]]) -> None:
-        """Health, and how much of every limit is used, every few seconds."""
+        """Publish health and the use of every limit, every few seconds."""
         if vitals.ts_ns - self._health_ns < HEALTH_EVERY_S * 1e9:
             return
         self._health_ns = vitals.ts_ns
@@ -118,7 +118,7 @@ class SessionTelemetry:
 
 
 def _round_trip(fills: Sequence[Fill]) -> Sequence[Fill]:
-    """Executions since the position was flat the time before, newest last."""
+    """Fills since the position was last flat before, newest last."""
     units = 0
     for first in range(len(fills) - 1, -1, -1):
         units += fills[first].units

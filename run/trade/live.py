@@ -59,5 +59,5 @@ def check_intent(config: LiveConfig, account: str, is_meant: bool) -> None:
         raise InputError(f"--account is not the account in {config.account_variable}")
     if account.startswith(PAPER_PREFIX):
         raise InputError(f"--account is a paper account ({PAPER_PREFIX}…): use `rl-intraday paper`")
-    if config.patience.clock != "wall":
-        raise InputError(f"patience.clock must be wall for real money, was {config.patience.clock}")
+    if config.timeouts.clock != "wall":
+        raise InputError(f"patience.clock must be wall for real money, was {config.timeouts.clock}")

@@ -146,13 +146,13 @@ def trade_simulated(
     if faults is not None:
         server.after_step.append(load_faults(faults))
     silence_s = max(5.0, 3 * bar_length_ns(bar) / NS / speed)
-    patience = msgspec.structs.replace(config.patience, clock="bars", silence_s=silence_s, context_s=CONTEXT_S)
+    timeouts = msgspec.structs.replace(config.timeouts, clock="bars", silence_s=silence_s, context_s=CONTEXT_S)
     # Limits per minute mean the market's minutes, of which there are more here.
     orders = msgspec.structs.replace(
         config.orders, max_per_minute=round(config.orders.max_per_minute * max(1.0, speed))
     )
     with running(server) as gateway:
-        config = msgspec.structs.replace(config, host="127.0.0.1", port=gateway.port, patience=patience, orders=orders)
+        config = msgspec.structs.replace(config, host="127.0.0.1", port=gateway.port, timeouts=timeouts, orders=orders)
         report(f"simulated gateway on port {gateway.port}, {days[0]} to {days[1]}, {speed:g} times as fast")
         plan = replace(plan, config=config)
         return trade_session(plan, lambda strategy: _replay(gateway, speed, strategy))
@@ -180,7 +180,7 @@ def slippage_ticks(bundle: Bundle) -> Literal[0, 1]:
 
 
 async def _replay(gateway: ThreadedServer, speed: float, strategy: LiveStrategy) -> None:
-    while len(gateway.gateway.feeds()) < len(strategy.inputs.feeds):
+    while len(gateway.gateway.feeds()) < len(strategy.market_data.feeds):
         await asyncio.sleep(0.05)
     # Looked up in the loop that trades, between two of its steps, never in the middle of one.
     settled_ns = 0

@@ -28,8 +28,8 @@ from rl_strategies.live.data.bar_feed import BlindError
 from rl_strategies.live.execution.reconciler import NotOursError
 from rl_strategies.live.journal.checkpoint import Checkpoint
 from rl_strategies.live.journal.journal import Journal
-from rl_strategies.live.journal.rebuild import MEMORY, ReplayedJournal, session_state
-from rl_strategies.live.journal.resume import ResumeError, relive
+from rl_strategies.live.journal.rebuild import ReplayedJournal
+from rl_strategies.live.journal.resume import ResumeError, replay_journal
 from rl_strategies.live.journal.session_journal import SessionJournal
 from rl_strategies.live.services import LiveServices
 from rl_strategies.live.strategy import LiveStrategy
@@ -82,14 +82,11 @@ class LiveSession:
         plan = self.plan
         core, policy = plan.bundle.core(plan.spec, plan.config.capital_usd), plan.bundle.policy()
         journal, checkpoint = plan.home.journal(plan.day), Checkpoint(plan.folder / CHECKPOINT_FILE)
-        relived = _relive(journal, checkpoint, core, policy)
-        state = session_state(core, policy)  # a strategy begins by resetting both
+        replayed = _replay(journal, checkpoint, core, policy)
         self._journal = SessionJournal(Journal(journal, durable=False))
         strategy = LiveStrategy(_strategy_config(plan), core, policy, self._services(checkpoint))
-        if relived is not None:
-            policy.restore(state.pop(MEMORY))
-            core.restore(state)
-            strategy.resume(relived)
+        if replayed is not None:
+            strategy.resume(replayed)
         return strategy
 
     def _services(self, checkpoint: Checkpoint) -> LiveServices:
@@ -99,7 +96,7 @@ class LiveSession:
             journal=self._journal,
             checkpoint=checkpoint,
             monitor=RiskMonitor(plan.config.monitor, plan.home.risk.read()),
-            patience=plan.config.patience,
+            timeouts=plan.config.timeouts,
             regular_hours=not has_extended_hours(plan.spec.calendar),
             order_tags=order_tags,
             publish=self._publish,
@@ -170,8 +167,8 @@ class LiveSession:
             await _end_all(loop)
 
     async def _wait_for_start(self, running: "asyncio.Task[None]", stop: asyncio.Event) -> str:
-        patience_s = self.plan.config.patience.start_s
-        until = time.monotonic() + patience_s
+        start_s = self.plan.config.timeouts.start_s
+        until = time.monotonic() + start_s
         strategy = self.strategy
         while not strategy.is_ready:
             if strategy.task is not None and strategy.task.done():
@@ -182,7 +179,7 @@ class LiveSession:
                 return "stopped before it started"
             if time.monotonic() > until:
                 return (
-                    f"not started after {patience_s:g} s: no account, positions or history from the gateway; "
+                    f"not started after {start_s:g} s: no account, positions or history from the gateway; "
                     "check Gateway and the log"
                 )
             await asyncio.sleep(0.05)
@@ -223,17 +220,19 @@ class LiveSession:
 
     def health(self) -> Health:
         """The session as a supervisor sees it."""
-        strategy, watch = self.strategy, self.strategy.watch
+        strategy = self.strategy
         units = strategy.core.instruments[0].units
-        problems = [] if not strategy.is_ready or watch.known else ["the broker's position is not confirmed"]
-        if strategy.inputs.context is not None:
-            problems += [f"context {name} is missing or too old" for name in strategy.inputs.context.missing]
+        problems = (
+            [] if not strategy.is_ready or strategy.reconciler.known else ["the broker's position is not confirmed"]
+        )
+        if strategy.market_data.context is not None:
+            problems += [f"context {name} is missing or too old" for name in strategy.market_data.context.missing]
         if self._store.health.problem:
             problems.append(self._store.health.problem)
         return Health(
             state="trading" if strategy.is_ready else "starting",
             connected=self.link.is_connected(),
-            data_age_s=strategy.inputs.age_s(),
+            data_age_s=strategy.market_data.age_s(),
             last_decision_ns=strategy.last_decision_ns or None,
             position={self.plan.spec.instrument_id: units} if units else {},
             risk_state=strategy.monitor.level,
@@ -243,7 +242,7 @@ class LiveSession:
     async def _watch_risk(self) -> None:
         kept = self.strategy.monitor.state
         while self.strategy.monitor.level != "halted":
-            await asyncio.sleep(self.plan.config.patience.watch_s)
+            await asyncio.sleep(self.plan.config.timeouts.poll_s)
             if self.strategy.monitor.state != kept:
                 kept = self.strategy.monitor.state
                 self.plan.home.risk.write(kept)
@@ -256,7 +255,7 @@ class LiveSession:
             reason,
             self.plan.folder,
             strategy.decisions,
-            len(strategy.desk.fills),
+            len(strategy.execution.fills),
             strategy.core.instruments[0].units,
             [ns / 1000 for ns in strategy.latency.taken_ns],
         )
@@ -296,9 +295,9 @@ def _strategy_config(plan: SessionPlan) -> RLStrategyConfig:
     return RLStrategyConfig(bar_types=(bar_type,), order_id_tag="001", external_order_claims=[bar_type.instrument_id])
 
 
-def _relive(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: OnnxPolicy) -> ReplayedJournal | None:
+def _replay(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: OnnxPolicy) -> ReplayedJournal | None:
     try:
-        return relive(journal, checkpoint, core, policy)
+        return replay_journal(journal, checkpoint, core, policy)
     except InputError as error:
         raise ResumeError(str(error)) from error
 

@@ -9,8 +9,8 @@ import pytest
 from adapters.ibkr.simulator.server import GatewayServer
 from benchmarks.faults.audit import UNSENT_S, doubled, lost
 from benchmarks.faults.harm import HARMS
+from benchmarks.faults.invariants import Watch, _Since
 from benchmarks.faults.journal import JournalTail
-from benchmarks.faults.watch import Watch, _Since
 from benchmarks.live_faults import _order_of_harms
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.journal.journal import Journal
@@ -63,7 +63,7 @@ def test_what_the_watch_sees(
     units: int, resting: list[tuple[str, int, int]], seen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 11.0])
-    monkeypatch.setattr("benchmarks.faults.watch.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("benchmarks.faults.invariants.time.monotonic", lambda: next(clock))
     watch = Watch(3, 1, lambda: True)
     server: GatewayServer = broker_with(units, *resting)
     watch.look(server)

@@ -78,10 +78,10 @@ class ListLink(BrokerLink):
 
     clock_drift_s = 0.0
 
-    def ask_time(self) -> None:
+    def request_time(self) -> None:
         pass
 
-    async def truth(self) -> BrokerState | None:
+    async def broker_state(self) -> BrokerState | None:
         return None
 
     async def executions(self) -> Sequence[BrokerFill] | None:

@@ -30,7 +30,7 @@ class Taker:
     pushed: list[int] = field(default_factory=list)
     sources: list[BarSource] = field(default_factory=list)
     considered: list[int] = field(default_factory=list)
-    said: list[tuple[str, str, str]] = field(default_factory=list)
+    reported: list[tuple[str, str, str]] = field(default_factory=list)
 
     def push(self, bar: Bar, source: BarSource) -> None:
         self.pushed.append(bar.ts_event)
@@ -40,12 +40,12 @@ class Taker:
         assert ts_ns == self.pushed[-1]
         self.considered.append(ts_ns)
 
-    def say(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
-        self.said.append((what, new, reason))
+    def report(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
+        self.reported.append((what, new, reason))
 
 
 @dataclass
-class Desk:
+class Scene:
     """A feed with everything around it; ``now_ns`` is the clock."""
 
     feed: BarFeed
@@ -73,12 +73,14 @@ class Desk:
 MARKET = sessions("2024-11-25", "2024-12-03")  # with Thanksgiving and a half day in between
 
 
-def make_desk(warmup: int = 5, now_ns: int = DAY, **patience: Any) -> Desk:
+def make_scene(warmup: int = 5, now_ns: int = DAY, **timeouts: Any) -> Scene:
     taker, link = Taker(), ListLink(market=list(MARKET))
-    desk: Desk
-    feed = BarFeed(link, NYSE, BAR_TYPE, TICK_RAW, warmup, Timeouts(**patience), True, taker, lambda: desk.now_ns)
-    desk = Desk(feed, link, taker, now_ns)
-    return desk
+    scene: Scene
+    feed = BarFeed(
+        link, NYSE, BAR_TYPE, TICK_RAW, warmup, Timeouts(**timeouts), True, taker, taker, lambda: scene.now_ns
+    )
+    scene = Scene(feed, link, taker, now_ns)
+    return scene
 
 
 @pytest.fixture(autouse=True)
@@ -87,28 +89,28 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bar_feed, "RETRY_S", 0.0)
 
 
-async def settle(desk: Desk) -> None:
+async def settle(scene: Scene) -> None:
     """Let a fill come to its end."""
     for _ in range(200):
         await asyncio.sleep(0)
-        if not desk.feed.is_filling:
+        if not scene.feed.is_filling:
             return
     raise AssertionError("the gap was never filled")
 
 
-def after_open(script: Callable[[Desk], Any], **settings: Any) -> Desk:
-    """A desk that has been warmed up, has taken in the session's first bar and then lived through a script."""
+def after_open(script: Callable[[Scene], Any], **settings: Any) -> Scene:
+    """A scene that has been warmed up, has taken in the session's first bar and then lived through a script."""
 
-    async def live() -> Desk:
-        desk = make_desk(**settings)
-        await desk.feed.warm_up()
-        desk.send(1)
-        await settle(desk)
-        desk.link.asked.clear()
-        done = script(desk)
+    async def live() -> Scene:
+        scene = make_scene(**settings)
+        await scene.feed.warm_up()
+        scene.send(1)
+        await settle(scene)
+        scene.link.asked.clear()
+        done = script(scene)
         if done is not None:
             await done
-        return desk
+        return scene
 
     return asyncio.run(live())
 
@@ -134,11 +136,11 @@ def after_open(script: Callable[[Desk], Any], **settings: Any) -> Desk:
     ],
 )
 def test_warm_up_takes_whole_sessions(now: str, warmup: int, first: str, last: str) -> None:
-    desk = make_desk(warmup, utc_ns(now))
-    asyncio.run(desk.feed.warm_up())
-    assert desk.taker.pushed == list(range_of_bars(utc_ns(first), utc_ns(last)))
-    assert set(desk.taker.sources) == {"warm-up"}
-    assert desk.taker.considered == []
+    scene = make_scene(warmup, utc_ns(now))
+    asyncio.run(scene.feed.warm_up())
+    assert scene.taker.pushed == list(range_of_bars(utc_ns(first), utc_ns(last)))
+    assert set(scene.taker.sources) == {"warm-up"}
+    assert scene.taker.considered == []
 
 
 def range_of_bars(first_ns: int, last_ns: int) -> list[int]:
@@ -154,23 +156,23 @@ def test_it_begins_where_a_backtest_begins(day: str, warmup: int) -> None:
     open_ns = int(NYSE.open_ns[np.searchsorted(NYSE.session_date, np.datetime64(day))])
     closes = np.array([bar.ts_event + MINUTE_NS for bar in MARKET], np.int64)
     traded_from = int(np.searchsorted(closes, open_ns, side="right"))
-    desk = make_desk(warmup, open_ns)
-    asyncio.run(desk.feed.warm_up())
-    assert desk.taker.pushed[0] == _session_start(spec, closes, traded_from - warmup)
+    scene = make_scene(warmup, open_ns)
+    asyncio.run(scene.feed.warm_up())
+    assert scene.taker.pushed[0] == _session_start(spec, closes, traded_from - warmup)
 
 
 @settings(max_examples=25)
 @given(minutes=st.integers(0, 9 * 1440), warmup=st.integers(1, 700))
 def test_warm_up_is_enough_and_begins_with_a_session(minutes: int, warmup: int) -> None:
     now_ns = utc_ns("2024-11-25T14:30") + minutes * MINUTE_NS
-    desk = make_desk(warmup, now_ns)
+    scene = make_scene(warmup, now_ns)
     try:
-        asyncio.run(desk.feed.warm_up())
+        asyncio.run(scene.feed.warm_up())
     except BlindError:
         known = [bar for bar in MARKET if bar.ts_event + MINUTE_NS <= now_ns]
         assert len(known) < warmup + 2 * 390, "there was enough"
         return
-    pushed = np.array(desk.taker.pushed)
+    pushed = np.array(scene.taker.pushed)
     assert pushed[0] - MINUTE_NS in NYSE.open_ns
     assert pushed.tolist() == range_of_bars(pushed[0], now_ns)
     running = NYSE.locate(pushed[-1:])[0]
@@ -179,195 +181,195 @@ def test_warm_up_is_enough_and_begins_with_a_session(minutes: int, warmup: int) 
 
 
 def test_a_cut_off_answer_is_not_taken_for_the_beginning_of_its_session() -> None:
-    desk = make_desk(warmup=300)
-    desk.link.oldest_ns = utc_ns("2024-12-02T15:00")
-    with pytest.raises(BlindError, match="must reach back 300 bars, had 360 in 40 days"):
-        asyncio.run(desk.feed.warm_up())
-    assert desk.taker.pushed == []
+    scene = make_scene(warmup=300)
+    scene.link.oldest_ns = utc_ns("2024-12-02T15:00")
+    with pytest.raises(BlindError, match="must reach back 300 bars in whole sessions, has 360 bars in 40 days"):
+        asyncio.run(scene.feed.warm_up())
+    assert scene.taker.pushed == []
 
 
 def test_history_that_never_answers_blinds() -> None:
-    desk = make_desk()
-    desk.link.refusals = 10**6
-    with pytest.raises(BlindError, match="had 0 in 40 days"):
-        asyncio.run(desk.feed.warm_up())
+    scene = make_scene()
+    scene.link.refusals = 10**6
+    with pytest.raises(BlindError, match="has 0 bars in 40 days"):
+        asyncio.run(scene.feed.warm_up())
 
 
 def test_history_that_answers_late_is_asked_for_more_and_more() -> None:
-    desk = make_desk()
-    desk.link.refusals = 2
-    asyncio.run(desk.feed.warm_up())
-    assert desk.taker.pushed[0] == utc_ns("2024-12-02T14:31")
-    days = [days for _, days in desk.link.asked]
+    scene = make_scene()
+    scene.link.refusals = 2
+    asyncio.run(scene.feed.warm_up())
+    assert scene.taker.pushed[0] == utc_ns("2024-12-02T14:31")
+    days = [days for _, days in scene.link.asked]
     assert days == sorted(set(days))
     assert len(days) >= 3
 
 
 def test_bars_of_history_that_are_none_are_left_out() -> None:
-    desk = make_desk(now_ns=DAY + 10 * MINUTE_NS + 30 * SECOND_NS)
+    scene = make_scene(now_ns=DAY + 10 * MINUTE_NS + 30 * SECOND_NS)
     spoilt = {DAY + 3 * MINUTE_NS: bar_at(DAY + 3 * MINUTE_NS, (0, 4, 0, 1))}
     outside = bar_at(utc_ns("2024-12-03T14:00"))
-    desk.link.market = [spoilt.get(bar.ts_event, bar) for bar in MARKET]
-    desk.link.market.insert(0, outside)
-    asyncio.run(desk.feed.warm_up())
-    assert desk.minutes == [1, 2, 3, 5, 6, 7, 8, 9, 10], "the fourth is corrupt, the eleventh not closed"
-    assert utc_ns("2024-12-03T14:01") not in desk.taker.pushed
+    scene.link.market = [spoilt.get(bar.ts_event, bar) for bar in MARKET]
+    scene.link.market.insert(0, outside)
+    asyncio.run(scene.feed.warm_up())
+    assert scene.minutes == [1, 2, 3, 5, 6, 7, 8, 9, 10], "the fourth is corrupt, the eleventh not closed"
+    assert utc_ns("2024-12-03T14:01") not in scene.taker.pushed
 
 
 def test_a_session_taken_up_again_is_told_what_it_missed() -> None:
-    desk = make_desk(now_ns=DAY + 10 * MINUTE_NS)
-    desk.feed.continue_after(DAY + 4 * MINUTE_NS)
-    asyncio.run(desk.feed.warm_up())
-    assert desk.minutes == [5, 6, 7, 8, 9, 10] == [(ts - DAY) // MINUTE_NS for ts in desk.taker.pushed]
-    assert set(desk.taker.sources) == {"backfill"}
+    scene = make_scene(now_ns=DAY + 10 * MINUTE_NS)
+    scene.feed.continue_after(DAY + 4 * MINUTE_NS)
+    asyncio.run(scene.feed.warm_up())
+    assert scene.minutes == [5, 6, 7, 8, 9, 10] == [(ts - DAY) // MINUTE_NS for ts in scene.taker.pushed]
+    assert set(scene.taker.sources) == {"backfill"}
 
 
 def test_a_session_taken_up_again_that_missed_nothing_is_told_nothing() -> None:
-    desk = make_desk(now_ns=DAY + 10 * MINUTE_NS)
-    desk.feed.continue_after(DAY + 10 * MINUTE_NS)
-    asyncio.run(desk.feed.warm_up())
-    assert desk.taker.pushed == []
-    assert desk.feed.last_ns == DAY + 10 * MINUTE_NS
+    scene = make_scene(now_ns=DAY + 10 * MINUTE_NS)
+    scene.feed.continue_after(DAY + 10 * MINUTE_NS)
+    asyncio.run(scene.feed.warm_up())
+    assert scene.taker.pushed == []
+    assert scene.feed.last_ns == DAY + 10 * MINUTE_NS
 
 
 def test_a_session_taken_up_again_is_blind_where_history_does_not_reach_its_last_bar() -> None:
-    desk = make_desk(now_ns=DAY + 10 * MINUTE_NS)
-    desk.feed.continue_after(DAY + 4 * MINUTE_NS)
-    desk.link.oldest_ns = DAY + 5 * MINUTE_NS
+    scene = make_scene(now_ns=DAY + 10 * MINUTE_NS)
+    scene.feed.continue_after(DAY + 4 * MINUTE_NS)
+    scene.link.oldest_ns = DAY + 5 * MINUTE_NS
     with pytest.raises(BlindError):
-        asyncio.run(desk.feed.warm_up())
-    assert desk.taker.pushed == []
+        asyncio.run(scene.feed.warm_up())
+    assert scene.taker.pushed == []
 
 
 # Bars as they come ------------------------------------------------------------------------------------------------
 
 
 def test_bars_in_order_are_handed_on_and_decided_on_without_asking() -> None:
-    def script(desk: Desk) -> None:
+    def script(scene: Scene) -> None:
         for minute in (2, 3):
-            desk.send(minute)
-            assert desk.feed.arrived_ns == desk.feed.heard_ns == desk.now_ns
-            assert desk.feed.considered_ns == desk.feed.last_ns == DAY + minute * MINUTE_NS
+            scene.send(minute)
+            assert scene.feed.arrived_ns == scene.feed.heard_ns == scene.now_ns
+            assert scene.feed.considered_ns == scene.feed.last_ns == DAY + minute * MINUTE_NS
 
-    desk = after_open(script)
-    assert desk.minutes == desk.decided == [1, 2, 3]
-    assert desk.taker.sources[-3:] == ["live"] * 3
-    assert desk.link.asked == []
+    scene = after_open(script)
+    assert scene.minutes == scene.decided == [1, 2, 3]
+    assert scene.taker.sources[-3:] == ["live"] * 3
+    assert scene.link.asked == []
 
 
 def test_a_gap_is_filled_first_and_only_the_newest_bar_decided_on() -> None:
-    async def script(desk: Desk) -> None:
-        desk.send(5)
-        assert desk.minutes == [1], "nothing is handed on before the gap is filled"
-        assert desk.feed.is_filling
-        await settle(desk)
+    async def script(scene: Scene) -> None:
+        scene.send(5)
+        assert scene.minutes == [1], "nothing is handed on before the gap is filled"
+        assert scene.feed.is_filling
+        await settle(scene)
 
-    desk = after_open(script)
-    assert desk.minutes == [1, 2, 3, 4, 5]
-    assert desk.taker.sources[-5:] == ["live", "backfill", "backfill", "backfill", "live"]
-    assert desk.decided == [1, 5]
+    scene = after_open(script)
+    assert scene.minutes == [1, 2, 3, 4, 5]
+    assert scene.taker.sources[-5:] == ["live", "backfill", "backfill", "backfill", "live"]
+    assert scene.decided == [1, 5]
 
 
 def test_a_gap_over_a_night_is_filled_from_further_back() -> None:
-    async def live() -> Desk:
-        desk = make_desk(now_ns=utc_ns("2024-11-29T17:50"))
-        await desk.feed.warm_up()
-        desk.link.asked.clear()
-        desk.send(1)
-        await settle(desk)
-        return desk
+    async def live() -> Scene:
+        scene = make_scene(now_ns=utc_ns("2024-11-29T17:50"))
+        await scene.feed.warm_up()
+        scene.link.asked.clear()
+        scene.send(1)
+        await settle(scene)
+        return scene
 
-    desk = asyncio.run(live())
-    assert desk.taker.pushed == range_of_bars(desk.taker.pushed[0], DAY + MINUTE_NS)
-    assert len(desk.link.asked) > 1, "a day reaches back to Monday only"
-    assert desk.decided == [1]
+    scene = asyncio.run(live())
+    assert scene.taker.pushed == range_of_bars(scene.taker.pushed[0], DAY + MINUTE_NS)
+    assert len(scene.link.asked) > 1, "a day reaches back to Monday only"
+    assert scene.decided == [1]
 
 
 @pytest.mark.parametrize("refusals", [1, 4])
 def test_history_that_does_not_answer_is_asked_until_it_does(refusals: int) -> None:
-    async def script(desk: Desk) -> None:
-        desk.link.refusals = refusals
-        desk.send(4)
-        await settle(desk)
+    async def script(scene: Scene) -> None:
+        scene.link.refusals = refusals
+        scene.send(4)
+        await settle(scene)
 
-    desk = after_open(script)
-    assert desk.minutes == [1, 2, 3, 4]
-    assert desk.decided == [1, 4]
-    silent = [said for said in desk.taker.said if said[1] == "missing"]
+    scene = after_open(script)
+    assert scene.minutes == [1, 2, 3, 4]
+    assert scene.decided == [1, 4]
+    silent = [said for said in scene.taker.reported if said[1] == "missing"]
     assert len(silent) == refusals
 
 
 def test_an_answer_that_does_not_reach_back_is_none() -> None:
-    async def script(desk: Desk) -> None:
-        desk.link.oldest_ns = DAY + 2 * MINUTE_NS  # 3 and 4, but not 2
+    async def script(scene: Scene) -> None:
+        scene.link.oldest_ns = DAY + 2 * MINUTE_NS  # 3 and 4, but not 2
 
         def answered() -> None:
-            if len(desk.link.asked) > 12:
-                desk.link.oldest_ns = 0
+            if len(scene.link.asked) > 12:
+                scene.link.oldest_ns = 0
 
-        desk.link.before_answer = answered
-        desk.send(4)
+        scene.link.before_answer = answered
+        scene.send(4)
         for _ in range(10):
             await asyncio.sleep(0)
-            assert desk.minutes == [1]
-        await settle(desk)
+            assert scene.minutes == [1]
+        await settle(scene)
 
-    desk = after_open(script)
-    assert desk.minutes == [1, 2, 3, 4]
+    scene = after_open(script)
+    assert scene.minutes == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("lagging", "expected"), [(2, [1, 2, 3, 4]), (9, [1, 4])])
 def test_history_that_does_not_know_the_newest_bar_is_not_believed_at_once(lagging: int, expected: list[int]) -> None:
-    async def script(desk: Desk) -> None:
-        whole = list(desk.link.market)
+    async def script(scene: Scene) -> None:
+        whole = list(scene.link.market)
         known = [bar for bar in whole if bar.ts_event < DAY + MINUTE_NS]  # up to the bar of minute 1
 
         def answered() -> None:
-            desk.link.market = known if len(desk.link.asked) <= lagging else whole
+            scene.link.market = known if len(scene.link.asked) <= lagging else whole
 
-        desk.link.before_answer = answered
-        desk.send(4)
-        await settle(desk)
+        scene.link.before_answer = answered
+        scene.send(4)
+        await settle(scene)
 
-    desk = after_open(script)
-    assert desk.minutes == expected, "after three such answers there was nothing to know"
-    assert desk.decided == [1, 4]
+    scene = after_open(script)
+    assert scene.minutes == expected, "after three such answers there was nothing to know"
+    assert scene.decided == [1, 4]
 
 
 @pytest.mark.parametrize("clock", ["wall", "bars"])
 def test_bars_that_arrive_while_history_is_asked_are_not_lost(clock: str) -> None:
-    async def script(desk: Desk) -> None:
+    async def script(scene: Scene) -> None:
         arrivals = iter([(5,), (7, 7), ()])
-        desk.link.before_answer = lambda: [desk.send(minute) for minute in next(arrivals, ())]
-        desk.send(3)
-        await settle(desk)
+        scene.link.before_answer = lambda: [scene.send(minute) for minute in next(arrivals, ())]
+        scene.send(3)
+        await settle(scene)
 
-    desk = after_open(script, clock=clock)
+    scene = after_open(script, clock=clock)
     # 4 and 6 were never sent: each is fetched before the bar after it.
-    assert desk.minutes == [1, 2, 3, 4, 5, 6, 7]
-    assert desk.decided == [1, 7], "what a newer bar has overtaken is not decided on"
-    assert desk.taker.sources[-7:] == ["live", "backfill", "live", "backfill", "live", "backfill", "live"]
+    assert scene.minutes == [1, 2, 3, 4, 5, 6, 7]
+    assert scene.decided == [1, 7], "what a newer bar has overtaken is not decided on"
+    assert scene.taker.sources[-7:] == ["live", "backfill", "live", "backfill", "live", "backfill", "live"]
 
 
 def test_bars_that_arrive_the_wrong_way_round_are_put_in_order() -> None:
-    async def script(desk: Desk) -> None:
-        desk.send(4)
-        desk.feed.on_bar(bar_at(DAY + 2 * MINUTE_NS))  # the third
-        desk.feed.on_bar(bar_at(DAY + MINUTE_NS))
-        await settle(desk)
+    async def script(scene: Scene) -> None:
+        scene.send(4)
+        scene.feed.on_bar(bar_at(DAY + 2 * MINUTE_NS))  # the third
+        scene.feed.on_bar(bar_at(DAY + MINUTE_NS))
+        await settle(scene)
 
-    desk = after_open(script)
-    assert desk.minutes == [1, 2, 3, 4]
-    assert desk.decided == [1, 4]
+    scene = after_open(script)
+    assert scene.minutes == [1, 2, 3, 4]
+    assert scene.decided == [1, 4]
 
 
 def test_a_bar_between_the_last_look_and_the_end_of_a_fill_is_handed_on() -> None:
-    async def script(desk: Desk) -> None:
-        desk.send(3)
-        while desk.minutes[-1] != 3:
+    async def script(scene: Scene) -> None:
+        scene.send(3)
+        while scene.minutes[-1] != 3:
             await asyncio.sleep(0)
-        desk.send(4)  # in the very step in which the fill pushed
-        await settle(desk)
+        scene.send(4)  # in the very step in which the fill pushed
+        await settle(scene)
 
     assert after_open(script).decided == [1, 3, 4]
 
@@ -377,89 +379,89 @@ def test_a_bar_between_the_last_look_and_the_end_of_a_fill_is_handed_on() -> Non
     [(1, 20.0, "duplicate"), (1, 3000.0, "duplicate"), (3, -30.0, "unfinished"), (2, 1.0, "untrusted")],
 )
 def test_bars_that_are_no_news_are_refused(minute: int, second: float, why: str) -> None:
-    def script(desk: Desk) -> None:
-        heard_ns = desk.feed.heard_ns
-        desk.link.data = why != "untrusted"
-        desk.send(minute, second)
-        assert desk.feed.heard_ns == heard_ns, "no news must not calm whoever listens for bars"
+    def script(scene: Scene) -> None:
+        heard_ns = scene.feed.heard_ns
+        scene.link.data = why != "untrusted"
+        scene.send(minute, second)
+        assert scene.feed.heard_ns == heard_ns, "no news must not calm whoever listens for bars"
 
-    desk = after_open(script)
-    assert desk.minutes == desk.decided == [1]
-    assert desk.taker.said == [("bar", "refused", why)]
+    scene = after_open(script)
+    assert scene.minutes == scene.decided == [1]
+    assert scene.taker.reported == [("bar", "refused", why)]
 
 
 def test_a_bar_outside_every_session_is_refused() -> None:
-    def script(desk: Desk) -> None:
-        desk.send(391)
+    def script(scene: Scene) -> None:
+        scene.send(391)
 
-    desk = after_open(script)
-    assert desk.minutes == [1]
-    assert desk.taker.said[-1] == ("bar", "refused", "outside")
+    scene = after_open(script)
+    assert scene.minutes == [1]
+    assert scene.taker.reported[-1] == ("bar", "refused", "outside")
 
 
 def test_a_stale_bar_is_taken_in_and_not_acted_upon() -> None:
-    async def script(desk: Desk) -> None:
-        desk.send(2, 31.0)
-        await settle(desk)
-        desk.send(3)
+    async def script(scene: Scene) -> None:
+        scene.send(2, 31.0)
+        await settle(scene)
+        scene.send(3)
 
-    desk = after_open(script)
-    assert desk.minutes == [1, 2, 3]
-    assert desk.decided == [1, 3]
+    scene = after_open(script)
+    assert scene.minutes == [1, 2, 3]
+    assert scene.decided == [1, 3]
 
 
 def test_a_bar_that_aged_while_history_was_asked_is_not_acted_upon() -> None:
-    async def script(desk: Desk) -> None:
+    async def script(scene: Scene) -> None:
 
         def later() -> None:
-            desk.now_ns += 40 * SECOND_NS
+            scene.now_ns += 40 * SECOND_NS
 
-        desk.link.before_answer = later
-        desk.send(3)
-        await settle(desk)
+        scene.link.before_answer = later
+        scene.send(3)
+        await settle(scene)
 
-    desk = after_open(script)
-    assert desk.minutes == [1, 2, 3]
-    assert desk.decided == [1]
+    scene = after_open(script)
+    assert scene.minutes == [1, 2, 3]
+    assert scene.decided == [1]
 
 
 def test_after_the_data_farm_came_back_what_was_refused_is_fetched() -> None:
-    async def script(desk: Desk) -> None:
-        desk.link.data = False
-        desk.send(2)
-        desk.send(3)
-        desk.link.data = True
-        desk.send(4)
-        await settle(desk)
+    async def script(scene: Scene) -> None:
+        scene.link.data = False
+        scene.send(2)
+        scene.send(3)
+        scene.link.data = True
+        scene.send(4)
+        await settle(scene)
 
-    desk = after_open(script)
-    assert desk.minutes == [1, 2, 3, 4]
-    assert desk.decided == [1, 4]
+    scene = after_open(script)
+    assert scene.minutes == [1, 2, 3, 4]
+    assert scene.decided == [1, 4]
 
 
 def test_a_failure_while_a_gap_is_filled_is_the_sessions() -> None:
-    async def script(desk: Desk) -> None:
+    async def script(scene: Scene) -> None:
 
         def fail() -> None:
             raise RuntimeError("no contract")
 
-        desk.link.before_answer = fail
-        desk.send(3)
-        await settle(desk)
+        scene.link.before_answer = fail
+        scene.send(3)
+        await settle(scene)
         await asyncio.sleep(0)
         with pytest.raises(RuntimeError, match="no contract"):
-            desk.feed.raise_failure()
+            scene.feed.raise_failure()
 
     after_open(script)
 
 
 def test_a_stopped_feed_asks_nothing_more() -> None:
-    async def script(desk: Desk) -> None:
-        desk.send(3)
-        desk.feed.stop()
+    async def script(scene: Scene) -> None:
+        scene.send(3)
+        scene.feed.stop()
         for _ in range(5):
             await asyncio.sleep(0)
-        desk.feed.raise_failure()
+        scene.feed.raise_failure()
 
     assert after_open(script).minutes == [1]
 
@@ -473,72 +475,72 @@ def test_whatever_arrives_the_true_sequence_is_handed_on(data: st.DataObject) ->
     clock = data.draw(st.sampled_from(["wall", "bars"]), label="clock")
     refused = data.draw(st.lists(st.booleans(), max_size=6), label="refused questions")
 
-    async def live() -> Desk:
-        desk = make_desk(clock=clock)
+    async def live() -> Scene:
+        scene = make_scene(clock=clock)
         first = MARKET.index(bar_at(DAY))
-        desk.link.market = MARKET[first - 1 : first + 30]
-        desk.feed.continue_after(MARKET[first - 1].ts_event + MINUTE_NS)
-        desk.send(1)
-        await settle(desk)
+        scene.link.market = MARKET[first - 1 : first + 30]
+        scene.feed.continue_after(MARKET[first - 1].ts_event + MINUTE_NS)
+        scene.send(1)
+        await settle(scene)
         pattern = iter(refused)
-        desk.link.before_answer = lambda: setattr(desk.link, "refusals", int(next(pattern, False)))
+        scene.link.before_answer = lambda: setattr(scene.link, "refusals", int(next(pattern, False)))
         minutes = 0
         for minute, turns in zip(sent, slack, strict=True):
             minutes = max(minutes, minute)
-            desk.now_ns = DAY + minutes * MINUTE_NS + SECOND_NS
-            desk.feed.on_bar(bar_at(DAY + (minute - 1) * MINUTE_NS))
+            scene.now_ns = DAY + minutes * MINUTE_NS + SECOND_NS
+            scene.feed.on_bar(bar_at(DAY + (minute - 1) * MINUTE_NS))
             for _ in range(turns):
                 await asyncio.sleep(0)
-        await settle(desk)
-        return desk
+        await settle(scene)
+        return scene
 
-    desk = asyncio.run(live())
-    assert desk.minutes == list(range(1, max(sent, default=1) + 1))
-    assert desk.decided == sorted(set(desk.decided))
-    assert set(desk.decided) <= {1, *sent}
+    scene = asyncio.run(live())
+    assert scene.minutes == list(range(1, max(sent, default=1) + 1))
+    assert scene.decided == sorted(set(scene.decided))
+    assert set(scene.decided) <= {1, *sent}
 
 
 # Clock ------------------------------------------------------------------------------------------------------------
 
 
 def test_age_counts_from_when_a_bar_was_due() -> None:
-    desk = make_desk()
-    asyncio.run(desk.feed.warm_up())
-    desk.now_ns = DAY + 90 * SECOND_NS
-    assert desk.feed.age_s() == 30.0, "the first bar was due a minute after the open, whatever night came before"
+    scene = make_scene()
+    asyncio.run(scene.feed.warm_up())
+    scene.now_ns = DAY + 90 * SECOND_NS
+    assert scene.feed.age_s() == 30.0, "the first bar was due a minute after the open, whatever night came before"
 
-    def script(desk: Desk) -> None:
-        desk.now_ns = DAY + 2 * MINUTE_NS
-        assert desk.feed.age_s() == 0.0
-        desk.now_ns = DAY + 2 * MINUTE_NS + 5 * SECOND_NS
-        assert desk.feed.age_s() == 5.0
-        desk.now_ns = utc_ns("2024-12-03T22:00")
-        assert desk.feed.age_s() == 0.0, "the exchange is closed"
+    def script(scene: Scene) -> None:
+        scene.now_ns = DAY + 2 * MINUTE_NS
+        assert scene.feed.age_s() == 0.0
+        scene.now_ns = DAY + 2 * MINUTE_NS + 5 * SECOND_NS
+        assert scene.feed.age_s() == 5.0
+        scene.now_ns = utc_ns("2024-12-03T22:00")
+        assert scene.feed.age_s() == 0.0, "the exchange is closed"
 
     after_open(script)
 
 
 def test_silence_is_noticed_once_and_only_while_the_exchange_is_open() -> None:
-    def script(desk: Desk) -> None:
-        desk.now_ns = desk.feed.heard_ns + 100 * SECOND_NS
-        assert not desk.feed.is_silent()
-        desk.now_ns += SECOND_NS
-        assert [desk.feed.is_silent(), desk.feed.is_silent()] == [True, False]
-        desk.now_ns += 101 * SECOND_NS
-        assert desk.feed.is_silent()
-        desk.now_ns = utc_ns("2024-12-03T22:00")
-        assert not desk.feed.is_silent()
+    def script(scene: Scene) -> None:
+        scene.now_ns = scene.feed.heard_ns + 100 * SECOND_NS
+        assert not scene.feed.is_silent()
+        scene.now_ns += SECOND_NS
+        assert [scene.feed.is_silent(), scene.feed.is_silent()] == [True, False]
+        scene.now_ns += 101 * SECOND_NS
+        assert scene.feed.is_silent()
+        scene.now_ns = utc_ns("2024-12-03T22:00")
+        assert not scene.feed.is_silent()
 
     after_open(script, silence_s=100.0)
 
 
 def test_where_the_past_is_replayed_the_last_bar_is_the_clock() -> None:
-    def script(desk: Desk) -> None:
-        assert desk.feed.now_ns() == desk.feed.last_ns == DAY + MINUTE_NS
-        desk.now_ns = utc_ns("2026-05-05T05:05")
-        desk.feed.on_bar(bar_at(DAY + MINUTE_NS))
-        assert desk.feed.now_ns() == DAY + 2 * MINUTE_NS
-        assert desk.feed.age_s() == 0.0
-        assert desk.feed.is_open()
+    def script(scene: Scene) -> None:
+        assert scene.feed.now_ns() == scene.feed.last_ns == DAY + MINUTE_NS
+        scene.now_ns = utc_ns("2026-05-05T05:05")
+        scene.feed.on_bar(bar_at(DAY + MINUTE_NS))
+        assert scene.feed.now_ns() == DAY + 2 * MINUTE_NS
+        assert scene.feed.age_s() == 0.0
+        assert scene.feed.is_open()
 
     assert after_open(script, clock="bars").decided == [1, 2]

@@ -20,8 +20,8 @@ from catalogs.errors import InputError
 from rl_strategies.live.journal.checkpoint import Checkpoint
 from rl_strategies.live.journal.journal import Journal, read_journal
 from rl_strategies.live.journal.rebuild import ReplayedJournal
-from rl_strategies.live.journal.resume import ResumeError, relive
-from tests.live.lived_session import LivedSession, as_bytes, new_core, new_policy
+from rl_strategies.live.journal.resume import ResumeError, replay_journal
+from tests.live.resumable_session import ResumableSession, as_bytes, new_core, new_policy
 
 ROOT = Path(__file__).resolve().parents[2]
 Rows = list[dict[str, Any]]
@@ -32,10 +32,10 @@ FIRST = 385  # five bars of the first day, then the second
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a process left behind that was killed after 45 bars, in a position."""
     folder = tmp_path_factory.mktemp("killed")
-    session = LivedSession(folder)
+    session = ResumableSession(folder)
     session.trade(np.random.default_rng(3), FIRST, 45)
     assert session.strategy.decisions == 40
-    assert len(session.strategy.desk.fills) > 10
+    assert len(session.strategy.execution.fills) > 10
     assert session.units != 0
     session.die()
     return folder
@@ -48,7 +48,7 @@ def left(killed: Path, tmp_path: Path) -> Path:
 
 
 def take_up(folder: Path) -> ReplayedJournal | None:
-    return relive(folder / "journal", Checkpoint(folder / "checkpoint.npz"), new_core(), new_policy())
+    return replay_journal(folder / "journal", Checkpoint(folder / "checkpoint.npz"), new_core(), new_policy())
 
 
 def rewrite(folder: Path, change: Callable[[Rows], None]) -> None:
@@ -125,7 +125,7 @@ def test_a_damaged_checkpoint_is_refused(left: Path, damage: str) -> None:
     content[200] ^= 1
     cut = {"cut": content[: len(content) // 2], "empty": b"", "text": b"hello", "bit": content}[damage]
     path.write_bytes(bytes(cut))
-    with pytest.raises(InputError, match=f"checkpoint {path} must be readable, was not"):
+    with pytest.raises(InputError, match=f"checkpoint {path} cannot be read"):
         Checkpoint(path).read()
 
 
@@ -144,10 +144,10 @@ def test_a_session_taken_up_again_goes_on_as_if_nothing_had_happened(
     tmp_path_factory: pytest.TempPathFactory, seed: int, before: int, after: int
 ) -> None:
     folder = tmp_path_factory.mktemp("session")
-    first, random = LivedSession(folder / "first"), np.random.default_rng(seed)
+    first, random = ResumableSession(folder / "first"), np.random.default_rng(seed)
     first.trade(random, FIRST, before)
     again = taken_up_again(first, folder / "in a position")
-    assert again.strategy.desk.groups == first.strategy.desk.groups
+    assert again.strategy.execution.groups == first.strategy.execution.groups
     while first.units != 0:
         first.trade(random, FIRST + before, 1)
         before += 1
@@ -157,35 +157,35 @@ def test_a_session_taken_up_again_goes_on_as_if_nothing_had_happened(
         session.trade(chance, FIRST + before, after)
     assert again.state() == first.state()
     assert again.strategy.decisions == first.strategy.decisions == FIRST + before + after - 390
-    assert again.strategy.desk.fills == first.strategy.desk.fills
+    assert again.strategy.execution.fills == first.strategy.execution.fills
 
 
-def taken_up_again(first: LivedSession, folder: Path) -> LivedSession:
+def taken_up_again(first: ResumableSession, folder: Path) -> ResumableSession:
     """Another life of what the first has on disk, as a killed process would have left it."""
     shutil.copytree(first.journal.parent, folder)
-    again = LivedSession(folder)
+    again = ResumableSession(folder)
     assert again.state() == first.state()
     assert again.strategy.decisions == first.strategy.decisions
-    assert again.strategy.desk.fills == first.strategy.desk.fills
+    assert again.strategy.execution.fills == first.strategy.execution.fills
     return again
 
 
 def test_a_journal_alone_is_enough_where_no_checkpoint_was_ever_written(left: Path) -> None:
     (left / "checkpoint.npz").unlink()
-    relived = take_up(left)
-    assert relived is not None
-    assert (relived.decisions, relived.bars, relived.is_traded) == (40, 45, True)
-    assert relived.foreign == []
+    replayed = take_up(left)
+    assert replayed is not None
+    assert (replayed.decisions, replayed.bars, replayed.is_traded) == (40, 45, True)
+    assert replayed.foreign == []
 
 
 def test_an_older_checkpoint_is_one_step_on_the_way(tmp_path: Path) -> None:
-    session = LivedSession(tmp_path)
+    session = ResumableSession(tmp_path)
     session.trade(np.random.default_rng(3), FIRST, 20)
     older = (tmp_path / "checkpoint.npz").read_bytes()
     session.trade(np.random.default_rng(4), FIRST + 20, 20)
     session.die()
     (tmp_path / "checkpoint.npz").write_bytes(older)
-    again = LivedSession(tmp_path)
+    again = ResumableSession(tmp_path)
     assert again.state() == session.state()
 
 
@@ -193,9 +193,9 @@ def test_a_session_that_never_began_is_not_taken_up(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal", durable=False)
     journal.append("state", 1, text=json.dumps({"what": "session", "from": "trading", "to": "stopped", "reason": ""}))
     journal.close()
-    session = LivedSession(tmp_path)
-    assert session.relived is not None
-    assert session.relived.foreign is None
+    session = ResumableSession(tmp_path)
+    assert session.replayed is not None
+    assert session.replayed.foreign is None
     assert not session.strategy._resumes
 
 
@@ -206,9 +206,9 @@ def test_a_tear_after_the_checkpoint_costs_only_what_followed_it(left: Path) -> 
     (segment,) = (left / "journal").glob("*.arrows")
     content = segment.read_bytes()
     segment.write_bytes(content + content[-100:-40])
-    relived = take_up(left)
-    assert relived is not None
-    assert relived.decisions == 40
+    replayed = take_up(left)
+    assert replayed is not None
+    assert replayed.decisions == 40
 
 
 def test_a_tear_before_the_checkpoint_is_refused_with_the_rows(left: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_tear_before_the_checkpoint_is_refused_with_the_rows(left: Path) -> No
     segment.write_bytes(segment.read_bytes()[:-3000])
     rows = read_journal(left / "journal").rows.num_rows
     assert rows < int(kept["journal_seq"])
-    with pytest.raises(ResumeError, match=f"must reach the checkpoint's row {kept['journal_seq']}, had {rows} rows"):
+    with pytest.raises(ResumeError, match=f"must reach the checkpoint's row {kept['journal_seq']}, has {rows} rows"):
         take_up(left)
 
 
@@ -227,7 +227,7 @@ def test_a_journal_that_is_gone_beside_a_checkpoint_is_no_fresh_beginning(left: 
     shutil.rmtree(left / "journal")
     if how == "emptied":
         (left / "journal").mkdir()
-    with pytest.raises(ResumeError, match=r"must reach the checkpoint's row \d+, had 0 rows"):
+    with pytest.raises(ResumeError, match=r"must reach the checkpoint's row \d+, has 0 rows"):
         take_up(left)
 
 
@@ -248,16 +248,16 @@ def set_value(kind: str, place: int, value: float) -> Callable[[Rows], None]:
 
 SPOILT: list[tuple[str, Callable[[Rows], None], str]] = [
     ("bar", lambda rows: nth(rows, "bar", 25)["values"].__setitem__(3, 49990), "return_1 at 1733237460000000000 was"),
-    ("bar lost", lambda rows: rows.remove(nth(rows, "bar", 25)), r"checkpoint's row \d+, had"),
+    ("bar lost", lambda rows: rows.remove(nth(rows, "bar", 25)), r"checkpoint's row \d+, has"),
     ("fill", lambda rows: change_text(nth(rows, "fill", 2), price_ticks=49000), r"account\.balance_cents"),
     ("commission", lambda rows: change_text(nth(rows, "fill", 2), commission_cents=0), r"account\.balance_cents"),
-    ("fill lost", lambda rows: rows.remove(nth(rows, "fill", 2)), r"checkpoint's row \d+, had"),
+    ("fill lost", lambda rows: rows.remove(nth(rows, "fill", 2)), r"checkpoint's row \d+, has"),
     ("fill twice", lambda rows: rows.insert(rows.index(nth(rows, "fill", 2)), dict(nth(rows, "fill", 2))), "account"),
     ("memory", lambda rows: nth(rows, "recurrent_state", 20).__setitem__("text", "0" * 64), "recurrent state"),
     ("logits", set_value("logits", 0, 9.0), "logits"),
     ("target", set_value("target", 0, 5), "target"),
     ("review", set_value("review", 2, 77), "review"),
-    ("observation", set_value("observation", 0, 0.5), "differed in"),
+    ("observation", set_value("observation", 0, 0.5), "differs in"),
 ]
 
 
@@ -274,12 +274,12 @@ def test_a_journal_that_was_changed_is_refused_by_name(left: Path, change: Calla
 @pytest.mark.parametrize(
     ("kind", "change", "said"),
     [
-        ("bar", {"values": [1.0, 2.0]}, r"row \d+ must be a whole bar"),
-        ("bar", {"ts_ns": 1}, r"row \d+ must be a whole bar"),
-        ("observation", {"values": [1.0]}, r"row \d+ must be a whole observation: it must have \d+ values, had 1"),
-        ("fill", {"text": "{"}, r"row \d+ must be a whole fill"),
-        ("order", {"text": "{}"}, r"row \d+ must be a whole order"),
-        ("state", {"text": "[]"}, r"row \d+ must be a whole state"),
+        ("bar", {"values": [1.0, 2.0]}, r"row \d+ is not a valid bar"),
+        ("bar", {"ts_ns": 1}, r"row \d+ is not a valid bar"),
+        ("observation", {"values": [1.0]}, r"row \d+ is not a valid observation: it must have \d+ values, has 1"),
+        ("fill", {"text": "{"}, r"row \d+ is not a valid fill"),
+        ("order", {"text": "{}"}, r"row \d+ is not a valid order"),
+        ("state", {"text": "[]"}, r"row \d+ is not a valid state"),
     ],
 )
 def test_a_row_that_is_not_what_it_says_is_refused(left: Path, kind: str, change: dict[str, Any], said: str) -> None:
@@ -295,9 +295,7 @@ def test_a_checkpoint_that_was_changed_is_refused_by_name(left: Path, name: str)
         arrays = dict(kept)
     arrays[name] = arrays[name] + 1
     np.savez(path, **arrays)
-    with pytest.raises(
-        ResumeError, match=rf"the checkpoint must equal what the journal leads to, differed in \['{name}'\]"
-    ):
+    with pytest.raises(ResumeError, match=f"the checkpoint must equal the journal's state, differs in {name}"):
         take_up(left)
 
 
@@ -307,8 +305,8 @@ def test_a_checkpoint_of_another_make_is_refused(left: Path) -> None:
         arrays = dict(kept)
     del arrays["legs.units"]
     np.savez(path, **arrays, surplus=np.zeros(2))
-    with pytest.raises(ResumeError, match=r"differed in \['legs.units', 'surplus'\]"):
+    with pytest.raises(ResumeError, match=r"differs in legs.units, surplus"):
         take_up(left)
     np.savez(path, surplus=np.zeros(2))
-    with pytest.raises(InputError, match="must hold journal_seq, had surplus"):
+    with pytest.raises(InputError, match="must hold journal_seq, holds surplus"):
         take_up(left)

@@ -24,7 +24,7 @@ from rl_strategies.live.journal.journal import read_journal
 from rl_strategies.live.journal.rebuild import JournalReplay, journal_rows
 from rl_strategies.policy.policies import OnnxPolicy
 from tests.live.bars import MINUTE_NS, bar_at, utc_ns
-from tests.live.lived_session import network
+from tests.live.resumable_session import network
 from tests.live.two_markets import DAY, MARKET, Session, beside, make
 
 Script = Callable[[Session], Awaitable[None]]
@@ -41,14 +41,14 @@ def lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sess
     ) -> Session:
         async def live() -> Session:
             session = make(tmp_path, lag_s, max_age_s, daily, catalog, MARKET)
-            await session.inputs.warm_up()
+            await session.market_data.warm_up()
             session.own(1)
             session.other(1)
             await until(lambda: session.taker.decided == [1])
             session.link.asked.clear()
             session.link.beside = [bar for bar in session.link.beside if bar.ts_event < DAY + MINUTE_NS]
             await script(session)
-            session.inputs.stop()
+            session.market_data.stop()
             return session
 
         return asyncio.run(live())
@@ -69,10 +69,10 @@ async def until(is_so: Callable[[], object], timeout_s: float = 2.0) -> None:
 def test_a_traded_bar_waits_for_the_context_of_its_minute(lived: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
         session.own(2)
-        assert (session.taker.taken[-1], session.inputs.settled_ns) == (1, 0)
+        assert (session.taker.taken[-1], session.market_data.settled_ns) == (1, 0)
         session.other(2)
         assert session.taker.decided == [1, 2]
-        assert session.inputs.settled_ns == DAY + 2 * MINUTE_NS
+        assert session.market_data.settled_ns == DAY + 2 * MINUTE_NS
 
     session = lived(script)
     assert session.taker.seen[-1] == 300.02
@@ -118,7 +118,7 @@ def test_a_bar_that_does_not_come_is_asked_for(lived: Callable[..., Session]) ->
 
     session = lived(script)
     assert session.taker.seen[1:] == [310.0, 300.03]
-    assert session.taker.said == [("bar", "refused", "QQQ: duplicate")], "it came after all"
+    assert session.taker.reported == [("bar", "refused", "QQQ: duplicate")], "it came after all"
     assert session.written()[2:4] == [("QQQ", 2), ("bar", 2)]
 
 
@@ -148,7 +148,7 @@ def test_a_row_that_comes_too_late_is_used_from_the_next_bar_on_and_said(lived: 
     session = lived(script)
     assert session.taker.seen == [300.01, 300.01, 300.03]
     assert session.written()[2:] == [("bar", 2), ("QQQ", 2), ("QQQ", 3), ("bar", 3)]
-    assert session.taker.said == [("context", "late", "QQQ: a row was not there for a bar that should have seen it")]
+    assert session.taker.reported == [("context", "late", "QQQ: a row arrived after the bar that should have used it")]
 
 
 def test_while_history_is_silent_nothing_is_taken_in_and_the_newest_alone_is_decided_on(
@@ -160,12 +160,12 @@ def test_while_history_is_silent_nothing_is_taken_in_and_the_newest_alone_is_dec
             session.own(minute)
             await asyncio.sleep(0.03)
         assert session.taker.taken[-1] == 1
-        assert session.inputs.age_s() == 121.0, "the second minute waits since its close"
+        assert session.market_data.age_s() == 121.0, "the second minute waits since its close"
         session.link.silent = ""
         closes = [(31000 + n,) * 4 for n in (2, 3, 4)]
         session.link.beside += [beside(bar_at(DAY + n * MINUTE_NS, c)) for n, c in enumerate(closes, start=1)]
         await until(lambda: session.taker.taken[-1] == 4)
-        assert session.inputs.age_s() == 0.0
+        assert session.market_data.age_s() == 0.0
 
     session = lived(script)
     assert session.taker.decided == [1, 4]
@@ -173,7 +173,7 @@ def test_while_history_is_silent_nothing_is_taken_in_and_the_newest_alone_is_dec
     assert session.taker.skipped == [(2, "context_late"), (3, "context_late")]
     assert session.written()[2:] == [("QQQ", 2), ("bar", 2), ("QQQ", 3), ("bar", 3), ("QQQ", 4), ("bar", 4)]
     unanswered = "QQQ: history did not answer; nothing is decided until it does"
-    assert session.taker.said == [("context", "unanswered", unanswered)], "once, not every second"
+    assert session.taker.reported == [("context", "unanswered", unanswered)], "once, not every second"
 
 
 def test_what_waited_too_long_is_not_decided_on(lived: Callable[..., Session]) -> None:
@@ -198,7 +198,7 @@ def test_a_bar_that_comes_twice_is_used_once(again: int, lived: Callable[..., Se
 
     session = lived(script)
     assert session.taker.seen[-1] == 300.02
-    assert session.taker.said == [("bar", "refused", "QQQ: duplicate")]
+    assert session.taker.reported == [("bar", "refused", "QQQ: duplicate")]
 
 
 def test_a_corrupt_bar_is_none(lived: Callable[..., Session]) -> None:
@@ -209,7 +209,7 @@ def test_a_corrupt_bar_is_none(lived: Callable[..., Session]) -> None:
 
     session = lived(script)
     assert session.taker.decided == [1, 2]
-    assert session.taker.said == [("bar", "refused", "QQQ: corrupt")]
+    assert session.taker.reported == [("bar", "refused", "QQQ: corrupt")]
 
 
 def test_gaps_of_both_are_filled_in_the_order_of_time(lived: Callable[..., Session]) -> None:
@@ -225,7 +225,7 @@ def test_gaps_of_both_are_filled_in_the_order_of_time(lived: Callable[..., Sessi
     assert all(order.index(("QQQ", n)) < order.index(("bar", n)) for n in (2, 3, 4, 5))
 
 
-def relived(session: Session) -> DecisionCore:
+def replayed(session: Session) -> DecisionCore:
     """A core that has lived through the session's journal."""
     session.taker.journal.flush()
     core = DecisionCore(
@@ -248,7 +248,7 @@ def test_however_bars_come_the_journal_leads_to_the_same_state(
 ) -> None:
     async def live() -> Session:
         session = make(tmp_path_factory.mktemp("lived"), lag_s, 300, False, None, MARKET)
-        await session.inputs.warm_up()
+        await session.market_data.warm_up()
         for minute, (arrival, in_history) in enumerate(arrivals, start=1):
             times = {"before": 1, "twice": 2}.get(arrival, 0)
             session.link.beside = [bar for bar in session.link.beside if bar.ts_event < DAY + (minute - 1) * MINUTE_NS]
@@ -262,8 +262,8 @@ def test_however_bars_come_the_journal_leads_to_the_same_state(
             await until(lambda minute=minute: session.taker.taken[-1] == minute)
             if arrival == "late":
                 session.other(minute)
-        await until(lambda: not any(feed.is_filling for feed in session.inputs.feeds.values()))
-        session.inputs.stop()
+        await until(lambda: not any(feed.is_filling for feed in session.market_data.feeds.values()))
+        session.market_data.stop()
         return session
 
     with pytest.MonkeyPatch.context() as patch:
@@ -271,7 +271,7 @@ def test_however_bars_come_the_journal_leads_to_the_same_state(
         patch.setattr(context_bars, "RETRY_S", 0.005)
         session = asyncio.run(live())
     assert session.taker.taken[-len(arrivals) :] == list(range(1, len(arrivals) + 1))
-    kept, made = session.taker.core.snapshot(), relived(session).snapshot()
+    kept, made = session.taker.core.snapshot(), replayed(session).snapshot()
     assert {name: value.tobytes() for name, value in made.items()} == {n: v.tobytes() for n, v in kept.items()}
 
 
@@ -280,7 +280,7 @@ def test_however_bars_come_the_journal_leads_to_the_same_state(
 
 def test_before_the_open_the_last_close_is_enough(tmp_path: Path) -> None:
     session = make(tmp_path, 0, 300, False, None, MARKET)
-    (stream,) = session.inputs.context._streams
+    (stream,) = session.market_data.context._streams
     monday_close = utc_ns("2024-12-02T21:00")
     assert stream.due_ns(DAY - MINUTE_NS) == stream.due_ns(DAY) == stream.due_ns(monday_close) == monday_close
     assert stream.due_ns(DAY + MINUTE_NS) == DAY + MINUTE_NS
@@ -292,7 +292,7 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[int, ContextStream
     found = {}
     for lag_s in (0, 30, 60, 90, 3600):
         session = make(tmp_path_factory.mktemp("due"), lag_s, 7200, False, None, MARKET)
-        (found[lag_s],) = session.inputs.context._streams
+        (found[lag_s],) = session.market_data.context._streams
     return found
 
 
@@ -307,8 +307,10 @@ def test_what_is_due_is_the_newest_bar_that_a_backtest_would_have_had(
 
 def test_history_that_does_not_reach_back_far_enough_blinds(tmp_path: Path) -> None:
     session = make(tmp_path, 0, 300, False, None, [])
-    with pytest.raises(BlindError, match=r"history of QQQ\.EQUS must reach back 1 bars, had 0 in 40 days"):
-        asyncio.run(session.inputs.warm_up())
+    with pytest.raises(
+        BlindError, match=r"QQQ\.EQUS: history must reach back 1 bars in whole sessions, has 0 bars in 40 days"
+    ):
+        asyncio.run(session.market_data.warm_up())
 
 
 # Daily values -----------------------------------------------------------------------------------------------------
@@ -328,34 +330,34 @@ def test_daily_values_that_are_too_old_are_said_and_come_back_when_the_file_has_
     store(catalog, date(2024, 11, 20))
 
     async def script(session: Session) -> None:
-        assert session.inputs.context.missing == ("VIX",)
+        assert session.market_data.context.missing == ("VIX",)
         store(catalog, date(2024, 12, 2))
-        session.inputs.look_around()
+        session.market_data.poll()
         session.other(2)
         session.own(2)
-        assert session.inputs.context.missing == ()
+        assert session.market_data.context.missing == ()
         context_path(catalog).unlink()
         session.now_ns += 60 * 10**9
-        session.inputs.look_around()
+        session.market_data.poll()
         session.other(3)
         session.own(3)
 
     session = lived(script, daily=True, catalog=catalog)
     assert session.taker.decided == [1, 2, 3]
-    assert session.taker.warned == ["context VIX: nothing younger than 432000 s"]
-    kinds = [(new, reason.partition(":")[0]) for what, new, reason in session.taker.said if what == "context"]
+    assert session.taker.warned == ["context VIX: no value younger than 432000 s"]
+    kinds = [(new, reason.partition(":")[0]) for what, new, reason in session.taker.reported if what == "context"]
     assert [kind for kind in kinds if kind[0] != "late"][:2] == [("missing", "VIX"), ("known", "VIX")]
     assert kinds[-1][0] == "unreadable"
 
 
 def test_a_market_that_should_trade_and_does_not_is_missed(lived: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
-        assert session.inputs.context.missing == ()
+        assert session.market_data.context.missing == ()
         for minute in range(2, 9):
             session.own(minute)
             await until(lambda minute=minute: session.taker.taken[-1] == minute)
 
     session = lived(script)
     # Five minutes after its last bar QQQ is too old, and its exchange is open.
-    assert session.inputs.context.missing == ("QQQ",)
-    assert session.taker.warned == ["context QQQ: nothing younger than 300 s"]
+    assert session.market_data.context.missing == ("QQQ",)
+    assert session.taker.warned == ["context QQQ: no value younger than 300 s"]

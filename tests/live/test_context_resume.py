@@ -12,8 +12,8 @@ import pytest
 from catalogs.daily_values import write_context
 from rl_strategies.live.journal.checkpoint import Checkpoint
 from rl_strategies.live.journal.journal import read_journal
-from rl_strategies.live.journal.resume import ResumeError, relive
-from tests.live.lived_session import PLAN_WITH_VIX, LivedSession, new_core, new_policy
+from rl_strategies.live.journal.resume import ResumeError, replay_journal
+from tests.live.resumable_session import PLAN_WITH_VIX, ResumableSession, new_core, new_policy
 
 FIRST = 385  # five bars of the first day, then the second
 STALE = 390 + 45  # VIX of the first day is too old after 45 minutes of the second
@@ -29,8 +29,8 @@ def catalog(tmp_path: Path) -> Path:
     return folder
 
 
-def lived(folder: Path, catalog: Path, bars: int, seed: int = 3) -> LivedSession:
-    session = LivedSession(folder, catalog=catalog)
+def lived(folder: Path, catalog: Path, bars: int, seed: int = 3) -> ResumableSession:
+    session = ResumableSession(folder, catalog=catalog)
     session.trade(np.random.default_rng(seed), FIRST, bars)
     return session
 
@@ -41,7 +41,7 @@ def test_a_session_that_reads_context_is_taken_up_again_bit_for_bit(tmp_path: Pa
         first.trade(np.random.default_rng(bars), FIRST + bars, 1)
         bars += 1
     shutil.copytree(tmp_path / "session", tmp_path / "copy")
-    again = LivedSession(tmp_path / "copy", catalog=catalog)
+    again = ResumableSession(tmp_path / "copy", catalog=catalog)
     assert again.state() == first.state()
     for session in (again, first):
         session.trade(np.random.default_rng(5), FIRST + bars, 8)
@@ -71,7 +71,7 @@ def test_a_row_of_context_that_was_changed_is_refused(tmp_path: Path, catalog: P
     with kept.path.open("wb") as file:
         np.savez(file, **state)
     with pytest.raises(ResumeError, match=r"differed in \['0\.features\.VIX\.kept'\]"):
-        relive(session.journal, kept, core, policy)
+        replay_journal(session.journal, kept, core, policy)
 
 
 def test_without_its_context_nothing_is_decided_and_it_is_said(tmp_path: Path, catalog: Path) -> None:
@@ -90,5 +90,5 @@ def test_without_its_context_nothing_is_decided_and_it_is_said(tmp_path: Path, c
     ]
     skipped = [state["reason"] for state in states if state["what"] == "decision"]
     assert skipped == ["observation_unknown"] * 5
-    again = LivedSession(tmp_path / "session", catalog=catalog)
+    again = ResumableSession(tmp_path / "session", catalog=catalog)
     assert again.state() == session.state()

@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 
 from rl_strategies.live.journal.journal import read_journal
 from tests.live.bars import MINUTE_NS
-from tests.live.lived_session import DAYS, LivedSession
+from tests.live.resumable_session import DAYS, ResumableSession
 
 FIRST = 385  # five bars of the first day, then the second
 
 
-def states(session: LivedSession, what: str) -> list[tuple[str, str]]:
+def states(session: ResumableSession, what: str) -> list[tuple[str, str]]:
     """Changes of one kind in the journal: to what, and why."""
     rows = read_journal(session.journal).rows.to_pylist()
     told = [json.loads(row["text"]) for row in rows if row["kind"] == "state"]
     return [(state["to"], state["reason"]) for state in told if state["what"] == what]
 
 
-def entered(folder: Path, level: str = "normal") -> LivedSession:
+def entered(folder: Path, level: str = "normal") -> ResumableSession:
     """A session that holds something."""
-    session, chance = LivedSession(folder, level), np.random.default_rng(3)
+    session, chance = ResumableSession(folder, level), np.random.default_rng(3)
     bar = FIRST
     while session.units == 0:
         session.trade(chance, bar, 1)
@@ -39,13 +39,13 @@ def entered(folder: Path, level: str = "normal") -> LivedSession:
 def test_while_the_position_is_unknown_nothing_is_decided(tmp_path: Path) -> None:
     session = entered(tmp_path)
     decided, sent, before = session.strategy.decisions, len(session.cache.orders()), session.strategy.policy.snapshot()
-    session.strategy.watch.known = False
+    session.strategy.reconciler.known = False
     session.trade(np.random.default_rng(1), session.bar, 3)
     assert (session.strategy.decisions, session.strategy.refusals["unknown_position"]) == (decided, 3)
     assert session.strategy.policy.snapshot().tobytes() == before.tobytes(), "the policy has seen nothing"
     assert len(session.cache.orders()) == sent
     assert states(session, "decision") == [("skipped", "unknown_position")] * 3
-    session.strategy.watch.known = True
+    session.strategy.reconciler.known = True
     session.trade(np.random.default_rng(1), session.bar + 3, 1)
     assert session.strategy.decisions == decided + 1
 
@@ -66,7 +66,7 @@ def test_nobody_decides_who_may_not(tmp_path: Path, why: str) -> None:
 
 
 def test_who_may_only_reduce_opens_nothing_and_decides_on(tmp_path: Path) -> None:
-    session = LivedSession(tmp_path, "reduce_only")
+    session = ResumableSession(tmp_path, "reduce_only")
     session.trade(np.random.default_rng(3), FIRST, 40)
     assert session.strategy.decisions == 35
     assert (session.units, session.cache.orders()) == (0, [])
@@ -82,10 +82,10 @@ def test_who_may_only_reduce_still_leaves(tmp_path: Path) -> None:
     chance = np.random.default_rng(8)
     for bar in range(session.bar, session.bar + 40):
         session.trade(chance, bar, 1)
-    reasons = {fill.reason for fill in session.strategy.desk.fills}
+    reasons = {fill.reason for fill in session.strategy.execution.fills}
     assert session.units == 0
     assert reasons & {"signal", "reverse", "time_limit"}
-    assert [fill.reason for fill in session.strategy.desk.fills].count("entry") <= 2, "parts of the one before"
+    assert [fill.reason for fill in session.strategy.execution.fills].count("entry") <= 2, "parts of the one before"
 
 
 def test_what_may_not_be_held_is_closed_again_and_again(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_what_may_not_be_held_is_closed_again_and_again(tmp_path: Path) -> None:
     session.strategy._enforce()
     session.settle(np.random.default_rng(1), 50000)
     assert session.units == 0
-    assert session.strategy.desk.fills[-1].reason == "risk_halt"
+    assert session.strategy.execution.fills[-1].reason == "risk_halt"
 
 
 def test_a_halted_session_sends_nothing_not_even_at_its_end(tmp_path: Path) -> None:
@@ -121,12 +121,12 @@ def test_an_ordered_end_closes_and_says_when_it_could_not(tmp_path: Path) -> Non
         await asyncio.sleep(0)
         session.strategy._enforce()
         session.settle(np.random.default_rng(1), 50000)
-        session.strategy.watch.is_flat = True
+        session.strategy.reconciler.is_flat = True
         return await ended
 
     assert asyncio.run(end())
     assert session.units == 0
-    assert session.strategy.desk.fills[-1].reason == "end_of_session"
+    assert session.strategy.execution.fills[-1].reason == "end_of_session"
 
 
 @pytest.mark.parametrize("closes", [False, True])
@@ -139,7 +139,7 @@ def test_an_end_that_the_broker_does_not_confirm_is_none(tmp_path: Path, closes:
         if closes:
             session.strategy._enforce()
             session.settle(np.random.default_rng(1), 50000)
-        session.strategy.watch.is_flat = False
+        session.strategy.reconciler.is_flat = False
         await asyncio.sleep(0.3)
         session.clock.set_time(session.clock.timestamp_ns() + 6 * 10**9)
         return await ended
@@ -149,23 +149,23 @@ def test_an_end_that_the_broker_does_not_confirm_is_none(tmp_path: Path, closes:
 
 
 def test_before_the_close_everything_is_closed_by_the_markets_clock(tmp_path: Path) -> None:
-    session = LivedSession(tmp_path)
+    session = ResumableSession(tmp_path)
     session.trade(np.random.default_rng(3), FIRST, 5)
     session.trade(np.random.default_rng(3), 745, 35)  # to the last bar
-    closes = [fill for fill in session.strategy.desk.fills if fill.reason == "end_of_session"]
+    closes = [fill for fill in session.strategy.execution.fills if fill.reason == "end_of_session"]
     flat_ns = DAYS[1] + 385 * MINUTE_NS  # five minutes before the close
     assert {fill.ts_ns for fill in closes} == {flat_ns}
-    assert all(fill.ts_ns <= flat_ns for fill in session.strategy.desk.fills)
+    assert all(fill.ts_ns <= flat_ns for fill in session.strategy.execution.fills)
     assert session.units == 0
     assert session.strategy.decisions == 774 - 745
 
 
 def test_a_fill_that_the_node_made_up_is_looked_up_at_the_broker(tmp_path: Path) -> None:
     session = entered(tmp_path)
-    fills = len(session.strategy.desk.fills)
+    fills = len(session.strategy.execution.fills)
     session.strategy.on_order_filled(SimpleNamespace(reconciliation=True))
-    assert len(session.strategy.desk.fills) == fills
-    assert session.strategy.watch._wants_executions
+    assert len(session.strategy.execution.fills) == fills
+    assert session.strategy.reconciler._wants_fills
 
 
 @settings(max_examples=6)
@@ -173,11 +173,11 @@ def test_a_fill_that_the_node_made_up_is_looked_up_at_the_broker(tmp_path: Path)
 def test_a_session_with_doubts_is_taken_up_again_like_any_other(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
-    session, chance = LivedSession(tmp_path_factory.mktemp("doubts")), np.random.default_rng(seed)
+    session, chance = ResumableSession(tmp_path_factory.mktemp("doubts")), np.random.default_rng(seed)
     for bar in range(FIRST, FIRST + 40):
-        session.strategy.watch.known = bool(chance.random() < 0.7)
+        session.strategy.reconciler.known = bool(chance.random() < 0.7)
         session.trade(chance, bar, 1)
     session.die()
-    again = LivedSession(session.journal.parent)
+    again = ResumableSession(session.journal.parent)
     assert again.state() == session.state()
     assert again.strategy.decisions == session.strategy.decisions < 35

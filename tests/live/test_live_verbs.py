@@ -31,7 +31,7 @@ from run.trade.session.folder import SessionHome
 from run.trade.session.metadata import read_metadata
 from run.trade.session.plan import SessionPlan, broker_contract, traded_spec
 from run.trade.session_runner import HALTED, NOT_STARTED, trade_session
-from tests.live.lived_session import PLAN, network
+from tests.live.resumable_session import PLAN, network
 
 DAY = date(2026, 10, 1)
 MES = resolve("MESZ6", instruments_path(), DAY)
@@ -124,7 +124,7 @@ def test_real_money_knows_no_empty_account(account: pytest.MonkeyPatch) -> None:
 
 def test_real_money_is_not_traded_by_a_replayed_clock(account: pytest.MonkeyPatch) -> None:
     account.setenv("IB_ACCOUNT", "U7654321")
-    config = msgspec.structs.replace(load_live("live"), patience=Timeouts(clock="bars"))
+    config = msgspec.structs.replace(load_live("live"), timeouts=Timeouts(clock="bars"))
     with pytest.raises(InputError, match=r"patience\.clock must be wall for real money, was bars"):
         check_intent(config, "U7654321", is_meant=True)
 
@@ -244,7 +244,7 @@ def test_a_session_that_cannot_be_taken_up_again_halts_its_home(
     journal.close()
     outcome = trade_session(plan_of(bundle, config, home))
     assert outcome.exit_code == HALTED
-    assert outcome.reason.startswith("the session of 2026-10-01 cannot be resumed: journal: row 0 must be a whole bar")
+    assert outcome.reason.startswith("the session of 2026-10-01 cannot be resumed: journal: row 0 is not a valid bar")
     assert "the broker could not be asked" in outcome.reason
     assert "run `rl-intraday flatten my_live.yaml`" in outcome.reason
     kept = home.risk.read()
@@ -257,7 +257,7 @@ def test_the_advice_to_flatten_names_the_sessions_own_configuration(
 ) -> None:
     plan = plan_of(bundle, config, SessionHome(tmp_path / "home"))
     assert plan.flatten_command == "rl-intraday flatten my_live.yaml"
-    simulated = msgspec.structs.replace(config, port=50_123, patience=Timeouts(clock="bars"))
+    simulated = msgspec.structs.replace(config, port=50_123, timeouts=Timeouts(clock="bars"))
     assert replace(plan, config=simulated).flatten_command == (
         "rl-intraday flatten my_live.yaml --host 127.0.0.1 --port 50123 --account DU1234567"
     )

@@ -298,4 +298,4 @@ def test_a_row_that_is_not_what_it_should_be_is_named(
 
     folder = changed(short)
     assert main(["replay", str(folder)]) == BAD_INPUT
-    assert f"journal: row {places[0]} must be a whole observation" in capsys.readouterr().err
+    assert f"journal: row {places[0]} is not a valid observation" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from rl_strategies.live.replay.causes import Attribution, undecided
 from rl_strategies.live.replay.session import JournaledSession
 from rl_strategies.live.replay.strategy import JournalPolicy, TakenDecision
 from rl_strategies.policy.policies import FlatPolicy
-from tests.live.written_session import Written, minute
+from tests.live.handwritten_journal import Written, minute
 
 
 def taken(seen: float = 0.0, target: int = 0, **review: Any) -> TakenDecision:
@@ -45,7 +45,7 @@ def test_a_decision_that_was_not_taken_says_why() -> None:
     assert undone(session, [1, 2, 3]) == [
         ("state", "not taken: disconnected"),
         ("data", "not taken: the bar came too late, from history"),
-        ("fill", "not taken: the broker owed an answer to an order"),
+        ("fill", "not taken: an order was in flight"),
     ]
 
 
@@ -104,11 +104,11 @@ def two_days() -> JournaledSession:
 def causes(
     session: JournaledSession,
     made: dict[int, TakenDecision],
-    relived: Sequence[Divergence] = (),
+    replayed: Sequence[Divergence] = (),
     bars: Sequence[Divergence] = (),
     others: Sequence[Divergence] = (),
 ) -> list[tuple[int, Cause]]:
-    found = Attribution(session, {minute(n): each for n, each in made.items()}, relived, bars, others).causes()
+    found = Attribution(session, {minute(n): each for n, each in made.items()}, replayed, bars, others).causes()
     return [((ts_ns - minute(0)) // (minute(1) - minute(0)), cause) for ts_ns, cause in found]
 
 
@@ -128,8 +128,8 @@ def test_a_decision_that_the_backtest_takes_otherwise_follows_the_days_first_exe
 
 
 def test_other_actions_are_told_from_other_numbers(two_days: JournaledSession) -> None:
-    def acted(made: TakenDecision, *relived: Divergence) -> list[int]:
-        found = Attribution(two_days, {minute(1): taken(), minute(2): made}, relived, [], [])
+    def acted(made: TakenDecision, *replayed: Divergence) -> list[int]:
+        found = Attribution(two_days, {minute(1): taken(), minute(2): made}, replayed, [], [])
         return list(found.other_actions())
 
     assert acted(taken(seen=1.0), divergence(9, "policy", 2)) == []
@@ -140,18 +140,18 @@ def test_other_actions_are_told_from_other_numbers(two_days: JournaledSession) -
 
 def test_a_changed_bar_explains_features_and_nothing_else(two_days: JournaledSession) -> None:
     made = {1: taken(), 2: taken()}
-    relived, bar = [divergence(7, "feature", 2)], divergence(0, "data")
-    assert causes(two_days, made, relived) == [(2, "feature")]
-    assert causes(two_days, made, relived, bars=[bar]) == [(2, "data")]
-    assert causes(two_days, made, relived, bars=[divergence(8, "data")]) == [(2, "feature")]
+    replayed, bar = [divergence(7, "feature", 2)], divergence(0, "data")
+    assert causes(two_days, made, replayed) == [(2, "feature")]
+    assert causes(two_days, made, replayed, bars=[bar]) == [(2, "data")]
+    assert causes(two_days, made, replayed, bars=[divergence(8, "data")]) == [(2, "feature")]
     assert causes(two_days, made, [divergence(7, "state", 2)], bars=[bar]) == [(2, "state")]
 
 
 def test_an_execution_explains_a_state_that_the_backtest_shares(two_days: JournaledSession) -> None:
-    relived, fill = [divergence(7, "state", 2)], divergence(6, "fill")
-    assert causes(two_days, {1: taken(), 2: taken()}, relived, others=[fill]) == [(2, "fill")]
+    replayed, fill = [divergence(7, "state", 2)], divergence(6, "fill")
+    assert causes(two_days, {1: taken(), 2: taken()}, replayed, others=[fill]) == [(2, "fill")]
     # The session saw neither what its journal nor what the backtest makes of it.
-    assert causes(two_days, {1: taken(), 2: taken(seen=1.0)}, relived, others=[fill]) == [(2, "state")]
+    assert causes(two_days, {1: taken(), 2: taken(seen=1.0)}, replayed, others=[fill]) == [(2, "state")]
 
 
 def test_a_policy_that_was_shown_something_else_before_is_not_to_blame() -> None:
@@ -173,8 +173,8 @@ def test_a_policy_that_was_shown_something_else_before_is_not_to_blame() -> None
 
 
 def test_a_policy_forgets_over_night(two_days: JournaledSession) -> None:
-    relived = [divergence(2, "feature"), divergence(9, "policy", 2)]
-    assert causes(two_days, {1: taken(), 2: taken()}, relived) == [(1, "feature"), (2, "policy")]
+    replayed = [divergence(2, "feature"), divergence(9, "policy", 2)]
+    assert causes(two_days, {1: taken(), 2: taken()}, replayed) == [(1, "feature"), (2, "policy")]
 
 
 def test_bars_are_held_against_the_catalogs_one_by_one() -> None:

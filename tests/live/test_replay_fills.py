@@ -7,7 +7,7 @@ from rl_strategies.accounting.record import Fill, FillReason
 from rl_strategies.decision.core import Review
 from rl_strategies.live.journal.rebuild import Divergence
 from rl_strategies.live.replay.fills import compare_fills
-from tests.live.written_session import KINDS, Written, minute
+from tests.live.handwritten_journal import KINDS, Written, minute
 
 
 def made(n: int, units: int, reason: FillReason, price: int = 100, cents: int = 100) -> Fill:

@@ -15,7 +15,7 @@ from rl_strategies.decision.core import Review
 from rl_strategies.live.session_telemetry import SessionTelemetry
 from rl_strategies.risk.monitor import Transition, Vitals
 from run.trade.monitoring.telemetry_store import TABLES
-from tests.live.lived_session import LivedSession
+from tests.live.resumable_session import ResumableSession
 
 Rows = list[tuple[str, dict[str, Any]]]
 SECOND_NS = 10**9
@@ -111,7 +111,7 @@ def test_a_change_of_risk_is_an_alert(telemetry: SessionTelemetry, rows: Rows) -
 
 
 def test_the_trades_of_a_session_add_up_to_its_account_and_every_row_fits_its_table(tmp_path: Path) -> None:
-    session, chance = LivedSession(tmp_path), np.random.default_rng(11)
+    session, chance = ResumableSession(tmp_path), np.random.default_rng(11)
     session.trade(chance, 385, 60)
     bar = 445
     while session.units != 0:

@@ -1,4 +1,4 @@
-"""A session of SPY beside QQQ, with everything around its inputs."""
+"""Market data of a session of SPY beside QQQ, with everything around it."""
 
 import weakref
 from dataclasses import dataclass, field
@@ -59,20 +59,20 @@ class TwoMarkets(ListLink):
 
 @dataclass
 class Taker:
-    """What takes the traded bars in, as the strategy does."""
+    """Processes the traded bars as the strategy does, and collects events."""
 
     core: DecisionCore
     journal: SessionJournal
-    inputs: MarketDataFeeds = field(init=False)
+    market_data: MarketDataFeeds = field(init=False)
     taken: list[int] = field(default_factory=list)
     decided: list[int] = field(default_factory=list)
     seen: list[float] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)
-    said: list[tuple[str, str, str]] = field(default_factory=list)
+    reported: list[tuple[str, str, str]] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
 
     def push(self, bar: Bar, source: BarSource) -> None:
-        self.inputs.rows.catch_up(bar.ts_event)
+        self.market_data.context_feed.catch_up(bar.ts_event)
         self.journal.bar("SPY.EQUS", bar, TICK_RAW, source)
         ticks = [price.raw // TICK_RAW for price in (bar.open, bar.high, bar.low, bar.close)]
         day = self.core.instruments[0].on_bar(bar.ts_event, *ticks, int(bar.volume))
@@ -89,8 +89,8 @@ class Taker:
     def skip(self, ts_ns: int, reason: str) -> None:
         self.skipped.append(((ts_ns - DAY) // MINUTE_NS, reason))
 
-    def say(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
-        self.said.append((what, new, reason))
+    def report(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
+        self.reported.append((what, new, reason))
 
     def warn(self, message: str) -> None:
         self.warned.append(message)
@@ -101,7 +101,7 @@ MARKET = sessions("2024-11-25", "2024-12-03")
 
 @dataclass
 class Session:
-    """Inputs with everything around them; ``now_ns`` is the clock."""
+    """Market data with everything around it; ``now_ns`` is the clock."""
 
     folder: Path
     taker: Taker
@@ -109,19 +109,19 @@ class Session:
     now_ns: int = DAY
 
     @property
-    def inputs(self) -> MarketDataFeeds:
-        return self.taker.inputs
+    def market_data(self) -> MarketDataFeeds:
+        return self.taker.market_data
 
     def own(self, minute: int, second: float = 1.0) -> None:
         """The traded bar that closes ``minute`` minutes after the open arrives."""
         self.now_ns = DAY + minute * MINUTE_NS + int(second * 1e9)
-        self.inputs.on_bar(bar_at(DAY + (minute - 1) * MINUTE_NS))
+        self.market_data.on_bar(bar_at(DAY + (minute - 1) * MINUTE_NS))
 
     def other(self, minute: int, close: int | None = None) -> None:
         """The other market's bar of that minute; it closes at so many cents."""
         self.now_ns = max(self.now_ns, DAY + minute * MINUTE_NS)
         close = 30000 + minute if close is None else close
-        self.inputs.on_bar(beside(bar_at(DAY + (minute - 1) * MINUTE_NS, (close, close, close, close))))
+        self.market_data.on_bar(beside(bar_at(DAY + (minute - 1) * MINUTE_NS, (close, close, close, close))))
 
     def written(self) -> list[tuple[str, int]]:
         """Bars and rows of the day in the order of the journal: kind or stream, minute."""
@@ -149,10 +149,10 @@ def make(folder: Path, lag_s: int, max_age_s: int, daily: bool, catalog: Path | 
     weakref.finalize(session, written._file.close)
     state = RiskState("normal", 0, "", date(2024, 12, 2), None, None, None)
     sources = (QQQ, ContextSource(name="VIX")) if daily else (QQQ,)
-    parts = LiveServices(
+    services = LiveServices(
         link, journal, Checkpoint(folder / "checkpoint.npz"), RiskMonitor(MonitorConfig(), state),
         Timeouts(context_s=0.02), True, lambda group: [group], lambda table, row: None,
         "rl-intraday flatten live", sources, catalog,
     )  # fmt: skip
-    taker.inputs = MarketDataFeeds(core, parts, BAR_TYPE, taker, lambda: session.now_ns)
+    taker.market_data = MarketDataFeeds(core, services, BAR_TYPE, taker, taker, lambda: session.now_ns)
     return session

@@ -1,1 +1,1 @@
-"""What a live session asks of the broker, and how long it waits for answers."""
+"""What a live session requests from the broker, and how long it waits for answers."""

@@ -1,4 +1,4 @@
-"""From a bar's arrival to its order on the wire."""
+"""Latency from a bar's arrival to its order on the socket."""
 
 from rl_strategies.live.broker.link import NS, BrokerLink
 from rl_strategies.live.journal.session_journal import OrderRow
@@ -15,7 +15,7 @@ class LatencyMeter:
     Attributes
     ----------
     taken_ns : list of int
-        Every latency measured.
+        Latencies measured so far.
     """
 
     def __init__(self, link: BrokerLink) -> None:
@@ -25,11 +25,11 @@ class LatencyMeter:
 
     @property
     def last_s(self) -> float:
-        """The newest one, seconds; 0 before the first."""
+        """The newest latency, seconds; 0 before the first."""
         return self.taken_ns[-1] / NS if self.taken_ns else 0.0
 
     def note_order(self, row: OrderRow, arrived_ns: int) -> None:
-        """An order that followed from the bar that arrived at ``arrived_ns``; only entries are measured."""
+        """Note an order that follows from the bar that arrived at ``arrived_ns``; only entries are measured."""
         if row.role == "entry":
             self._waiting = row.client_order_id, arrived_ns
 

@@ -1,4 +1,4 @@
-"""What a live session asks of the broker."""
+"""What a live session requests from the broker."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +14,7 @@ class RestingOrder(Protocol):
 
     @property
     def order_ref(self) -> str:
-        """Client order id of whoever sent it."""
+        """Client order id of the order; empty where it was sent by hand."""
 
     @property
     def kind(self) -> str:
@@ -22,11 +22,11 @@ class RestingOrder(Protocol):
 
     @property
     def units(self) -> int:
-        """Signed, what is left to fill."""
+        """Signed units left to fill."""
 
 
 class BrokerState(Protocol):
-    """What the broker says of the instrument at one moment."""
+    """Position and orders of the instrument at the broker, at one moment."""
 
     @property
     def units(self) -> int:
@@ -42,31 +42,31 @@ class BrokerFill(Protocol):
 
     @property
     def trade_id(self) -> str:
-        """The broker's number of it."""
+        """The broker's id of the fill."""
 
     @property
     def order_ref(self) -> str:
-        """Client order id of whoever sent the order."""
+        """Client order id of the order; empty where it was sent by hand."""
 
     @property
     def ts_ns(self) -> int:
-        """UTC nanoseconds."""
+        """Time of the fill, UTC nanoseconds."""
 
     @property
     def units(self) -> int:
-        """Signed."""
+        """Signed units filled."""
 
     @property
     def price(self) -> float:
-        """Per unit."""
+        """Price per unit."""
 
     @property
     def commission_usd(self) -> float:
-        """Of this execution."""
+        """Commission of this fill."""
 
 
 class BrokerLink(Protocol):
-    """The broker's own word; `adapters.ibkr.broker_link.BrokerLink` is one."""
+    """Requests that a live session makes of the broker; `adapters.ibkr.broker_link.BrokerLink` answers them."""
 
     def is_connected(self) -> bool:
         """Whether orders would reach the broker."""
@@ -81,16 +81,16 @@ class BrokerLink(Protocol):
     def clock_drift_s(self) -> float | None:
         """This machine's clock less the broker's; None while unknown."""
 
-    def ask_time(self) -> None:
-        """Ask for the broker's time."""
+    def request_time(self) -> None:
+        """Request the broker's time; the answer moves `clock_drift_s`."""
 
-    def forget_questions(self) -> None:
-        """Ask anew what was asked before the connection was lost."""
+    def drop_requests(self) -> None:
+        """Forget the requests that were open when the connection was lost: they are never answered."""
 
-    def hang_up(self) -> None:
-        """End a connection on which nobody answers; another is made."""
+    def disconnect(self) -> None:
+        """Close a connection that no longer answers; a new one follows."""
 
-    async def truth(self) -> BrokerState | None:
+    async def broker_state(self) -> BrokerState | None:
         """Position and orders; None where there is no answer."""
 
     async def executions(self) -> Sequence[BrokerFill] | None:
@@ -99,8 +99,8 @@ class BrokerLink(Protocol):
     async def bars(self, bar_type: "BarType", end_ns: int, days: int, regular_hours: bool) -> "Sequence[Bar]":
         """History, stamped with opens; empty where nothing came."""
 
-    def withdraw(self, client_order_id: str) -> None:
-        """Cancel an order of the node that has not been answered, sent or not."""
+    def cancel_unanswered(self, client_order_id: str) -> None:
+        """Cancel an order of the session that the broker has not acknowledged, sent or not."""
 
     def cancel(self, order: Any) -> None:
-        """Cancel an order that the node does not know."""
+        """Cancel an order that the session did not send."""

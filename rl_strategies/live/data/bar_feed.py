@@ -1,4 +1,4 @@
-"""The bars of a live session: history first, then each closed bar once and in order, with no gap left between."""
+"""The bars of a live session: history first, then each closed bar once and in order, without gaps."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,31 +13,30 @@ from rl_strategies.live.broker.link import NS, BrokerLink
 from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.live.data.bar_filter import BarFilter
 from rl_strategies.live.journal.session_journal import BarSource
+from rl_strategies.live.session_events import Events
 
 LONGEST_HISTORY_DAYS = 40
 RETRY_S = 1.0
-LAGGING_ANSWERS = 3  # so many are not believed; then there was nothing to know
+NO_HISTORY = "history did not answer"
+LAGGING_ANSWERS = 3  # so many answers that lack the newest bar are retried; then there was no bar to fetch
 
 
 class BlindError(RuntimeError):
-    """The session cannot see enough to trade: no history, or not enough of it."""
+    """There is not enough history to trade."""
 
 
 class BarReceiver(Protocol):
-    """Who the bars are for."""
+    """What the bars of a feed are for."""
 
     def push(self, bar: Bar, source: BarSource) -> None:
-        """A bar that closed, stamped with its close; the next one in time."""
+        """Process the next closed bar, stamped with its close."""
 
     def consider(self, ts_ns: int) -> None:
-        """The bar pushed last is news: decide."""
-
-    def say(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
-        """Something worth writing down."""
+        """Decide on the bar pushed last: it has just closed."""
 
 
 class BarFeed:
-    """Judges what the broker sends, fetches what it left out.
+    """Judges the bars that the broker sends, and fetches those that it left out.
 
     Parameters
     ----------
@@ -46,11 +45,12 @@ class BarFeed:
     bar_type : BarType
     tick_raw : int
     warmup : int
-        Bars that features need before the first decision.
-    patience : Timeouts
+        Number of bars that features need before the first decision.
+    timeouts : Timeouts
     regular_hours : bool
         Whether bars are those of regular trading hours.
     receiver : BarReceiver
+    events : Events
     wall_ns : callable
         This machine's clock, UTC nanoseconds.
 
@@ -62,9 +62,9 @@ class BarFeed:
     arrived_ns : int
         Clock when the newest bar arrived.
     heard_ns : int
-        Clock when the last bar that was any news arrived.
+        Clock when the last bar arrived that was not refused.
     considered_ns : int
-        Close of the last bar that everything has followed from.
+        Close of the last bar that is completely processed.
     """
 
     def __init__(
@@ -74,16 +74,17 @@ class BarFeed:
         bar_type: BarType,
         tick_raw: int,
         warmup: int,
-        patience: Timeouts,
+        timeouts: Timeouts,
         regular_hours: bool,
         receiver: BarReceiver,
+        events: Events,
         wall_ns: Callable[[], int],
     ) -> None:
         self._link, self._calendar, self.bar_type = link, calendar, bar_type
-        self._warmup, self._patience, self._regular_hours = warmup, patience, regular_hours
-        self._receiver, self._wall_ns = receiver, wall_ns
+        self._warmup, self._timeouts, self._regular_hours = warmup, timeouts, regular_hours
+        self._receiver, self._events, self._wall_ns = receiver, events, wall_ns
         self.bar_ns = bar_length_ns(str(bar_type))
-        self._gate = BarFilter(self.bar_ns, tick_raw, patience.max_age_periods)
+        self._filter = BarFilter(self.bar_ns, tick_raw, timeouts.max_age_periods)
         self._waiting: list[Bar] = []
         self._filling: asyncio.Task[None] | None = None
         self.arrived_ns = self.heard_ns = self.considered_ns = 0
@@ -91,7 +92,7 @@ class BarFeed:
     @property
     def last_ns(self) -> int:
         """Close of the last bar pushed; 0 before the first."""
-        return self._gate.last_ns
+        return self._filter.last_ns
 
     @property
     def is_filling(self) -> bool:
@@ -99,21 +100,21 @@ class BarFeed:
         return self._filling is not None
 
     def continue_after(self, last_ns: int) -> None:
-        """Bars up to ``last_ns`` are known from an earlier life of the session."""
-        self._gate.last_ns = last_ns
+        """Continue after ``last_ns``: a resumed session knows the bars up to there."""
+        self._filter.last_ns = last_ns
 
     def now_ns(self, at_least_ns: int = 0) -> int:
         """Market time: this machine's clock, or the last bar's close where the past is replayed."""
-        return max(self.last_ns, at_least_ns) if self._patience.clock == "bars" else self._wall_ns()
+        return max(self.last_ns, at_least_ns) if self._timeouts.clock == "bars" else self._wall_ns()
 
     def is_open(self) -> bool:
         """Whether the exchange trades now."""
-        now_ns = self.now_ns() if self._patience.clock == "wall" else self.last_ns + 1
+        now_ns = self.now_ns() if self._timeouts.clock == "wall" else self.last_ns + 1
         return bool(self._calendar.locate(np.array([now_ns], np.int64))[0] >= 0)
 
     def age_s(self) -> float:
         """Seconds since the newest bar was due to be complete; 0 while the exchange is closed."""
-        if self._patience.clock == "bars" or not self.is_open():
+        if self._timeouts.clock == "bars" or not self.is_open():
             return 0.0
         now_ns = self.now_ns()
         session = int(self._calendar.locate(np.array([now_ns], np.int64))[0])
@@ -121,24 +122,24 @@ class BarFeed:
         return max(0.0, (now_ns - due_ns) / NS)
 
     def is_silent(self) -> bool:
-        """Whether no bar has come for too long; asking starts the wait anew."""
+        """Whether no bar has arrived for too long; True starts the wait anew."""
         now_ns = self._wall_ns()
-        if now_ns - self.heard_ns <= self._patience.silence_s * NS or not self.is_open():
+        if now_ns - self.heard_ns <= self._timeouts.silence_s * NS or not self.is_open():
             return False
         self.heard_ns = now_ns
         return True
 
     def is_stale(self, close_ns: int) -> bool:
         """Whether a bar that closed at ``close_ns`` is too old by now to act upon."""
-        return self._gate.is_stale(close_ns, self.now_ns())
+        return self._filter.is_stale(close_ns, self.now_ns())
 
     async def warm_up(self, before_ns: int | None = None) -> None:
-        """Push history: whole sessions, as a backtest warms up; what has come since where bars are known already.
+        """Push history: whole sessions, as a backtest warms up; in a resumed session the bars since it stopped.
 
         Parameters
         ----------
         before_ns : int, optional
-            Close by which features must have had their bars; by default that of the session which runs.
+            Time by which features must be warm; by default the open of the running session.
 
         Raises
         ------
@@ -153,28 +154,28 @@ class BarFeed:
             if first is not None:
                 break
             if days >= LONGEST_HISTORY_DAYS:
-                asked = f"history of {self.bar_type.instrument_id}"
-                raise BlindError(f"{asked} must reach back {self._warmup} bars, had {len(bars)} in {days} days")
+                rule = f"history must reach back {self._warmup} bars in whole sessions"
+                raise BlindError(f"{self.bar_type.instrument_id}: {rule}, has {len(bars)} bars in {days} days")
             days = min(2 * days + 1, LONGEST_HISTORY_DAYS)
         for bar in bars[first:]:
             self._push(bar, source)
-        self.considered_ns = self.last_ns  # nothing follows from history
+        self.considered_ns = self.last_ns  # history is not decided on
         self.heard_ns = self._wall_ns()
 
     def on_bar(self, bar: Bar) -> None:
-        """Judge a bar, stamped with its open; hand it on, or fetch first what is missing before it."""
+        """Judge a bar, stamped with its open; push it, or first fetch the bars missing before it."""
         self.arrived_ns = self._wall_ns()
-        judged = self._gate.judge(bar, self.now_ns(bar.ts_event + self.bar_ns))
+        judged = self._filter.judge(bar, self.now_ns(bar.ts_event + self.bar_ns))
         verdict: str = judged.verdict
         if not self._link.has_data():
-            # While a data farm is away the broker's client may complete a bar by itself, from half of its trades.
+            # While a data farm is down the broker's client may complete a bar by itself, from half of its trades.
             verdict = "untrusted"
         elif self._calendar.locate(np.array([judged.bar.ts_event], np.int64))[0] < 0:
             verdict = "outside"
         if verdict in ("next", "gap", "stale"):
             self.heard_ns = self.arrived_ns
         else:
-            self._receiver.say("bar", "", "refused", verdict, open_ns=bar.ts_event)
+            self._events.report("bar", "", "refused", verdict, open_ns=bar.ts_event)
             return
         if verdict == "next" and self._filling is None:
             self._push(judged.bar, "live")
@@ -185,20 +186,20 @@ class BarFeed:
             self._filling = asyncio.get_running_loop().create_task(self._fill())
             self._filling.add_done_callback(self._filled)
 
-    async def ask(self, until_ns: int) -> bool:
-        """Push what closed by ``until_ns`` and has not come; False where history did not answer."""
+    async def fetch(self, until_ns: int) -> bool:
+        """Push missing bars that closed by ``until_ns``; False where history did not answer."""
         missing = await self._between(self.last_ns, until_ns)
         for bar in missing or ():
-            self._push_news(bar, "backfill")
+            self._push_if_new(bar, "backfill")
         return missing is not None
 
     def raise_failure(self) -> None:
-        """An error while a gap was filled is an error of the session."""
+        """Raise an error that happened while a gap was filled."""
         if self._failure is not None:
             raise self._failure
 
     def stop(self) -> None:
-        """Fetch nothing more."""
+        """Cancel a fetch that is under way."""
         if self._filling is not None:
             self._filling.cancel()
 
@@ -215,38 +216,36 @@ class BarFeed:
                 newest_ns = max(bar.ts_event for bar in self._waiting)
                 missing = await self._between(self.last_ns, newest_ns)
                 if missing is None:
-                    self._receiver.say(
-                        "bars", "", "missing", "history did not answer; nothing is decided until it does"
-                    )
+                    self._events.report("bars", "", "missing", f"{NO_HISTORY}; nothing is decided until it does")
                     await asyncio.sleep(RETRY_S)
                 elif lags < LAGGING_ANSWERS and (not missing or missing[-1].ts_event < newest_ns):
-                    # It does not know the bar that has just come, so it may not know those before it either.
+                    # History lacks the bar that has just arrived, so it may lack those before it too.
                     lags += 1
                     await asyncio.sleep(RETRY_S)
                 else:
                     self._push_until(newest_ns, missing)
         finally:
-            # Here and not when the task is over: a bar may arrive in between.
+            # Not in the done callback: a bar may arrive before it runs.
             self._filling = None
 
     def _push_until(self, newest_ns: int, missing: Sequence[Bar]) -> None:
         found = {bar.ts_event: bar for bar in missing}
         found |= {bar.ts_event: bar for bar in self._waiting if bar.ts_event <= newest_ns}
-        # Bars may be missing before one that came meanwhile too: it waits for an answer of its own.
+        # A bar that arrived meanwhile may have a gap before it too, and needs an answer of its own.
         self._waiting = [bar for bar in self._waiting if bar.ts_event > newest_ns]
         for ts_ns in sorted(found):
-            self._push_news(found[ts_ns], "live" if ts_ns == newest_ns else "backfill")
+            self._push_if_new(found[ts_ns], "live" if ts_ns == newest_ns else "backfill")
         if not self._waiting and not self.is_stale(newest_ns):
             self._consider()
 
-    def _push_news(self, bar: Bar, source: BarSource) -> None:
-        # While history was asked the bar may have come by itself.
+    def _push_if_new(self, bar: Bar, source: BarSource) -> None:
+        # The bar may have arrived live while history was requested.
         if bar.ts_event > self.last_ns:
             self._push(bar, source)
 
     def _push(self, bar: Bar, source: BarSource) -> None:
         self._receiver.push(bar, source)
-        self._gate.last_ns = bar.ts_event
+        self._filter.last_ns = bar.ts_event
 
     def _consider(self) -> None:
         self._receiver.consider(self.last_ns)
@@ -257,7 +256,7 @@ class BarFeed:
         while days <= LONGEST_HISTORY_DAYS:
             bars = await self._history(end_ns, days)
             if not bars:
-                return None  # an empty answer is a failed request, not an empty market
+                return None  # an empty answer means that the request failed, not that there were no bars
             if bars[0].ts_event <= last_ns:
                 return [bar for bar in bars if last_ns < bar.ts_event <= end_ns]
             days = 2 * days + 1
@@ -265,7 +264,7 @@ class BarFeed:
 
     async def _history(self, end_ns: int, days: int) -> list[Bar]:
         found = await self._link.bars(self.bar_type, end_ns, days, self._regular_hours)
-        judged = [self._gate.judge(bar, end_ns) for bar in found]
+        judged = [self._filter.judge(bar, end_ns) for bar in found]
         closed = {each.bar.ts_event: each.bar for each in judged if each.verdict not in ("corrupt", "unfinished")}
         times = np.array(sorted(closed), np.int64)
         inside = self._calendar.locate(times) >= 0
@@ -287,5 +286,5 @@ class BarFeed:
             return None
         warm_session = int(self._calendar.locate(closes[min(row, len(closes) - 1) :][:1])[0])
         start = int(np.searchsorted(closes, opens[warm_session], side="right"))
-        # The oldest session of an answer may have been cut off.
+        # The oldest session of an answer may be incomplete.
         return start if start > 0 or self._warmup == 0 else None

@@ -1,8 +1,8 @@
-"""Which of the bars that a broker sends are news.
+"""Decides which of the bars that a broker sends may be used.
 
 Interactive Brokers stamps a bar with its open, sends the newest one again after every subscription, repeats bars after
-a data farm comes back, may send an old one as if it had just closed, and says nothing of those it left out. The policy
-was trained on closed bars, once each, in order.
+a data farm comes back, may send an old bar as if it had just closed, and does not report those that it left out. The
+policy was trained on closed bars, once each, in order.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ Verdict = Literal["next", "gap", "duplicate", "stale", "unfinished", "corrupt"]
 
 @dataclass(frozen=True)
 class ClosedBar:
-    """A bar of the broker as the strategy wants it.
+    """A bar of the broker, judged.
 
     Attributes
     ----------
     bar : Bar
-        Stamped with its close.
+        The bar, stamped with its close.
     verdict : str
-        ``next``: follows the last one. ``gap``: bars may lie between. The others are not to be used: known
-        (``duplicate``), too old to act upon (``stale``), from the future (``unfinished``), or prices that are none
+        ``next``: follows the last one. ``gap``: bars may lie between. The others may not be used: known already
+        (``duplicate``), too old to act upon (``stale``), not closed yet (``unfinished``), impossible prices
         (``corrupt``).
     """
 
@@ -32,7 +32,7 @@ class ClosedBar:
 
 
 class BarFilter:
-    """Judges bars by what was taken in before.
+    """Judges bars by those processed before.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ class BarFilter:
     tick_raw : int
         Tick size in NautilusTrader's fixed point.
     max_age_periods : float
-        A bar is stale when so many bar lengths have passed since its open.
+        Bar lengths after a bar's open from which on it is stale.
 
     Attributes
     ----------
     last_ns : int
-        Close of the last bar taken in; 0 before the first.
+        Close of the last bar processed; 0 before the first.
     """
 
     def __init__(self, bar_ns: int, tick_raw: int, max_age_periods: float = 1.5) -> None:
@@ -72,7 +72,7 @@ class BarFilter:
         return now_ns - (close_ns - self._bar_ns) > self._max_age_ns
 
     def is_sound(self, bar: Bar) -> bool:
-        """Whether prices lie on the tick grid above zero; that they enclose each other is seen to by the bar itself."""
+        """Whether prices are positive multiples of the tick; NautilusTrader checks high and low against the others."""
         prices = (bar.open.raw, bar.high.raw, bar.low.raw, bar.close.raw)
         return min(prices) > 0 and all(price % self._tick_raw == 0 for price in prices)
 

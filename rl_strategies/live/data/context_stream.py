@@ -1,4 +1,4 @@
-"""One context stream of a live session: its bars, judged as the traded ones are, on their way into the core."""
+"""One context stream of a live session: its bars, judged as the traded ones are, are passed to the core."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -11,34 +11,31 @@ from catalogs.sessions import has_extended_hours, session_calendar
 from rl_strategies.decision.context_feed import ContextFeed
 from rl_strategies.features import StreamSpec
 from rl_strategies.features.plans.streams import NS_PER_SECOND, ContextSource
-from rl_strategies.live.broker.link import BrokerLink
-from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.live.data.bar_feed import BarFeed
 from rl_strategies.live.journal.session_journal import BarSource
+from rl_strategies.live.services import LiveServices
+from rl_strategies.live.session_events import Events, StreamEvents
 
 
 class StreamOwner(Protocol):
-    """Who waits for the bars of a stream."""
+    """What waits for the bars of a stream."""
 
     def release(self) -> None:
-        """A row has been taken in."""
-
-    def say(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
-        """Something worth writing down."""
+        """Push the traded bars that need not wait any longer; called after every bar of the stream."""
 
 
 class ContextStream:
-    """A context stream that is made of bars, and the receiver of their feed.
+    """A context stream of bars, and the receiver of their feed.
 
     Parameters
     ----------
     source : ContextSource
     spec : StreamSpec
     context : ContextFeed
-        Hands its rows to the core.
-    link : BrokerLink
-    patience : Timeouts
+        Passes its rows to the core.
+    services : LiveServices
     owner : StreamOwner
+    events : Events
     wall_ns : callable
         This machine's clock, UTC nanoseconds.
 
@@ -48,12 +45,12 @@ class ContextStream:
     lag_ns : int
     feed : BarFeed
     answered_ns : int
-        History has said that up to here there is no bar but those taken in.
+        Time up to which history has confirmed that no bar is missing.
 
     Raises
     ------
     InputError
-        If the source is not one of bars.
+        If the source has no bars.
     """
 
     def __init__(
@@ -61,51 +58,46 @@ class ContextStream:
         source: ContextSource,
         spec: StreamSpec,
         context: ContextFeed,
-        link: BrokerLink,
-        patience: Timeouts,
+        services: LiveServices,
         owner: StreamOwner,
+        events: Events,
         wall_ns: Callable[[], int],
     ) -> None:
         if source.instrument is None or source.bar_type is None:
-            raise InputError(f"context stream {source.name} must be made of bars, was not")
+            raise InputError(f"context stream {source.name} has no bars")
         self.name, self.lag_ns = source.name, spec.lag_s * NS_PER_SECOND
         self.answered_ns = 0
         self._context, self._owner, self._bar_type = context, owner, source.bar_type
         self._calendar = session_calendar(source.instrument.calendar)
         self.feed = BarFeed(
-            link,
+            services.link,
             self._calendar,
             BarType.from_str(source.bar_type),
             int(source.instrument.tick_raw),
             spec.plan().warmup,
-            patience,
+            services.timeouts,
             not has_extended_hours(source.instrument.calendar),
             self,
+            StreamEvents(events, source.name),
             wall_ns,
         )
 
     def due_ns(self, ts_ns: int) -> int:
-        """Close of the newest bar that a traded bar with that close may use."""
+        """Close of the newest bar of the stream that a traded bar with close ``ts_ns`` may use."""
         bar_ns = self.feed.bar_ns
         newest_ns = ts_ns - -(-self.lag_ns // bar_ns) * bar_ns
         session = int(np.searchsorted(self._calendar.open_ns, newest_ns, side="left")) - 1
         return min(newest_ns, int(self._calendar.close_ns[session]))
 
     def is_open(self, ts_ns: int) -> bool:
-        """Whether the stream's exchange trades, or has just closed, at a time."""
+        """Whether the stream's exchange trades, or has just closed, at ``ts_ns``."""
         return bool(self._calendar.locate(np.array([ts_ns], np.int64))[0] >= 0)
 
     def push(self, bar: Bar, source: BarSource) -> None:
-        """Hand a bar to the core."""
+        """Pass a bar to the core."""
         prices = (bar.open.raw, bar.high.raw, bar.low.raw, bar.close.raw)
         self._context.take_bar(self._bar_type, bar.ts_event, prices, int(bar.volume))
         self._owner.release()
 
     def consider(self, ts_ns: int) -> None:
-        """Nothing is decided on a stream."""
-
-    def say(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
-        """Something worth writing down, of this stream."""
-        # Where a traded instrument's night must be seen, bars come from outside the stream's hours too.
-        if reason != "outside":
-            self._owner.say(what, old, new, f"{self.name}: {reason}", **more)
+        """Do nothing: no decision follows from a context bar."""

@@ -1,4 +1,4 @@
-"""All that a live session sees of the market: the traded bars, the bars of context streams, daily values of a file."""
+"""Market data of a live session: the traded bars, the bars of context streams, daily values of a file."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,70 +14,74 @@ from rl_strategies.features.plans.streams import NS_PER_SECOND, ContextSource
 from rl_strategies.live.data.bar_feed import BarFeed
 from rl_strategies.live.data.context_bars import ContextBars, MarketReceiver
 from rl_strategies.live.services import LiveServices
+from rl_strategies.live.session_events import SessionEvents
 
 
 class MarketDataFeeds:
-    """The feeds of a session of one instrument, with the context that its policy reads.
+    """Feeds of a session of one instrument, with the context that its policy reads.
 
     Parameters
     ----------
     core : DecisionCore
-    parts : LiveServices
+    services : LiveServices
     bar_type : BarType
-        Of the traded bars.
+        Type of the traded bars.
     receiver : MarketReceiver
+    events : SessionEvents
     wall_ns : callable
         This machine's clock, UTC nanoseconds.
 
     Attributes
     ----------
-    rows : ContextFeed
-        Hands context to the core.
+    context_feed : ContextFeed
+        Passes context to the core.
     traded : BarFeed
     context : ContextBars or None
-        None where the policy reads no context.
+        None if the policy reads no context.
     feeds : dict of BarType to BarFeed
     """
 
     def __init__(
         self,
         core: DecisionCore,
-        parts: LiveServices,
+        services: LiveServices,
         bar_type: BarType,
         receiver: MarketReceiver,
+        events: SessionEvents,
         wall_ns: Callable[[], int],
     ) -> None:
         (self._instrument,) = core.instruments
-        self._journal, self._receiver = parts.journal, receiver
+        self._journal, self._events = services.journal, events
         self.context: ContextBars | None = None
-        stored = stored_streams(core.plan, parts.context, parts.catalog)
-        lasting = {name: _lasting(read, self._cannot_read) for name, read in stored.items()}
-        self.rows = ContextFeed(core, bar_sources(parts.context), lasting, self._note)
-        if parts.context:
+        stored = stored_streams(core.plan, services.context, services.catalog)
+        lasting = {name: _lasting(read, self._report_unreadable) for name, read in stored.items()}
+        self.context_feed = ContextFeed(core, bar_sources(services.context), lasting, self._note)
+        if services.context:
             self.context = ContextBars(
-                self.rows, core, parts.context, bar_type, parts.link, parts.patience, receiver, wall_ns, self._is_stale
+                self.context_feed, core, services, bar_type, receiver, events, wall_ns, self._is_stale
             )
         self.traded = BarFeed(
-            parts.link,
+            services.link,
             self._instrument.calendar,
             bar_type,
             int(self._instrument.instrument.tick_raw),
-            _warmup(core, parts.context, bar_type),
-            parts.patience,
-            parts.regular_hours,
+            _warmup(core, services.context, bar_type),
+            services.timeouts,
+            services.regular_hours,
             self.context or receiver,
+            events,
             wall_ns,
         )
         self.feeds = {bar_type: self.traded, **(self.context.feeds if self.context is not None else {})}
 
     def continue_after(self) -> None:
-        """Go on behind the bars that the core has from an earlier life of the session."""
+        """Continue after the bars that a resumed session's core knows."""
         self.traded.continue_after(self._instrument.last_ns)
         if self.context is not None:
             self.context.continue_after()
 
     async def warm_up(self) -> None:
-        """Push history, that of the context first.
+        """Push history; the traded bars are held until the context's is there.
 
         Raises
         ------
@@ -89,17 +93,17 @@ class MarketDataFeeds:
             await self.context.warm_up()
 
     def on_bar(self, bar: Bar) -> None:
-        """Let its feed judge a bar of the broker."""
+        """Pass a bar of the broker to its feed, which judges it."""
         (self.traded if self.context is None else self.feeds[bar.bar_type]).on_bar(bar)
 
-    def look_around(self) -> None:
-        """Raise what failed in the background; see whether daily values have been added."""
+    def poll(self) -> None:
+        """Raise errors of the background tasks; read new daily values."""
         self.traded.raise_failure()
         if self.context is not None:
-            self.context.look_around()
+            self.context.poll()
 
     def stop(self) -> None:
-        """Fetch nothing more."""
+        """Cancel the background tasks."""
         self.traded.stop()
         if self.context is not None:
             self.context.stop()
@@ -110,12 +114,12 @@ class MarketDataFeeds:
 
     @property
     def arrived_ns(self) -> int:
-        """Clock when the last thing arrived that the newest decision waited for."""
+        """Clock when the last bar arrived that the newest decision waited for."""
         return max(self.traded.arrived_ns, self.context.released_ns if self.context is not None else 0)
 
     @property
     def settled_ns(self) -> int:
-        """Close of the last traded bar that everything has followed from; 0 while something is under way."""
+        """Close of the last traded bar that is completely processed; 0 while something is under way."""
         is_holding = self.context is not None and self.context.is_holding
         return 0 if is_holding or self.traded.is_filling else self.traded.considered_ns
 
@@ -127,12 +131,12 @@ class MarketDataFeeds:
             self.context.note_late(name, ts_ns)
         self._journal.context(name, ts_ns, row)
 
-    def _cannot_read(self, reason: str) -> None:
-        self._receiver.say("context", "", "unreadable", reason)
+    def _report_unreadable(self, reason: str) -> None:
+        self._events.report("context", "", "unreadable", reason)
 
 
 def _warmup(core: DecisionCore, sources: Sequence[ContextSource], bar_type: BarType) -> int:
-    # Where the traded bars are a context stream too, that must be warm for all of the bars that features need.
+    # Where the traded bars are a context stream too, that stream must be warm for all bars that features need.
     plan = core.plan
     if not isinstance(plan, JoinedPlan):
         return plan.warmup
@@ -144,7 +148,7 @@ def _warmup(core: DecisionCore, sources: Sequence[ContextSource], bar_type: BarT
 
 
 def _lasting(read: Callable[[], StreamRows], warn: Callable[[str], None]) -> Callable[[], StreamRows]:
-    # A file that cannot be read any more: the rows read before stand until they are too old.
+    # When the file cannot be read any more, the rows read before are used until they are too old.
     kept, is_readable = read(), True
 
     def again() -> StreamRows:

@@ -1,1 +1,1 @@
-"""Orders of a live session and their reconciliation with the broker."""
+"""Orders and fills of a live session, and their reconciliation with the broker."""

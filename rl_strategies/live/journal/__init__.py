@@ -1,1 +1,1 @@
-"""The journal of a live session, and restarting from it."""
+"""The journal of a live session, its checkpoint, and how a session is resumed from both."""

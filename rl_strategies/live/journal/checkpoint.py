@@ -1,4 +1,4 @@
-"""The whole state of a session in one file, replaced in one step after every decision and every execution."""
+"""The whole state of a session in one file, replaced in one step after every decision and every fill."""
 
 import io
 import os
@@ -28,7 +28,7 @@ class Checkpoint:
         self.path = path
 
     def write(self, core: DecisionCore, policy: OnnxPolicy, seq: int) -> None:
-        """Keep the state after ``seq`` rows of the journal.
+        """Write the state after ``seq`` rows of the journal.
 
         Raises
         ------
@@ -44,12 +44,12 @@ class Checkpoint:
             os.fsync(file.fileno())
 
     def read(self) -> dict[str, NDArray[Any]] | None:
-        """Named arrays that were kept last, with ``journal_seq``; None where none ever were.
+        """Named arrays that were written last, with ``journal_seq``; None if there is no file.
 
         Raises
         ------
         InputError
-            If the file cannot be read: what was kept is then not known.
+            If the file cannot be read.
         """
         try:
             with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -57,7 +57,7 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"checkpoint {self.path} must be readable, was not: {error}") from error
+            raise InputError(f"checkpoint {self.path} cannot be read: {error}") from error
         if SEQ not in kept:
-            raise InputError(f"checkpoint {self.path} must hold {SEQ}, had {', '.join(sorted(kept))[:60]}")
+            raise InputError(f"checkpoint {self.path} must hold {SEQ}, holds {', '.join(sorted(kept))[:60]}")
         return kept

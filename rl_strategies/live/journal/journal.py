@@ -1,9 +1,9 @@
-"""The journal of a session: everything that went into a decision and came out of it, in order, on disk.
+"""The journal of a session: inputs and results of every decision, in order, on disk.
 
 Rows go into an open segment (an Arrow stream, ``000001.arrows``) batch by batch, each batch with its checksum and
 flushed to the device, so that a dead process loses at most what it had not flushed. A full segment is sealed as
-Parquet (``000001.parquet``, written aside and renamed). After a crash the last segment may be torn; what is whole up
-to there is kept and the rest is said.
+Parquet (``000001.parquet``, written aside and renamed). After a crash the last segment may be torn: its whole batches
+are kept, and the number of lost bytes is reported.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ _SEGMENT = re.compile(r"\d{6}\.(arrows|parquet)")
 
 @dataclass(frozen=True)
 class TornTail:
-    """End of a segment that a crash left unreadable.
+    """Unreadable end of a segment after a crash.
 
     Attributes
     ----------
@@ -71,14 +71,14 @@ class TornTail:
 
 @dataclass(frozen=True)
 class JournalContent:
-    """What a journal holds.
+    """Content of a journal.
 
     Attributes
     ----------
     rows : pyarrow.Table
-        Of `SCHEMA`, ascending and gapless in ``seq``.
+        Rows of `SCHEMA`, ascending and gapless in ``seq``.
     torn : TornTail or None
-        Set where the last segment ends in a tear.
+        The tear at the end of the last segment; None if it is whole.
     """
 
     rows: pa.Table
@@ -91,7 +91,7 @@ class Journal:
     Parameters
     ----------
     folder : Path
-        Made if missing. A journal that is there is continued; a torn end is cut off first.
+        Created if missing. An existing journal is continued; a torn end is cut off first.
     segment_rows : int
         Rows after which a segment is sealed.
     durable : bool
@@ -100,12 +100,12 @@ class Journal:
     Attributes
     ----------
     recovered : TornTail or None
-        The tear that was found and cut off.
+        The tear that was found and cut off; None if there was none.
 
     Raises
     ------
     InputError
-        If the folder holds a journal that is damaged elsewhere than at its end.
+        If the journal in the folder is damaged before its end.
 
     Examples
     --------
@@ -157,7 +157,7 @@ class Journal:
         return self._seq
 
     def flush(self) -> None:
-        """Bring every appended row to disk."""
+        """Write every appended row to disk."""
         if not self._waiting:
             return
         columns = zip(*self._waiting, strict=True)
@@ -197,7 +197,7 @@ class Journal:
 
 
 def read_journal(folder: Path) -> JournalContent:
-    """Every row of a journal, also of one that is being written or was torn by a crash.
+    """Read every row of a journal, also of one that is being written or was torn by a crash.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def read_journal(folder: Path) -> JournalContent:
     for segment in segments:
         if torn is not None:
             raise InputError(
-                f"journal {folder}: segment {torn.segment} must be whole, {torn.bytes_lost} bytes were not"
+                f"journal {folder}: segment {torn.segment} must be whole, {torn.bytes_lost} bytes cannot be read"
             )
         rows, torn = _read_sealed(segment) if segment.suffix == SEALED else _read_open(segment)
         tables.append(rows)
@@ -230,7 +230,7 @@ def read_journal(folder: Path) -> JournalContent:
 def _check_order(folder: Path, rows: pa.Table) -> None:
     for expected, seq in enumerate(rows["seq"].to_pylist()):
         if seq != expected:
-            raise InputError(f"journal {folder}: row {expected} must follow its predecessor, was row {seq}")
+            raise InputError(f"journal {folder}: row {expected} is missing, row {seq} stands in its place")
 
 
 def _segments(folder: Path) -> list[Path]:
@@ -238,7 +238,7 @@ def _segments(folder: Path) -> list[Path]:
     for stem, path in list(found.items()):
         sealed = path.with_suffix(SEALED)
         if sealed.exists():
-            found[stem] = sealed  # a crash between the rename and the removal of the open segment
+            found[stem] = sealed  # after a crash between the rename and the removal of the open segment
     return [found[stem] for stem in sorted(found)]
 
 
@@ -246,7 +246,7 @@ def _read_sealed(segment: Path) -> tuple[pa.Table, None]:
     try:
         return pq.read_table(segment, schema=SCHEMA), None
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"journal segment {segment}: must be readable, was: {error}") from error
+        raise InputError(f"journal segment {segment} cannot be read: {error}") from error
 
 
 def _read_open(segment: Path) -> tuple[pa.Table, TornTail | None]:
@@ -262,13 +262,13 @@ def _read_open(segment: Path) -> tuple[pa.Table, TornTail | None]:
             whole = source.tell()
             while True:
                 batch, metadata = reader.read_next_batch_with_custom_metadata()
-                batch.validate(full=True)  # a damaged offset would make the reading of values leave its memory
+                batch.validate(full=True)  # a damaged offset would make reads leave the buffer
                 if metadata is None or int(metadata[CHECKSUM]) != _checksum(batch):
                     break
                 batches.append(batch)
                 whole = source.tell()
         except (pa.ArrowException, OSError, KeyError, ValueError):
-            pass  # the tear itself: what follows it is counted below
+            pass  # the tear: what follows is counted below
     rows = pa.Table.from_batches(batches, schema=SCHEMA)
     lost = len(content) - whole
     end_marker = content[whole:] in (b"", b"\xff\xff\xff\xff\x00\x00\x00\x00")

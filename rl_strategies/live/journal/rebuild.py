@@ -1,7 +1,7 @@
-"""A session made again from its journal: the same bars, executions and decisions through the same core.
+"""A session rebuilt from its journal: the same bars, fills and decisions through the same core.
 
-A restart lives through the journal to know what it holds, and believes it only if every decision comes out as it was
-written. `rl-intraday replay` does the same to say where one does not.
+A restart replays the journal to know what it holds, and continues only if every decision is repeated as it was written.
+`rl-intraday replay` does the same to list the decisions that are not.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,12 +19,13 @@ from rl_strategies.decision.core import DecisionCore, Review
 from rl_strategies.live.journal.session_journal import FillRow, OrderRow, fingerprint
 from rl_strategies.policy.policies import OnnxPolicy
 
-RUIN = "ruin"  # what a state row says when trading ended for good
-UNSEEN = "observation_unknown"  # why a decision was skipped whose features were not all known
-LATE = "context_late"  # and one whose context came too late
-BEGUN = "begun"  # and when the account was seen to be flat; its reason names the executions before
+# What state rows say.
+RUIN = "ruin"  # trading has ended for good
+UNSEEN = "observation_unknown"  # a decision was skipped because some features were not known
+LATE = "context_late"  # a decision was skipped because its context came too late
+BEGUN = "begun"  # the session has begun on a flat account; the reason lists the fills before it
 SEQ, MEMORY = "journal_seq", "policy.memory"  # names in a checkpoint
-TARGET, REVIEW = "target", "review"  # what of a divergence that changes what is done
+TARGET, REVIEW = "target", "review"  # divergences that change what is traded
 Cause = Literal["data", "feature", "state", "policy", "fill", "cost"]
 
 
@@ -42,20 +43,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Divergence:
-    """Something that came out otherwise than it was written.
+    """Something that a replay does not repeat as it was written.
 
     Attributes
     ----------
     seq : int
         Row of the journal.
     ts_ns : int
-        Bar, decision or execution, UTC nanoseconds.
+        Time of the bar, decision or fill, UTC nanoseconds.
     cause : {"data", "feature", "state", "policy", "fill", "cost"}
         ``feature``: a feature of the observation. ``state``: the position's or the account's part of it, the risk
-        overlay's answer, or a decision that the session's state forbade. ``policy``: logits, memory or target, from the
-        very observation that was written. ``data``: a bar. ``fill``, ``cost``: an execution, its commission.
+        overlay's answer, or a decision that the session's state forbade. ``policy``: logits, memory or target, given
+        the observation that was written. ``data``: a bar. ``fill``: a fill. ``cost``: its commission.
     what : str
     written, made : str
+        Value in the journal and value in the replay.
     """
 
     seq: int
@@ -68,21 +70,23 @@ class Divergence:
 
 @dataclass
 class ReplayedJournal:
-    """A session as far as its journal has been lived through.
+    """Result of a journal's replay.
 
     Attributes
     ----------
     divergences : list of Divergence
     events : list of OrderRow or FillRow
-        In order.
+        Orders and fills in order.
     decisions : int
     bars : int
     is_traded : bool
         Whether the running session is traded.
     seq : int
-        Rows lived through.
+        Number of rows replayed.
     foreign : list of str or None
-        Executions of the day that are not the session's; None while it has not begun to trade.
+        Ids of the day's fills from before the session; None if it never began to trade.
+    state : dict of str to array
+        `session_state` at the end of the journal, where a session is resumed.
     """
 
     divergences: list[Divergence] = field(default_factory=list)
@@ -92,38 +96,40 @@ class ReplayedJournal:
     is_traded: bool = False
     seq: int = 0
     foreign: list[str] | None = None
+    state: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class JournalReplay:
-    """Lives through the rows of a journal.
+    """Replays the rows of a journal.
 
     Parameters
     ----------
     core : DecisionCore
-        Fresh; of one instrument.
+        New, of one instrument.
     policy : OnnxPolicy
-        Fresh.
+        New.
 
     Attributes
     ----------
-    relived : ReplayedJournal
+    result : ReplayedJournal
+        Result so far.
     """
 
     def __init__(self, core: DecisionCore, policy: OnnxPolicy) -> None:
         self.core, self.policy = core, policy
-        self.relived = ReplayedJournal()
+        self.result = ReplayedJournal()
         self._reviews: list[Review] = []
         self._actions: int | list[int] = FLAT
 
     def feed(self, rows: Iterator[Row]) -> None:
-        """Live through more rows.
+        """Replay more rows.
 
         Raises
         ------
         InputError
-            If a row is not what its kind should hold, or a bar lies outside every session.
+            If a row does not hold what its kind says, or a bar lies outside every session.
         """
-        take = {
+        handlers = {
             "bar": self._bar,
             "context": self._context,
             "observation": self._observation,
@@ -136,13 +142,13 @@ class JournalReplay:
             "state": self._state,
         }
         for row in rows:
-            handler = take.get(row.kind)
+            handler = handlers.get(row.kind)
             if handler is not None:
                 try:
                     handler(row)
                 except (ValueError, LookupError, msgspec.MsgspecError) as error:
-                    raise InputError(f"journal: row {row.seq} must be a whole {row.kind}: {error}") from error
-            self.relived.seq = row.seq + 1
+                    raise InputError(f"journal: row {row.seq} is not a valid {row.kind}: {error}") from error
+            self.result.seq = row.seq + 1
 
     def differences_from(self, kept: Mapping[str, NDArray[Any]]) -> list[str]:
         """Names of the arrays of a checkpoint that differ from the present state, bit by bit."""
@@ -154,11 +160,11 @@ class JournalReplay:
         (instrument,) = self.core.instruments
         open_, high, low, close, volume = (int(value) for value in row.values)
         day = instrument.on_bar(row.ts_ns, open_, high, low, close, volume)
-        self.relived.bars += 1
+        self.result.bars += 1
         if day != self.core.session_date:
             self.policy.reset()
             self.core.begin_session(day)
-            self.relived.is_traded = self.core.is_warm_at(row.ts_ns)
+            self.result.is_traded = self.core.is_warm_at(row.ts_ns)
 
     def _context(self, row: Row) -> None:
         self.core.push_context(row.instrument_id, row.ts_ns, np.array(row.values, np.float64))
@@ -168,12 +174,12 @@ class JournalReplay:
         made = self.core.observe()
         written = np.array(row.values, np.float32)
         if written.shape != made.shape:
-            raise ValueError(f"it must have {made.size} values, had {written.size}")
+            raise ValueError(f"it must have {made.size} values, has {written.size}")
         for k in np.flatnonzero(made.view(np.int32) != written.view(np.int32)):
             cause: Cause = "feature" if k < self.core.plan.observed else "state"
             self._differs(row, cause, self.core.observation_names[k], written[k], made[k])
         self._actions = self.policy.act(written)
-        self.relived.decisions += 1
+        self.result.decisions += 1
 
     def _memory(self, row: Row) -> None:
         made = fingerprint(self.policy.snapshot())
@@ -199,7 +205,7 @@ class JournalReplay:
             self._differs(row, "state", REVIEW, written, made)
 
     def _order(self, row: Row) -> None:
-        self.relived.events.append(msgspec.json.decode(row.text, type=OrderRow))
+        self.result.events.append(msgspec.json.decode(row.text, type=OrderRow))
 
     def _fill(self, row: Row) -> None:
         fill = msgspec.json.decode(row.text, type=FillRow)
@@ -208,25 +214,37 @@ class JournalReplay:
         if fill.role == "entry" and not fill.late and instrument.units != 0:
             instrument.lay_barrier("stop", fill.price_ticks, fill.market_ticks)
             instrument.lay_barrier("target", fill.price_ticks, fill.market_ticks)
-        self.relived.events.append(fill)
+        self.result.events.append(fill)
 
     def _state(self, row: Row) -> None:
         state = msgspec.json.decode(row.text, type=dict[str, Any])
         if state["what"] == RUIN:
             self.core.look(row.ts_ns)
-            self.relived.is_traded = False
+            self.result.is_traded = False
         elif state["what"] == "decision" and state["reason"] == UNSEEN:
             self.core.look(row.ts_ns)
         elif state["what"] == BEGUN:
-            self.relived.foreign = state["reason"].split()
+            self.result.foreign = state["reason"].split()
 
     def _differs(self, row: Row, cause: Cause, what: str, written: object, made: object) -> None:
-        self.relived.divergences.append(Divergence(row.seq, row.ts_ns, cause, what, str(written), str(made)))
+        self.result.divergences.append(Divergence(row.seq, row.ts_ns, cause, what, str(written), str(made)))
 
 
 def session_state(core: DecisionCore, policy: OnnxPolicy) -> dict[str, NDArray[Any]]:
-    """Everything that a session must carry over a restart, as named arrays."""
+    """State that a session must keep over a restart, as named arrays."""
     return {**core.snapshot(), MEMORY: policy.snapshot()}
+
+
+def restore_state(core: DecisionCore, policy: OnnxPolicy, state: Mapping[str, NDArray[Any]]) -> None:
+    """Bring core and policy to a `session_state`.
+
+    Raises
+    ------
+    InputError
+        If the state is of another core.
+    """
+    policy.restore(state[MEMORY])
+    core.restore({name: value for name, value in state.items() if name != MEMORY})
 
 
 def journal_rows(table: pa.Table, first: int = 0, stop: int | None = None) -> Iterator[Row]:
@@ -235,7 +253,7 @@ def journal_rows(table: pa.Table, first: int = 0, stop: int | None = None) -> It
     Parameters
     ----------
     table : pyarrow.Table
-        From `rl_strategies.live.journal.journal.read_journal`.
+        Rows from `rl_strategies.live.journal.journal.read_journal`.
     first, stop : int
         Range of ``seq``.
     """

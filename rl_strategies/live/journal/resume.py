@@ -1,6 +1,4 @@
-"""Taking a session up again: live through its journal, hold the outcome against the checkpoint, believe both or
-neither.
-"""
+"""Resuming a session: its journal is replayed, and must lead to the state of the checkpoint."""
 
 from pathlib import Path
 
@@ -9,16 +7,18 @@ import pyarrow as pa
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.live.journal.checkpoint import Checkpoint
 from rl_strategies.live.journal.journal import SCHEMA, read_journal
-from rl_strategies.live.journal.rebuild import SEQ, JournalReplay, ReplayedJournal, journal_rows
+from rl_strategies.live.journal.rebuild import SEQ, JournalReplay, ReplayedJournal, journal_rows, session_state
 from rl_strategies.policy.policies import OnnxPolicy
 
 
 class ResumeError(RuntimeError):
-    """A session cannot be taken up again; one line that says what differs."""
+    """A session cannot be resumed; one line that says what differs."""
 
 
-def relive(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: OnnxPolicy) -> ReplayedJournal | None:
-    """Bring core and policy to where a session stopped.
+def replay_journal(
+    journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: OnnxPolicy
+) -> ReplayedJournal | None:
+    """Bring core and policy to where a session stopped, and return what happened until then.
 
     Parameters
     ----------
@@ -26,38 +26,39 @@ def relive(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: On
         Folder.
     checkpoint : Checkpoint
     core, policy : DecisionCore, OnnxPolicy
-        Fresh; afterwards in the session's last state.
+        New; afterwards in the session's last state.
 
     Returns
     -------
     ReplayedJournal or None
-        None where there is nothing to take up.
+        None if there is nothing to resume.
 
     Raises
     ------
     ResumeError
-        If a decision does not come out as it was written, or the checkpoint holds another state.
+        If a decision is not repeated as it was written, or the checkpoint holds another state.
     InputError
         If journal or checkpoint cannot be read.
     """
     rows: pa.Table = read_journal(journal).rows if journal.is_dir() else SCHEMA.empty_table()
     kept = checkpoint.read()
-    reliving = JournalReplay(core, policy)
+    replay = JournalReplay(core, policy)
     kept_at = int(kept[SEQ]) if kept is not None else 0
     if kept_at > rows.num_rows:
-        raise ResumeError(f"the journal must reach the checkpoint's row {kept_at}, had {rows.num_rows} rows")
+        raise ResumeError(f"the journal must reach the checkpoint's row {kept_at}, has {rows.num_rows} rows")
     if rows.num_rows == 0:
         return None
-    reliving.feed(journal_rows(rows, 0, kept_at))
+    replay.feed(journal_rows(rows, 0, kept_at))
     if kept is not None:
-        different = reliving.differences_from(kept)
+        different = replay.differences_from(kept)
         if different:
-            raise ResumeError(f"the checkpoint must equal what the journal leads to, differed in {different[:5]}")
-    reliving.feed(journal_rows(rows, kept_at))
-    if reliving.relived.divergences:
-        first = reliving.relived.divergences[0]
+            raise ResumeError(f"the checkpoint must equal the journal's state, differs in {', '.join(different[:5])}")
+    replay.feed(journal_rows(rows, kept_at))
+    if replay.result.divergences:
+        first = replay.result.divergences[0]
         raise ResumeError(
-            f"every decision must come out as it was written, {first.what} at {first.ts_ns} was {first.made} instead "
-            f"of {first.written}"
+            f"the journal must repeat every decision: {first.what} at {first.ts_ns} was written as {first.written}, "
+            f"is {first.made} now"
         )
-    return reliving.relived
+    replay.result.state = session_state(core, policy)
+    return replay.result

@@ -1,7 +1,7 @@
-"""What a live session writes down, in the order in which it happened: enough to live through it again.
+"""The rows of a live session's journal, in the order in which things happened.
 
-A row exists before anything acts on it: bars before they are decided on, orders before they are sent. From these rows
-`rl_strategies.live.journal.rebuild` makes the session's state again, bit for bit.
+A row is on disk before anything acts on it: bars before they are decided on, orders before they are sent. From these
+rows `rl_strategies.live.journal.rebuild` restores the session's state, bit for bit.
 """
 
 import hashlib
@@ -18,6 +18,8 @@ from rl_strategies.live.journal.journal import Journal
 
 Role = Literal["entry", "stop", "target", "exit", "external"]
 BarSource = Literal["warm-up", "backfill", "live"]
+TAKE_PROFIT: Role = "target"  # the journal's name of a take profit
+BARRIERS: tuple[Role, ...] = ("stop", TAKE_PROFIT)
 
 
 class OrderRow(msgspec.Struct, frozen=True):
@@ -38,7 +40,7 @@ class OrderRow(msgspec.Struct, frozen=True):
     group : str
         Orders of one group reduce each other at the broker.
     decision_ns, sent_ns : int
-        Close that was decided on; clock when the order was handed on.
+        Close of the bar that was decided on; clock when the order was sent.
     """
 
     client_order_id: str
@@ -55,22 +57,22 @@ class OrderRow(msgspec.Struct, frozen=True):
 
 
 class FillRow(msgspec.Struct, frozen=True):
-    """An execution as the journal keeps it.
+    """A fill as the journal keeps it.
 
     Attributes
     ----------
     client_order_id, trade_id : str
     role, kind, trigger_ticks, reason
-        Of the order.
+        As in the order's `OrderRow`; ``external`` for an order that the session did not send.
     units : int
         Signed.
     price_ticks, commission_cents : int
     market_ticks : int
-        Close that was decided on, around which barriers must not be crossed.
+        Close of the bar that was decided on; barriers lie on their own side of it.
     ts_ns, known_ns : int
-        Time of the execution by the broker; clock when this process learnt of it.
+        Time of the fill by the broker; clock when this process learnt of it.
     late : bool
-        It happened while nobody listened, and no barriers were laid for it.
+        Whether it happened while nobody listened; it then got no barriers.
     """
 
     client_order_id: str
@@ -105,12 +107,12 @@ class SessionJournal:
         return self._journal.next_seq
 
     def bar(self, instrument_id: str, bar: Bar, tick_raw: int, source: BarSource) -> None:
-        """A bar that the features are about to see; prices in ticks, time its close."""
+        """Add a bar that the features are about to see; prices in ticks, time its close."""
         prices = [price.raw // tick_raw for price in (bar.open, bar.high, bar.low, bar.close)]
         self._journal.append("bar", bar.ts_event, instrument_id, [*prices, int(bar.volume)], source)
 
     def context(self, name: str, ts_ns: int, row: NDArray[np.float64]) -> None:
-        """A row of a context stream that the features are about to see, known at ``ts_ns``."""
+        """Add a row of a context stream that the features are about to see, known at ``ts_ns``."""
         self._journal.append("context", ts_ns, name, row.tolist())
 
     def decision(
@@ -122,7 +124,7 @@ class SessionJournal:
         masks: NDArray[np.float32],
         reviews: list[tuple[str, int, Review]],
     ) -> None:
-        """Everything that a decision saw and made.
+        """Add what a decision saw and decided.
 
         Parameters
         ----------
@@ -146,24 +148,24 @@ class SessionJournal:
             append("review", ts_ns, instrument_id, [not review.is_refusal, review.side, review.units], review.reason)
 
     def order(self, row: OrderRow) -> None:
-        """An order about to be sent."""
+        """Add an order that is about to be sent."""
         self._journal.append("order", row.sent_ns, row.instrument_id, text=msgspec.json.encode(row).decode())
 
     def fill(self, instrument_id: str, row: FillRow) -> None:
-        """An execution."""
+        """Add a fill."""
         self._journal.append("fill", row.ts_ns, instrument_id, text=msgspec.json.encode(row).decode())
 
     def state(self, ts_ns: int, what: str, old: str = "", new: str = "", reason: str = "", **more: Any) -> None:
-        """A change of connection, risk, session or data; also whatever was left undone and why."""
+        """Add a change of connection, risk, session or data, or a decision that was skipped, with the reason."""
         content = {"what": what, "from": old, "to": new, "reason": reason, **more}
         self._journal.append("state", ts_ns, text=msgspec.json.encode(content).decode())
 
     def flush(self) -> None:
-        """Bring all rows to disk."""
+        """Write all rows to disk."""
         self._journal.flush()
 
     def close(self) -> None:
-        """End the journal."""
+        """Flush and close the journal."""
         self._journal.close()
 
 

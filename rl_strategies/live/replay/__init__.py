@@ -1,1 +1,1 @@
-"""A journaled session compared with a replay of it."""
+"""Compares a journaled session with a replay and a backtest of its decisions."""

@@ -1,4 +1,4 @@
-"""Bars that a session saw against those that a catalog holds of the same instrument and time."""
+"""Compares the bars that a session saw with a catalog's bars of the same instrument and time."""
 
 import numpy as np
 
@@ -10,13 +10,13 @@ _VALUES = ("open", "high", "low", "close", "volume")
 
 
 def compare_bars(session: JournaledSession, catalog: BarSeries) -> list[Divergence]:
-    """Divergences ``data``: bars that one side lacks, or that say something else.
+    """Divergences ``data``: bars that one side lacks, or that differ.
 
     Parameters
     ----------
     session : JournaledSession
     catalog : BarSeries
-        Bars of the catalog from the session's first to its last.
+        The catalog's bars from the session's first to its last.
     """
     seen, stored = session.bars, catalog
     found = [_only(session, int(ts_ns), in_session=True) for ts_ns in np.setdiff1d(seen.ts_ns, stored.ts_ns)]

@@ -1,4 +1,4 @@
-"""Which decisions of a session come out otherwise, and which divergence comes first in the chain that leads there."""
+"""Finds the decisions of a session that a replay does not repeat, and the first cause of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,77 +10,79 @@ from rl_strategies.live.replay.strategy import TakenDecision
 def undecided(
     session: JournaledSession, taken: Mapping[int, TakenDecision], left_out: Sequence[int]
 ) -> list[Divergence]:
-    """Decisions that only one of session and backtest clock took or carried out.
+    """Decisions that only one of session and backtest took or executed.
 
     Parameters
     ----------
     session : JournaledSession
     taken, left_out : mapping of int to TakenDecision, sequence of int
-        Of `rl_strategies.live.replay.strategy.ReplayStrategy`.
+        Attributes of `rl_strategies.live.replay.strategy.ReplayStrategy`.
     """
-    # Of the last bar it is not known what followed: the journal may end before the decision.
+    # What followed the last bar is not known: the journal may end before the decision.
     last_ns = int(session.bars.ts_ns[-1])
     found = [_left_out(session, ts_ns) for ts_ns in left_out if ts_ns < last_ns or ts_ns in session.skipped]
     for ts_ns, decision in session.decisions.items():
         if ts_ns not in taken:
             found.append(Divergence(decision.seq, ts_ns, "state", "decision", "taken", "not taken"))
         elif ts_ns in session.reduced:
-            said = f"not opened: {session.reduced[ts_ns]}"
-            found.append(Divergence(decision.seq, ts_ns, "state", "decision", said, f"side {decision.review.side:+d}"))
+            written = f"not opened: {session.reduced[ts_ns]}"
+            made = f"side {decision.review.side:+d}"
+            found.append(Divergence(decision.seq, ts_ns, "state", "decision", written, made))
     return sorted(found, key=lambda each: each.seq)
 
 
 def _left_out(session: JournaledSession, ts_ns: int) -> Divergence:
     seq = session.seq_of(ts_ns)
     cause: Cause = "state"
-    said = "not taken"
+    written = "not taken"
     if ts_ns in session.skipped:
-        said = f"not taken: {session.skipped[ts_ns]}"
+        written = f"not taken: {session.skipped[ts_ns]}"
         cause = "data" if session.skipped[ts_ns] in (LATE, UNSEEN) else cause
     elif session.source_of(ts_ns) == "backfill":
-        cause, said = "data", "not taken: the bar came too late, from history"
+        cause, written = "data", "not taken: the bar came too late, from history"
     elif session.is_in_flight(seq):
-        cause, said = "fill", "not taken: the broker owed an answer to an order"
-    return Divergence(seq, ts_ns, cause, "decision", said, "taken")
+        cause, written = "fill", "not taken: an order was in flight"
+    return Divergence(seq, ts_ns, cause, "decision", written, "taken")
 
 
 class Attribution:
-    """Finds what made a decision come out otherwise.
+    """Finds why a decision is not repeated.
 
-    A bar explains features, an execution or its commission explains the state, and what the policy was shown explains
-    what it remembers.
+    A bar explains features, a fill or its commission explains the state, and earlier observations explain the policy's
+    recurrent state.
 
     Parameters
     ----------
     session : JournaledSession
     taken : mapping of int to TakenDecision
-    relived : sequence of Divergence
-        Of decisions made again from the journal alone.
+    replayed : sequence of Divergence
+        Divergences of the decisions replayed from the journal alone.
     bars : sequence of Divergence
-        From `rl_strategies.live.replay.bars.compare_bars` and `rl_strategies.live.replay.context.compare_context`.
+        Divergences of `rl_strategies.live.replay.bars.compare_bars` and of
+        `rl_strategies.live.replay.context.compare_context`.
     others : sequence of Divergence
-        All the rest.
+        All other divergences.
     """
 
     def __init__(
         self,
         session: JournaledSession,
         taken: Mapping[int, TakenDecision],
-        relived: Sequence[Divergence],
+        replayed: Sequence[Divergence],
         bars: Sequence[Divergence],
         others: Sequence[Divergence],
     ) -> None:
         self._session, self._taken = session, taken
         self._first_bar = min((each.seq for each in bars), default=session.rows)
         self._first: dict[int, Divergence] = {}
-        for divergence in relived:
+        for divergence in replayed:
             self._first.setdefault(divergence.ts_ns, divergence)
-        self._other_actions = {each.ts_ns for each in relived if each.what in (TARGET, REVIEW)}
-        self._inputs = [each for each in relived if each.cause in ("feature", "state")]
+        self._other_actions = {each.ts_ns for each in replayed if each.what in (TARGET, REVIEW)}
+        self._inputs = [each for each in replayed if each.cause in ("feature", "state")]
         self._others = sorted(others, key=lambda each: each.seq)
 
     def causes(self) -> Iterator[tuple[int, Cause]]:
-        """Closes whose decision comes out otherwise, in order, with what caused it first."""
+        """Closes whose decision is not repeated, in order, with its first cause."""
         for ts_ns in self._session.decisions:
             own = self._first.get(ts_ns)
             if own is not None:
@@ -89,7 +91,7 @@ class Attribution:
                 yield ts_ns, self._cause_of_change(ts_ns)
 
     def other_actions(self) -> Iterator[int]:
-        """Closes whose decision ends in another target or another answer of the risk overlay."""
+        """Closes whose decision has another target or another answer of the risk overlay."""
         for ts_ns in self._session.decisions:
             if ts_ns in self._other_actions or self._is_changed(ts_ns):
                 yield ts_ns
@@ -103,7 +105,7 @@ class Attribution:
         return executed or self._shown_before(self._session.decisions[ts_ns].seq) or "state"
 
     def _shown_before(self, seq: int) -> Cause | None:
-        # What the policy remembers comes from what it was shown before, in the same session.
+        # The recurrent state comes from earlier observations of the same session.
         day = self._session.day_of(seq)
         shown = (each for each in self._inputs if each.seq < seq and self._session.day_of(each.seq) == day)
         earlier = next(shown, None)
@@ -114,11 +116,11 @@ class Attribution:
             return self._shown_before(own.seq) or "policy"
         if own.cause == "feature":
             return "data" if self._first_bar <= own.seq else "feature"
-        executed = self._before(own.ts_ns, ("fill", "cost")) if self._is_as_in_backtest(own.ts_ns) else None
+        executed = self._before(own.ts_ns, ("fill", "cost")) if self._has_equal_observation(own.ts_ns) else None
         return executed or "state"
 
-    def _is_as_in_backtest(self, ts_ns: int) -> bool:
-        # Then the session acted on what the backtest's execution says, and the execution was written down wrongly.
+    def _has_equal_observation(self, ts_ns: int) -> bool:
+        # Then the session acted on the same fills as the backtest, and a fill was journaled wrongly.
         written, taken = self._session.decisions[ts_ns], self._taken.get(ts_ns)
         return taken is not None and taken.observation.tobytes() == written.observation.tobytes()
 

@@ -1,4 +1,4 @@
-"""Context rows that a session saw against those of a catalog, and against the decisions that did without them."""
+"""Compares the context rows that a session saw with a catalog's, and finds rows that came after their decision."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,15 +13,15 @@ from rl_strategies.live.replay.session import JournaledSession, JournaledStream
 def compare_context(
     session: JournaledSession, plan: FeaturePlan | JoinedPlan, catalog: Mapping[str, StreamRows]
 ) -> list[Divergence]:
-    """Divergences ``data``: rows that one side lacks, or that say something else where a feature reads them.
+    """Divergences ``data``: rows that one side lacks, or that differ in a column that a feature reads.
 
     Parameters
     ----------
     session : JournaledSession
     plan : FeaturePlan or JoinedPlan
-        Of the session's bundle.
+        Plan of the session's bundle.
     catalog : mapping of str to StreamRows
-        Rows of the catalog by stream, from the session's first to its last.
+        The catalog's rows by stream, from the session's first to its last.
     """
     found: list[Divergence] = []
     for stream in context_streams(plan):
@@ -32,13 +32,13 @@ def compare_context(
 
 
 def late_context(session: JournaledSession, plan: FeaturePlan | JoinedPlan) -> list[Divergence]:
-    """Divergences ``data``: rows that were taken in only after a decision which a backtest would have shown them.
+    """Divergences ``data``: rows that came only after a decision for which a backtest would have had them.
 
     Parameters
     ----------
     session : JournaledSession
     plan : FeaturePlan or JoinedPlan
-        Of the session's bundle.
+        Plan of the session's bundle.
     """
     closes = np.array(sorted(session.decisions), np.int64)
     decided_seq = np.array([session.decisions[int(ts_ns)].seq for ts_ns in closes], np.int64)
@@ -47,7 +47,7 @@ def late_context(session: JournaledSession, plan: FeaturePlan | JoinedPlan) -> l
         seen = session.context.get(stream.name)
         if seen is None or not len(closes):
             continue
-        # The first decision that may use a row; it is late where that was made before the row came.
+        # The first decision that may use a row; the row is late if that decision came before it.
         first = np.searchsorted(closes, seen.rows.ts_ns + stream.lag_s * NS_PER_SECOND)
         for row in np.flatnonzero(first < len(closes)):
             seq, ts_ns = int(decided_seq[first[row]]), int(closes[first[row]])
@@ -65,7 +65,7 @@ def _compared(
     for row in np.flatnonzero(~np.isin(written, kept)).tolist():
         yield Divergence(int(seen.seq[row]), int(written[row]), "data", name, "seen", "not in the catalog")
     for ts_ns in np.setdiff1d(kept, written).tolist():
-        # Missed from the first bar on that may have used it.
+        # Missing from the first bar on that may use it.
         yield Divergence(
             session.seq_of(ts_ns + stream.lag_s * NS_PER_SECOND), ts_ns, "data", name, "not seen", "in the catalog"
         )

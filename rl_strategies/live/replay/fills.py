@@ -1,7 +1,7 @@
-"""Executions of a session against those that the backtest clock makes of the same decisions, one by one.
+"""Compares the fills of a session one by one with those of a backtest of the same decisions.
 
-Clocks differ: a broker says when inside a bar an order was filled, the backtest only in which bar. So an execution is
-placed by its bar: a market order's by the close that it followed, a barrier's by the bar that touched it.
+Clocks differ: a broker says when inside a bar an order was filled, a backtest only in which bar. So a fill is placed by
+its bar: a market order's by the close that it followed, a barrier's by the bar that touched it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,18 +14,18 @@ from rl_strategies.accounting.record import Fill, FillReason, OrderKind
 from rl_strategies.live.journal.rebuild import Cause, Divergence
 from rl_strategies.live.replay.session import JournaledSession, WrittenFill
 
-# What the session's state or a person brings about; the market and the policy have no part in it.
+# Reasons that come from the session's state or from a person, not from the market or the policy.
 STATE_REASONS: frozenset[FillReason] = frozenset({"risk_halt", "protection_lost", "end_of_session", "ruin", "external"})
 
 
 @dataclass(frozen=True)
 class Deal:
-    """Executions in one bar for one reason.
+    """Fills in one bar for one reason.
 
     Attributes
     ----------
     bar_ns : int
-        Close of the bar that it is placed by.
+        Close of the bar that places it.
     side : int
         1 bought, -1 sold.
     kind, reason : str
@@ -33,10 +33,10 @@ class Deal:
     units : int
         Signed.
     price_ticks : Fraction
-        Mean over the units.
+        Mean price of the units.
     commission_cents : int
     seq : int
-        Row of the journal, or of the bar after a deal that the journal does not have.
+        Journal row of the fill, or of the bar after a deal that the journal does not have.
     """
 
     bar_ns: int
@@ -50,7 +50,7 @@ class Deal:
 
     @property
     def place(self) -> tuple[int, int, OrderKind]:
-        """What two deals must share to be the same one."""
+        """Bar, side and kind, which equal deals share."""
         return self.bar_ns, self.side, self.kind
 
     def __str__(self) -> str:
@@ -59,13 +59,13 @@ class Deal:
 
 
 def compare_fills(session: JournaledSession, fills: Sequence[Fill]) -> list[Divergence]:
-    """Divergences ``fill``, ``cost`` and, where the session closed by its own state, ``state``.
+    """Divergences ``fill`` and ``cost``, and ``state`` where the session closed by its own state.
 
     Parameters
     ----------
     session : JournaledSession
     fills : sequence of Fill
-        Of the backtest clock.
+        Fills of the backtest.
     """
     written, made = _merged(_written(session)), _merged(_made(session, fills))
     matcher = SequenceMatcher(None, [deal.place for deal in written], [deal.place for deal in made], autojunk=False)

@@ -1,4 +1,4 @@
-"""A session as its journal tells it: bars, decisions, executions, and what was left undone and why."""
+"""A session read from its journal: bars, decisions, fills, and decisions that were skipped."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ from rl_strategies.live.journal.session_journal import FillRow, OrderRow
 
 @dataclass(frozen=True)
 class WrittenDecision:
-    """A decision as it was written.
+    """A decision as journaled.
 
     Attributes
     ----------
     seq : int
-        Row of its observation.
+        Journal row of its observation.
     observation : float32[n]
     target : int
         Side that the policy wanted.
@@ -39,7 +39,7 @@ class WrittenDecision:
 
 @dataclass(frozen=True)
 class WrittenFill:
-    """An execution and the row of the journal that tells of it."""
+    """A fill and its journal row."""
 
     seq: int
     row: FillRow
@@ -47,13 +47,13 @@ class WrittenFill:
 
 @dataclass(frozen=True)
 class JournaledStream:
-    """What a session was told of a context stream.
+    """Rows of a context stream that a session saw.
 
     Attributes
     ----------
     rows : StreamRows
     seq : int64[n]
-        Row of the journal with each.
+        Journal row of each.
     """
 
     rows: StreamRows
@@ -68,26 +68,27 @@ class JournaledSession:
     ----------
     bars : BarSeries
     bar_seq : int64[n]
-        Row of each bar.
+        Journal row of each bar.
     sources : tuple of str
-        Of each bar, as in `rl_strategies.live.journal.session_journal.BarSource`.
+        Source of each bar, as in `rl_strategies.live.journal.session_journal.BarSource`.
     decisions : mapping of int to WrittenDecision
-        By the close that was decided on.
+        Decisions by the close that was decided on.
     skipped : mapping of int to str
-        Closes that were not decided on, and why.
+        Closes that were not decided on, with the reason.
     reduced : mapping of int to str
-        Decisions whose entry the risk level forbade, and why.
+        Decisions whose entry the risk level forbade, with the reason.
     orders : tuple of (int, OrderRow)
-        With their rows.
+        Orders with their journal rows.
     fills : tuple of WrittenFill
-        In order, each execution once.
+        Fills in order, each once.
     day_seq : int64[d]
-        Rows with which trading days begin.
+        Journal rows with which trading days begin.
     ruin_ns : int or None
         Close at which trading ended for good.
     rows : int
+        Number of journal rows.
     context : mapping of str to JournaledStream
-        By the stream's name.
+        Context streams by name.
     """
 
     bars: BarSeries
@@ -108,24 +109,24 @@ class JournaledSession:
         return int(np.searchsorted(self.bars.ts_ns, ts_ns, side="right")) - 1
 
     def seq_of(self, ts_ns: int) -> int:
-        """Row of the bar that closed last at or before ``ts_ns``."""
+        """Journal row of the bar that closed last at or before ``ts_ns``."""
         return int(self.bar_seq[max(self.place(ts_ns), 0)])
 
     def seq_after(self, ts_ns: int) -> int:
-        """Row of the first bar that closed after ``ts_ns``; the number of rows where there is none."""
+        """Journal row of the first bar that closed after ``ts_ns``; the number of rows if there is none."""
         following = self.place(ts_ns) + 1
         return int(self.bar_seq[following]) if following < len(self.bar_seq) else self.rows
 
     def source_of(self, ts_ns: int) -> str:
-        """Where the bar that closed at ``ts_ns`` came from."""
+        """Source of the bar that closed at ``ts_ns``."""
         return self.sources[self.place(ts_ns)]
 
     def day_of(self, seq: int) -> int:
-        """Number of the trading day that a row belongs to."""
+        """Number of the trading day that a journal row belongs to."""
         return int(np.searchsorted(self.day_seq, seq, side="right"))
 
     def is_in_flight(self, seq: int) -> bool:
-        """Whether a market order had been sent and not been filled at a row."""
+        """Whether a market order had been sent and not been filled at a journal row."""
         filled = {fill.row.client_order_id: fill.seq for fill in self.fills}
         return any(
             row.kind == "market" and sent < seq < filled.get(row.client_order_id, self.rows)
@@ -141,14 +142,14 @@ class _Collected:
     skipped: dict[int, str] = field(default_factory=dict)
     reduced: dict[int, str] = field(default_factory=dict)
     orders: list[tuple[int, OrderRow]] = field(default_factory=list)
-    fills: dict[str, WrittenFill] = field(default_factory=dict)  # an execution may be told twice
+    fills: dict[str, WrittenFill] = field(default_factory=dict)  # a fill may be journaled twice
     day_seq: list[int] = field(default_factory=list)
     ruin_ns: int | None = None
     observation: Row | None = None
     target: int = 0
 
-    def take(self, row: Row) -> None:
-        """Sort one row in; a decision counts once its review is there."""
+    def add(self, row: Row) -> None:
+        """Add one row; a decision counts once its review is there."""
         if row.kind == "bar":
             self.bars.append(row)
         elif row.kind == "context":
@@ -167,9 +168,9 @@ class _Collected:
             fill = msgspec.json.decode(row.text, type=FillRow)
             self.fills.setdefault(fill.trade_id, WrittenFill(row.seq, fill))
         elif row.kind == "state":
-            self._take_state(row, msgspec.json.decode(row.text, type=dict[str, Any]))
+            self._add_state(row, msgspec.json.decode(row.text, type=dict[str, Any]))
 
-    def _take_state(self, row: Row, state: dict[str, Any]) -> None:
+    def _add_state(self, row: Row, state: dict[str, Any]) -> None:
         if state["what"] == "decision":
             self.skipped[row.ts_ns] = str(state["reason"])
         elif state["what"] == "permit":
@@ -181,29 +182,29 @@ class _Collected:
 
 
 def read_session(rows: pa.Table, bar_type: str, tick_raw: float) -> JournaledSession:
-    """Session behind the rows of a journal.
+    """Read the session from the rows of a journal.
 
     Parameters
     ----------
     rows : pyarrow.Table
-        As `rl_strategies.live.journal.journal.read_journal` gives them.
+        Rows from `rl_strategies.live.journal.journal.read_journal`.
     bar_type : str
     tick_raw : float
-        Of the instrument.
+        Tick size of the instrument in units of 1e-16.
 
     Raises
     ------
     InputError
-        If there is no bar, or a row is not what its kind should hold.
+        If there is no bar, or a row does not hold what its kind says.
     """
     found = _Collected()
     for row in journal_rows(rows):
         try:
-            found.take(row)
+            found.add(row)
         except (ValueError, LookupError, msgspec.MsgspecError) as error:
-            raise InputError(f"journal: row {row.seq} must be a whole {row.kind}: {error}") from error
+            raise InputError(f"journal: row {row.seq} is not a valid {row.kind}: {error}") from error
     if not found.bars:
-        raise InputError("journal: must hold at least one bar to be replayed, held none")
+        raise InputError("journal: no bars to replay")
     return JournaledSession(
         bars=_series(found.bars, bar_type, tick_raw),
         bar_seq=np.array([row.seq for row in found.bars], np.int64),
@@ -222,7 +223,7 @@ def read_session(rows: pa.Table, bar_type: str, tick_raw: float) -> JournaledSes
 
 def _stream(name: str, rows: list[Row]) -> JournaledStream:
     if len({len(row.values) for row in rows}) > 1:
-        raise InputError(f"journal: every row of context {name} must have the same columns, had not")
+        raise InputError(f"journal: rows of context {name} differ in their number of columns")
     ts_ns = np.array([row.ts_ns for row in rows], np.int64)
     values = np.array([row.values for row in rows], np.float64)
     return JournaledStream(StreamRows(ts_ns, values), np.array([row.seq for row in rows], np.int64))
@@ -232,8 +233,8 @@ def _series(rows: list[Row], bar_type: str, tick_raw: float) -> BarSeries:
     ts_ns = np.array([row.ts_ns for row in rows], np.int64)
     if (np.diff(ts_ns) <= 0).any():
         late = rows[int(np.flatnonzero(np.diff(ts_ns) <= 0)[0]) + 1]
-        raise InputError(f"journal: row {late.seq} must close after the bar before it, was at {late.ts_ns} ns")
+        raise InputError(f"journal: row {late.seq} must close after the bar before it, closes at {late.ts_ns} ns")
     if any(len(row.values) != 5 for row in rows):
-        raise InputError("journal: every bar must hold open, high, low, close and volume")
+        raise InputError("journal: every bar must have open, high, low, close and volume")
     open_, high, low, close, volume = np.array([row.values for row in rows], np.float64).astype(np.int64).T
     return BarSeries(bar_type, ts_ns, open_, high, low, close, volume, True, tick_raw)

@@ -1,7 +1,7 @@
-"""The backtest clock's strategy, led by a session's journal: what would the simulated venue have made of it?
+"""A backtest strategy that executes the decisions of a session's journal, to compare fills and observations.
 
-The policy and the risk overlay answer what the backtest shows them, and their answers are kept; what is carried out is
-what the journal says was decided. So one execution that differs does not make all that follows differ.
+The policy and the risk overlay see what the backtest shows them, and their answers are recorded; what is executed are
+the journal's decisions. So one fill that differs does not make everything after it differ.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 
 
 class TakenDecision(NamedTuple):
-    """What the backtest clock saw and would have decided.
+    """Decision of the backtest.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class TakenDecision(NamedTuple):
     target : int
         Side that the policy wanted.
     review : Review
-        Of the target that was written.
+        The risk overlay's answer to the journal's target.
     """
 
     observation: NDArray[np.float32]
@@ -38,7 +38,7 @@ class TakenDecision(NamedTuple):
 
 
 class JournalPolicy:
-    """Asks a policy, and answers with what was written.
+    """Asks a policy, and answers with the journal's action.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ class JournalPolicy:
     Attributes
     ----------
     written : int
-        Action of the journal; set before every decision.
+        The journal's action; set before every decision.
     wanted : int
-        Action that the policy chose in the last decision.
+        The policy's own action in the last decision.
     """
 
     def __init__(self, policy: OnnxPolicy) -> None:
@@ -61,14 +61,14 @@ class JournalPolicy:
         self._policy.reset()
 
     def act(self, observation: NDArray[np.float32]) -> int:
-        """The written action, whatever the policy wants."""
+        """The journal's action; the policy's own is kept in `wanted`."""
         chosen = self._policy.act(observation)
         self.wanted = chosen if isinstance(chosen, int) else chosen[0]
         return self.written
 
 
 class ReplayStrategy(RLStrategy):
-    """`RLStrategy` that decides when the journaled session decided, as it decided.
+    """`RLStrategy` that repeats the decisions of a journaled session.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class ReplayStrategy(RLStrategy):
     Attributes
     ----------
     taken : dict of int to TakenDecision
-        By the close that was decided on.
+        Decisions by the close that was decided on.
     left_out : list of int
         Closes that a backtest decides on and the session did not.
     """
@@ -89,24 +89,24 @@ class ReplayStrategy(RLStrategy):
         self, config: RLStrategyConfig, core: DecisionCore, policy: OnnxPolicy, session: JournaledSession
     ) -> None:
         self._session = session
-        self._led = JournalPolicy(policy)
-        super().__init__(config, core, self._led, ContextFeed(core, (), _journaled_rows(core, session)))
+        self._journal_policy = JournalPolicy(policy)
+        super().__init__(config, core, self._journal_policy, ContextFeed(core, (), _journaled_rows(core, session)))
 
     def on_reset(self) -> None:
-        """Forget everything that happened."""
+        """Return to the state before the first bar."""
         super().on_reset()
-        self._waits = False  # every row of the journal is handed over before the bar of its time
+        self._waits = False  # every context row of the journal precedes the bar of its time
         self.taken: dict[int, TakenDecision] = {}
         self.left_out: list[int] = []
         self._decided_ns = 0
 
     def on_stop(self) -> None:
-        """Hold what is held: that the journal ends is no decision."""
+        """Keep the position: the end of the journal is not a decision."""
 
     def _decide(self, ts_ns: int) -> None:
         written = self._session.decisions.get(ts_ns)
         if written is not None:
-            self._led.written = written.target + FLAT
+            self._journal_policy.written = written.target + FLAT
             super()._decide(ts_ns)
         elif ts_ns == self._session.ruin_ns:
             self.core.look(ts_ns)
@@ -114,20 +114,18 @@ class ReplayStrategy(RLStrategy):
         elif ts_ns < self.core.last_flat_ns and self._session.source_of(ts_ns) != "warm-up":
             self.left_out.append(ts_ns)
 
-    def _remember(
-        self, ts_ns: int, observation: NDArray[np.float32], actions: list[int], answers: list[Review]
-    ) -> None:
+    def _record(self, ts_ns: int, observation: NDArray[np.float32], actions: list[int], reviews: list[Review]) -> None:
         self._decided_ns = ts_ns
-        self.taken[ts_ns] = TakenDecision(observation.copy(), self._led.wanted - FLAT, answers[0])
+        self.taken[ts_ns] = TakenDecision(observation.copy(), self._journal_policy.wanted - FLAT, reviews[0])
 
-    def _carry_out(self, answers: list[Review]) -> None:
-        answer = self._session.decisions[self._decided_ns].review
+    def _execute(self, reviews: list[Review]) -> None:
+        review = self._session.decisions[self._decided_ns].review
         if self._decided_ns in self._session.reduced:
-            answer = answer._replace(side=0)
-        elif answer.side != 0 and answer.units == 0:
-            # The session held on to what the backtest may not hold: there is nothing to be entered.
-            answer = answer._replace(side=self.core.instruments[0].side)
-        super()._carry_out([answer])
+            review = review._replace(side=0)
+        elif review.side != 0 and review.units == 0:
+            # The session kept a position that the backtest may not have: there is no entry to repeat.
+            review = review._replace(side=self.core.instruments[0].side)
+        super()._execute([review])
 
 
 def _journaled_rows(core: DecisionCore, session: JournaledSession) -> dict[str, Callable[[], StreamRows]]:
@@ -135,5 +133,5 @@ def _journaled_rows(core: DecisionCore, session: JournaledSession) -> dict[str, 
         stream.name: StreamRows(np.zeros(0, np.int64), np.zeros((0, len(stream.plan().columns))))
         for stream in context_streams(core.plan)
     }
-    rows |= {name: told.rows for name, told in session.context.items()}
+    rows |= {name: stream.rows for name, stream in session.context.items()}
     return {name: partial(rows.__getitem__, name) for name in rows}

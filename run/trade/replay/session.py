@@ -87,13 +87,13 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
     session = read_session(content.rows, metadata.bar_type, spec.tick_raw)
     data = [] if catalog is None else _held_against(catalog, session, loaded, metadata)
     core, policy = loaded.core(spec, metadata.capital_usd), loaded.policy()
-    reliving = JournalReplay(core, policy)
-    reliving.feed(journal_rows(content.rows))
-    relived = reliving.relived.divergences
+    replay = JournalReplay(core, policy)
+    replay.feed(journal_rows(content.rows))
+    replayed = replay.result.divergences
     clock = run_clock(session, core, policy)
     undone = undecided(session, clock.taken, clock.left_out)
     others = [*undone, *compare_fills(session, clock.fills), *late_context(session, loaded.plan)]
-    attribution = Attribution(session, clock.taken, relived, data, others)
+    attribution = Attribution(session, clock.taken, replayed, data, others)
     changed = dict(attribution.causes())
     changed.update({each.ts_ns: each.cause for each in undone})
     other_actions = {each.ts_ns for each in undone} | set(attribution.other_actions())
@@ -106,7 +106,7 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
         metadata,
         session,
         content.torn,
-        divergences=tuple(sorted([*data, *relived, *others], key=lambda each: each.seq)),
+        divergences=tuple(sorted([*data, *replayed, *others], key=lambda each: each.seq)),
         decisions=Counter(changed.values()),
         other_actions=len(other_actions),
         equal_observations=same,

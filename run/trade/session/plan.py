@@ -101,7 +101,7 @@ class SessionPlan:
     @property
     def flatten_command(self) -> str:
         """Command line that closes everything at this session's broker."""
-        if self.config.patience.clock == "wall":
+        if self.config.timeouts.clock == "wall":
             return flatten_command(self.configuration)
         # A simulated gateway is not at the configuration's address, where a real account may be.
         return flatten_command(self.configuration, self.config.host, self.config.port, self.account)
@@ -160,7 +160,7 @@ def write_metadata(plan: SessionPlan) -> None:
         instrument_id=plan.spec.instrument_id,
         bar_type=plan.bar_type,
         capital_usd=plan.config.capital_usd,
-        clock=plan.config.patience.clock,
+        clock=plan.config.timeouts.clock,
         configuration=plan.configuration,
         context={source.name: source.bar_type for source in plan.context},
     ).write(plan.folder)

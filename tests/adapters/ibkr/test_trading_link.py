@@ -165,7 +165,7 @@ def test_truth_is_of_the_contract_alone(link: BrokerLink, client: Client) -> Non
         resting(orderType="MKT", totalQuantity=1, orderId=7),
     ]
     link._execution._order_filled_qty = {get_venue_order_id(5, 0): 1}
-    truth = asyncio.run(link.truth())
+    truth = asyncio.run(link.broker_state())
     assert truth is not None
     assert truth.units == -2
     assert [(o.order_ref, o.order_id, o.kind, o.units, o.price) for o in truth.orders] == [
@@ -178,14 +178,14 @@ def test_truth_is_of_the_contract_alone(link: BrokerLink, client: Client) -> Non
 @pytest.mark.parametrize("silent", ["positions", "orders"])
 def test_half_an_answer_is_none(link: BrokerLink, client: Client, silent: str) -> None:
     setattr(client, silent, None)
-    assert asyncio.run(link.truth()) is None
+    assert asyncio.run(link.broker_state()) is None
 
 
 def test_nobody_is_asked_who_is_not_there(link: BrokerLink, client: Client) -> None:
     client._is_ib_connected.clear()
     assert not link.is_connected()
     assert not link.has_data()
-    assert asyncio.run(link.truth()) is None
+    assert asyncio.run(link.broker_state()) is None
     assert asyncio.run(link.executions()) is None
     client._is_ib_connected.set()
     client._data_farm_degraded_since_ns = 1

@@ -1,6 +1,7 @@
-"""A live desk with NautilusTrader's own orders and cache, and a broker that does what a test tells it to."""
+"""Host of a live execution with NautilusTrader's own orders and cache, and a broker that a test controls."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,8 @@ def new_core(barriers: BarrierConfig = BARRIERS) -> DecisionCore:
 
 
 @dataclass
-class Session:
-    """What a desk asks of its strategy, and the broker behind it.
+class StubHost:
+    """Host of a live execution, its journal and the broker behind it.
 
     Attributes
     ----------
@@ -49,6 +50,8 @@ class Session:
     sent : list of Order
     moves : list of str
         Everything that happened, in order.
+    withdrawn : list of str
+        Client order ids that the execution cancelled.
     allowed : bool
         Whether a reversal may enter.
     """
@@ -61,6 +64,7 @@ class Session:
     withdrawn: list[str] = field(default_factory=list)
     allowed: bool = True
     executions: int = 0
+    flushed: bool = True
 
     def __post_init__(self) -> None:
         self.clock, self.cache = TestClock(), Cache()
@@ -68,10 +72,11 @@ class Session:
         self.order_factory = OrderFactory(TraderId("T-1"), StrategyId("S-1"), self.clock)
         self.instrument = to_nautilus(self.core.instruments[0].instrument)
         self.cache.add_instrument(self.instrument)
-        self.desk = LiveExecution(self, 0, self.core.instruments[0], lambda group: [f"group {group}"])
-        self.desk.open(InstrumentId.from_str("SPY.EQUS"))
+        services: Any = SimpleNamespace(link=self, journal=self, order_tags=lambda group: [f"group {group}"])
+        self.execution = LiveExecution(self, self.core, 0, services)
+        self.execution.open(InstrumentId.from_str("SPY.EQUS"))
 
-    # What the desk asks for -----------------------------------------------------------------------------------------
+    # Host, journal and link -----------------------------------------------------------------------------------------
 
     def submit_order(self, order: Order) -> None:
         self.moves.append("submit")
@@ -79,27 +84,34 @@ class Session:
         self._apply(order, TestEventStubs.order_submitted(order))
         self.sent.append(order)
 
-    def record_order(self, row: OrderRow) -> None:
+    def order(self, row: OrderRow) -> None:
         self.moves.append(f"order {row.role}")
         self.rows.append(row)
+        self.flushed = False
 
-    def record_fill(self, instrument_id: str, row: FillRow) -> None:
+    def fill(self, instrument_id: str, row: FillRow) -> None:
         assert instrument_id == "SPY.EQUS"
         self.moves.append(f"fill {row.role}")
         self.rows.append(row)
+        self.flushed = False
 
-    def after_fill(self) -> None:
-        self.moves.append("after fill")
+    def flush(self) -> None:
+        self.flushed = True
 
-    def enter_reversed(self, desk: LiveExecution, answer: Review) -> None:
+    def on_order(self, row: OrderRow) -> None:
+        assert (self.rows[-1], self.flushed) == (row, True)
+
+    def on_fill(self) -> None:
+        self.moves.append("on fill")
+
+    def may_open(self) -> bool:
         self.moves.append("reversal")
-        if self.allowed:
-            desk.enter(answer)
+        return self.allowed
 
     def count(self, reason: str) -> None:
         self.counted.append(reason)
 
-    def withdraw(self, client_order_id: str) -> None:
+    def cancel_unanswered(self, client_order_id: str) -> None:
         self.withdrawn.append(client_order_id)
 
     def cancel_order(self, order: Order) -> None:
@@ -113,15 +125,15 @@ class Session:
 
     def reject(self, order: Order) -> None:
         self._apply(order, TestEventStubs.order_rejected(order))
-        self.desk.on_refused(order.client_order_id, "margin")
+        self.execution.on_refused(order.client_order_id, "margin")
 
     def cancel(self, *orders: Order) -> None:
         for order in orders:
             self._apply(order, TestEventStubs.order_canceled(order))
-            self.desk.on_canceled()
+            self.execution.on_canceled()
 
-    def fill(self, order: Order, units: int, ticks: int, trade_id: str = "", cents: int = 100) -> None:
-        """An execution that is told of by event."""
+    def fill_order(self, order: Order, units: int, ticks: int, trade_id: str = "", cents: int = 100) -> None:
+        """Fill an order and report it by event."""
         self.executions += 1
         event = TestEventStubs.order_filled(
             order,
@@ -133,13 +145,13 @@ class Session:
             ts_event=CLOSE_NS + self.executions,
         )
         self._apply(order, event)
-        self.desk.on_filled(event)
+        self.execution.on_filled(event)
 
     def _apply(self, order: Order, event: Any) -> None:
         order.apply(event)
         self.cache.update_order(order)
 
-    # Looking --------------------------------------------------------------------------------------------------------
+    # Inspection -----------------------------------------------------------------------------------------------------
 
     @property
     def units(self) -> int:
@@ -149,11 +161,11 @@ class Session:
         """Orders sent, from the ``first``: kind, signed units, price, group."""
         return [_wire(order) for order in self.sent[first:]]
 
-    def entered(self, units: int = 3) -> "Session":
+    def entered(self, units: int = 3) -> "StubHost":
         """Long, filled at the close, with accepted barriers."""
-        self.desk.pursue(LONG._replace(units=units))
+        self.execution.execute(LONG._replace(units=units))
         self.accept(self.sent[0])
-        self.fill(self.sent[0], units, CLOSE_TICKS)
+        self.fill_order(self.sent[0], units, CLOSE_TICKS)
         self.accept(*self.sent[1:])
         return self
 

@@ -1,4 +1,4 @@
-"""A live strategy without a node: its real parts on disk, a market of random bars, a broker that fills at once."""
+"""A live strategy without a node: its real journal and checkpoint, random bars, a broker that fills at once."""
 
 import weakref
 from datetime import date
@@ -28,7 +28,7 @@ from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.live.journal.checkpoint import Checkpoint
 from rl_strategies.live.journal.journal import Journal
 from rl_strategies.live.journal.rebuild import BEGUN, ReplayedJournal, session_state
-from rl_strategies.live.journal.resume import relive
+from rl_strategies.live.journal.resume import replay_journal
 from rl_strategies.live.journal.session_journal import SessionJournal
 from rl_strategies.live.services import LiveServices
 from rl_strategies.live.strategy import LiveStrategy
@@ -68,8 +68,8 @@ def new_policy(plan: FeaturePlan | JoinedPlan = PLAN) -> OnnxPolicy:
     return OnnxPolicy(network(len(new_core(plan).observation_names)))
 
 
-class LivedSession:
-    """One life of a session; another one in the same folder takes it up again.
+class ResumableSession:
+    """One process of a session; another one in the same folder resumes it.
 
     Parameters
     ----------
@@ -89,12 +89,12 @@ class LivedSession:
         plan = PLAN if catalog is None else PLAN_WITH_VIX
         self.journal, self.checkpoint = folder / "journal", Checkpoint(folder / "checkpoint.npz")
         self.core, self.policy = new_core(plan), new_policy(plan)
-        self.relived = self._relive()
+        self.replayed = self._replay()
         self.published: list[tuple[str, dict[str, Any]]] = []
         self._written = Journal(self.journal, durable=False)
         weakref.finalize(self, self._written._file.close)
         state = RiskState(level, 0, "", date(2024, 12, 2), None, None, None)
-        parts = LiveServices(
+        services = LiveServices(
             ListLink(), SessionJournal(self._written), self.checkpoint, RiskMonitor(MonitorConfig(), state),
             Timeouts(clock="bars"), True, lambda group: [group], lambda table, row: self.published.append((table, row)),
             "rl-intraday flatten live", () if catalog is None else (ContextSource(name="VIX"),), catalog,
@@ -102,18 +102,16 @@ class LivedSession:
         config = RLStrategyConfig(bar_types=(BAR_TYPE,), order_id_tag="001")
         self.pending: list[Order] = []
         live_core, live_policy = new_core(plan), new_policy(plan)
-        self.strategy = LiveStrategy(config, live_core, live_policy, parts)
+        self.strategy = LiveStrategy(config, live_core, live_policy, services)
         self._connect()
-        if self.relived is not None:
-            live_policy.restore(self.policy.snapshot())
-            live_core.restore(self.core.snapshot())
-            self.strategy.resume(self.relived)
+        if self.replayed is not None:
+            self.strategy.resume(self.replayed)
         else:
-            self.strategy.say(BEGUN)
-        self.strategy.watch.is_connected = self.strategy.watch.known = self.strategy.is_ready = True
+            self.strategy.events.report(BEGUN)
+        self.strategy.reconciler.is_connected = self.strategy.reconciler.known = self.strategy.is_ready = True
 
-    def _relive(self) -> ReplayedJournal | None:
-        return relive(self.journal, self.checkpoint, self.core, self.policy)
+    def _replay(self) -> ReplayedJournal | None:
+        return replay_journal(self.journal, self.checkpoint, self.core, self.policy)
 
     def _connect(self) -> None:
         clock, trader, self.cache = TestClock(), TraderId("T-001"), Cache()
@@ -123,7 +121,7 @@ class LivedSession:
         self.cache.add_instrument(self.instrument)
         bus.register("RiskEngine.execute", lambda command: self.pending.append(command.order))
         self.strategy.register(trader, Portfolio(bus, self.cache, clock), bus, self.cache, clock)
-        self.strategy.desk.open(InstrumentId.from_str("SPY.EQUS"))
+        self.strategy.execution.open(InstrumentId.from_str("SPY.EQUS"))
 
     def trade(self, random: np.random.Generator, first: int, bars: int) -> None:
         """So many bars of a random walk, beginning with the ``first`` of the three days."""
@@ -184,7 +182,7 @@ class LivedSession:
         for order in refused:
             self._apply(order, TestEventStubs.order_submitted(order))
             self._apply(order, TestEventStubs.order_rejected(order))
-            self.strategy.desk.on_refused(order.client_order_id, "margin")
+            self.strategy.execution.on_refused(order.client_order_id, "margin")
         return refused
 
     def _apply(self, order: Order, event: Any) -> None:

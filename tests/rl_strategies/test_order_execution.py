@@ -1,4 +1,4 @@
-"""When the venue owes a desk an answer, on NautilusTrader's own orders."""
+"""When an execution has orders in flight, with NautilusTrader's own orders."""
 
 from nautilus_trader.cache.cache import Cache
 from nautilus_trader.common.component import TestClock
@@ -20,7 +20,7 @@ ENTRY = Review(1, 3, "approved")
 
 
 class Venue:
-    """What a desk asks of its strategy, and a venue that answers when a test wants it to."""
+    """Host of an execution, and a venue that answers when a test wants it to."""
 
     def __init__(self) -> None:
         spec = resolve("SPY", instruments_path())
@@ -31,8 +31,8 @@ class Venue:
         self.cache.add_instrument(self.instrument)
         self.order_factory = OrderFactory(TraderId("T-1"), StrategyId("S-1"), TestClock())
         self.sent: list[Order] = []
-        self.desk = OrderExecution(self, 0, self.core.instruments[0])  # type: ignore[arg-type]
-        self.desk.open(self.instrument.id)
+        self.execution = OrderExecution(self, self.core, 0)  # type: ignore[arg-type]
+        self.execution.open(self.instrument.id)
 
     def submit_order(self, order: Order) -> None:
         self.cache.add_order(order)
@@ -40,15 +40,15 @@ class Venue:
         self.sent.append(order)
 
     def fill(self, order: Order, units: int) -> None:
-        trade_id = TradeId(f"E-{len(self.desk.fills)}")
+        trade_id = TradeId(f"E-{len(self.execution.fills)}")
         event = TestEventStubs.order_filled(
             order, self.instrument, trade_id=trade_id, last_qty=Quantity.from_int(units)
         )
         self._apply(order, event)
-        self.desk.on_filled(event)
+        self.execution.on_filled(event)
 
     def cancel_all_orders(self, instrument_id: InstrumentId) -> None:
-        """Nothing: the test says what becomes of them."""
+        """Do nothing: the test decides what happens to them."""
 
     def accept(self, order: Order) -> None:
         self._apply(order, TestEventStubs.order_accepted(order))
@@ -58,48 +58,48 @@ class Venue:
         self.cache.update_order(order)
 
 
-def test_a_desk_without_orders_waits_for_nothing() -> None:
-    assert not Venue().desk.is_in_flight()
+def test_without_orders_nothing_is_in_flight() -> None:
+    assert not Venue().execution.is_in_flight()
 
 
 def test_a_market_order_is_owed_until_its_last_unit() -> None:
     venue = Venue()
-    venue.desk.pursue(ENTRY)
+    venue.execution.execute(ENTRY)
     (entry,) = venue.sent
-    assert venue.desk.is_in_flight(), "submitted"
+    assert venue.execution.is_in_flight(), "submitted"
     venue.accept(entry)
-    assert venue.desk.is_in_flight(), "a market order that works is half a position"
+    assert venue.execution.is_in_flight(), "a market order that works is half a position"
     venue.fill(entry, 1)
-    assert venue.desk.is_in_flight(), "two units are missing"
+    assert venue.execution.is_in_flight(), "two units are missing"
     venue.fill(entry, 2)
-    assert venue.desk.is_in_flight(), "its barriers are not acknowledged"
+    assert venue.execution.is_in_flight(), "its barriers are not acknowledged"
     for barrier in venue.sent[1:]:
         venue.accept(barrier)
-    assert not venue.desk.is_in_flight(), "resting barriers owe nothing"
+    assert not venue.execution.is_in_flight(), "resting barriers owe nothing"
 
 
 def test_a_barrier_on_its_way_out_is_no_doubt_and_an_order_sent_later_is_one() -> None:
     venue = Venue()
-    venue.desk.pursue(ENTRY)
+    venue.execution.execute(ENTRY)
     entry = venue.sent[0]
     venue.accept(entry)
     venue.fill(entry, 3)
     stop, target = venue.sent[1:]
     venue.accept(stop)
     venue.accept(target)
-    assert not venue.desk.is_in_flight()
+    assert not venue.execution.is_in_flight()
     stop.apply(TestEventStubs.order_pending_cancel(stop))
-    assert not venue.desk.is_in_flight()
-    venue.desk.pursue(Review(1, 0, "approved"))
-    assert not venue.desk.is_in_flight(), "the side is held already"
-    venue.desk.pursue(Review(-1, 3, "approved"))
-    assert venue.desk.is_in_flight()
+    assert not venue.execution.is_in_flight()
+    venue.execution.execute(Review(1, 0, "approved"))
+    assert not venue.execution.is_in_flight(), "the side is held already"
+    venue.execution.execute(Review(-1, 3, "approved"))
+    assert venue.execution.is_in_flight()
     assert len(venue.sent) == 5, "out of the long, into the short"
 
 
 def test_a_reset_forgets_what_was_owed() -> None:
     venue = Venue()
-    venue.desk.pursue(ENTRY)
-    venue.desk.reset()
-    assert not venue.desk.is_in_flight()
-    assert venue.desk.fills == []
+    venue.execution.execute(ENTRY)
+    venue.execution.reset()
+    assert not venue.execution.is_in_flight()
+    assert venue.execution.fills == []

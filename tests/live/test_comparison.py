@@ -1,4 +1,4 @@
-"""The broker's word beside the session's belief: which difference, and the gravest one first."""
+"""Comparison of the broker with the session: which difference, the gravest first."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -35,7 +35,7 @@ OTHERS = Resting("", "LMT", -3)
     [
         (0, 0, [], None),
         (3, 3, [STOP, TARGET], None),
-        (3, 3, [STOP], None),  # a target lost is a chance lost, no danger
+        (3, 3, [STOP], None),  # a missing take profit is no danger
         (-3, -3, [Resting("S", "STP", 3), Resting("T", "LMT", 3)], None),
         (3, 3, [Resting("S", "STP LMT", -3), TARGET], None),
         (3, 0, [STOP, TARGET], "position"),
@@ -60,19 +60,21 @@ OTHERS = Resting("", "LMT", -3)
         (2, 2, [STOP, OTHERS], "orphans"),
     ],
 )
-def test_truth_beside_belief(held: int, believed: int, resting: list[Resting], difference: str | None) -> None:
-    truth = SimpleNamespace(units=held, orders=tuple(resting))
-    found = compare(truth, believed, ORDERS, ["g"], wants_stop=True)
+def test_the_gravest_difference_is_found(
+    held: int, believed: int, resting: list[Resting], difference: str | None
+) -> None:
+    broker = SimpleNamespace(units=held, orders=tuple(resting))
+    found = compare(broker, believed, ORDERS, ["g"], wants_stop=True)
     assert found.difference == difference
-    assert bool(found.said) == (difference is not None)
-    assert "\n" not in found.said
+    assert bool(found.description) == (difference is not None)
+    assert "\n" not in found.description
 
 
 def test_orphans_are_named_one_by_one() -> None:
     old = Resting("S-old", "STP", -3)
     found = compare(SimpleNamespace(units=3, orders=(STOP, OTHERS, TARGET, old)), 3, ORDERS, ["g"], wants_stop=True)
     assert found.orphans == (OTHERS, old)
-    assert found.said == "orders that protect nothing: LMT -3, STP -3"
+    assert found.description == "orders that protect nothing: LMT -3, STP -3"
 
 
 def test_nobody_misses_a_stop_that_is_not_wanted() -> None:
@@ -83,10 +85,10 @@ def test_nobody_misses_a_stop_that_is_not_wanted() -> None:
     )
 
 
-def test_what_differs_is_said_in_numbers() -> None:
-    assert compare(SimpleNamespace(units=2, orders=()), -1, {}, [], wants_stop=True).said == (
+def test_the_description_gives_the_numbers() -> None:
+    assert compare(SimpleNamespace(units=2, orders=()), -1, {}, [], wants_stop=True).description == (
         "the broker holds 2 units, the session -1"
     )
-    assert compare(SimpleNamespace(units=2, orders=()), 2, {}, [], wants_stop=True).said == (
+    assert compare(SimpleNamespace(units=2, orders=()), 2, {}, [], wants_stop=True).description == (
         "2 units are held with stops for 0"
     )

@@ -1,4 +1,4 @@
-"""The watch on the broker: whom it believes, when it acts, and that it never takes silence for flat."""
+"""The reconciler: what it believes, when it acts, and that it never takes silence for flat."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,10 +10,10 @@ import pytest
 
 from rl_strategies.live.broker.link import NS, BrokerFill, BrokerState
 from rl_strategies.live.broker.timeouts import Timeouts
-from rl_strategies.live.execution.reconciler import UNANSWERED_QUESTIONS, NotOursError, Reconciler
+from rl_strategies.live.execution.reconciler import UNANSWERED_REQUESTS, NotOursError, Reconciler
 from rl_strategies.live.journal.rebuild import BEGUN
 from tests.live.bars import ListLink
-from tests.live.trading_desk import CLOSE_NS, LONG, Session, new_core
+from tests.live.stub_host import CLOSE_NS, LONG, StubHost, new_core
 
 FLATTEN = "rl-intraday flatten live"
 
@@ -28,7 +28,7 @@ class Resting:
 
 
 @dataclass(frozen=True)
-class Told:
+class Reported:
     """A fill as the broker reports it."""
 
     trade_id: str
@@ -55,8 +55,8 @@ class Broker(ListLink):
     def is_connected(self) -> bool:
         return self.up
 
-    async def truth(self) -> BrokerState | None:
-        self.questions.append("truth")
+    async def broker_state(self) -> BrokerState | None:
+        self.questions.append("state")
         await asyncio.sleep(0)
         self.meanwhile()
         return self.held
@@ -70,43 +70,42 @@ class Broker(ListLink):
     def cancel(self, order: Any) -> None:
         self.cancelled.append(order)
 
-    def forget_questions(self) -> None:
+    def drop_requests(self) -> None:
         self.forgotten += 1
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         self.hung_up += 1
 
 
 class Scene:
-    """A watch over a real desk, with a clock that the test sets."""
+    """A reconciler of a real execution, with a clock that the test sets."""
 
     def __init__(self) -> None:
-        self.session, self.broker = Session(new_core()), Broker()
-        self.said: list[tuple[str, str]] = []
+        self.host, self.broker = StubHost(new_core()), Broker()
+        self.reported: list[tuple[str, str]] = []
         self.halted: list[str] = []
-        self.taken = 0
         self.now_ns = CLOSE_NS
-        # Half a second between two questions, whether all is well or not.
-        patience = Timeouts(truth_s=0.5, watch_s=0.5, resolve_s=20.0)
-        self.watch = Reconciler(self.broker, self.session.desk, patience, self, lambda: self.now_ns, FLATTEN)
-        asyncio.run(self.watch.claim())
-        self.said.clear()
+        # Half a second between two requests, whether all is well or not.
+        timeouts = Timeouts(reconcile_s=0.5, poll_s=0.5, resolve_s=20.0)
+        services: Any = SimpleNamespace(link=self.broker, timeouts=timeouts, flatten_command=FLATTEN)
+        self.reconciler = Reconciler(services, self.host.execution, self, self.halted.append, lambda: self.now_ns)
+        asyncio.run(self.reconciler.claim())
+        self.reported.clear()
         self.broker.questions.clear()
 
-    def say(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
-        self.said.append((what, new))
+    def report(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
+        self.reported.append((what, new))
 
-    def after_fill(self) -> None:
-        self.taken += 1
-
-    def halt(self, reason: str) -> None:
-        self.halted.append(reason)
+    @property
+    def fills_seen(self) -> int:
+        """Fills that the host was told of."""
+        return self.host.moves.count("on fill")
 
     def look(self, seconds: float = 0.5) -> None:
         """Ask, so much later."""
         self.now_ns += int(seconds * NS)
-        self.session.clock.set_time(self.now_ns)
-        asyncio.run(self.watch.ask())
+        self.host.clock.set_time(self.now_ns)
+        asyncio.run(self.reconciler.reconcile())
 
     def show(self, units: int, *orders: Resting) -> None:
         """What the broker holds from now on."""
@@ -114,11 +113,11 @@ class Scene:
 
     def enter(self) -> None:
         """Three shares with stop and target, which the broker shows."""
-        self.session.entered()
+        self.host.entered()
         self.show(3, *self.barriers())
 
     def barriers(self) -> tuple[Resting, Resting]:
-        _, stop, target = (order.client_order_id.value for order in self.session.sent[:3])
+        _, stop, target = (order.client_order_id.value for order in self.host.sent[:3])
         return Resting(stop, "STP", -3), Resting(target, "LMT", -3)
 
 
@@ -135,33 +134,30 @@ def scene() -> Scene:
 def test_an_account_that_holds_something_is_not_claimed(units: int, orders: tuple[Resting, ...]) -> None:
     scene = Scene()
     scene.show(units, *orders)
-    with pytest.raises(
-        NotOursError,
-        match=rf"already holds \{units:+d} SPY\.EQUS and \d orders from outside this session: run `{FLATTEN}`",
-    ):
-        asyncio.run(scene.watch.claim())
-    assert scene.said == []
+    with pytest.raises(NotOursError, match=f"no SPY.EQUS that this session did not buy, held {units} with"):
+        asyncio.run(scene.reconciler.claim())
+    assert scene.reported == []
 
 
 def test_what_was_executed_before_is_written_down_and_never_taken_in(scene: Scene) -> None:
-    scene.broker.fills = [Told("m1", "", 5), Told("m2", "", -5)]
+    scene.broker.fills = [Reported("m1", "", 5), Reported("m2", "", -5)]
     written: list[str] = []
-    scene.say = lambda what, old="", new="", reason="", **more: written.extend([what, reason])  # type: ignore[method-assign]
-    asyncio.run(scene.watch.claim())
+    scene.report = lambda what, old="", new="", reason="", **more: written.extend([what, reason])  # type: ignore[method-assign]
+    asyncio.run(scene.reconciler.claim())
     assert written == [BEGUN, "m1 m2"]
-    scene.watch.want_executions()
+    scene.reconciler.request_fills()
     scene.look()
-    assert (scene.session.rows, scene.taken, scene.watch.known) == ([], 0, True)
+    assert (scene.host.rows, scene.fills_seen, scene.reconciler.known) == ([], 0, True)
 
 
 def test_silence_at_the_beginning_is_waited_out() -> None:
     scene = Scene()
     answers = iter([None, [], []])
     scene.broker.meanwhile = lambda: setattr(scene.broker, "fills", next(answers, []))
-    scene.watch._patience = Timeouts(watch_s=0.001)
+    scene.reconciler._timeouts = Timeouts(poll_s=0.001)
     scene.broker.fills = None
-    asyncio.run(scene.watch.claim())
-    assert scene.broker.questions[:3] == ["executions", "executions", "truth"]
+    asyncio.run(scene.reconciler.claim())
+    assert scene.broker.questions[:3] == ["executions", "executions", "state"]
 
 
 # Belief -----------------------------------------------------------------------------------------------------------
@@ -170,29 +166,29 @@ def test_silence_at_the_beginning_is_waited_out() -> None:
 def test_while_all_is_well_it_asks_no_more_often_than_it_should(scene: Scene) -> None:
     for _ in range(10):
         scene.look(0.1)
-    assert scene.broker.questions == ["truth", "truth"]
-    assert scene.said == []
-    assert scene.watch.is_flat
+    assert scene.broker.questions == ["state", "state"]
+    assert scene.reported == []
+    assert scene.reconciler.is_flat
 
 
 def test_no_answer_is_unknown_and_never_flat(scene: Scene) -> None:
     scene.enter()
     scene.look()
-    assert (scene.watch.known, scene.watch.is_flat) == (True, False)
+    assert (scene.reconciler.known, scene.reconciler.is_flat) == (True, False)
     scene.broker.held = None
     scene.look()
-    assert (scene.watch.known, scene.watch.is_flat) == (False, False)
-    assert scene.said[-1] == ("broker", "unknown")
-    assert scene.session.units == 3
-    assert len(scene.session.sent) == 3
+    assert (scene.reconciler.known, scene.reconciler.is_flat) == (False, False)
+    assert scene.reported[-1] == ("broker", "unknown")
+    assert scene.host.units == 3
+    assert len(scene.host.sent) == 3
     scene.show(3, *scene.barriers())
     scene.look()
-    assert scene.watch.known
+    assert scene.reconciler.known
 
 
 def test_questions_that_nobody_answers_end_the_connection(scene: Scene) -> None:
     scene.broker.held = None
-    for _ in range(UNANSWERED_QUESTIONS - 1):
+    for _ in range(UNANSWERED_REQUESTS - 1):
         scene.look()
     assert scene.broker.hung_up == 0
     scene.look()
@@ -202,52 +198,52 @@ def test_questions_that_nobody_answers_end_the_connection(scene: Scene) -> None:
 def test_an_answer_that_events_have_overtaken_is_not_believed(scene: Scene) -> None:
     scene.enter()
     scene.show(0)  # what it held before the entry
-    scene.broker.meanwhile = scene.watch.note_move
+    scene.broker.meanwhile = scene.host.execution.note_change
     for _ in range(4):
         scene.look()
-    assert scene.watch.known
-    assert scene.said == []
+    assert scene.reconciler.known
+    assert scene.reported == []
     scene.broker.meanwhile = lambda: None
     scene.look()
-    assert not scene.watch.known
+    assert not scene.reconciler.known
 
 
 def test_while_an_order_is_under_way_an_answer_is_not_asked_for(scene: Scene) -> None:
-    scene.session.desk.pursue(LONG)
+    scene.host.execution.execute(LONG)
     scene.look()
     assert scene.broker.questions == []
-    scene.session.accept(scene.session.sent[0])
-    scene.session.fill(scene.session.sent[0], 3, 50000)
-    scene.session.accept(*scene.session.sent[1:])
+    scene.host.accept(scene.host.sent[0])
+    scene.host.fill_order(scene.host.sent[0], 3, 50000)
+    scene.host.accept(*scene.host.sent[1:])
     scene.show(3, *scene.barriers())
     scene.look()
-    assert scene.broker.questions == ["truth"]
+    assert scene.broker.questions == ["state"]
 
 
 def test_an_order_sent_while_it_is_asked_makes_the_answer_old(scene: Scene) -> None:
     scene.show(1)
-    scene.broker.meanwhile = lambda: scene.session.desk.pursue(LONG) if not scene.session.sent else None
+    scene.broker.meanwhile = lambda: scene.host.execution.execute(LONG) if not scene.host.sent else None
     scene.look()
-    assert scene.watch.known
-    assert scene.said == []
+    assert scene.reconciler.known
+    assert scene.reported == []
 
 
 def test_a_connection_that_went_or_came_back_is_doubted_until_executions_and_position_agree(scene: Scene) -> None:
     scene.enter()
     scene.broker.up = False
-    scene.watch.note_connection()
-    assert scene.said == [("connection", "down"), ("broker", "unknown")]
+    scene.reconciler.check_connection()
+    assert scene.reported == [("connection", "down"), ("broker", "unknown")]
     scene.look()
     assert scene.broker.questions == [], "who is not there is not asked"
     scene.broker.up = True
-    scene.watch.note_connection()
-    scene.watch.note_connection()
-    assert scene.said[2:] == [("connection", "up")]
+    scene.reconciler.check_connection()
+    scene.reconciler.check_connection()
+    assert scene.reported[2:] == [("connection", "up")]
     assert scene.broker.forgotten == 1, "what was asked on the old connection is asked anew"
-    assert not scene.watch.known
+    assert not scene.reconciler.known
     scene.look()
-    assert scene.broker.questions == ["executions", "truth"]
-    assert scene.watch.known
+    assert scene.broker.questions == ["executions", "state"]
+    assert scene.reconciler.known
 
 
 # Naked ------------------------------------------------------------------------------------------------------------
@@ -258,12 +254,12 @@ def test_what_is_naked_is_closed_after_a_second_look_and_not_at_the_first(scene:
     scene.show(3, scene.barriers()[1])
     for seconds in (0.5, 0.99):
         scene.look(seconds)
-        assert len(scene.session.sent) == 3
-        assert not scene.watch.known, "but nothing is opened meanwhile"
+        assert len(scene.host.sent) == 3
+        assert not scene.reconciler.known, "but nothing is opened meanwhile"
     scene.look(0.5)
-    assert [wire[:2] for wire in scene.session.wires(3)] == [("MarketOrder", -3)]
-    assert scene.session.rows[-1].reason == "protection_lost"
-    assert ("protection", "lost") in scene.said
+    assert [wire[:2] for wire in scene.host.wires(3)] == [("MarketOrder", -3)]
+    assert scene.host.rows[-1].reason == "protection_lost"
+    assert ("protection", "lost") in scene.reported
 
 
 def test_a_stop_that_shows_up_again_in_time_saves_the_position(scene: Scene) -> None:
@@ -274,9 +270,9 @@ def test_a_stop_that_shows_up_again_in_time_saves_the_position(scene: Scene) -> 
     scene.look(0.6)
     scene.show(3)
     scene.look(0.6)
-    assert len(scene.session.sent) == 3, "a second doubt begins anew"
+    assert len(scene.host.sent) == 3, "a second doubt begins anew"
     scene.look(1.0)
-    assert len(scene.session.sent) == 4
+    assert len(scene.host.sent) == 4
 
 
 def test_a_close_that_is_refused_is_tried_again(scene: Scene) -> None:
@@ -284,20 +280,20 @@ def test_a_close_that_is_refused_is_tried_again(scene: Scene) -> None:
     scene.show(3)
     for _ in range(4):
         scene.look(0.5)
-    scene.session.reject(scene.session.sent[3])
+    scene.host.reject(scene.host.sent[3])
     for _ in range(4):
         scene.look(0.5)
-    assert [wire[:2] for wire in scene.session.wires(3)] == [("MarketOrder", -3)] * 2
+    assert [wire[:2] for wire in scene.host.wires(3)] == [("MarketOrder", -3)] * 2
 
 
 def test_exits_for_more_than_is_held_close_it(scene: Scene) -> None:
     scene.enter()
-    scene.broker.fills = [Told("hand", "", -1)]
-    scene.watch.want_executions()
+    scene.broker.fills = [Reported("hand", "", -1)]
+    scene.reconciler.request_fills()
     scene.show(2, *scene.barriers())
     for _ in range(4):
         scene.look(0.5)
-    assert [wire[:2] for wire in scene.session.wires(3)] == [("MarketOrder", -2)]
+    assert [wire[:2] for wire in scene.host.wires(3)] == [("MarketOrder", -2)]
 
 
 # Orphans ----------------------------------------------------------------------------------------------------------
@@ -313,8 +309,8 @@ def test_orphans_are_cancelled_after_a_second_look(scene: Scene) -> None:
     assert scene.broker.cancelled == [orphan]
     scene.show(0)
     scene.look(0.5)
-    assert scene.watch.known
-    assert scene.watch.is_flat
+    assert scene.reconciler.known
+    assert scene.reconciler.is_flat
 
 
 def test_only_orphans_are_cancelled(scene: Scene) -> None:
@@ -324,7 +320,7 @@ def test_only_orphans_are_cancelled(scene: Scene) -> None:
     for _ in range(3):
         scene.look(0.5)
     assert scene.broker.cancelled == [orphan]
-    assert len(scene.session.sent) == 3
+    assert len(scene.host.sent) == 3
 
 
 # Positions --------------------------------------------------------------------------------------------------------
@@ -332,19 +328,19 @@ def test_only_orphans_are_cancelled(scene: Scene) -> None:
 
 def test_executions_explain_a_position_and_count_once(scene: Scene) -> None:
     scene.enter()
-    stop = scene.session.sent[1].client_order_id.value
+    stop = scene.host.sent[1].client_order_id.value
     scene.show(0)
-    scene.broker.fills = [Told("x1", "", 3), Told("s1", stop, -2, 499.60), Told("s2", stop, -1, 499.59)]
+    scene.broker.fills = [Reported("x1", "", 3), Reported("s1", stop, -2, 499.60), Reported("s2", stop, -1, 499.59)]
     scene.look()
-    assert not scene.watch.known
+    assert not scene.reconciler.known
     scene.look()
-    assert (scene.watch.known, scene.session.units, scene.taken) == (True, 0, 2)
+    assert (scene.reconciler.known, scene.host.units, scene.fills_seen) == (True, 0, 3)
     written = [(row.trade_id, row.role, row.units, row.price_ticks, row.commission_cents, row.late) for row in
-               scene.session.rows[-2:]]  # fmt: skip
+               scene.host.rows[-2:]]  # fmt: skip
     assert written == [("s1", "stop", -2, 49960, 35, True), ("s2", "stop", -1, 49959, 35, True)]
-    scene.watch.want_executions()
+    scene.reconciler.request_fills()
     scene.look()
-    assert scene.taken == 2
+    assert scene.fills_seen == 3
     assert scene.halted == []
 
 
@@ -354,8 +350,8 @@ def test_a_position_that_nothing_explains_halts_and_not_before_its_time(scene: S
         scene.look(0.5)
     assert scene.halted == []
     scene.look(0.6)
-    assert scene.halted[0] == f"the broker holds 2 units, the session 0 for 20 s; run `{FLATTEN}`"
-    assert scene.session.sent == [], "nobody knows what it is: nothing is sent"
+    assert scene.halted[0] == "the broker holds 2 units, the session 0 for 20 s; run `rl-intraday flatten`"
+    assert scene.host.sent == [], "nobody knows what it is: nothing is sent"
 
 
 def test_a_position_that_is_explained_in_time_does_not_halt_later(scene: Scene) -> None:
@@ -372,22 +368,22 @@ def test_a_position_that_is_explained_in_time_does_not_halt_later(scene: Scene) 
 
 def test_executions_that_are_not_told_are_asked_for_again_before_anything_is_believed(scene: Scene) -> None:
     scene.broker.fills = None
-    scene.watch.want_executions()
+    scene.reconciler.request_fills()
     scene.look()
     scene.look()
     assert scene.broker.questions == ["executions", "executions"]
-    assert not scene.watch.known
+    assert not scene.reconciler.known
     scene.broker.fills = []
     scene.look()
-    assert scene.broker.questions[2:] == ["executions", "truth"]
-    assert scene.watch.known
+    assert scene.broker.questions[2:] == ["executions", "state"]
+    assert scene.reconciler.known
 
 
 def test_executions_wanted_while_they_are_asked_for_are_asked_for_again(scene: Scene) -> None:
-    scene.watch.want_executions()
-    asked = iter([scene.watch.want_executions])
+    scene.reconciler.request_fills()
+    asked = iter([scene.reconciler.request_fills])
     scene.broker.meanwhile = lambda: next(asked, lambda: None)()
     scene.look()
     scene.look()
     scene.look()
-    assert scene.broker.questions == ["executions", "truth", "executions", "truth", "truth"]
+    assert scene.broker.questions == ["executions", "state", "executions", "state", "state"]
