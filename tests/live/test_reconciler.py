@@ -134,7 +134,10 @@ def scene() -> Scene:
 def test_an_account_that_holds_something_is_not_claimed(units: int, orders: tuple[Resting, ...]) -> None:
     scene = Scene()
     scene.show(units, *orders)
-    with pytest.raises(NotOursError, match=f"no SPY.EQUS that this session did not buy, held {units} with"):
+    with pytest.raises(
+        NotOursError,
+        match=rf"already holds \{units:+d} SPY\.EQUS and \d orders from outside this session: run `{FLATTEN}`",
+    ):
         asyncio.run(scene.reconciler.claim())
     assert scene.reported == []
 
@@ -350,7 +353,7 @@ def test_a_position_that_nothing_explains_halts_and_not_before_its_time(scene: S
         scene.look(0.5)
     assert scene.halted == []
     scene.look(0.6)
-    assert scene.halted[0] == "the broker holds 2 units, the session 0 for 20 s; run `rl-intraday flatten`"
+    assert scene.halted[0] == f"the broker holds 2 units, the session 0 for 20 s; run `{FLATTEN}`"
     assert scene.host.sent == [], "nobody knows what it is: nothing is sent"
 
 
