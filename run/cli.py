@@ -1,4 +1,4 @@
-"""The command line `rl-intraday`: one verb per file, one line per error, exit code 2 for bad input."""
+"""The command line `rl-intraday`: a table of verbs; errors are one line, bad input exits with code 2."""
 
 import sys
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ INTERRUPTED = 130
 
 
 class Verb(NamedTuple):
-    """Where a verb lives and what the overview says of it; its module is imported only when it is called."""
+    """Module and overview line of a verb; the module is imported only when the verb is called."""
 
     module: str
     help: str
@@ -25,42 +25,32 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "demo": Verb("run.demo", "The whole path on synthetic sessions: catalog, training, backtest, report."),
-    "data": Verb("run.data.app", "Market data: import files, fetch from vendors, list, check, export.", is_group=True),
-    "universe": Verb("run.universe", "Collect, train and backtest a universe of tickers, stage by stage."),
-    "features": Verb("run.features.app", "The features that an experiment may use.", is_group=True),
+    "demo": Verb("run.demo", "Run the whole path on synthetic data: catalog, training, backtest, report."),
+    "data": Verb("run.data.app", "Market data: import, fetch, list, check, export.", is_group=True),
+    "universe": Verb("run.universe", "Collect, train and backtest a universe of tickers."),
+    "features": Verb("run.features.app", "List, build and check features.", is_group=True),
     "train": Verb("run.train.train", "Train an experiment into a bundle."),
-    "resume": Verb("run.train.resume", "Go on with a training run that was stopped or killed."),
-    "runs": Verb("run.train.runs", "List training runs, or compare some."),
-    "lr-bump": Verb("run.train.lr_bump", "Multiply the learning rate of a run that is learning now."),
-    "certify": Verb("run.backtest.certify", "Prove the simulator equal to the NautilusTrader engine, fill by fill."),
-    "evaluate": Verb("run.backtest.evaluate", "Walk a bundle through unseen windows and tickers in the simulator."),
-    "backtest": Verb("run.backtest.command", "Replay a bundle through the Nautilus BacktestNode and report."),
-    "paper": Verb("run.trade.paper", "Trade a bundle on a paper account, or on a simulated gateway without one."),
+    "resume": Verb("run.train.resume", "Resume a training run that was stopped or killed."),
+    "runs": Verb("run.train.runs", "List or compare training runs."),
+    "lr-bump": Verb("run.train.lr_bump", "Multiply the learning rate of a training in progress."),
+    "certify": Verb("run.backtest.certify", "Compare simulator and NautilusTrader engine, fill by fill."),
+    "evaluate": Verb("run.backtest.evaluate", "Evaluate a bundle on unseen windows and tickers, in the simulator."),
+    "backtest": Verb("run.backtest.command", "Backtest a bundle in NautilusTrader's BacktestNode and write a report."),
+    "paper": Verb("run.trade.paper", "Trade a bundle on a paper account or a simulated gateway."),
     "live": Verb("run.trade.live", "Trade a bundle on a live account, with real money."),
-    "replay": Verb(
-        "run.trade.replay.command", "Go through a live session again and say what comes out otherwise, by cause."
-    ),
-    "flatten": Verb(
-        "run.trade.safety.flatten", "Cancel everything and close everything at the broker; works without the node."
-    ),
-    "doctor": Verb(
-        "run.trade.safety.doctor", "Check gateway, account, contract, data, margin, clock, stores and calendar."
-    ),
-    "unhalt": Verb("run.trade.safety.unhalt", "Let a halted session trade again; a person says why."),
-    "calibrate": Verb(
-        "run.trade.replay.calibrate", "Measure slippage, latency and costs from live journals, for training."
-    ),
-    "gateway": Verb(
-        "run.trade.gateway", "A simulated IB Gateway over catalog bars, to trade against without an account."
-    ),
+    "replay": Verb("run.trade.replay.command", "Replay a session; list differing decisions by cause."),
+    "flatten": Verb("run.trade.safety.flatten", "Cancel all orders and close all positions; needs no trading node."),
+    "doctor": Verb("run.trade.safety.doctor", "Check gateway, account, contract, data, margin, disk and calendar."),
+    "unhalt": Verb("run.trade.safety.unhalt", "Clear a halt (reason required)."),
+    "calibrate": Verb("run.trade.replay.calibrate", "Measure slippage, latency and costs from session journals."),
+    "gateway": Verb("run.trade.gateway", "Run a simulated IB Gateway over catalog bars."),
 }
 
 
 def build_app(called: str | None) -> typer.Typer:
-    """Command line with the module of one verb imported, the others as names with their help."""
+    """Command line in which only the called verb's module is imported; the others are names with their help."""
     app = typer.Typer(
-        help="Train a PPO-LSTM policy on minute bars; run the very same strategy in backtest, paper and live.",
+        help="Train a PPO-LSTM policy on minute bars; run the same strategy in backtest, paper and live.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -83,12 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Without the program's name; those of the process by default.
+        Without the program's name; the process's own by default.
 
     Returns
     -------
     int
-        0 if all went well, 2 for bad input (one line on standard error, nothing written), 130 after Ctrl-C.
+        0 on success, 2 for bad input (one line on standard error, nothing written), 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     called = next((word for word in words if not word.startswith("-")), None)
@@ -110,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _overview(
-    show_version: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
+    show_version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
 ) -> None:
     if show_version:
         typer.echo(f"rl-intraday {version('rl-intraday')}")

@@ -1,4 +1,4 @@
-"""`rl-intraday demo`: the whole path with no key and no network, on synthetic sessions with a planted edge."""
+"""`rl-intraday demo`: the whole path without key or network, on synthetic sessions with a planted edge."""
 
 import time
 from datetime import date
@@ -28,15 +28,15 @@ SEED = 20250106
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="Folder that receives everything.")] = Path("demo"),
-    timesteps: Annotated[int | None, typer.Option(help="Training steps, instead of the preset's.")] = None,
+    out: Annotated[Path, typer.Option(help="Output folder.")] = Path("demo"),
+    timesteps: Annotated[int | None, typer.Option(help="Training steps (default: the preset's).")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The whole path on synthetic MES sessions with a planted edge: nothing to download, under three minutes.
+    """Run the whole path on synthetic MES sessions, in under three minutes and without downloads.
 
-    Generates sessions, writes them to a catalog, trains a PPO-LSTM policy, replays it over held-out sessions in the
-    Nautilus BacktestNode and reports. The edge is planted, so the result says that the machinery works, not that
-    money can be made.
+    Makes sessions with a planted edge, trains a PPO-LSTM policy on them, backtests it on later sessions in
+    NautilusTrader's BacktestNode and writes a report. Because the edge is planted, the result shows that the program
+    works, not that money can be made.
     """
     began = time.perf_counter()
     overrides = {"learner.total_timesteps": timesteps} if timesteps else {}
@@ -53,7 +53,7 @@ def command(
     write_bars(catalog, instrument, synthetic.bars, synthetic_provenance(instrument, synthetic.bars, edge, SEED))
     report("training", label="2/4")
     trained = train.train_experiment(experiment, catalog, out / "runs")
-    report(f"backtest over sessions that the training never saw, {TEST_START} to {TEST_END}", label="3/4")
+    report(f"backtest on unseen sessions, {TEST_START} to {TEST_END}", label="3/4")
     bundle = load_bundle(trained.bundle)
     market = bundle_market(bundle, experiment, catalog, DateRange(TEST_START, TEST_END))
     oracle = rule_pnl(market, synthetic.oracle_side)
@@ -79,9 +79,8 @@ def command(
         )
         return
     report(f"done in {seconds:.0f} s", label="4/4")
-    backtest.say(result)
+    backtest.print_backtest(result)
     report(f"Bundle  {trained.bundle}")
     report(
-        f"Oracle  would have earned {oracle:,.2f} USD after the same costs; the policy earned {earned:,.2f} USD "
-        f"({earned / oracle:.0%})"
+        f"Oracle  {oracle:,.2f} USD after the same costs; the policy earned {earned:,.2f} USD ({earned / oracle:.0%})"
     )

@@ -9,5 +9,5 @@ DEFAULT_CATALOG = Path("catalogs/store")
 DEFAULT_RUNS = Path("runs")
 
 CatalogOption = Annotated[Path, typer.Option("--catalog", help="Catalog of bars.", show_default=True)]
-RunsOption = Annotated[Path, typer.Option("--runs", help="Folder that receives a folder for every run.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; progress goes to stderr.")]
+RunsOption = Annotated[Path, typer.Option("--runs", help="Folder of training runs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

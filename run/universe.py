@@ -1,7 +1,7 @@
-"""`rl-intraday universe`: collect, import, train and backtest a universe of tickers; every stage goes on where it was.
+"""`rl-intraday universe`: collect, import, train and backtest a universe of tickers.
 
-What is done is written into ``<runs>/universe-<name>/progress.json`` after every ticker and stage. Bars are fetched and
-imported again at every start, which costs nothing for what is there already.
+Finished stages of every ticker are kept in ``<runs>/universe-<name>/progress.json``, so that a repeated call does only
+what is missing.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption
 
 
 class TickerProgress(msgspec.Struct):
-    """How far one ticker is: its bundle, its report, the result in USD; why it was left, if it was."""
+    """State of one ticker: its bundle, its report, the result in USD, and why it failed, if it did."""
 
     bundle: str = ""
     report: str = ""
@@ -34,26 +34,26 @@ class TickerProgress(msgspec.Struct):
 
 
 class UniverseProgress(msgspec.Struct):
-    """How far a universe is; ``universe_hash`` is that of the file it began with."""
+    """State of a universe; ``universe_hash`` is the hash of the universe that it was started with."""
 
     universe_hash: str
     tickers: dict[str, TickerProgress] = {}
 
 
 def command(
-    universe: Annotated[str, typer.Argument(help="A YAML file, or the name of a universe in configs/universes.")],
-    cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests to Massive in a minute.")] = (
+    universe: Annotated[str, typer.Argument(help="YAML file, or name of a universe in configs/universes.")],
+    cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests per minute to Massive.")] = (
         FREE_PLAN_PER_MINUTE
     ),
-    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Requests at the same time.")] = 4,
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Concurrent requests.")] = 4,
     catalog: CatalogOption = DEFAULT_CATALOG,
     runs: RunsOption = DEFAULT_RUNS,
     as_json: JsonOption = False,
 ) -> None:
     """Collect, import, train and backtest every ticker of a universe.
 
-    Stop it at any time; the same call goes on with what is missing. A ticker that cannot be trained (too few bars, say)
-    is told and left; the others go on.
+    Can be stopped at any time; the same call continues with what is missing. A ticker that fails (too few bars, for
+    example) is reported and skipped.
 
     Example: rl-intraday universe low_price --cpm 300
     """
@@ -77,7 +77,7 @@ def _begin(universe: Universe, folder: Path) -> UniverseProgress:
         return UniverseProgress(identity)
     state = msgspec.json.decode(path.read_bytes(), type=UniverseProgress)
     if state.universe_hash != identity:
-        raise InputError(f"universe {universe.name} must be as when {path} began, was changed: use another --runs")
+        raise InputError(f"universe {universe.name} has changed since {path} was started; use another --runs folder")
     return state
 
 
@@ -105,14 +105,14 @@ def _advance(universe: Universe, ticker: str, state: UniverseProgress, folder: P
         if not Path(done.report).is_file():
             _test(universe, ticker, done, folder, catalog)
         done.failure = ""
-    except (InputError, SourceError) as error:  # this ticker is left with its reason, the others go on
+    except (InputError, SourceError) as error:  # this ticker is skipped, the others go on
         done.failure = str(error)
-        report(f"{ticker} left: {error}")
+        report(f"{ticker} skipped: {error}")
     _save(state, folder)
 
 
 def _train(universe: Universe, ticker: str, folder: Path, catalog: Path) -> Path:
-    # Imported here, as below: torch takes seconds, which nobody should wait for to read of a wrong key.
+    # Imported here, as below: torch takes seconds to load, too long to wait for the error of a wrong key.
     from configs.schema import load_experiment
     from run.train.train import train_experiment
 

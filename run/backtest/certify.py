@@ -1,4 +1,4 @@
-"""`rl-intraday certify`: the training market against the trading market, fill by fill."""
+"""`rl-intraday certify`: compares the training simulator with the NautilusTrader engine, fill by fill."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,16 +22,18 @@ MOST_RECORDED_BARS = 8_000
 
 
 def command(
-    episodes: Annotated[int, typer.Option(min=1, help="Random configurations, one episode each.")] = 60,
-    instruments: Annotated[int, typer.Option(min=1, max=len(SYNTHETIC), help="Most instruments of a portfolio.")] = 10,
-    seed: Annotated[int, typer.Option(help="Every configuration follows from it.")] = 0,
-    catalog: Annotated[Path | None, typer.Option(help="Also use the one-minute bars of this catalog.")] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Number of random configurations, one episode each.")] = 60,
+    instruments: Annotated[
+        int, typer.Option(min=1, max=len(SYNTHETIC), help="Largest number of instruments in a portfolio.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    catalog: Annotated[Path | None, typer.Option(help="Also use one-minute bars of this catalog.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prove that the simulator trades exactly as the NautilusTrader engine does.
 
-    Draws random rules, bars and actions and walks them through both. Compares every observation, reward, fill
-    (time, side, quantity, price, commission), refusal and balance. Exits with 1 on any divergence.
+    Draws random rules, bars and actions, runs them through both, and compares every observation, reward, fill (time,
+    side, quantity, price, commission), refusal and balance. Exit code 1 on any difference.
 
     Example: rl-intraday certify --episodes 200 --seed 7
     """
@@ -50,7 +52,7 @@ def command(
     if as_json:
         print_json(msgspec.to_builtins(result))
     else:
-        _say(result)
+        _print(result)
     if result.divergences:
         raise typer.Exit(1)
 
@@ -63,11 +65,11 @@ def _recorded(catalog: Path) -> list[tuple[InstrumentSpec, BarSeries]]:
             spec = resolve(instrument_id_of(bar_type), instruments_path())
             found.append((spec, bars.slice(0, min(len(bars), MOST_RECORDED_BARS))))
     if not found:
-        raise InputError(f"catalog {catalog} must hold one-minute bars, was without any")
+        raise InputError(f"no one-minute bars in catalog {catalog}")
     return found
 
 
-def _say(result: Certificate) -> None:
+def _print(result: Certificate) -> None:
     report(
         f"{result.configurations} configurations ({result.portfolio_configurations} portfolios, "
         f"{result.context_configurations} with context), seed {result.seed}: "
@@ -75,9 +77,9 @@ def _say(result: Certificate) -> None:
     )
     report(f"steps/s, one lane: simulator {result.steps_per_s_simulator:,.0f}, engine {result.steps_per_s_engine:,.0f}")
     if result.divergences == 0:
-        report("the simulator and the engine agree on everything.", label="0 divergences", style="bold green")
+        report("simulator and engine agree on everything", label="0 divergences:", style="bold green")
         return
-    report("the first:", label=f"{result.divergences} divergences,", style="bold red")
+    report("the first is", label=f"{result.divergences} divergences,", style="bold red")
     divergence = result.first_divergence
     if divergence is not None:
         report(f"  {divergence.what} at step {divergence.step} of session {divergence.session}")

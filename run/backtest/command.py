@@ -1,4 +1,4 @@
-"""`rl-intraday backtest`: a bundle over held-out dates, replayed by the Nautilus BacktestNode, and its report."""
+"""`rl-intraday backtest`: runs a bundle over held-out dates in NautilusTrader's BacktestNode and writes a report."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -39,7 +39,7 @@ class SyntheticTruth:
     Attributes
     ----------
     note : str
-        Said at the top of the report.
+        Printed at the top of the report.
     oracle_usd : float
     oracle_note : str
     """
@@ -71,15 +71,15 @@ class BacktestResult:
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder, as `rl-intraday train` printed it.")],
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First trading day.")],
     end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")],
     catalog: CatalogOption = DEFAULT_CATALOG,
-    out: Annotated[Path | None, typer.Option(help="Folder of the report; by default beside the bundle's run.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the random policies that the result is held against.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Report folder (default: <run>/backtest).")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed, for the random policies and the bootstrap.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay a bundle through the Nautilus BacktestNode and report.
+    """Backtest a bundle in NautilusTrader's BacktestNode and write a report.
 
     Example: rl-intraday backtest runs/…/bundle/spy_single-… --start 2025-01-01 --end 2025-03-31
     """
@@ -89,7 +89,7 @@ def command(
     if as_json:
         print_json(describe(result))
     else:
-        say(result)
+        print_backtest(result)
 
 
 def default_report_folder(bundle: Path) -> Path:
@@ -108,7 +108,7 @@ def backtest_bundle(
     seed: int = 0,
     truth: SyntheticTruth | None = None,
 ) -> BacktestResult:
-    """Trade the trading days from ``start`` to ``end`` and write the report into ``out``.
+    """Trade from ``start`` to ``end`` and write the report into ``out``.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def backtest_bundle(
     for warning in bundle.warnings:
         report(warning, label="warning:", style="yellow")
     report(
-        f"Replaying {bundle.id} over {len(market)} sessions {market.session_dates[0]} to {market.session_dates[-1]} ..."
+        f"Backtesting {bundle.id} on {len(market)} sessions, {market.session_dates[0]} to {market.session_dates[-1]}"
     )
     window = backtest_window(market, bundle)
     run = run_node(bundle, catalog, window, volume_known=market.volume_known)
@@ -141,7 +141,7 @@ def backtest_bundle(
 
 
 def simulator_agrees(market: TrainingMarket, run: NodeRun) -> bool:
-    """Whether the simulator, walked with the node's actions, sees the same observations and makes the same fills."""
+    """Whether the simulator, given the node's actions, makes the same observations and fills."""
     env, taken = SessionEnv(market), 0
     fills = [list[Fill]() for _ in market.instruments]
     balance, draws = market.execution.starting_cents, 0
@@ -172,13 +172,13 @@ def describe(result: BacktestResult) -> dict[str, Any]:
     }
 
 
-def say(result: BacktestResult) -> None:
-    """What happened, in a few lines on stderr."""
+def print_backtest(result: BacktestResult) -> None:
+    """Verdict and report on stderr, in a few lines."""
     report(verdict(result.metrics))
     if result.simulator_agrees:
-        report(f"The training simulator repeats all {result.record.fill_count} fills exactly.")
+        report(f"The training simulator reproduces all {result.record.fill_count} fills exactly.")
     else:
-        report("The training simulator does not repeat these fills: do not trust either.", style="bold red")
+        report("The training simulator does not reproduce these fills: trust neither.", style="bold red")
     report(f"Report  {result.files['report.html']}")
 
 

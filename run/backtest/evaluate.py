@@ -1,4 +1,4 @@
-"""`rl-intraday evaluate`: a bundle over rolling out-of-sample windows and tickers."""
+"""`rl-intraday evaluate`: a bundle on rolling out-of-sample windows and tickers."""
 
 import shutil
 import tempfile
@@ -26,22 +26,27 @@ RESULTS, TRADES = "evaluation_results.json", "trades.csv"
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder, as `rl-intraday train` printed it.")],
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     catalog: CatalogOption = DEFAULT_CATALOG,
-    start: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Instead of the experiment's.")] = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="First trading day (default: the experiment's test range)."),
+    ] = None,
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")] = None,
-    tickers: Annotated[str | None, typer.Option(help="AAPL,MSFT; by default all that were trained on.")] = None,
-    test_tickers: Annotated[bool, typer.Option("--test-tickers", help="Those kept out of the training.")] = False,
-    window: Annotated[int, typer.Option(min=1, help="Sessions per window.")] = 20,
-    samples: Annotated[int, typer.Option(min=1, help="Runs with drawn actions.")] = 8,
-    strict_test_window: Annotated[
-        bool, typer.Option("--strict-test-window", help="A ticker without sessions in the window is an error.")
+    tickers: Annotated[str | None, typer.Option(help="Comma-separated: AAPL,MSFT (default: all trained on).")] = None,
+    test_tickers: Annotated[
+        bool, typer.Option("--test-tickers", help="Evaluate the experiment's test_tickers.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; by default beside the run.")] = None,
-    seed: Annotated[int, typer.Option(help="Of drawn actions and random policies.")] = 0,
+    window: Annotated[int, typer.Option(min=1, help="Sessions per window.")] = 20,
+    samples: Annotated[int, typer.Option(min=1, help="Number of runs with sampled actions.")] = 8,
+    strict_test_window: Annotated[
+        bool, typer.Option("--strict-test-window", help="Fail if a ticker has no session in the range.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Output folder (default: <run>/evaluation).")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed, for sampled actions and random policies.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Walk a bundle through sessions that its training never saw, window by window and ticker by ticker.
+    """Evaluate a bundle on sessions that its training never saw, by window and by ticker.
 
     Example: rl-intraday evaluate runs/…/bundle/us30_multiticker-… --test-tickers --window 10
     """
@@ -63,28 +68,28 @@ def command(
         report(f"{market_name(market)}: {days}")
         found.append(evaluate_market(loaded, market, window, samples=samples, seed=seed))
     if not found:
-        raise InputError(f"no ticker must be without sessions from {dates.start} to {dates.end}, all {len(names)} were")
+        raise InputError(f"no ticker has a session from {dates.start} to {dates.end} ({len(names)} checked)")
     results = describe(loaded, dates, found, missing, seed)
     folder = out or default_folder(bundle)
     write(folder, results, trade_rows(loaded, dates, found, seed))
     if as_json:
         print_json(results)
     else:
-        say(found, folder)
+        print_evaluation(found, folder)
 
 
 def requested_window(experiment: Experiment, start: datetime | None, end: datetime | None) -> DateRange:
-    """The dates asked for, else the experiment's ``test``; never days that the policy learned from.
+    """The dates asked for, else the experiment's ``test``; never days that were trained or validated on.
 
     Raises
     ------
     InputError
-        If neither names a window, or it overlaps what was trained or validated on.
+        If there are no dates, or they overlap those trained or validated on.
     """
     if start is None and end is None and experiment.test is not None:
         return experiment.test
     if start is None or end is None:
-        raise InputError("evaluation needs --start and --end, or an experiment with `test:`")
+        raise InputError("give --start and --end: the experiment has no `test:` range")
     try:
         dates = DateRange(start.date(), end.date())
     except ValueError as error:
@@ -93,30 +98,30 @@ def requested_window(experiment: Experiment, start: datetime | None, end: dateti
         used = getattr(experiment, name)
         if isinstance(used, DateRange) and dates.start <= used.end and used.start <= dates.end:
             raise InputError(
-                f"the window must lie outside `{name}` ({used.start} to {used.end}), was {dates.start} to {dates.end}"
+                f"dates must lie outside `{name}` ({used.start} to {used.end}), were {dates.start} to {dates.end}"
             )
     return dates
 
 
 def requested_tickers(experiment: Experiment, named: str | None, test_tickers: bool) -> list[str] | list[None]:
-    """Tickers asked for by name, those kept out of the training, or all that it learned from; None for a portfolio."""
+    """Tickers by name, the test tickers, or all trained on; None for a portfolio."""
     if experiment.portfolio:
         if named is not None or test_tickers:
-            raise InputError(f"experiment {experiment.name} trades its portfolio whole, tickers must not be given")
+            raise InputError(f"experiment {experiment.name} trades a portfolio: leave out --tickers and --test-tickers")
         return [None]
     if named is not None and test_tickers:
-        raise InputError("--tickers and --test-tickers must not be given together")
+        raise InputError("give either --tickers or --test-tickers, not both")
     if named is not None:
         return named.split(",")
     if test_tickers and not experiment.test_tickers:
-        raise InputError(f"experiment {experiment.name} must name test_tickers for --test-tickers, named none")
+        raise InputError(f"experiment {experiment.name} has no test_tickers")
     return list(experiment.test_tickers if test_tickers else (experiment.instrument, *experiment.tickers))
 
 
 def describe(
     bundle: Bundle, dates: DateRange, found: list[MarketEvaluation], missing: dict[str, str], seed: int
 ) -> dict[str, Any]:
-    """Plain data: every window, every ticker, and all of them together."""
+    """Results as plain data: totals, by ticker, by instrument and by window."""
     wholes = [evaluation.whole for evaluation in found]
     return {
         "bundle": bundle.id,
@@ -152,7 +157,7 @@ def _by_instrument(found: list[MarketEvaluation]) -> list[dict[str, Any]]:
 
 
 def trade_rows(bundle: Bundle, dates: DateRange, found: list[MarketEvaluation], seed: int) -> pd.DataFrame:
-    """All trades of the likeliest actions, in the columns of every report."""
+    """Trades of the likeliest actions, with the columns of a report's trades.csv."""
     trades: list[Trade] = [trade for evaluation in found for trade in evaluation.trades]
     costs = CostAssumptions(commission="", slippage_ticks=0.0, fill_rule="")
     return trade_table(trades, ReportContext("evaluation", bundle.id, dates.start, dates.end, seed, costs))
@@ -169,7 +174,7 @@ def write(folder: Path, results: dict[str, Any], trades: pd.DataFrame) -> None:
             shutil.move(Path(aside) / name, folder / name)
 
 
-def say(found: list[MarketEvaluation], folder: Path) -> None:
+def print_evaluation(found: list[MarketEvaluation], folder: Path) -> None:
     """A row per window, and per ticker where there are several windows."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for heading in ("ticker", "from", "to"):

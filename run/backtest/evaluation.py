@@ -1,7 +1,6 @@
-"""How a policy does on sessions it never saw: window by window, ticker by ticker, at its likeliest and as it samples.
+"""Evaluates a policy on unseen sessions, by window, with its likeliest actions and with sampled ones.
 
-Walked in the training simulator, every session from the starting balance; the simulator is proven equal to the
-engine, and a thousand sessions take seconds.
+Runs in the training simulator, every session from the starting balance.
 """
 
 from dataclasses import dataclass
@@ -35,19 +34,19 @@ class EvaluationRow(msgspec.Struct, frozen=True, kw_only=True):
     sessions, trades : int
         Trades of the likeliest actions.
     net_pnl_usd : float
-        Of the likeliest actions, after all costs.
+        Net PnL of the likeliest actions, USD after all costs.
     cost_usd : float
-        Commission, spread, slippage and impact in it.
+        Commission, spread, slippage and impact, included in ``net_pnl_usd``.
     pnl_interval : Interval or None
         95 % interval of the mean daily PnL; None below ten sessions.
     sampled_pnl_usd, sampled_deviation_usd : float
-        Mean and deviation over runs that draw actions as the policy does while it learns.
+        Mean and standard deviation over runs with sampled actions, as in training.
     buy_and_hold_usd : float
-        One entry of the same size over the window.
+        PnL of one entry of the same size held over the window.
     random_mean_usd : float or None
-        Mean of random policies that trade as often; None without a trade.
+        Mean PnL of random policies with the same turnover; None without a trade.
     beats_random_pct : float or None
-        Share of these policies that earned less.
+        Percent of these policies that earned less.
     """
 
     ticker: str
@@ -66,7 +65,7 @@ class EvaluationRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampledPolicy:
-    """Draws every action with the probability that the policy gives it.
+    """Samples every action with the policy's probability.
 
     Parameters
     ----------
@@ -79,7 +78,7 @@ class SampledPolicy:
         self._random = np.random.default_rng(seed)
 
     def act_batch(self, observations: NDArray[np.float32], episode_start: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Drawn targets; see `BatchPolicy.act_batch`."""
+        """Sampled actions; see `BatchPolicy.act_batch`."""
         self._policy.act_batch(observations, episode_start)
         logits = self._policy.logits.astype(np.float64)
         # The largest logit plus Gumbel noise is a draw from the softmax; what is masked stays impossible.
@@ -107,19 +106,19 @@ class MarketEvaluation:
 def evaluate_market(
     bundle: Bundle, market: TrainingMarket, window_sessions: int, *, samples: int, seed: int
 ) -> MarketEvaluation:
-    """Walk all sessions of a market and report on every ``window_sessions`` of them.
+    """Run all sessions of a market and sum up every ``window_sessions`` of them.
 
     Parameters
     ----------
     bundle : Bundle
     market : TrainingMarket
-        Sessions that the training never saw.
+        Unseen sessions.
     window_sessions : int
         The last window may be shorter.
     samples : int
-        Runs with drawn actions.
+        Number of runs with sampled actions.
     seed : int
-        Of drawn actions, random policies and intervals.
+        Seed of sampled actions, random policies and intervals.
     """
     policy = bundle.policy()
     likeliest = _walk(market, policy.batch(len(market)))

@@ -1,4 +1,4 @@
-"""What an account did over some days of a market, as the record that reports are made of."""
+"""The record of an account over some days of a market, from its fills; reports are made of it."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def market_record(
     market : TrainingMarket
     first_day, last_day : datetime64[D]
     fills : sequence of sequence of Fill
-        Of these days, for each instrument in order of execution.
+        Fills of these days for each instrument, in order of execution.
     refusals : dict of str to int
     """
     traded = []

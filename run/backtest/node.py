@@ -1,4 +1,4 @@
-"""A bundle replayed by the Nautilus BacktestNode over a window of the catalog."""
+"""Runs a bundle in NautilusTrader's BacktestNode over a window of the catalog."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,13 +40,13 @@ class NodeRun:
     Attributes
     ----------
     fills : tuple of tuple of Fill
-        For each instrument.
+        Fills of each instrument.
     refusals : dict of str to int
     balance_cents : int
-        Cash of the engine's account at the end.
+        Cash of the engine's account at the end, cents.
     observations : float32[decisions, n]
     actions : int64[decisions, K]
-        Of every decision, in order.
+        Actions of every decision, in order.
     """
 
     fills: tuple[tuple[Fill, ...], ...]
@@ -93,7 +93,7 @@ def run_node(bundle: Bundle, catalog: Path, window: ReplayWindow, *, volume_know
 
 
 def balance_cents(engine: BacktestEngine, instruments: Sequence[InstrumentSpec], execution: ExecutionConfig) -> int:
-    """Starting balance and what the accounts of all the instruments' venues have earned, in cents."""
+    """Starting balance plus the PnL of the accounts at all venues, cents."""
     venues = {InstrumentId.from_str(spec.instrument_id).venue for spec in instruments}
     balances = [engine.portfolio.account(venue).balance_total(USD).as_decimal() for venue in venues]
     return execution.starting_cents + sum(int(balance * 100) - execution.starting_cents for balance in balances)
@@ -162,5 +162,5 @@ def _venues(bundle: Bundle, execution: ExecutionConfig) -> list[BacktestVenueCon
     names = {Venue(venue.name) for venue in traded}
     followed = [source.instrument for source in bundle.context if source.instrument is not None]
     others = [spec for spec in followed if InstrumentId.from_str(spec.instrument_id).venue not in names]
-    # Nothing is ordered there, so that rules of execution do not matter; the engine wants every bar to have a venue.
+    # The engine needs a venue for every bar; nothing is ordered there, so any execution rules do.
     return [*traded, *venue_configs(others, ExecutionConfig())]

@@ -1,4 +1,4 @@
-"""What a result is held against: random policies that trade as often, and rules that know the truth."""
+"""Baselines of a backtest: random policies with the same turnover, and rules that know the planted edge."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +16,21 @@ _LANES_AT_ONCE = 4096
 def random_policies(
     market: TrainingMarket, fills_wanted: int, *, seed: int, count: int = RANDOM_POLICIES
 ) -> NDArray[np.float64]:
-    """Net PnL of random policies that trade about as often as another policy did.
+    """Net PnL of random policies that trade about as often as a given policy.
 
     Parameters
     ----------
     market : TrainingMarket
-        Every episode is walked by every policy, each from the starting balance, under the same rules and costs.
+        Every policy trades every episode from the starting balance, under the market's rules and costs.
     fills_wanted : int
-        Executions of the policy to be matched, over all episodes.
+        Fills of the given policy over all episodes.
     seed : int
     count : int
 
     Returns
     -------
     float64[count]
-        USD, summed over the episodes.
+        PnL of each policy, USD, summed over the episodes.
     """
     probability = _matching_probability(market, fills_wanted, seed)
     pnl, _ = _play(market, probability, seed, count)
@@ -44,7 +44,7 @@ def rule_pnl(market: TrainingMarket, side: NDArray[np.int64]) -> float:
 
 
 def _matching_probability(market: TrainingMarket, fills_wanted: int, seed: int) -> float:
-    # Barriers make the number of fills a bent function of the switching rate: bisect on its logarithm.
+    # Barriers make the number of fills a nonlinear function of the switching rate: bisect on its logarithm.
     low, high = 1e-5, 0.9
     wanted = fills_wanted / len(market)
     for _ in range(_PILOTS):
@@ -55,7 +55,7 @@ def _matching_probability(market: TrainingMarket, fills_wanted: int, seed: int) 
 
 
 def _play(market: TrainingMarket, probability: float, seed: int, count: int) -> tuple[NDArray[np.float64], float]:
-    # Policies times episodes are lanes; blocks of policies bound the memory.
+    # Lanes are policies times episodes; blocks of policies bound the memory.
     episodes, instruments = len(market), len(market.instruments)
     block = max(1, _LANES_AT_ONCE // episodes)
     pnl, fills = [], 0
@@ -69,5 +69,5 @@ def _play(market: TrainingMarket, probability: float, seed: int, count: int) -> 
 
 
 def _blind(policy: BatchPolicy, instruments: int) -> Decide:
-    # Every instrument of a lane has a target of its own.
+    # Every instrument of a lane has its own action.
     return lambda observations, begun, rows: policy.act_batch(observations, np.repeat(begun, instruments))

@@ -1,4 +1,4 @@
-"""Which bars a backtest feeds the node, and from when on it trades."""
+"""Time range of a backtest: the bars that warm features up, and those that are traded."""
 
 from dataclasses import dataclass
 
@@ -20,12 +20,12 @@ class ReplayWindow:
     Attributes
     ----------
     warm_from_ns : int
-        Close of the first bar that warms the features up.
+        Close of the first bar of the warm-up.
     trade_from_ns : int
         Close of the first bar of the first session to be traded.
     end_ns : int
-        Close of the last session: the clock runs on to it, so that the closing alert of a session whose bars break off
-        comes all the same.
+        Close of the last session. The clock runs on to it, so that positions are closed on time even if the bars of
+        that session end early.
     """
 
     warm_from_ns: int
@@ -34,7 +34,7 @@ class ReplayWindow:
 
 
 def backtest_window(market: TrainingMarket, bundle: Bundle) -> ReplayWindow:
-    """ReplayWindow over all episodes of a market, early enough for every instrument and every stream to be warm."""
+    """Window over all episodes of a market that starts early enough to warm up every instrument and stream."""
     arrays = market.arrays
     trade_from_ns = int(arrays.time_ns[arrays.episodes["first"][0]])
     starts = [
@@ -56,7 +56,7 @@ def _bar_streams(market: TrainingMarket, bundle: Bundle) -> list[tuple[StreamSpe
 
 
 def _session_start(spec: InstrumentSpec, ts_ns: NDArray[np.int64], row: int) -> int:
-    # Whole sessions: what resets with the session must see it from its first bar.
+    # Whole sessions: features that reset with the session must see its first bar.
     calendar, row = session_calendar(spec.calendar), min(max(row, 0), len(ts_ns) - 1)
     session = int(calendar.locate(ts_ns[row : row + 1])[0])
     return int(ts_ns[np.searchsorted(ts_ns, calendar.open_ns[session], side="right")])

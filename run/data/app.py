@@ -1,4 +1,4 @@
-"""``rl-intraday data``: bring market data into the catalog, list what is there, check how complete it is."""
+"""``rl-intraday data``: list and check the catalog; the sub-verbs import, fetch, export and consolidate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +35,7 @@ app.command("rolls")(data_rolls.rolls_command)
 def list_(
     catalog: CatalogOption = DEFAULT_CATALOG, runs: RunsOption = DEFAULT_RUNS, as_json: JsonOption = False
 ) -> None:
-    """List what the catalog holds: bars, instruments, context series, roll tables, downloads; and the bundles.
+    """List the catalog's bars, instruments, context series, roll tables and downloads, and the trained bundles.
 
     \b
     Example:
@@ -60,18 +60,19 @@ def list_(
 @app.command("check")
 def check(
     bar_types: Annotated[
-        list[str] | None, typer.Argument(metavar="[BAR_TYPE]...", help="As `data list` names them; all by default.")
+        list[str] | None,
+        typer.Argument(metavar="[BAR_TYPE]...", help="Bar types as `data list` names them (default: all)."),
     ] = None,
     against: Annotated[
-        Path | None, typer.Option("--against", metavar="CATALOG", help="Another catalog, to compare bars of one name.")
+        Path | None, typer.Option("--against", metavar="CATALOG", help="Another catalog to compare with.")
     ] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Read stored bars again: missing sessions and minutes, outliers, suspected splits, changed hours.
+    """Check stored bars: missing sessions and minutes, outliers, suspected splits, changed hours.
 
-    With --against, bars of the same name in another catalog (another vendor's, say) are held against them: which are
-    missing on either side, which closes differ, and whether one clock is late.
+    With --against, compares them with another catalog's bars of the same type (another vendor's, for example): bars
+    missing on either side, differing closes, a late clock.
 
     \b
     Examples:
@@ -99,7 +100,7 @@ def check(
 def _compared(catalog: Path, other: Path, names: list[str]) -> dict[str, SourceComparison]:
     shared = [name for name in names if name in stored_bar_types(other)]
     if not shared:
-        raise InputError(f"--against must hold bars of {', '.join(names) or 'the catalog'}, {other} does not")
+        raise InputError(f"no bars of {', '.join(names) or 'the catalog'} in --against {other}")
     return {
         name: compare_sources(read_bars(catalog, name), read_bars(other, name), str(other), bar_length_ns(name))
         for name in shared

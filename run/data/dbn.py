@@ -1,4 +1,4 @@
-"""DBN files into the catalog: each schema becomes bars, trades, quotes or instruments, or is refused with a reason."""
+"""Imports DBN files into the catalog as bars, trades, quotes or instruments, depending on their schema."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from run.day import day_of
 def import_files(
     files: list[Path], instrument: str | None, catalog: Path, *, as_json: bool, strict: bool = False
 ) -> None:
-    """Import DBN files one after the other and say what became of each; see `import_file`."""
+    """Import DBN files one by one and print the outcome of each; see `import_file`."""
     records = []
     for path in files:
         with open_dbn(path) as file:
@@ -60,12 +60,12 @@ def import_file(file: DbnFile, instrument: str | None, catalog: Path, *, strict:
         return [_import_definition(catalog, definition) for definition in definitions(file)]
     if file.stype_in != "raw_symbol" and instrument is None:
         raise InputError(
-            f"{file.path.name} must hold raw symbols, was {file.stype_in}: name the series with --instrument, or "
-            "fetch the contracts themselves"
+            f"{file.path.name} holds {file.stype_in} symbols, not raw ones: name the series with --instrument, or "
+            "fetch the contracts"
         )
     if instrument is not None and len(file.store.mappings) != 1:
         held = ", ".join(sorted(file.store.mappings))
-        raise InputError(f"--instrument must be left out for {file.path.name}, which holds {held or 'no symbol'}")
+        raise InputError(f"{file.path.name} must hold one symbol for --instrument, holds {held or 'none'}")
     table = load_table(instruments_path())
     if kind == "bars":
         return _import_bars(file, instrument, catalog, table, strict=strict)
@@ -82,7 +82,7 @@ def _import_bars(
         imported = import_bars(catalog, spec, BARS[file.schema], [bars], [source], stamp="open", strict=strict)
         records.append(data_output.import_record(imported, catalog))
     if not records:
-        raise InputError(f"{file.path.name} must hold at least one bar, was empty")
+        raise InputError(f"no bars in {file.path.name}")
     return records
 
 
@@ -122,7 +122,7 @@ def _spec_of(definition: Definition) -> InstrumentSpec:
         "expiration": (definition.expiration_ns, spec.expiration_ns),
     }
     if definition.is_future != (spec.kind == "future"):
-        raise InputError(f"definition of {definition.symbol} must be of a {spec.kind}, was not")
+        raise InputError(f"definition of {definition.symbol} must be of kind {spec.kind}, was not")
     for name, (theirs, ours) in published.items():
         if definition.is_future and theirs != ours:
             raise InputError(f"{name} of {definition.symbol} must be {ours} as in the instrument table, was {theirs}")

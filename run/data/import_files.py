@@ -25,14 +25,14 @@ from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 
 class Stamp(StrEnum):
-    """Which end of a bar the times of a file mark."""
+    """Whether timestamps mark bar open or close."""
 
     OPEN = "open"
     CLOSE = "close"
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """How the files of an import are meant."""
+    """How to read the files of an import."""
 
     bar: str
     stamp: Stamp | None
@@ -45,31 +45,31 @@ def import_command(
     files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="CSV, Parquet or DBN files.")],
     instrument: Annotated[
         str | None,
-        typer.Option("--instrument", metavar="ID", help="SPY, MESZ6; by default, each symbol that the files name."),
+        typer.Option("--instrument", metavar="ID", help="SPY, MESZ6 (default: the symbols in the files)."),
     ] = None,
-    bar: Annotated[str, typer.Option("--bar", metavar="BAR", help="Length of a bar: N-MINUTE or N-HOUR.")] = "1-MINUTE",
+    bar: Annotated[str, typer.Option("--bar", metavar="BAR", help="Bar length: N-MINUTE or N-HOUR.")] = "1-MINUTE",
     stamp: Annotated[
         Stamp | None,
-        typer.Option("--stamp", help="Which end of a bar the times mark; open, and said so, if not given."),
+        typer.Option("--stamp", help="Timestamps mark bar open or close (default: open)."),
     ] = None,
     tz: Annotated[
-        str | None, typer.Option("--tz", metavar="ZONE", help="Time zone of times that name none, e.g. UTC.")
+        str | None, typer.Option("--tz", metavar="ZONE", help="Time zone of timestamps without one, e.g. UTC.")
     ] = None,
     symbol: Annotated[
-        str | None, typer.Option("--symbol", metavar="S", help="Which symbol to take from files with several.")
+        str | None, typer.Option("--symbol", metavar="S", help="Symbol to take from files with several.")
     ] = None,
     assume_volume: Annotated[
-        int, typer.Option("--assume-volume", metavar="N", min=0, help="Units to store where the volume is missing.")
+        int, typer.Option("--assume-volume", metavar="N", min=0, help="Volume to store where it is missing.")
     ] = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse the files instead of repairing anything.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse files that need repairs.")] = False,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
     """Import bars from CSV or Parquet files, or bars, trades, quotes and definitions from Databento's DBN files.
 
-    Prices are brought onto the tick and times to the close of the bar in UTC; bars outside the exchange's hours are
-    dropped; every change is counted. A file that cannot be read right is refused and nothing is written. Importing a
-    longer file of the same bars appends what is new; bars that differ from stored ones are refused.
+    Prices are rounded to the tick, times become bar closes in UTC, bars outside exchange hours are dropped; every
+    change is counted. If a file cannot be read, nothing is written. A longer file of the same bars appends the new
+    ones; bars that differ from stored ones are refused.
 
     \b
     Examples:
@@ -86,7 +86,7 @@ def import_command(
         data_dbn.import_files(files, instrument, catalog, as_json=as_json, strict=strict)
         return
     if stamp is None:
-        report("times are taken as the OPEN of the bar; pass --stamp close if they mark its close")
+        report("timestamps are taken as bar OPENS; pass --stamp close if they mark bar closes")
     reading = Reading(bar, stamp, tz, assume_volume, strict)
     imports = [
         _import(catalog, table, _load(holding, tz, name), instrument or name or "", reading)
@@ -106,10 +106,10 @@ def _wanted(files: list[Path], instrument: str | None, symbol: str | None) -> li
     held = {path: symbols_in(path) for path in files}
     unnamed = next((path for path, names in held.items() if not names), None)
     if unnamed is not None:
-        raise InputError(f"--instrument must be given for {unnamed.name}, which names no symbol")
+        raise InputError(f"{unnamed.name} names no symbol: give --instrument")
     names = sorted({name for names in held.values() for name in names if symbol in (None, name)})
     if not names:
-        raise InputError(f"--symbol must be one that the files hold, was {symbol!r}")
+        raise InputError(f"no symbol {symbol!r} in the files (--symbol)")
     return [(name, [path for path in files if name in held[path]]) for name in names]
 
 
@@ -117,7 +117,7 @@ def _import(
     catalog: Path, table: InstrumentTable, loaded: list[FileBars], instrument: str, reading: Reading
 ) -> Imported:
     spec = resolve(instrument, table, day_of(loaded[0].table["ts_ns"][0].as_py()))
-    _tell_what_was_chosen(loaded, spec)
+    _report_choices(loaded, spec)
     return import_bars(
         catalog,
         spec,
@@ -142,10 +142,10 @@ def _load(files: list[Path], time_zone: str | None, symbol: str | None) -> list[
     return loaded
 
 
-def _tell_what_was_chosen(loaded: list[FileBars], spec: InstrumentSpec) -> None:
+def _report_choices(loaded: list[FileBars], spec: InstrumentSpec) -> None:
     name = spec.instrument_id.rpartition(".")[0]
     for source in loaded:
         if source.symbol not in ("", name):
-            report(f"{source.path.name} names the symbol {source.symbol!r}; its bars go to {spec.instrument_id}")
+            report(f"{source.path.name}: bars of symbol {source.symbol!r} are stored as {spec.instrument_id}")
         if source.columns.unused:
-            report(f"{source.path.name}: columns not used: {', '.join(source.columns.unused)}")
+            report(f"{source.path.name}: unused columns: {', '.join(source.columns.unused)}")

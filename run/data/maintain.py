@@ -1,4 +1,4 @@
-"""``rl-intraday data consolidate`` and ``export``: keep the catalog in order, take bars out of it."""
+"""``rl-intraday data consolidate`` and ``export``: join the catalog's files, write bars to a file."""
 
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,8 @@ from run.day import DAY_NS, midnight_ns
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 BarTypes = Annotated[
-    list[str] | None, typer.Argument(metavar="[BAR_TYPE]...", help="As `data list` names them; all by default.")
+    list[str] | None,
+    typer.Argument(metavar="[BAR_TYPE]...", help="Bar types as `data list` names them (default: all)."),
 ]
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="UTC day, included.")]
 
@@ -24,7 +25,7 @@ Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="UTC da
 def consolidate_command(
     bar_types: BarTypes = None, catalog: CatalogOption = DEFAULT_CATALOG, as_json: JsonOption = False
 ) -> None:
-    """Join the many files of daily appends; the bars stay as they are.
+    """Join the many files of daily appends; the bars do not change.
 
     \b
     Example:
@@ -33,7 +34,7 @@ def consolidate_command(
     names = bar_types or stored_bar_types(existing(catalog))
     unknown = sorted(set(names) - set(stored_bar_types(catalog)))
     if unknown:
-        raise InputError(f"bar type must be one that catalog {catalog} holds, was {unknown[0]!r}")
+        raise InputError(f"no bars of {unknown[0]!r} in catalog {catalog}")
     shown = progress_bar(names, "joining files")
     results = [consolidate(catalog, name) for name in shown]
     if as_json:
@@ -44,17 +45,17 @@ def consolidate_command(
 
 
 def export_command(
-    bar_type: Annotated[str, typer.Argument(help="As `data list` names it.")],
-    out: Annotated[Path, typer.Argument(help="File to write, .csv or .parquet.")],
+    bar_type: Annotated[str, typer.Argument(help="Bar type as `data list` names it.")],
+    out: Annotated[Path, typer.Argument(help="Output file, .csv or .parquet.")],
     start: Day = None,
     end: Day = None,
     adjusted: Annotated[
-        bool, typer.Option("--split-adjusted", help="Divide prices before a stored split by its ratio.")
+        bool, typer.Option("--split-adjusted", help="Divide prices before stored splits by their ratios.")
     ] = False,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Write stored bars to a CSV or Parquet file: times are the bars' close in UTC, prices USD.
+    """Write stored bars to a CSV or Parquet file. Times are bar closes in UTC, prices in USD.
 
     \b
     Example:
@@ -70,13 +71,13 @@ def export_command(
 
 
 def existing(catalog: Path) -> Path:
-    """The catalog itself.
+    """The catalog's folder, checked.
 
     Raises
     ------
     InputError
-        If it is no folder.
+        If it does not exist.
     """
     if not catalog.is_dir():
-        raise InputError(f"catalog must be a folder that exists, was {catalog}")
+        raise InputError(f"catalog {catalog} does not exist")
     return catalog

@@ -1,4 +1,4 @@
-"""``rl-intraday data rolls``: the roll table of a future from the contract months that the catalog holds."""
+"""``rl-intraday data rolls``: the roll table of a future, from the contract months in the catalog."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -24,34 +24,41 @@ from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 
 class RollMethod(StrEnum):
-    """What brings the next month to the front."""
+    """What makes the next month the front month."""
 
     VOLUME = "volume"
     CALENDAR = "calendar"
 
 
 def rolls_command(
-    root: Annotated[str, typer.Argument(help="ES, MES, NQ or MNQ.")],
-    bar: Annotated[str, typer.Option("--bar", metavar="BAR", help="Bars to read the volume from.")] = "1-MINUTE",
-    method: Annotated[RollMethod, typer.Option("--method", help="By volume crossover or by the calendar.")] = (
+    root: Annotated[str, typer.Argument(help="Root symbol: ES, MES, NQ or MNQ.")],
+    bar: Annotated[
+        str, typer.Option("--bar", metavar="BAR", help="Length of the bars whose volume is read.")
+    ] = "1-MINUTE",
+    method: Annotated[RollMethod, typer.Option("--method", help="Roll by volume or by calendar.")] = (
         RollMethod.VOLUME
     ),
     days_before_expiry: Annotated[
-        int | None, typer.Option("--days-before-expiry", min=1, help="Sessions; default 4 by calendar, 1 by volume.")
+        int | None,
+        typer.Option(
+            "--days-before-expiry",
+            min=1,
+            help="Sessions before expiry of the latest roll (default: 4 by calendar, 1 by volume).",
+        ),
     ] = None,
     continuous: Annotated[
-        Path | None, typer.Option("--continuous", metavar="FILE", help="Also write the front months as one series.")
+        Path | None, typer.Option("--continuous", metavar="FILE", help="Also write a continuous series to this file.")
     ] = None,
     back_adjusted: Annotated[
-        bool, typer.Option("--back-adjusted", help="Shift the past by the gap of each roll: for charts only.")
+        bool, typer.Option("--back-adjusted", help="Shift past prices by each roll's gap; for charts only.")
     ] = False,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
     """Build and store the roll table of a future.
 
-    A roll takes effect with the open of the session after the first in which the next month traded more. Training,
-    charts and live trading read the same table.
+    By volume, a roll takes effect at the open of the session after the first in which the next month traded more.
+    Training, charts and live trading read the same table.
 
     \b
     Examples:
@@ -85,7 +92,7 @@ def _contract_months(catalog: Path, root: str, bar: str) -> tuple[list[Instrumen
         contracts.append(resolve(symbol, table, day_of(int(bars.ts_ns[-1]))))
         series.append(bars)
     if not contracts:
-        raise InputError(f"catalog {catalog} must hold {bar} bars of a contract month of {root}, has none")
+        raise InputError(f"no {bar} bars of a {root} contract in catalog {catalog}")
     return contracts, series
 
 

@@ -1,4 +1,4 @@
-"""A universe: tickers and what is done with them, as a file in ``configs/universes``."""
+"""A universe of tickers and how they are trained: a YAML file, by default in ``configs/universes``."""
 
 from datetime import date
 from pathlib import Path
@@ -11,7 +11,7 @@ from configs import universes_path
 
 
 class Universe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Tickers that are collected, trained and tested together.
+    """Tickers to collect, train and backtest.
 
     Attributes
     ----------
@@ -20,17 +20,17 @@ class Universe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     first_day, last_day : date
         Days to collect, both included.
     train_until : date
-        Last day that is trained on; the rest is tested.
+        Last day of training; later days are tested.
     vendor : {"massive", "yahoo", "none"}
-        Where bars come from; none for bars that the catalog holds already.
+        Source of the bars; ``none`` uses what the catalog holds.
     bar : str
-        Length of a bar.
+        Bar length.
     experiment : str
-        Experiment that every ticker is trained with, on a policy of its own.
+        Experiment that every ticker is trained with, each into its own policy.
     changes : dict of str to Any
         Keys of the experiment to replace: ``{learner.total_timesteps: 200000}``.
     about : str
-        Why these.
+        Why these tickers.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`rl-intraday features`: what an experiment may ask for."""
+"""`rl-intraday features`: the features that an experiment can use."""
 
 import json
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from run.console import print_result
 from run.features.build import build
 from run.features.check import check
 
-app = typer.Typer(help="The features that an experiment may use.", no_args_is_help=True)
+app = typer.Typer(help="List, build and check features.", no_args_is_help=True)
 
 
 app.command("build")(build)
@@ -21,16 +21,16 @@ app.command("check")(check)
 
 @app.callback()
 def features() -> None:
-    """The features that an experiment may use."""
+    """List, build and check features."""
 
 
 @app.command("list")
 def list_features(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
 ) -> None:
-    """List every feature kind: outputs, parameters, what it reads, warm-up.
+    """List every kind of feature: outputs, parameters, inputs, warm-up.
 
-    An input that is no column of the bar must be wired to a column or to an earlier feature's output.
+    An input that is not a column of the bar must be wired to a column or to the output of an earlier feature.
 
     Example: rl-intraday features list --json
     """
@@ -43,7 +43,7 @@ def list_features(
 
 
 def describe(kernel: Kernel) -> dict[str, Any]:
-    """What the table shows of a kernel, as plain data.
+    """A kernel as plain data.
 
     Returns
     -------

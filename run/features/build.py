@@ -1,4 +1,4 @@
-"""``rl-intraday features build``: the matrix of an instrument in the catalog, and how much of it there is."""
+"""``rl-intraday features build``: feature matrix of an instrument in the catalog, and its coverage."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,17 +35,19 @@ from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 
 def build(
-    instrument: Annotated[str, typer.Argument(help="For example SPY or MESZ6.")],
-    features: Annotated[str, typer.Option(help="Sets of features (default+ict, full), or an experiment.")] = "default",
-    bar: Annotated[str, typer.Option(help="Length of a bar.")] = "1-MINUTE",
-    smt: Annotated[bool, typer.Option("--smt", help="Compare with SPY and QQQ, where the catalog has them.")] = False,
-    vix: Annotated[bool, typer.Option("--vix", help="Add daily implied volatility, where the catalog has it.")] = False,
+    instrument: Annotated[str, typer.Argument(help="Instrument, for example SPY or MESZ6.")],
+    features: Annotated[str, typer.Option(help="Feature sets (default+ict, full), or an experiment.")] = "default",
+    bar: Annotated[str, typer.Option(help="Bar length.")] = "1-MINUTE",
+    smt: Annotated[
+        bool, typer.Option("--smt", help="Add features relative to SPY and QQQ, if the catalog has them.")
+    ] = False,
+    vix: Annotated[bool, typer.Option("--vix", help="Add daily implied volatility, if the catalog has it.")] = False,
     file: FilesOption = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the matrix there, as .npz with names and times.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write matrix, names and times to this .npz file.")] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute the features of an instrument's bars and say how much of them there is.
+    """Compute the features of an instrument's bars and print how many values are finite.
 
     \b
     Examples:
@@ -89,7 +91,7 @@ def _matrix(
 
 def _write(out: Path, plan: FeaturePlan | JoinedPlan, bars: BarSeries, values: Floats) -> None:
     if out.suffix != ".npz":
-        raise InputError(f"--out must end in .npz; was {out}")
+        raise InputError(f"--out must end in .npz, was {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
     np.savez(out, values=values, names=np.array(plan.outputs), ts_ns=bars.ts_ns)
 
@@ -118,7 +120,7 @@ def _described(plan: FeaturePlan | JoinedPlan, bars: BarSeries, coverage: Sequen
 def _print(plan: FeaturePlan | JoinedPlan, bars: BarSeries, coverage: Sequence[FamilyCoverage]) -> None:
     print_result(f"{bars.bar_type}: {len(bars):,} bars, {len(plan.outputs)} outputs, {plan.observed} observed")
     table = Table(box=None, pad_edge=False)
-    for heading in ("family", "outputs", "finite", "warm-up", "first whole session"):
+    for heading in ("family", "outputs", "finite", "warm-up", "first complete session"):
         table.add_column(heading, justify="left" if heading == "family" else "right")
     for family in coverage:
         first = "none" if family.first_valid_session is None else str(family.first_valid_session)

@@ -1,4 +1,4 @@
-"""``rl-intraday features check``: the proof of causality, feature by feature."""
+"""``rl-intraday features check``: proves that no feature looks ahead and that live equals training."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -24,23 +24,25 @@ FIRST_DATE = np.datetime64("2025-05-19")
 LAST_DATE = np.datetime64("2025-06-24")
 FAILED = 1
 
-FilesOption = Annotated[list[Path] | None, typer.Option("--file", help="A Python file of your own features.")]
+FilesOption = Annotated[list[Path] | None, typer.Option("--file", help="Python file of your own features.")]
 
 
 def check(
     plan: Annotated[
         str | None,
-        typer.Argument(help="Sets (default+ict), an experiment or a bundle; every registered feature by default."),
+        typer.Argument(help="Feature sets (default+ict), an experiment or a bundle (default: every feature)."),
     ] = None,
     file: FilesOption = None,
-    instrument: Annotated[str, typer.Option(help="Whose calendar and tick the made-up market has.")] = "MESZ6",
-    seed: Annotated[int, typer.Option(help="Of the market, and of the rows at which its future is changed.")] = 0,
+    instrument: Annotated[
+        str, typer.Option(help="Instrument whose calendar and tick size the synthetic market has.")
+    ] = "MESZ6",
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove that features see the past alone and say the same in training and live.
+    """Prove that features do not look ahead and are the same in training and live.
 
-    On a made-up market with quotes and context, each check changes what must not matter (the future, the start, the
-    pieces it comes in) and compares every output bit for bit. Exit code 1 if one differs.
+    Each check changes something that must not matter (later bars, the first bar, how the rows are split) on a synthetic
+    market with quotes and context, and compares every output bit for bit. Exit code 1 if one differs.
 
     \b
     Examples:
@@ -62,7 +64,7 @@ def check(
 
 
 def run_checks(plan: Plan, instrument: InstrumentSpec, seed: int) -> dict[str, Any]:
-    """Check a plan on a made-up market.
+    """Check a plan on a synthetic market.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Context streams of a plan as the catalog has them: bars of an instrument, or daily values of a volatility index."""
+"""Context streams found in the catalog: bars of an instrument, or daily values of a volatility index."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from run.day import day_of
 
 
 class FoundStream(NamedTuple):
-    """Rows of a stream, the hash of the data that they come from, and where that is."""
+    """Rows of a stream, the hash of their data, and its source."""
 
     rows: StreamRows
     hash: str
@@ -30,22 +30,22 @@ class FoundStream(NamedTuple):
 def find_streams(
     catalog: Path, streams: Sequence[StreamSpec], bar: str, end_ns: int | None = None
 ) -> dict[str, FoundStream]:
-    """The streams that a catalog has data of, by name.
+    """Streams that a catalog has data for, by name.
 
     Parameters
     ----------
     catalog : Path
     streams : sequence of StreamSpec
-        An index of the catalog's daily context file (VIX, VIX9D, VIX3M) by its symbol, any other by its instrument.
+        Named by the symbol of a daily index (VIX, VIX9D, VIX3M) or by an instrument.
     bar : str
-        Length of the bars, for example ``1-MINUTE``.
+        Bar length, for example ``1-MINUTE``.
     end_ns : int, optional
         Later rows are not read.
 
     Returns
     -------
     dict of str to FoundStream
-        Without streams whose features read the volume where the bars' volume is not known.
+        Without streams whose features read the volume if the bars have none.
     """
     indices = _indices(catalog)
     ending = f"-{bar}-LAST-EXTERNAL"

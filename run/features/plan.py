@@ -1,4 +1,4 @@
-"""Which features a command line means: named sets, an experiment's, or those that a bundle carries."""
+"""Features named on the command line: by sets, by an experiment, or by a bundle."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ from rl_strategies.features.plans.sets import ContextSet
 
 
 def load_own_features(files: list[Path]) -> tuple[str, ...]:
-    """Register the user's features: those of installed packages and those of files; the kinds of the files."""
+    """Register the user's features, from installed packages and from files; kinds of those in the files."""
     load_entry_points()
     return tuple(kind for file in files for kind in load_feature_file(file))
 
@@ -31,7 +31,7 @@ def named_specs(name: str) -> tuple[FeatureSpec, ...]:
     """Features of named sets (``default+ict``), or of an experiment by its file or preset."""
     if _are_sets(name):
         if not all(part in SETS for part in name.split("+")):
-            raise InputError(f"features must be sets of {', '.join(SETS)}, or an experiment; was {name!r}")
+            raise InputError(f"features must be an experiment, or sets from {', '.join(SETS)}, was {name!r}")
         return feature_set(name)
     features = load_experiment(name).features
     return feature_set(features) if isinstance(features, str) else tuple(features)
@@ -52,7 +52,7 @@ def named_plan(name: str, data: DataAtHand) -> FeaturePlan | JoinedPlan:
     Raises
     ------
     InputError
-        When the name is nothing of that.
+        If the name is none of these.
     """
     stored = Path(name) / FEATURES
     if stored.is_file():

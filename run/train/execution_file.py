@@ -1,4 +1,4 @@
-"""Measured execution as a file: written by `rl-intraday calibrate`, taken by `rl-intraday train --execution`."""
+"""Measured execution costs as a YAML file: from `rl-intraday calibrate`, for `rl-intraday train --execution`."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ class _ExecutionFile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def write_execution(found: Calibration, out: Path) -> None:
-    """Write the measured costs as the ``execution`` of an experiment, with what they rest on as comments."""
+    """Write measured costs as the ``execution`` of an experiment, with the measurements as comments."""
     ticks = found.slippage["all"].ticks
     lines = [
         f"# Measured on {found.orders} filled orders: {ticks.mean:.3f} ticks on average{_interval(ticks)}.",
@@ -36,18 +36,18 @@ def write_execution(found: Calibration, out: Path) -> None:
 
 
 def execution_overrides(path: Path) -> dict[str, Any]:
-    """Keys of an experiment that the file replaces: ``{"execution.slippage_ticks": 1, …}``.
+    """Keys of an experiment that the file sets: ``{"execution.slippage_ticks": 1, …}``.
 
     Raises
     ------
     InputError
-        If there is no such file, or it holds something else than an ``execution``.
+        If the file is missing, or holds anything but an ``execution``.
     """
     try:
         execution = msgspec.yaml.decode(path.read_bytes(), type=_ExecutionFile).execution
         msgspec.convert(execution, ExecutionConfig, strict=False)
     except OSError as error:
-        raise InputError(f"execution file {path} must be readable, was not: {error.strerror}") from error
+        raise InputError(f"execution file {path}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise InputError(f"execution file {path}: {error}") from error
     return {f"execution.{key}": value for key, value in execution.items()}

@@ -1,4 +1,4 @@
-"""A futures contract is learned from and traded while it is its future's front month, by the catalog's roll table."""
+"""Limits a futures contract to the days on which it is the front month, by the catalog's roll table."""
 
 from datetime import date
 from pathlib import Path
@@ -9,20 +9,20 @@ from catalogs.rolls import read_rolls, rolls_path
 
 
 def front_days(spec: InstrumentSpec, catalog: Path, start: date, end: date) -> tuple[date, date]:
-    """The part of ``start`` to ``end`` in which the instrument is in front.
+    """The days from ``start`` to ``end`` on which the instrument is the front month.
 
-    Features still warm up on the contract's own earlier bars, as they would live; sessions end flat, so nothing is
-    held over a roll.
+    Features still warm up on the contract's earlier bars, as they do live. Sessions end flat, so no position is held
+    over a roll.
 
     Returns
     -------
     start, end : date
-        As given where the instrument is no future, or the catalog has no roll table of it.
+        Unchanged if the instrument is not a future or the catalog has no roll table of it.
 
     Raises
     ------
     InputError
-        If the contract is not in the table, or not in front on any day of the window.
+        If the contract is not in the table, or not the front month on any of the days.
     """
     if spec.kind != "future" or not spec.underlying or not rolls_path(catalog, spec.underlying).is_file():
         return start, end
@@ -30,13 +30,13 @@ def front_days(spec: InstrumentSpec, catalog: Path, start: date, end: date) -> t
     months = [month for month in table.months if month.instrument_id == spec.instrument_id]
     if not months:
         known = ", ".join(month.instrument_id for month in table.months)
-        raise InputError(f"{spec.instrument_id} must be in the roll table of {spec.underlying} ({known}), was not")
+        raise InputError(f"{spec.instrument_id} is not in the roll table of {spec.underlying}, which has {known}")
     (month,) = months
     last = month.last_session or end
     first_day, last_day = max(start, month.first_session), min(end, last)
     if last_day < first_day:
         raise InputError(
-            f"{spec.instrument_id} must be in front on a day of the window, was from {month.first_session} to "
-            f"{month.last_session or 'now'}, the window is {start} to {end}"
+            f"{spec.instrument_id} is not the front month from {start} to {end}, "
+            f"but from {month.first_session} to {month.last_session or 'now'}"
         )
     return first_day, last_day

@@ -1,4 +1,4 @@
-"""`rl-intraday lr-bump`: multiply the learning rate of a run that is learning now."""
+"""`rl-intraday lr-bump`: multiplies the learning rate of a training in progress."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,15 +7,17 @@ import typer
 
 from catalogs.errors import InputError
 from run.console import report
-from run.train.origin import check_run
+from run.train.run_metadata import check_run
 from training.learning.stability import BUMP_FILE, DEFAULT_BUMP
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="Run directory.")],
-    factor: Annotated[float, typer.Option(help="What the rate is multiplied by.")] = DEFAULT_BUMP,
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    factor: Annotated[float, typer.Option(help="Factor of the learning rate.")] = DEFAULT_BUMP,
 ) -> None:
-    """Multiply the learning rate of a running training, from its next rollout on; touching <run>/.lr_bump doubles it.
+    """Multiply the learning rate of a training in progress, from its next rollout on.
+
+    Touching <run>/.lr_bump doubles it.
 
     Example: rl-intraday lr-bump runs/20260102-090000-spy_single --factor 0.5
     """
@@ -23,4 +25,4 @@ def command(
     if not 0 < factor < float("inf"):
         raise InputError(f"--factor must be above 0, was {factor}")
     (run / BUMP_FILE).write_text(f"{factor}\n", encoding="utf-8")
-    report(f"The learning rate of {run} will be multiplied by {factor:g} before its next rollout.")
+    report(f"The learning rate of {run} is multiplied by {factor:g} before the next rollout.")

@@ -1,4 +1,4 @@
-"""From an experiment and a catalog to the markets that are learned from, validated on and evaluated on."""
+"""Builds the markets of an experiment or a bundle from the catalog: for training, validation and evaluation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class ExperimentMarkets:
     validate : tuple of TrainingMarket
         Empty without validation.
     context : tuple of ContextSource
-        Of the streams that the features read.
+        Sources of the streams that the features read.
     """
 
     train: tuple[TrainingMarket, ...]
@@ -58,12 +58,12 @@ class _Data:
 
 
 def experiment_markets(experiment: Experiment, catalog: Path) -> ExperimentMarkets:
-    """Markets to learn from and to validate on; of the catalog no later bar is read than they need.
+    """Markets to train and validate on; no bar after their last day is read.
 
     Raises
     ------
     InputError
-        If the catalog lacks the data, a window has no session, or a feature never varies over a training window.
+        If the catalog lacks data, a date range has no session, or a feature is constant over the training sessions.
     """
     train, validate, sources = [], [], tuple[ContextSource, ...]()
     for names in experiment.markets:
@@ -82,26 +82,24 @@ def experiment_markets(experiment: Experiment, catalog: Path) -> ExperimentMarke
 def bundle_market(
     bundle: Bundle, experiment: Experiment, catalog: Path, window: DateRange, ticker: str | None = None
 ) -> TrainingMarket:
-    """A window of a bundle's instruments, or of another ticker, with its features and under its experiment's rules.
+    """Market of a bundle's instruments, or of another ticker, with the bundle's features and rules.
 
     Raises
     ------
     InputError
-        If the catalog has no tradable session in the window, or lacks what the bundle's features read.
+        If the catalog has no tradable session in the range, or lacks data that the features read.
     """
     specs = bundle.instruments if ticker is None else (resolve(ticker, instruments_path(), window.end),)
     data = _read(specs, experiment.bar, catalog, window.end, context_streams(bundle.plan))
     for _, bars in data.held:
         if not bars.volume_known and _reads_volume(bundle.plan):
-            raise InputError(
-                f"bundle {bundle.id} needs the volume of {bars.bar_type}, which this catalog does not know"
-            )
+            raise InputError(f"bundle {bundle.id} needs volume; {bars.bar_type} in this catalog has none")
     for source in bundle.context:
         found = data.found.get(source.name)
         if found is None or found.source.bar_type != source.bar_type:
             wanted = source.bar_type or f"daily values of {source.name}"
             has = "nothing" if found is None else found.source.bar_type or "daily values"
-            raise InputError(f"bundle {bundle.id} reads {wanted} as context, this catalog has {has}")
+            raise InputError(f"bundle {bundle.id} needs {wanted} as context, this catalog has {has}")
     return data.market(experiment, bundle.plan, _front_window(specs, catalog, window))
 
 
@@ -109,7 +107,7 @@ def last_close_ns(calendar: SessionCalendar, day: date) -> int:
     """Close of the last session up to and including ``day``, UTC nanoseconds."""
     index = int(np.searchsorted(calendar.session_date, np.datetime64(day), side="right")) - 1
     if index < 0:
-        raise InputError(f"calendar {calendar.name} must reach back to {day}, begins {calendar.session_date[0]}")
+        raise InputError(f"{day} is before the first session of calendar {calendar.name}, {calendar.session_date[0]}")
     return int(calendar.close_ns[index])
 
 
@@ -146,7 +144,7 @@ def _split(
     dates = learned.session_dates
     cut = len(dates) - max(1, round(kept_out * len(dates)))
     if cut < 1:
-        raise InputError(f"validate: must leave a session to learn from, there were {len(dates)}")
+        raise InputError(f"validate must leave a session for training, there is {len(dates)} in all")
     first, later = DateRange(window.start, dates[cut - 1].item()), DateRange(dates[cut].item(), window.end)
     halves = [data.market(experiment, plan, _front_window(specs, catalog, part)) for part in (first, later)]
     return halves[0], halves[1], sources
@@ -173,7 +171,7 @@ def _front_window(specs: Sequence[InstrumentSpec], catalog: Path, window: DateRa
     start, end = max(part[0] for part in parts), min(part[1] for part in parts)
     if end < start:
         names = ", ".join(spec.instrument_id for spec in specs)
-        raise InputError(f"{names} must be in front together on a day of {window.start} to {window.end}, were not")
+        raise InputError(f"{names} are never front months on the same day from {window.start} to {window.end}")
     return DateRange(start, end)
 
 
@@ -187,6 +185,6 @@ def _require_variation(market: TrainingMarket) -> None:
     if constant:
         names = ", ".join(spec.instrument_id for spec in market.instruments)
         raise InputError(
-            f"{names}: features must vary over the training window, {', '.join(constant)} did not; "
-            "leave them out in `features:`, widen `train:`, or let `pruning: {}` take them out"
+            f"{names}: constant features in the training sessions: {', '.join(constant)}; "
+            "remove them from `features:`, extend `train:`, or set `pruning: {}`"
         )

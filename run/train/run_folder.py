@@ -1,4 +1,4 @@
-"""A training run on disk: its directory, the learning, and the bundle at its end."""
+"""A training run on disk: its folder, the training, and the bundle at its end."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from rl_strategies.bundle.bundle import load_bundle, write_bundle
 from rl_strategies.bundle.manifest import BundleMetadata, installed_versions
 from run.console import report
 from run.train.markets import ExperimentMarkets, validator
-from run.train.origin import Origin, write_origin
+from run.train.run_metadata import RunMetadata, write_run_metadata
 from training.envs.make_envs import make_envs
 from training.export import export_onnx, golden_observations, golden_outputs
 from training.learning.fit import FitResult, fit
@@ -32,15 +32,15 @@ from training.simulator.market import TrainingMarket
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a training run leaves.
+    """A finished training run.
 
     Attributes
     ----------
     run_dir, bundle : Path
     sessions, bars : int
-        That the policy learned from.
+        Number of training sessions and of their bars.
     left_out : tuple of (str, str)
-        Features that the data could not give, or that add nothing, with the reason.
+        Features that the data cannot give or that were pruned, with the reason.
     summary : TrainingSummary
     """
 
@@ -53,7 +53,7 @@ class TrainedRun:
 
 
 def announce(experiment: Experiment, markets: ExperimentMarkets) -> None:
-    """What is going to be learned from, in a few lines on stderr."""
+    """Print what the training uses, in a few lines on stderr."""
     first = markets.train[0]
     names = ", ".join(spec.instrument_id for spec in first.instruments)
     others = len(markets.train) - 1
@@ -67,7 +67,7 @@ def announce(experiment: Experiment, markets: ExperimentMarkets) -> None:
     )
     if markets.validate:
         dates = markets.validate[0].session_dates
-        report(f"  validated on {sum(map(len, markets.validate))} sessions {dates[0]} to {dates[-1]}")
+        report(f"  validation on {sum(map(len, markets.validate))} sessions {dates[0]} to {dates[-1]}")
     for name, reason in (*first.plan.left_out, *first.plan.pruned):
         report(f"  left out: feature {name}: {reason}")
     skipped = Counter[str]()
@@ -78,7 +78,7 @@ def announce(experiment: Experiment, markets: ExperimentMarkets) -> None:
 
 
 def make_run_dir(experiment: Experiment, markets: ExperimentMarkets, catalog: Path, runs: Path) -> Path:
-    """A new directory with the experiment, the command, the versions and the origin of the data."""
+    """A new folder with the experiment, the command, the versions and the run's metadata."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     run_dir = runs / f"{stamp}-{experiment.name}"
     attempt = 1
@@ -86,11 +86,10 @@ def make_run_dir(experiment: Experiment, markets: ExperimentMarkets, catalog: Pa
         attempt += 1
         run_dir = runs / f"{stamp}-{experiment.name}-{attempt}"
     run_dir.mkdir(parents=True)
-    origin = Origin(str(catalog.resolve()), data_hash(markets))
     (run_dir / "experiment.yaml").write_text(experiment.to_yaml(), encoding="utf-8")
     (run_dir / "command.txt").write_text(shlex.join(["rl-intraday", *sys.argv[1:]]) + "\n", encoding="utf-8")
     (run_dir / "versions.json").write_text(json.dumps(installed_versions(), indent=2) + "\n", encoding="utf-8")
-    write_origin(run_dir, origin)
+    write_run_metadata(run_dir, RunMetadata(str(catalog.resolve()), data_hash(markets)))
     return run_dir
 
 
@@ -102,7 +101,7 @@ def learn(
     listener: Callable[[UpdateMetrics], None] | None = None,
     resume: bool = False,
 ) -> TrainedRun:
-    """Fit, then bundle what was best; after Ctrl-C nothing is bundled and the way to go on is printed."""
+    """Fit, then bundle the best policy; after Ctrl-C nothing is bundled and the resume command is printed."""
     env = make_envs(experiment.learner, markets.train, reward=experiment.reward, seed=experiment.seed)
     try:
         result = fit(
@@ -116,7 +115,7 @@ def learn(
             resume=resume,
         )
     except KeyboardInterrupt:
-        report(f"Stopped before the end: no bundle was made. Go on with: rl-intraday resume {run_dir}")
+        report(f"Stopped: no bundle was made. Resume with: rl-intraday resume {run_dir}")
         raise
     finally:
         env.close()
@@ -126,8 +125,8 @@ def learn(
     return TrainedRun(run_dir, bundle, sessions, _bars_walked(markets.train), left_out, result.summary)
 
 
-def say(trained: TrainedRun) -> None:
-    """Findings and where everything lies, on stderr."""
+def print_run(trained: TrainedRun) -> None:
+    """Findings and paths on stderr."""
     summary = trained.summary
     for finding in summary.findings:
         report(str(finding), label="finding:", style="yellow")
@@ -151,7 +150,7 @@ def describe(trained: TrainedRun) -> dict[str, Any]:
 
 
 def data_hash(markets: ExperimentMarkets) -> str:
-    """Hash of all bars and all context that is learned from: of one market its own, else of all hashes in order."""
+    """Hash of all bars and context of the training: of one market its own, else of all hashes in order."""
     hashes = [market.data_hash for market in markets.train]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
@@ -173,17 +172,17 @@ def _bundle(experiment: Experiment, markets: ExperimentMarkets, result: FitResul
             plan=markets.train[0].plan,
             experiment_yaml=experiment.portable().to_yaml(),
             golden=golden_outputs(model, normalizer, golden_observations(normalizer)),
-            facts=_facts(experiment, markets),
+            facts=_metadata(experiment, markets),
             model_zip=result.checkpoint / "model.zip",
             vecnormalize_pkl=result.checkpoint / "vecnormalize.pkl",
         )
     finally:
         onnx.unlink()
-    load_bundle(bundle)  # what cannot be loaded is not called done
+    load_bundle(bundle)  # a bundle that cannot be loaded is an error now, not at the first backtest
     return bundle
 
 
-def _facts(experiment: Experiment, markets: ExperimentMarkets) -> BundleMetadata:
+def _metadata(experiment: Experiment, markets: ExperimentMarkets) -> BundleMetadata:
     market = markets.train[0]
     return BundleMetadata(
         instruments=market.instruments,
@@ -205,7 +204,7 @@ def _calendar_hash(market: TrainingMarket) -> str:
 
 
 def git_commit() -> str | None:
-    """Commit of the program's checkout; None where it is installed without one."""
+    """Commit of the program's checkout; None if it is not a git checkout."""
     git = shutil.which("git")
     if git is None:
         return None

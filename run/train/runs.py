@@ -1,4 +1,4 @@
-"""`rl-intraday runs`: what was trained, and how runs differ."""
+"""`rl-intraday runs`: lists training runs, or compares their settings and results."""
 
 import json
 from pathlib import Path
@@ -12,21 +12,22 @@ from rich.table import Table
 from catalogs.errors import InputError
 from run.console import print_json, report
 from run.options import DEFAULT_RUNS, JsonOption, RunsOption
-from run.train.origin import check_run, is_run
+from run.train.run_metadata import check_run, is_run
 from training.learning.summary import TrainingSummary
 
 
-class RunMetadata(NamedTuple):
-    """A run directory in a few figures.
+class RunOverview(NamedTuple):
+    """Settings and results of a training run.
 
     Attributes
     ----------
-    name, state : str
+    name : str
+    state : str
         ``finished`` (has a bundle), ``stopped`` (by Ctrl-C) or ``unfinished`` (running now, or killed).
     settings : dict of str to Any
         The experiment, keys dotted.
     figures : dict of str to Any
-        Of the training's summary, the backtest's and the evaluation's, as far as they exist.
+        Results of training, backtest and evaluation, as far as they exist.
     bundle : str or None
     """
 
@@ -38,13 +39,11 @@ class RunMetadata(NamedTuple):
 
 
 def command(
-    runs: Annotated[
-        list[Path] | None, typer.Argument(help="Run directories to compare; all are listed if none.")
-    ] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders to compare (default: list all).")] = None,
     folder: RunsOption = DEFAULT_RUNS,
     as_json: JsonOption = False,
 ) -> None:
-    """List the runs of a folder, or compare some: the settings in which they differ, and their figures.
+    """List training runs, or compare some: differing settings and all results.
 
     Example: rl-intraday runs runs/20260102-090000-spy_single runs/20260103-090000-spy_single
     """
@@ -53,7 +52,7 @@ def command(
     else:
         compared = [read_run(path) for path in sorted(folder.glob("*/")) if is_run(path)]
         if not compared:
-            raise InputError(f"folder {folder} must hold training runs, held none")
+            raise InputError(f"no training runs in {folder}")
     if as_json:
         print_json({"runs": [run._asdict() for run in compared], "differences": differences(compared)})
     elif runs and len(runs) > 1:
@@ -62,13 +61,13 @@ def command(
         report(listing(compared))
 
 
-def read_run(run_dir: Path) -> RunMetadata:
-    """Facts of a run directory, finished or not.
+def read_run(run_dir: Path) -> RunOverview:
+    """Settings and results of a run folder, finished or not.
 
     Raises
     ------
     InputError
-        If it is none.
+        If the folder is not a training run.
     """
     check_run(run_dir)
     settings = _dotted(yaml.safe_load((run_dir / "experiment.yaml").read_text(encoding="utf-8")))
@@ -83,22 +82,22 @@ def read_run(run_dir: Path) -> RunMetadata:
     bundles = sorted(path.name for path in (run_dir / "bundle").glob("*/")) if (run_dir / "bundle").is_dir() else []
     figures |= _result(run_dir / "backtest" / "summary.json", "backtest", ("metrics", "net_pnl_usd"))
     figures |= _result(run_dir / "evaluation" / "evaluation_results.json", "evaluation", ("total", "net_pnl_usd"))
-    return RunMetadata(
+    return RunOverview(
         run_dir.resolve().name, "finished" if bundles else state, settings, figures, bundles[-1] if bundles else None
     )
 
 
-def differences(runs: list[RunMetadata]) -> dict[str, list[Any]]:
+def differences(runs: list[RunOverview]) -> dict[str, list[Any]]:
     """Settings that are not the same in all runs, with the value of each."""
     keys = sorted({key for run in runs for key in run.settings})
     values = {key: [run.settings.get(key) for run in runs] for key in keys}
     return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
 
 
-def listing(runs: list[RunMetadata]) -> Table:
+def listing(runs: list[RunOverview]) -> Table:
     """A row per run."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    table.add_column("run", overflow="fold")  # what gives way in a narrow window: a figure cut short misleads
+    table.add_column("run", overflow="fold")  # the column that wraps in a narrow terminal: a figure cut short misleads
     table.add_column("state", no_wrap=True)
     for heading in ("steps", "reward", "valid", "backtest", "evaluate"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -108,7 +107,7 @@ def listing(runs: list[RunMetadata]) -> Table:
     return table
 
 
-def comparison(runs: list[RunMetadata]) -> Table:
+def comparison(runs: list[RunOverview]) -> Table:
     """A column per run: differing settings first, then all figures."""
     table = Table(box=None, pad_edge=False)
     table.add_column("")

@@ -1,4 +1,4 @@
-"""`rl-intraday train`: an experiment becomes a run directory with a bundle in it."""
+"""`rl-intraday train`: trains an experiment into a run folder that contains the bundle."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,26 +14,25 @@ from run.console import print_json
 from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption
 from run.train.execution_file import execution_overrides
 from run.train.markets import experiment_markets
-from run.train.run_folder import TrainedRun, announce, describe, learn, make_run_dir, say
+from run.train.run_folder import TrainedRun, announce, describe, learn, make_run_dir, print_run
 from training.learning.update_metrics import UpdateMetrics
 
 
 def command(
-    experiment: Annotated[str, typer.Argument(help="A YAML file, or the name of a preset.")],
+    experiment: Annotated[str, typer.Argument(help="YAML file, or name of a preset.")],
     catalog: CatalogOption = DEFAULT_CATALOG,
     runs: RunsOption = DEFAULT_RUNS,
     start: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First trading day.")] = None,
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")] = None,
-    instrument: Annotated[str | None, typer.Option(help="Instead of the experiment's.")] = None,
-    timesteps: Annotated[int | None, typer.Option(help="Instead of learner.total_timesteps.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the experiment's.")] = None,
-    tickers: Annotated[str | None, typer.Option(help="Further instruments of a shared policy: AAPL,MSFT.")] = None,
-    test_tickers: Annotated[str | None, typer.Option(help="Instruments that the training never sees.")] = None,
-    execution: Annotated[
-        Path | None, typer.Option(help="Costs as `rl-intraday calibrate --out` measured them.")
-    ] = None,
+    instrument: Annotated[str | None, typer.Option(help="Instrument (default: the experiment's).")] = None,
+    timesteps: Annotated[int | None, typer.Option(help="Training steps (default: the experiment's).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed (default: the experiment's).")] = None,
+    tickers: Annotated[str | None, typer.Option(help="More instruments of the same policy: AAPL,MSFT.")] = None,
+    test_tickers: Annotated[str | None, typer.Option(help="Instruments kept out of training: ADBE,V.")] = None,
+    execution: Annotated[Path | None, typer.Option(help="Costs measured by `rl-intraday calibrate --out`.")] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other key, e.g. trading.units=2.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the experiment, e.g. trading.units=2."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -57,7 +56,7 @@ def command(
     if as_json:
         print_json(describe(trained))
         return
-    say(trained)
+    print_run(trained)
 
 
 def train_experiment(
@@ -74,14 +73,14 @@ def train_experiment(
     experiment : Experiment
     catalog, runs : Path
     listener : callable, optional
-        Told after every update; a live table on stderr if omitted.
+        Called after every update; by default a live table on stderr.
 
     Raises
     ------
     InputError
-        Before anything is written, where data and experiment do not fit together.
+        If data and experiment do not fit; nothing is written then.
     KeyboardInterrupt
-        After Ctrl-C; the run directory says how to go on, and there is no bundle.
+        After Ctrl-C; there is no bundle, and the command to resume is printed.
     """
     markets = experiment_markets(experiment, catalog)
     announce(experiment, markets)

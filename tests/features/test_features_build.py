@@ -99,8 +99,8 @@ def test_table_says_what_is_left_out(catalog: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["SPY", "--features", "defualt+ict"], "features must be sets of default"),
-        (["SPY", "--out", "x.csv"], "--out must end in .npz; was x.csv"),
+        (["SPY", "--features", "defualt+ict"], "features must be an experiment, or sets from default"),
+        (["SPY", "--out", "x.csv"], "--out must end in .npz, was x.csv"),
         (["SPY", "--file", "nowhere.py"], "a file of features must exist"),
         (["QQQ"], "no bars of QQQ"),
     ],

@@ -126,7 +126,7 @@ def test_context_from_another_source_than_the_training_s_is_refused(
     words = ["--catalog", str(other), "--start", "2024-11-27", "--end", "2024-12-03", "--out", str(tmp_path / "out")]
     assert main(["backtest", str(bundle), *words]) == 2
     line = " ".join(capsys.readouterr().err.split())
-    assert "reads QQQ.EQUS-1-MINUTE-LAST-EXTERNAL as context, this catalog has daily values" in line
+    assert "needs QQQ.EQUS-1-MINUTE-LAST-EXTERNAL as context, this catalog has daily values" in line
 
 
 def test_what_is_pruned_is_fitted_on_training_sessions_alone(catalog: Path) -> None:
@@ -140,7 +140,7 @@ def test_what_is_pruned_is_fitted_on_training_sessions_alone(catalog: Path) -> N
 
 def test_the_full_set_trains_on_a_short_window_once_pruned(catalog: Path) -> None:
     days = {"train": {"start": "2024-11-25", "end": "2024-11-26"}}
-    with pytest.raises(InputError, match=r"features must vary .* or let `pruning: \{\}` take them out"):
+    with pytest.raises(InputError, match=r"constant features in the training sessions: .* or set `pruning: \{\}`"):
         experiment_markets(experiment(instrument="AAPL", features="full", **days), catalog)
     markets = experiment_markets(experiment(instrument="AAPL", features="full", pruning={}, **days), catalog)
     (market,) = markets.train

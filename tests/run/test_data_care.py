@@ -70,10 +70,10 @@ def test_a_late_source_is_told(store: Path, answer: Answer, tmp_path: Path, caps
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("consolidate", "QQQ.EQUS-1-MINUTE-LAST-EXTERNAL"), "bar type must be one that catalog"),
+        (("consolidate", "QQQ.EQUS-1-MINUTE-LAST-EXTERNAL"), "no bars of 'QQQ.EQUS-1-MINUTE-LAST-EXTERNAL'"),
         (("export", SPY_MINUTES, "bars.xlsx"), "must end in .csv or .parquet"),
         (("export", SPY_MINUTES, "bars.csv", "--start", "2026-01-01"), "no bars of"),
-        (("check", "--against", "nowhere"), "catalog must be a folder that exists, was nowhere"),
+        (("check", "--against", "nowhere"), "catalog nowhere does not exist"),
     ],
 )
 def test_bad_input_is_one_line(

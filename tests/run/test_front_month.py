@@ -45,7 +45,7 @@ def test_windows_of_two_contracts_meet_at_the_roll(catalog: Path) -> None:
 
 def test_a_window_without_the_contract_is_refused(catalog: Path) -> None:
     june = resolve("ESM5", instruments_path(), WINDOW[1])
-    with pytest.raises(InputError, match="must be in front on a day of the window"):
+    with pytest.raises(InputError, match="is not the front month from"):
         front_days(june, catalog, date(2025, 7, 1), date(2025, 7, 4))
 
 

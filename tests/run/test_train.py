@@ -83,7 +83,7 @@ def test_a_stopped_run_makes_no_bundle_and_says_how_to_go_on(
     with pytest.raises(KeyboardInterrupt):
         train_experiment(experiment(), synthetic_catalog, tmp_path / "runs", listener=interrupt)
     (run_dir,) = (tmp_path / "runs").iterdir()
-    assert f"Go on with: rl-intraday resume {run_dir}" in capsys.readouterr().err
+    assert f"Resume with: rl-intraday resume {run_dir}" in capsys.readouterr().err
     assert not (run_dir / "bundle").exists()
 
     resumed = resume_run(run_dir)
@@ -97,13 +97,13 @@ def test_a_run_is_not_resumed_on_other_bars(synthetic_catalog: Path, tmp_path: P
     (run_dir,) = tmp_path.iterdir()
     settings = (run_dir / "experiment.yaml").read_text().replace("2024-11-26", "2024-11-25")
     (run_dir / "experiment.yaml").write_text(settings)
-    with pytest.raises(InputError, match="must go on with the bars it began with"):
+    with pytest.raises(InputError, match="started with other bars"):
         resume_run(run_dir)
 
 
 def test_resume_of_no_run_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["resume", str(tmp_path)]) == 2
-    assert "was not a training run" in capsys.readouterr().err
+    assert "is not a training run: origin.json is missing" in capsys.readouterr().err
     assert main(["lr-bump", str(tmp_path)]) == 2
     assert list(tmp_path.iterdir()) == []
 

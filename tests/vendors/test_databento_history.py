@@ -159,16 +159,16 @@ def test_a_continuous_symbol_becomes_its_contracts_and_a_roll_table(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--yes", "--max-cost", "0.30"), "the price must be at most 0.30 USD (--max-cost), was 0.50; nothing fetched"),
-        ((), "a price of 0.50 USD must be agreed to with --yes"),
-        (("--yes", "--schema", "trades", "--max-cost", "1"), "was 8.00; nothing fetched"),
+        (("--yes", "--max-cost", "0.30"), "price must be at most 0.30 USD (--max-cost), was 0.50; nothing was fetched"),
+        ((), "price of 0.50 USD needs --yes"),
+        (("--yes", "--schema", "trades", "--max-cost", "1"), "was 8.00; nothing was fetched"),
         (("--yes", "--schema", "mbo"), "schema mbo is not imported: single orders of the book are not kept"),
         (("--yes", "--symbols", "CLQ5"), "root of future CLQ5 must be one of"),
         (("--yes", "--symbols", "NQ.v.0"), "Databento has no NQ.v.0 in GLBX.MDP3"),
         (("--yes", "--symbols", "NQU5"), "the request is not valid (Could not resolve NQU5)"),
         (("--yes", "--end", "2025-05-01"), "--end must not be before --start"),
         (("--yes", "--end", str(datetime.now(UTC).date())), "--end must be a finished UTC day"),
-        (("--yes", "--start", "2025-06-28", "--end", "2025-06-29"), "Databento has none: right days?"),
+        (("--yes", "--start", "2025-06-28", "--end", "2025-06-29"), "from 2025-06-28 on; check symbol and days"),
     ],
 )
 def test_what_cannot_be_fetched_is_one_line_and_the_catalog_unchanged(

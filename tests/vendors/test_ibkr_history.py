@@ -93,7 +93,7 @@ def test_a_share_is_asked_for_on_the_smart_route(
     [
         ("MESH7", DAYS, "knows 0 contracts MESH7, must be one"),
         ("MESZ6", ("2026-09-25", "2026-09-25"), "it sent 40 of other days; 0 bars of MESZ6 were stored"),
-        ("MESZ6", ("2026-09-26", "2026-09-26"), "days must hold a session of CME Globex Equity"),
+        ("MESZ6", ("2026-09-26", "2026-09-26"), "no CME Globex Equity session from 2026-09-26 to 2026-09-26"),
         ("MESZ6", ("2031-01-06", "2031-01-07"), "--start must not be after the last finished day"),
     ],
 )
@@ -117,7 +117,7 @@ def test_a_refusal_keeps_what_was_fetched_before(
     server.call(lambda s: setattr(s.gateway, "history_refusal", no_permission))
     line = refusal(*fetch(server, tmp_path))
     assert "error 162" in line
-    assert "No market data permissions for CME FUT; 0 bars of MESZ6 were stored before it" in line
+    assert "No market data permissions for CME FUT; 0 bars of MESZ6 were stored before" in line
     server.call(lambda s: setattr(s.gateway, "history_refusal", None))
     assert answer(*fetch(server, tmp_path))["imports"][0]["new_rows"] == 40
 

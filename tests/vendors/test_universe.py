@@ -75,7 +75,7 @@ def test_a_universe_goes_on_where_it_stopped(
     assert sorted((tmp_path / "runs" / "universe-two").glob("*-two-AAL")) == made
     assert not [request for request in massive.requests if "aggs" in request.path]
     path.write_text(yaml.safe_dump(UNIVERSE | {"train_until": "2025-03-14"}))
-    assert "must be as when" in refusal("universe", path, *folders)
+    assert "has changed since" in refusal("universe", path, *folders)
 
 
 @pytest.mark.parametrize("path", sorted(universes_path().glob("*.yaml")), ids=lambda path: path.stem)

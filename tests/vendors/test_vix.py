@@ -176,13 +176,13 @@ def test_no_source_at_all_is_told_and_nothing_written(
     vendors: dict, tmp_path: Path, refusal: Callable[..., str]
 ) -> None:
     line = refusal("data", "fetch", "vix", "--catalog", tmp_path)
-    assert "VIX must come from one of cboe, fred, yahoo, massive, none gave it" in line
+    assert "no values of VIX from cboe, fred, yahoo, massive" in line
     assert not (tmp_path / "context").exists()
     with pytest.raises(InputError, match=r"no daily values of VIX in catalog .*: run `data fetch vix`"):
         read_context(tmp_path, "VIX")
 
 
 def test_an_unknown_source_is_refused(vendors: dict, tmp_path: Path, refusal: Callable[..., str]) -> None:
-    assert "must be of cboe, fred, yahoo, massive, was 'stooq'" in refusal(
+    assert "must be from cboe, fred, yahoo, massive, was 'stooq'" in refusal(
         "data", "fetch", "vix", "--sources", "stooq", "--catalog", tmp_path
     )

@@ -101,7 +101,7 @@ def test_a_changed_past_is_refused_and_the_catalog_unchanged(
     ("words", "message"),
     [
         (("--symbols", "ZZZZ"), "Yahoo does not know ZZZZ: No data found, symbol may be delisted"),
-        ((), "--symbols must name at least one symbol"),
+        ((), "no symbol: give --symbols"),
         (("--symbols", "SPY.XNAS"), "venue of instrument SPY.XNAS"),
         (("--symbols", "SPY", "--days", "400"), "'--days'"),
     ],
@@ -116,7 +116,7 @@ def test_bad_input_is_one_line(
 def test_an_empty_range_is_told(yahoo: SimpleNamespace, tmp_path: Path, refusal: Callable[..., str]) -> None:
     yahoo.vendor.times = []
     line = refusal("data", "fetch", "yahoo", "--symbols", "SPY", "--catalog", tmp_path)
-    assert f"SPY must have minutes from {LAST - timedelta(days=28)} to {LAST}, Yahoo has none" in line
+    assert f"Yahoo has no bars of SPY from {LAST - timedelta(days=28)} to {LAST}" in line
 
 
 def test_something_else_than_a_chart_is_told(

@@ -1,4 +1,4 @@
-"""``rl-intraday data fetch databento``: priced and confirmed first, fetched in chunks, resumable."""
+"""``rl-intraday data fetch databento``: history in chunks, resumable, paid for only after confirmation."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 @dataclass(frozen=True)
 class Piece:
-    """One request and the file that it becomes."""
+    """One request and the path of its file."""
 
     request: HistoryRequest
     path: Path
@@ -34,22 +34,22 @@ def fetch_command(
     symbols: Annotated[str, typer.Option("--symbols", help="MESZ6,MNQZ6, or continuous: MES.v.0 (by volume).")],
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")],
     end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day, UTC, included.")],
-    dataset: Annotated[str, typer.Option("--dataset")] = "GLBX.MDP3",
+    dataset: Annotated[str, typer.Option("--dataset", help="Databento dataset.")] = "GLBX.MDP3",
     schema: Annotated[
         str, typer.Option("--schema", help="ohlcv-1m, ohlcv-1h, trades, mbp-1, bbo-1s, bbo-1m or definition.")
     ] = "ohlcv-1m",
-    yes: Annotated[bool, typer.Option("--yes", help="Pay without being asked.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Pay without asking.")] = False,
     max_cost: Annotated[
-        float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Refuse to pay more than this.")
+        float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Highest price to pay.")
     ] = None,
-    batch: Annotated[bool, typer.Option("--batch", help="Let the vendor prepare files: for long ranges.")] = False,
+    batch: Annotated[bool, typer.Option("--batch", help="Use batch jobs; for long ranges.")] = False,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch from Databento's history; the price is shown and confirmed first.
+    """Fetch history from Databento, after showing the price and asking.
 
-    A continuous symbol becomes the contracts that it means, each with enough earlier days to warm its features up, and
-    a roll table. Finished chunks are kept in the catalog's downloads, so nothing is paid for twice.
+    A continuous symbol is fetched as its contracts, each with enough earlier days to warm up features, and gives a
+    roll table. Finished chunks stay in the catalog's downloads, so that nothing is paid for twice.
 
     \b
     Examples:
@@ -70,12 +70,12 @@ def fetch_command(
         jobs = BatchJobs(catalog)
         requests = [HistoryRequest(dataset, schema, (span.symbol,), span.first, span.last) for span in spans]
         missing = jobs.not_ordered(requests)
-        cost = _agree(vendor, missing, len(requests), yes=yes, max_cost=max_cost, as_json=as_json)
+        cost = _confirm_price(vendor, missing, len(requests), yes=yes, max_cost=max_cost, as_json=as_json)
         files = jobs.files(DatabentoBatch(client, retries), requests)
     else:
         pieces = _pieces(catalog, dataset, schema, spans)
         missing = [piece.request for piece in pieces if not piece.path.exists()]
-        cost = _agree(vendor, missing, len(pieces), yes=yes, max_cost=max_cost, as_json=as_json)
+        cost = _confirm_price(vendor, missing, len(pieces), yes=yes, max_cost=max_cost, as_json=as_json)
         files = _download(vendor, pieces)
     imports = _import(files, spans, catalog)
     for table in tables:
@@ -99,7 +99,7 @@ def _pieces(catalog: Path, dataset: str, schema: str, spans: list[ContractSpan])
     return pieces
 
 
-def _agree(
+def _confirm_price(
     vendor: DatabentoHistory,
     missing: list[HistoryRequest],
     asked: int,
@@ -109,14 +109,14 @@ def _agree(
     as_json: bool,
 ) -> float:
     cost = sum(vendor.cost_usd(request) for request in missing)
-    report(f"{len(missing)} of {asked} requests to make, for {cost:.2f} USD")
+    report(f"{len(missing)} of {asked} requests to fetch, for {cost:.2f} USD")
     if max_cost is not None and cost > max_cost:
-        raise InputError(f"the price must be at most {max_cost:.2f} USD (--max-cost), was {cost:.2f}; nothing fetched")
+        raise InputError(f"price must be at most {max_cost:.2f} USD (--max-cost), was {cost:.2f}; nothing was fetched")
     if missing and not yes:
         if as_json or not messages.is_terminal:
-            raise InputError(f"a price of {cost:.2f} USD must be agreed to with --yes; nothing was fetched")
+            raise InputError(f"price of {cost:.2f} USD needs --yes; nothing was fetched")
         if not typer.confirm(f"Fetch for {cost:.2f} USD?", err=True):
-            raise InputError("the fetch was declined; nothing was fetched")
+            raise InputError("declined; nothing was fetched")
     return cost
 
 
@@ -135,5 +135,5 @@ def _import(files: list[Path], spans: list[ContractSpan], catalog: Path) -> list
                 records += import_file(file, None, catalog)
     if not records:
         first = spans[0]
-        raise InputError(f"{first.symbol} must have records from {first.first} on, Databento has none: right days?")
+        raise InputError(f"Databento has no records of {first.symbol} from {first.first} on; check symbol and days")
     return records

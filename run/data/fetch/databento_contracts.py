@@ -1,4 +1,4 @@
-"""What symbols of a Databento request mean: contracts with their days, and the roll table of a continuous one."""
+"""Resolves Databento symbols to contracts with their days; a continuous symbol also gives a roll table."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -12,14 +12,14 @@ from catalogs.sessions import session_calendar
 from configs import instruments_path
 from run.console import report
 
-# Calendar days that surely hold the sessions with which a contract's features warm up before its roll.
+# Calendar days enough for the sessions that warm up a contract's features before its roll.
 WARMUP_DAYS = timedelta(days=WARMUP_SESSIONS * 7 // 5 + 7)
 
 
 def contracts_meant(
     vendor: DatabentoHistory, dataset: str, symbols: Sequence[str], first: date, last: date
 ) -> tuple[list[ContractSpan], list[RollTable]]:
-    """Contracts of all symbols, those of continuous ones with enough days before to warm their features up.
+    """Contracts of all symbols; those of continuous symbols start early enough to warm up features.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def contracts_meant(
             spans.append(ContractSpan(symbol, first, last))
             continue
         meant = vendor.contracts(dataset, symbol, first, last)
-        report(f"{symbol} means " + ", ".join(f"{span.symbol} {span.first} to {span.last}" for span in meant))
+        report(f"{symbol} is " + ", ".join(f"{span.symbol} {span.first} to {span.last}" for span in meant))
         tables.append(_roll_table(root, symbol, meant))
         spans += [ContractSpan(span.symbol, span.first - WARMUP_DAYS, span.last) for span in meant]
     return spans, tables

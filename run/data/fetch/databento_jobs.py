@@ -1,4 +1,4 @@
-"""Batch jobs that were ordered for a catalog, remembered so that none is ordered, and paid for, twice."""
+"""Batch jobs ordered for a catalog, kept on disk so that none is ordered and paid for twice."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,16 +26,16 @@ class BatchJobs:
             self._ids = msgspec.json.decode(self._path.read_bytes(), type=dict[str, str])
 
     def not_ordered(self, requests: Sequence[HistoryRequest]) -> list[HistoryRequest]:
-        """Requests for which there is no job yet."""
+        """Requests without a job."""
         return [request for request in requests if _key(request) not in self._ids]
 
     def files(self, vendor: DatabentoBatch, requests: Sequence[HistoryRequest]) -> list[Path]:
-        """Order what is not ordered, wait for all, fetch what is not fetched.
+        """Files of all requests: order the missing jobs, wait for them, fetch the missing files.
 
         Raises
         ------
         SourceError
-            If the vendor refuses or fails; what was ordered is remembered.
+            If the vendor refuses or fails; jobs ordered so far are kept.
         """
         for request in self.not_ordered(requests):
             self._ids[_key(request)] = vendor.submit(request)

@@ -1,4 +1,4 @@
-"""``rl-intraday data fetch ibkr``: one-minute bars from TWS or IB Gateway, a session per request, resumable."""
+"""``rl-intraday data fetch ibkr``: one-minute bars from TWS or IB Gateway, one session per request, resumable."""
 
 from datetime import date, datetime
 from pathlib import Path
@@ -26,19 +26,19 @@ CONNECT_TIMEOUT_S = 15.0
 
 
 def fetch_command(
-    symbols: Annotated[str, typer.Option("--symbols", help="SPY,MESZ6")],
+    symbols: Annotated[str, typer.Option("--symbols", help="Comma-separated: SPY,MESZ6.")],
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First trading day.")],
     end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")],
-    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="4002 Gateway paper, 7497 TWS paper.")] = 4002,
-    client_id: Annotated[int, typer.Option("--client-id", help="Not one that trades.")] = 91,
+    host: Annotated[str, typer.Option("--host", help="Host of TWS or IB Gateway.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port: 4002 for Gateway paper, 7497 for TWS paper.")] = 4002,
+    client_id: Annotated[int, typer.Option("--client-id", help="Client id; not one that trades.")] = 91,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
     """Fetch one-minute bars from Interactive Brokers through a running TWS or IB Gateway.
 
-    Every session is one request and is kept in the catalog's downloads; what the broker refuses or leaves empty is an
-    error, and the next call goes on from there.
+    Every session is one request and stays in the catalog's downloads. A refused or empty answer is an error; the next
+    call continues there.
 
     \b
     Example:
@@ -64,12 +64,12 @@ def fetch_command(
 def fetch_instrument(
     history: IbkrHistory, spec: InstrumentSpec, first: date, last: date, catalog: Path
 ) -> dict[str, Any]:
-    """Download and import every session of one instrument that is not in the downloads yet.
+    """Download the missing sessions of one instrument and import them all.
 
     Raises
     ------
     SourceError
-        If the gateway refuses or has nothing; sessions fetched before are imported all the same.
+        If the gateway refuses or has nothing; sessions fetched before are imported.
     InputError
         If the broker's terms differ from the instrument table, or bars disagree with stored ones.
     """
@@ -95,7 +95,7 @@ def fetch_instrument(
         imported = import_bars(catalog, spec, "1-MINUTE", [table], [source], stamp="open")
         rows, new_rows = rows + len(imported.bars), new_rows + imported.new_rows
     if failure is not None:
-        raise SourceError(f"{failure}; {new_rows:,} bars of {symbol} were stored before it") from failure
+        raise SourceError(f"{failure}; {new_rows:,} bars of {symbol} were stored before") from failure
     return {"instrument_id": spec.instrument_id, "rows": rows, "new_rows": new_rows, "contract": str(contract)}
 
 
@@ -103,7 +103,7 @@ def _sessions(calendar: SessionCalendar, first: date, last: date) -> list[int]:
     begin = int(np.searchsorted(calendar.session_date, np.datetime64(first)))
     stop = int(np.searchsorted(calendar.session_date, np.datetime64(last), side="right"))
     if begin == stop:
-        raise InputError(f"days must hold a session of {calendar.name}, was {first} to {last}")
+        raise InputError(f"no {calendar.name} session from {first} to {last}")
     return list(range(begin, stop))
 
 

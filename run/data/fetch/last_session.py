@@ -1,4 +1,4 @@
-"""The last day whose bars are final."""
+"""The last trading day whose bars are final."""
 
 from datetime import UTC, date, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""``rl-intraday data fetch massive``: minutes of US stocks by month, many tickers at once, resumable."""
+"""``rl-intraday data fetch massive``: minute bars of US stocks by month, concurrent and resumable."""
 
 import functools
 from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ _MINUTE_NS = 60 * 10**9
 
 @dataclass(frozen=True)
 class Order:
-    """What to fetch: tickers, days, and how."""
+    """Tickers, days and kind of bars to fetch."""
 
     tickers: tuple[str, ...]
     first: date
@@ -45,35 +45,35 @@ class Order:
 
     @property
     def minutes(self) -> int:
-        """Length of a bar."""
+        """Bar length in minutes."""
         return bar_length_ns(self.bar) // _MINUTE_NS
 
     @property
     def series(self) -> str:
-        """Folder of the downloads: bar length, and whether past prices were adjusted for splits."""
+        """Folder of the downloads: bar length, and whether prices are adjusted for splits."""
         return f"{self.bar}-{'adjusted' if self.adjusted else 'raw'}"
 
 
 def fetch_command(
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day.")],
     end: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day; by default the last finished one.")
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day (default: the last finished session).")
     ] = None,
     tickers: Annotated[str, typer.Option("--tickers", help="Comma-separated: AAPL,MSFT.")] = "",
-    universe: Annotated[str | None, typer.Option("--universe", help="A universe's name or YAML file.")] = None,
-    bar: Annotated[str, typer.Option("--bar", help="Length of a bar: N-MINUTE.")] = "1-MINUTE",
+    universe: Annotated[str | None, typer.Option("--universe", help="Name or YAML file of a universe.")] = None,
+    bar: Annotated[str, typer.Option("--bar", help="Bar length: N-MINUTE.")] = "1-MINUTE",
     adjusted: Annotated[
-        bool, typer.Option("--adjusted", help="Prices divided by later splits; raw by default.")
+        bool, typer.Option("--adjusted", help="Adjust prices for later splits (default: as traded).")
     ] = False,
-    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Requests at the same time.")] = 4,
-    cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests allowed in a minute.")] = FREE_PLAN_PER_MINUTE,
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Concurrent requests.")] = 4,
+    cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests per minute.")] = FREE_PLAN_PER_MINUTE,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
     """Fetch minute bars of US stocks from Massive (formerly Polygon).
 
-    Every month of every ticker is kept in the catalog's downloads, so that a fetch that broke off goes on where it
-    stopped. Prices are as traded unless --adjusted; splits and dividends are stored beside them.
+    Finished months stay in the catalog's downloads; a repeated call fetches only what is missing. Splits and dividends
+    are stored, too.
 
     \b
     Examples:
@@ -84,10 +84,10 @@ def fetch_command(
     if universe is not None:
         named += load_universe(universe).tickers
     if not named:
-        raise InputError("--tickers or --universe must name at least one ticker, was none")
+        raise InputError("no ticker: give --tickers or --universe")
     last = last_finished_day()
     if end is not None and end.date() > last:
-        report(f"days after {last} are not finished yet; fetching up to it")
+        report(f"days after {last} are not finished; fetching up to {last}")
     order = Order(tuple(dict.fromkeys(named)), start.date(), min(last, end.date()) if end else last, bar, adjusted)
     if order.last < order.first:
         raise InputError(f"--start must not be after the last finished day ({order.last}), was {order.first}")
@@ -102,20 +102,20 @@ def fetch_command(
 
 
 def massive_client(per_minute: float) -> MassiveClient:
-    """Client with the key of the environment and a limiter of its own."""
+    """Client with the environment's key and its own rate limiter."""
     headers = {"Authorization": f"Bearer {secret('MASSIVE_API_KEY', 'Massive')}"}
     return MassiveClient(HttpSource("Massive", address("massive", BASE), headers=headers, limiter=Limiter(per_minute)))
 
 
 def fetch(client: MassiveClient, order: Order, catalog: Path, concurrency: int) -> list[dict[str, Any]]:
-    """Download what is missing, store corporate actions, import ticker by ticker.
+    """Download the missing months, store corporate actions, import every ticker.
 
     Raises
     ------
     SourceError
-        If the vendor refuses or keeps failing; what was downloaded is kept.
+        If the vendor refuses or keeps failing; finished downloads stay.
     InputError
-        If a ticker is unknown to us, had no bar in the whole range, or its bars disagree with stored ones.
+        If a ticker is not in the instrument table, has no bars, or its bars differ from stored ones.
     """
     for ticker in order.tickers:
         resolve(ticker, instruments_path())
@@ -167,8 +167,8 @@ def _import(catalog: Path, order: Order, ticker: str, chunks: list[Chunk]) -> di
         imported = import_bars(catalog, spec, order.bar, [table], [source], stamp="open")
         rows, new_rows = rows + len(imported.bars), new_rows + imported.new_rows
     if not rows:
-        raise InputError(f"{ticker} must have bars from {order.first} to {order.last}, Massive has none: right name?")
-    _tell_splits(catalog, order, ticker)
+        raise InputError(f"Massive has no bars of {ticker} from {order.first} to {order.last}; check the ticker")
+    _report_splits(catalog, order, ticker)
     return {
         "ticker": ticker,
         "bar_type": bar_type_of(spec, order.bar),
@@ -177,10 +177,10 @@ def _import(catalog: Path, order: Order, ticker: str, chunks: list[Chunk]) -> di
     }
 
 
-def _tell_splits(catalog: Path, order: Order, ticker: str) -> None:
+def _report_splits(catalog: Path, order: Order, ticker: str) -> None:
     for day, ratio in read_splits(catalog, ticker):
         if order.first < day <= order.last and not order.adjusted:
-            report(f"{ticker}: {ratio:g}:1 split on {day} inside the range; bars are as traded, prices jump there")
+            report(f"{ticker}: {ratio:g}:1 split on {day}; bars are as traded, so prices jump there")
 
 
 def _path(catalog: Path, order: Order, ticker: str, chunk: Chunk) -> Path:

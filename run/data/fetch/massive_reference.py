@@ -1,4 +1,4 @@
-"""``rl-intraday data fetch massive-reference``: what a company is and what it reported, as the vendor has it."""
+"""``rl-intraday data fetch massive-reference``: reference data, statements and corporate actions of US stocks."""
 
 import json
 from pathlib import Path
@@ -18,8 +18,8 @@ from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 def fetch_command(
     tickers: Annotated[str, typer.Option("--tickers", help="Comma-separated: AAPL,MSFT.")] = "",
-    universe: Annotated[str | None, typer.Option("--universe", help="A universe's name or YAML file.")] = None,
-    cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests allowed in a minute.")] = FREE_PLAN_PER_MINUTE,
+    universe: Annotated[str | None, typer.Option("--universe", help="Name or YAML file of a universe.")] = None,
+    cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests per minute.")] = FREE_PLAN_PER_MINUTE,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
@@ -33,7 +33,7 @@ def fetch_command(
     if universe is not None:
         named += load_universe(universe).tickers
     if not named:
-        raise InputError("--tickers or --universe must name at least one ticker, was none")
+        raise InputError("no ticker: give --tickers or --universe")
     client = massive_client(cpm)
     for ticker in progress_bar(named, "fetching"):
         _fetch(client, ticker, catalog)

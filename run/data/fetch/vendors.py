@@ -1,4 +1,4 @@
-"""Where vendors are reached and with which key: from the environment or a file, never from the command line."""
+"""Addresses and keys of vendors, from the environment or a file, never from the command line."""
 
 import os
 
@@ -30,5 +30,5 @@ def secret(variable: str, vendor: str) -> str:
 
 
 def address(vendor: str, default: str) -> str:
-    """Address of a vendor: that of a proxy if ``RL_INTRADAY_<VENDOR>_URL`` names one."""
+    """Address of a vendor; ``RL_INTRADAY_<VENDOR>_URL`` replaces it, for example by a proxy's."""
     return os.environ.get(_ADDRESS_VARIABLE.format(vendor.upper()), default)

@@ -1,4 +1,4 @@
-"""``rl-intraday data fetch vix``: one daily series of VIX, VIX9D and VIX3M from whichever source answers."""
+"""``rl-intraday data fetch vix``: daily values of VIX, VIX9D and VIX3M from the first source that has them."""
 
 import re
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Source = Callable[[str], pa.Table]
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What one source gave for one index."""
+    """Outcome of asking one source for one index."""
 
     index: str
     source: str
@@ -39,10 +39,10 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def fetch_command(
-    sources: Annotated[str, typer.Option("--sources", help="Order in which sources are asked.")] = ORDER,
+    sources: Annotated[str, typer.Option("--sources", help="Sources in the order in which they are asked.")] = ORDER,
     files: Annotated[
         list[Path] | None,
-        typer.Option("--file", metavar="FILE", help="Asked first: VIX_History.csv, VIX9D….dbn.zst."),
+        typer.Option("--file", metavar="FILE", help="Files to read first: VIX_History.csv, VIX9D….dbn.zst."),
     ] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
@@ -50,7 +50,7 @@ def fetch_command(
     """Fetch daily values of VIX, VIX9D and VIX3M into the catalog's context series.
 
     Sources are asked in order until the series reaches the last finished session; each day comes from the first source
-    that has it, and every step is printed. A value counts as known from 16:15 New York of its day on.
+    that has it. A value counts as known from 16:15 New York time of its day.
 
     \b
     Examples:
@@ -67,7 +67,7 @@ def fetch_command(
         if parts:
             series[index] = unified(parts)
     if "VIX" not in series:
-        raise InputError(f"VIX must come from one of {', '.join(asked) or 'no source'}, none gave it")
+        raise InputError(f"no values of VIX from {', '.join(asked) or 'any source'}")
     rows = write_context(catalog, series)
     path = context_path(catalog)
     if as_json:
@@ -94,7 +94,7 @@ def _collect(index: str, asked: dict[str, Source], last: date, steps: list[Step]
 def _ask(index: str, name: str, source: Source) -> tuple[Step, pa.Table | None]:
     try:
         table = source(index)
-    except (SourceError, InputError) as error:  # the next source is asked; what failed is told
+    except (SourceError, InputError) as error:  # the next source is asked; the failure is reported
         return Step(index, name, f"failed: {error}"), None
     if not len(table):
         return Step(index, name, "empty"), None
@@ -113,7 +113,7 @@ def _sources(names: list[str], files: list[Path], last: date) -> dict[str, Sourc
     }
     for name in names:
         if name not in makers:
-            raise InputError(f"--sources must be of {', '.join(makers)}, was {name!r}")
+            raise InputError(f"--sources must be from {', '.join(makers)}, was {name!r}")
         if name == "massive" and not read_secret("MASSIVE_API_KEY"):
             report("massive: skipped, no MASSIVE_API_KEY")
             continue
@@ -128,7 +128,7 @@ def _from_http(title: str, name: str, base: str, read: Callable[[HttpSource, str
 
 def _from_massive(last: date) -> Source:
     client = massive_client(FREE_PLAN_PER_MINUTE)
-    first = last.replace(year=last.year - 2, day=1)  # what the free plan reaches back
+    first = last.replace(year=last.year - 2, day=1)  # as far back as the free plan goes
     return lambda index: client.days(f"I:{index}", first, last)
 
 
@@ -136,4 +136,4 @@ def _file_of(index: str, files: list[Path]) -> Path:
     for path in files:
         if re.split(r"[._-]", path.name.upper())[0] == index:
             return path
-    raise SourceError(f"--file must name {index}_….csv for {index}, was {', '.join(path.name for path in files)}")
+    raise SourceError(f"no --file named {index}_….csv, only {', '.join(path.name for path in files)}")

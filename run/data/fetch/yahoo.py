@@ -1,4 +1,4 @@
-"""``rl-intraday data fetch yahoo``: one-minute bars of the last days, free and without a key."""
+"""``rl-intraday data fetch yahoo``: one-minute bars of the last four weeks, free and without a key."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -26,17 +26,15 @@ PER_MINUTE = 60.0
 
 
 def fetch_command(
-    more: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Further symbols.")] = None,
-    symbols: Annotated[list[str] | None, typer.Option("--symbols", help="SPY QQQ, or SPY,QQQ.")] = None,
-    days: Annotated[
-        int, typer.Option("--days", min=1, max=MINUTE_DAYS, help="How many calendar days back.")
-    ] = MINUTE_DAYS,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="More symbols.")] = None,
+    symbols: Annotated[list[str] | None, typer.Option("--symbols", help="Symbols: SPY QQQ, or SPY,QQQ.")] = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=MINUTE_DAYS, help="Calendar days to fetch.")] = MINUTE_DAYS,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch one-minute bars of US stocks from Yahoo: finished sessions of the last four weeks, no key.
+    """Fetch one-minute bars of US stocks from Yahoo: finished sessions of the last four weeks, without a key.
 
-    Run it once a day to build up history: bars that are stored already are compared, new ones appended.
+    Run it daily to build up history; only new bars are added.
 
     \b
     Example:
@@ -44,7 +42,7 @@ def fetch_command(
     """
     names = [name.upper() for text in [*(symbols or []), *(more or [])] for name in text.split(",") if name]
     if not names:
-        raise InputError("--symbols must name at least one symbol, was none")
+        raise InputError("no symbol: give --symbols")
     for name in names:
         resolve(name, instruments_path())
     last = last_finished_day()
@@ -62,7 +60,7 @@ def fetch_command(
 
 
 def yahoo_client() -> YahooClient:
-    """Client that asks once a second at most."""
+    """Client with at most one request per second."""
     headers = {"User-Agent": USER_AGENT}
     limiter = Limiter(PER_MINUTE)
     return YahooClient(HttpSource("Yahoo", address("yahoo", BASE), headers=headers, limiter=limiter, attempts=4))
@@ -76,11 +74,11 @@ def fetch_symbol(client: YahooClient, symbol: str, chunk: Chunk, catalog: Path) 
     SourceError
         If Yahoo refuses, fails or does not know the symbol.
     InputError
-        If there is no bar in the days asked for, or bars disagree with stored ones.
+        If these days have no bars, or bars differ from stored ones.
     """
     table = client.minutes(symbol, chunk.first, chunk.last)
     if not len(table):
-        raise InputError(f"{symbol} must have minutes from {chunk.first} to {chunk.last}, Yahoo has none")
+        raise InputError(f"Yahoo has no bars of {symbol} from {chunk.first} to {chunk.last}")
     path = download_path(catalog, "yahoo", "1-MINUTE", symbol, chunk, ".parquet")
     keep_table(path, table)
     spec = resolve(symbol, instruments_path(), chunk.last)
