@@ -64,18 +64,66 @@ def gateway(host: str, port: int, client_ids: tuple[int, ...], timeout_s: float)
         _end(loop)
 
 
+@contextmanager
+def connected_as(client: Any, client_id: int, timeout_s: float) -> Iterator[Any]:
+    """Second connection to the gateway of ``client``, under a given client id, for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    client : ib_insync.IB
+        Connected; its event loop serves both.
+    client_id : int
+    timeout_s : float
+        For the connection and for every request.
+
+    Yields
+    ------
+    ib_insync.IB
+        Connected, without positions, orders and executions asked for.
+
+    Raises
+    ------
+    GatewayError
+        If the id is in use or nothing answers.
+    """
+    other = ib_insync.IB()
+    other.RequestTimeout = timeout_s
+    other.wrapper.clientId = client_id
+    codes = _watched_errors(other)
+    try:
+        with _reasons(client.client.host, client.client.port, timeout_s):
+            ib_insync.util.run(
+                other.client.connectAsync(client.client.host, client.client.port, client_id, timeout_s),
+                timeout=timeout_s,
+            )
+        if ID_IN_USE in codes or not other.isConnected():
+            raise GatewayError(f"client id {client_id} is in use")
+        yield other
+    finally:
+        other.disconnect()
+
+
+@contextmanager
+def _reasons(host: str, port: int, timeout_s: float) -> Iterator[None]:
+    try:
+        yield
+    except (TimeoutError, OSError) as error:
+        reason = str(error) or f"no answer within {timeout_s:g} s"
+        raise GatewayError(f"no gateway on {host}:{port}: {reason}") from error
+
+
 def _connect(host: str, port: int, client_ids: tuple[int, ...], timeout_s: float) -> Any:
     for client_id in client_ids:
         client = ib_insync.IB()
         client.RequestTimeout = timeout_s
         codes = _watched_errors(client)
         try:
-            client.connect(host, port, clientId=client_id, timeout=timeout_s)
-        except (TimeoutError, OSError) as error:
+            with _reasons(host, port, timeout_s):
+                client.connect(host, port, clientId=client_id, timeout=timeout_s)
+        except GatewayError:
             if ID_IN_USE in codes:
                 continue
-            reason = str(error) or f"no answer within {timeout_s:g} s"
-            raise GatewayError(f"no gateway on {host}:{port}: {reason}") from error
+            raise
         return client
     raise GatewayError(f"client ids {client_ids} are all in use on {host}:{port}")
 
@@ -98,3 +146,28 @@ def _end(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
     asyncio.set_event_loop(None)
+
+
+def find_contract(client: Any, symbol: str, kind: str, exchange: str, expiry: str = "") -> Any:
+    """The broker's contract of a description.
+
+    Parameters
+    ----------
+    client : ib_insync.IB
+        Connected.
+    symbol, kind, exchange, expiry : str
+        As in a live configuration.
+
+    Raises
+    ------
+    LookupError
+        If the description does not mean exactly one contract.
+    """
+    asked = ib_insync.Contract(
+        symbol=symbol, secType=kind, exchange=exchange, currency="USD", lastTradeDateOrContractMonth=expiry
+    )
+    details = client.reqContractDetails(asked)
+    if len(details) != 1:
+        name = " ".join(filter(None, [symbol, expiry, "on", exchange]))
+        raise LookupError(f"contract {name} must be one at the gateway, was {len(details)}")
+    return details[0].contract

@@ -18,8 +18,9 @@ from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.data import BarType
 
 from adapters.ibkr.broker_link import BrokerLink
-from adapters.ibkr.connection import GatewayError, gateway
-from adapters.ibkr.flatten import flatten
+from adapters.ibkr.closing import Pace
+from adapters.ibkr.connection import GatewayError
+from adapters.ibkr.flatten import Flattening, flatten_gateway
 from adapters.ibkr.trading import build_node, order_tags, require_gateway
 from catalogs.errors import InputError
 from catalogs.sessions import has_extended_hours
@@ -43,12 +44,14 @@ from run.trade.monitoring.log import logging_to
 from run.trade.monitoring.telemetry_store import TelemetryStore
 from run.trade.monitoring.watchdog import Supervision
 from run.trade.node import node_config
+from run.trade.safety.own_trades import own_trades
 from run.trade.session.plan import Outcome, SessionPlan, write_metadata
 
 ENDED, FAILED, NOT_STARTED, HALTED = 0, 1, 4, 5
 CHECKPOINT_FILE, TELEMETRY_FILE, LOG_FILE = "checkpoint.npz", "telemetry.db", "session.log"
 TICK_S = 1.0
 END_S = 1.0
+CLOSE_S = 30.0
 log = logging.getLogger(__name__)
 
 
@@ -266,8 +269,8 @@ def trade_session(
 ) -> Outcome:
     """Trade one session, as `LiveSession.run` does, behind its home's lock and log.
 
-    A halted home is not traded. A session that was interrupted and cannot be taken up again is closed at the broker
-    and halted: nobody knows what it held.
+    A halted home is not traded. Where an interrupted session cannot be taken up again, its own position and orders are
+    closed at the broker and its home is halted.
 
     Raises
     ------
@@ -286,7 +289,7 @@ def trade_session(
         except ResumeError as error:
             reason = f"the session of {plan.day} cannot be resumed: {error}"
             plan.home.risk.write(msgspec.structs.replace(risk, level="halted", since_ns=time.time_ns(), reason=reason))
-            return Outcome(HALTED, f"{reason}; {_close_everything(plan)}", plan.folder, 0, 0, 0)
+            return Outcome(HALTED, f"{reason}; {_close_own(plan)}", plan.folder, 0, 0, 0)
         return session.run(meanwhile)
 
 
@@ -302,14 +305,23 @@ def _replay(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: O
         raise ResumeError(str(error)) from error
 
 
-def _close_everything(plan: SessionPlan) -> str:
+def _close_own(plan: SessionPlan) -> str:
     config = plan.config
+
+    def begin(client: Any) -> Flattening:
+        # A journal that contradicts the checkpoint may lack orders.
+        own = own_trades(client, config.trading_client_id, plan.folder, plan.spec, is_damaged=True)
+        return Flattening(plan.account, own, Pace(), log.warning)
+
     try:
-        with gateway(config.host, config.port, config.flatten_client_ids, config.request_timeout_s) as client:
-            done = flatten(client, plan.account, timeout_s=30.0, report=log.warning)
-    except (GatewayError, OSError, TimeoutError) as error:
+        done = flatten_gateway(
+            (config.host, config.port), config.flatten_client_ids, config.request_timeout_s, begin, CLOSE_S, log.warning
+        )
+    except (GatewayError, LookupError, InputError) as error:
         return f"the broker could not be asked ({error}): run `{plan.flatten_command}`"
-    return "everything was closed" if done.is_flat else f"NOT everything was closed: run `{plan.flatten_command}`"
+    if done.is_flat:
+        return "its own position and orders were closed, nothing else on the account was touched"
+    return f"its own position was NOT closed: run `{plan.flatten_command}`"
 
 
 async def _end_all(loop: asyncio.AbstractEventLoop) -> None:

@@ -68,7 +68,8 @@ def test_a_person_reads_what_was_done(
     assert main(["flatten", "paper", "--port", str(gateway.port)]) == 0
     said = capsys.readouterr().err
     lines = said.splitlines()
-    assert lines[0] == f"closing account DU1234567 at 127.0.0.1:{gateway.port}", "before anything is sent"
+    everything = "closing EVERYTHING (every order of every client, every position) on account DU1234567"
+    assert lines[0] == f"{everything} at 127.0.0.1:{gateway.port}", "before anything is sent"
     assert lines[1:3] == ["cancelling 2 working orders", "closing +3 MESZ6 at the market"]
     assert "no order, no position" in said
 

@@ -1,21 +1,25 @@
-"""`rl-intraday flatten`: cancel all orders and close all positions, also while the trading node hangs."""
+"""`rl-intraday flatten`: cancel orders and close positions, also while the trading node hangs."""
 
-import time
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
-from adapters.ibkr.connection import GatewayError, gateway
-from adapters.ibkr.flatten import Flattened, flatten
+from adapters.ibkr.closing import Pace
+from adapters.ibkr.closing_scope import OneContract, Scope, WholeAccount
+from adapters.ibkr.connection import GatewayError, find_contract
+from adapters.ibkr.flatten import Flattened, Flattening, flatten_gateway
 from catalogs.errors import InputError
 from configs.live.schema import LiveConfig, load_live
 from run.console import print_json, report
 from run.options import JsonOption
 
 NOT_FLAT = 3
-RETRY_S = 2.0
 
+ScopeName = Literal["session", "contract", "account"]
 ConfigurationArgument = Annotated[
     str, typer.Argument(metavar="CONFIGURATION", help="Live configuration: a preset (paper, live) or a YAML file.")
 ]
@@ -23,6 +27,16 @@ ConfigurationArgument = Annotated[
 
 def command(
     configuration: ConfigurationArgument,
+    scope: Annotated[
+        ScopeName,
+        typer.Option(
+            help="account: every order and position; contract: those in the configured contract; "
+            "session: what one session bought and ordered itself."
+        ),
+    ] = "account",
+    session: Annotated[
+        Path | None, typer.Option(help="With --scope session: folder of the session, or of one of its days.")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Instead of the configuration's.")] = None,
     port: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
     account: Annotated[
@@ -31,45 +45,39 @@ def command(
     timeout: Annotated[float, typer.Option(help="Seconds after which it gives up and prints what is left.")] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Cancel all orders and close all positions of the account, until the broker shows none.
+    """Cancel orders and close positions at the market, by default all of the account, until the broker shows none.
 
-    Prints account, host and port before it acts. Needs no trading node: it may be running, hanging or dead.
+    Prints what it is going to close, on which account, host and port, before it acts. Never sends more than is held,
+    however late the broker's answers are. Needs no trading node: it may be running, hanging or dead.
     If the gateway does not answer or the connection breaks, it tries again until the timeout.
     Exit codes: 0 no order and no position, 2 the broker could not be asked, 3 something is left, which is printed.
 
     Example: rl-intraday flatten live
     """
+    if (scope == "session") != (session is not None):
+        raise InputError("--session must be given with --scope session, and only there")
     config = load_live(configuration)
-    result = _flatten(config, (host or config.host, port or config.port), account or config.account(), timeout)
-    if as_json:
-        print_json({**asdict(result), "is_flat": result.is_flat})
-    elif result.is_flat:
-        report(f"in {result.seconds:.1f} s: no order, no position", label="flat", style="bold green")
-    else:
-        left = ", ".join(f"{units:+g} {name}" for name, units in result.positions_left.items()) or "no position"
-        report(
-            f"after {result.seconds:.0f} s: {left}, {result.orders_left} orders left",
-            label="NOT FLAT",
-            style="bold red",
-        )
-    if not result.is_flat:
-        raise typer.Exit(NOT_FLAT)
+    where = (host or config.host, port or config.port)
+    wanted = account or config.account()
+
+    def begin(client: Any) -> Flattening:
+        chosen = _account(wanted, client.managedAccounts())
+        touched, said = _scope(client, config, scope, session)
+        report(f"closing {said} on account {chosen} at {where[0]}:{where[1]}")
+        return Flattening(chosen, touched, Pace(), report)
+
+    _print(_flatten(config, where, begin, timeout), as_json)
 
 
-def _flatten(config: LiveConfig, where: tuple[str, int], account: str, timeout_s: float) -> Flattened:
-    until = time.monotonic() + timeout_s
-    while True:
-        try:
-            with gateway(*where, config.flatten_client_ids, config.request_timeout_s) as client:
-                chosen = _account(account, client.managedAccounts())
-                report(f"closing account {chosen} at {where[0]}:{where[1]}")
-                return flatten(client, chosen, until - time.monotonic(), report=report)
-        except (GatewayError, OSError, TimeoutError) as error:
-            problem = str(error) or f"the gateway did not answer within {config.request_timeout_s:g} s"
-            if time.monotonic() + RETRY_S > until:
-                raise InputError(f"{problem}; close by hand in TWS or by phone") from error
-            report(f"{problem}; trying again")
-            time.sleep(RETRY_S)
+def _flatten(
+    config: LiveConfig, where: tuple[str, int], begin: Callable[[Any], Flattening], timeout_s: float
+) -> Flattened:
+    try:
+        return flatten_gateway(where, config.flatten_client_ids, config.request_timeout_s, begin, timeout_s, report)
+    except LookupError as error:
+        raise InputError(str(error)) from error
+    except GatewayError as error:
+        raise InputError(f"{error}; close by hand in TWS or by phone") from error
 
 
 def _account(wanted: str, managed: list[str]) -> str:
@@ -78,3 +86,42 @@ def _account(wanted: str, managed: list[str]) -> str:
     if not wanted and len(managed) != 1:
         raise InputError(f"gateway has {len(managed)} accounts: choose one with --account")
     return wanted or managed[0]
+
+
+def _scope(client: Any, config: LiveConfig, name: ScopeName, session: Path | None) -> tuple[Scope, str]:
+    if name == "account":
+        return WholeAccount(), "EVERYTHING (every order of every client, every position)"
+    # Only here: roll tables and journals are read with NautilusTrader, which the rest does without.
+    if name == "contract":
+        from run.trade.session.contract import contract_on
+
+        wanted = contract_on(config, datetime.now(UTC).date())
+        contract = find_contract(client, wanted.symbol, wanted.kind, wanted.exchange, wanted.expiry)
+        return OneContract(contract.conId), f"every order and the position in {contract.localSymbol}"
+    from run.trade.safety.own_trades import own_trades, session_folder
+
+    assert session is not None
+    folder = session_folder(session)
+    own = own_trades(client, config.trading_client_id, folder)
+    return own, f"the own orders and position of session {folder}"
+
+
+def _print(result: Flattened, as_json: bool) -> None:
+    if as_json:
+        print_json({**asdict(result), "is_flat": result.is_flat})
+    elif result.is_flat:
+        report(f"in {result.seconds:.1f} s: no order, no position", label="flat", style="bold green")
+    else:
+        left = ", ".join(f"{units:+g} {name}" for name, units in result.positions_left.items()) or "no position"
+        said = f"after {result.seconds:.0f} s: {left}, {result.orders_left} orders left"
+        report(f"{said}{_advice(result)}", label="NOT FLAT", style="bold red")
+    if not result.is_flat:
+        raise typer.Exit(NOT_FLAT)
+
+
+def _advice(result: Flattened) -> str:
+    if not result.positions_left and not result.orders_left:
+        return "; the broker has not shown it twice: look in TWS"
+    if result.by_hand == result.positions_left:
+        return "; close fractions of a unit by hand in TWS"
+    return "; look in TWS, then run it again"

@@ -1,0 +1,115 @@
+"""What a session calls its own at the broker, read from its journal: order references and executions."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adapters.ibkr.closing import Executed
+from adapters.ibkr.closing_scope import OwnTrades
+from adapters.ibkr.connection import find_contract
+from adapters.ibkr.trading import BrokerContract
+from catalogs.errors import InputError
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from configs import instruments_path
+from rl_strategies.live.journal.journal import read_journal
+from run.trade.session.folder import JOURNAL_FOLDER, find_home
+from run.trade.session.metadata import METADATA_FILE, read_metadata
+from run.trade.session.plan import broker_contract
+
+NAUTILUS_PREFIX = "O-"  # begins every client order id of a session
+
+
+def session_folder(given: Path) -> Path:
+    """Folder of a session's day, or the newest day of the folder of a bundle's sessions.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if (given / METADATA_FILE).is_file():
+        return given
+    return find_home(given).last_journal().parent
+
+
+def own_trades(
+    client: Any, client_id: int, folder: Path, spec: InstrumentSpec | None = None, is_damaged: bool = False
+) -> OwnTrades:
+    """What the session of a folder owns at the gateway.
+
+    Parameters
+    ----------
+    client : ib_insync.IB
+        Connected.
+    client_id : int
+        Under which the session trades.
+    folder : Path
+        Of one day.
+    spec : InstrumentSpec, optional
+        What it trades, where that is known without its folder.
+    is_damaged : bool
+        Whether its journal may lack orders. Then every order of its client id in its contracts that NautilusTrader
+        named counts as its own, as it does where the journal cannot be read.
+
+    Raises
+    ------
+    InputError
+        If its instrument is unknown.
+    LookupError
+        If the gateway does not know the contract.
+    """
+    rows, is_whole = _rows(folder / JOURNAL_FOLDER)
+    specs = {spec.instrument_id: spec} if spec is not None else {}
+    names = {row["instrument_id"] for row in rows} | ({read_metadata(folder).instrument_id} if spec is None else set())
+    for name in sorted(names - set(specs)):
+        specs[name] = _resolved(name, folder)
+    con_ids = {name: find_contract(client, **_terms(broker_contract(each))).conId for name, each in specs.items()}
+    orders = [msgspec.json.decode(row["text"]) for row in rows if row["kind"] == "order"]
+    return OwnTrades(
+        tag=hashlib.sha256("/".join(folder.resolve().parts[-2:]).encode()).hexdigest()[:8],
+        client_id=client_id,
+        con_ids=frozenset(con_ids.values()),
+        order_refs=frozenset(order["client_order_id"] for order in orders if order["role"] != "external"),
+        ref_prefix=NAUTILUS_PREFIX if is_damaged or not is_whole else "",
+        fills=tuple(_fills(rows, con_ids, client_id)),
+    )
+
+
+def _rows(journal: Path) -> tuple[Sequence[dict[str, Any]], bool]:
+    try:
+        content = read_journal(journal)
+    except (InputError, OSError):
+        return [], False
+    rows = content.rows.select(["kind", "instrument_id", "text"]).to_pylist()
+    return [row for row in rows if row["kind"] in ("order", "fill")], content.torn is None
+
+
+def _fills(rows: Iterable[dict[str, Any]], con_ids: dict[str, int], client_id: int) -> Iterable[Executed]:
+    for row in rows:
+        if row["kind"] == "fill":
+            fill = msgspec.json.decode(row["text"])
+            if fill["role"] != "external":
+                con_id, units = con_ids[row["instrument_id"]], Decimal(fill["units"])
+                yield Executed(fill["trade_id"], con_id, units, client_id, fill["client_order_id"])
+
+
+def _resolved(instrument_id: str, folder: Path) -> InstrumentSpec:
+    try:
+        day = date.fromisoformat(folder.resolve().name)
+    except ValueError as error:
+        raise InputError(f"session folder must be named by its day, was {folder.resolve().name!r}") from error
+    return resolve(instrument_id.rpartition(".")[0], instruments_path(), day)
+
+
+def _terms(contract: BrokerContract) -> dict[str, str]:
+    return {
+        "symbol": contract.symbol,
+        "kind": contract.kind,
+        "exchange": contract.exchange,
+        "expiry": contract.expiry,
+    }
