@@ -1,1 +1,1 @@
-"""Learning algorithms over stable-baselines3, and their configuration (`training.algorithms.config`, without torch)."""
+"""Learning algorithms over stable-baselines3 by name (`build`), and their configuration (`config`, without torch)."""
