@@ -1,1 +1,1 @@
-"""The outside world: vendors' bytes to tables and NautilusTrader objects; knows nothing of the rest of the project."""
+"""Vendors, files and brokers: bytes become tables and NautilusTrader objects. Imports nothing else of the project."""

@@ -1,4 +1,4 @@
-"""The error of the outside world, as users see it."""
+"""Errors of files and vendors, as users see them."""
 
 _REASONS = {
     400: "the request is not valid",

@@ -1,4 +1,4 @@
-"""Requests no faster than a vendor allows, and hardly slower."""
+"""Rate limits: requests as fast as a vendor allows, and no faster."""
 
 import threading
 import time
@@ -8,8 +8,8 @@ from collections.abc import Callable
 class Limiter:
     """Hands out evenly spaced turns; several threads may share one.
 
-    Even spacing never puts more than the allowed number into any minute, and whoever is late does not make the next
-    one wait: the allowed rate is used fully as long as requests are waiting.
+    Even spacing keeps every minute within the limit. A late caller does not delay the next, so the full rate is used
+    while requests wait.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Limiter:
             self._sleep(turn - now)
 
     def pause(self, seconds: float) -> None:
-        """Give no turn for a while: the vendor asked for it."""
+        """Give no turn for some seconds, as the vendor asked."""
         with self._lock:
             self._next_s = max(self._next_s, self._clock() + seconds)
 

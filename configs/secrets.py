@@ -1,4 +1,4 @@
-"""Secrets come from the environment or from files that it names; configurations hold the names of variables alone."""
+"""Secrets from the environment or from files that it names; configurations hold only the names of variables."""
 
 import os
 from pathlib import Path
@@ -11,8 +11,7 @@ FILE_SUFFIX = "_FILE"
 def read_secret(variable: str) -> str:
     """Value of an environment variable, or of the file that ``<variable>_FILE`` names.
 
-    Files are how systemd (``LoadCredential=``) and container engines hand secrets over without showing them in the
-    list of processes.
+    systemd (``LoadCredential=``) and container engines hand secrets over as files, which no list of processes shows.
 
     Parameters
     ----------
@@ -22,7 +21,7 @@ def read_secret(variable: str) -> str:
     Returns
     -------
     str
-        Without surrounding blanks; empty where neither is set.
+        Value without surrounding blanks; empty if neither is set.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Batch downloads of Databento: the vendor prepares files, which stay for a month; for ranges that take long."""
+"""Batch downloads of Databento, for long ranges: the vendor prepares files, kept for a month."""
 
 import hashlib
 from dataclasses import replace
@@ -24,7 +24,7 @@ class DatabentoBatch:
     client : databento.Historical
     retries : Retries
     poll_s : float
-        How often an unfinished job is looked at.
+        Seconds between two looks at an unfinished job.
     """
 
     def __init__(self, client: databento.Historical, retries: Retries, poll_s: float = POLL_S) -> None:

@@ -39,7 +39,7 @@ class DbnFile:
     ----------
     path : Path
     sha256 : str
-        Of the file's bytes.
+        Hash of the file's bytes.
     schema, dataset : str
         As Databento names them.
     stype_in : str

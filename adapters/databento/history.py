@@ -1,4 +1,4 @@
-"""The historical service of Databento: what a request costs, which contracts a continuous symbol means, the files.
+"""Databento's historical service: prices of requests, contracts behind a continuous symbol, downloads.
 
 A file is kept only when it is whole.
 """

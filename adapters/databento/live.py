@@ -1,4 +1,4 @@
-"""Databento's live feed: closed bars as they come, each once, the feed's end never taken for a quiet market."""
+"""Databento's live feed: every closed bar once, and an error when the feed ends."""
 
 import queue
 from collections.abc import Iterator

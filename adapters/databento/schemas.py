@@ -1,4 +1,4 @@
-"""What becomes of each Databento schema: bars, trades, quotes, instruments, or a reason why not."""
+"""Databento schemas: what each is imported as, or why it is not."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Which column of a file is which: names that vendors use, matched without regard to case."""
+"""Columns of a file by the names that vendors use, in any case."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def find_columns(names: Sequence[str], source: str) -> Columns:
     Parameters
     ----------
     names : sequence of str
-        As the file has them.
+        Names as in the file.
     source : str
         Name of the file, for the error.
 

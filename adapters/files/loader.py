@@ -33,13 +33,13 @@ class FileBars:
     ----------
     path : Path
     sha256 : str
-        Of the file's bytes.
+        Hash of the file's bytes.
     table : pyarrow.Table
         Of `BAR_SCHEMA`, in the order of the file.
     symbol : str
-        As the file names it; empty where it has no symbol column.
+        Symbol in the file; empty if it has no symbol column.
     columns : Columns
-        What was read from where.
+        Columns that were read.
     """
 
     path: Path

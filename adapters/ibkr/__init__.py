@@ -1,1 +1,1 @@
-"""Interactive Brokers: what the house needs beside NautilusTrader's own adapter."""
+"""Interactive Brokers, beside NautilusTrader's own adapter: history, checks, emergency flatten, simulated gateway."""

@@ -1,7 +1,7 @@
-"""The broker's own word, asked over the trading node's connection.
+"""Questions to the broker over the trading node's connection: position, resting orders, fills.
 
-NautilusTrader keeps its picture of the account from events, and events get lost. `BrokerLink` asks the broker: what is
-held, what rests, what was executed. Where no answer comes the answer is None: unknown is not flat.
+NautilusTrader builds its view of the account from events, and events get lost; `BrokerLink` asks the broker itself. No
+answer is None: unknown is not flat.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ class RestingOrder:
     Attributes
     ----------
     order_ref : str
-        Client order id of whoever sent it, empty for orders made by hand.
+        Client order id of the sender; empty for orders made by hand.
     order_id : int
         The broker's number.
     client_id : int
     kind : str
         ``"MKT"``, ``"STP"``, ``"LMT"``, ...
     units : int
-        Signed, what is left to fill.
+        Signed units left to fill.
     price : float
         Trigger or limit price, 0 for market orders.
     """
@@ -76,7 +76,7 @@ class BrokerFill:
 
 @dataclass(frozen=True)
 class BrokerState:
-    """What the broker says of one contract of one account, asked at one moment.
+    """Position and resting orders of one contract at the broker, asked at one moment.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class BrokerLink:
         self._drift_s: float | None = None
 
     def attach(self, execution_client: Any) -> None:
-        """Take the node's execution client; called by the node's factory."""
+        """Use the node's execution client; called by the node's factory."""
         self._execution = execution_client
         self._client = client = execution_client._client
         place = client.place_order
@@ -143,7 +143,7 @@ class BrokerLink:
 
     @property
     def clock_drift_s(self) -> float | None:
-        """This machine's clock less the broker's, as last asked; None before the first answer."""
+        """This machine's clock minus the broker's, seconds; None before the first answer."""
         return self._drift_s
 
     def request_time(self) -> None:
@@ -165,11 +165,11 @@ class BrokerLink:
         return not self._client._internal_msg_queue_processor_task.done()
 
     def has_data(self) -> bool:
-        """Whether the data farms deliver; bars that arrive meanwhile may be halves."""
+        """Whether the data farms deliver; bars during an outage may be incomplete."""
         return self.is_connected() and self._client._data_farm_degraded_since_ns is None
 
     def keep_reconnecting(self) -> None:
-        """Once trading has begun, never give the gateway up."""
+        """Reconnect without end, once trading has begun."""
         self._client._indefinite_reconnect = True
         # It would double its pause with every attempt, up to five minutes: a gateway that is back must be found soon.
         self._client._reconnect_delay_max = LONGEST_PAUSE_S

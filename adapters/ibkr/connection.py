@@ -1,4 +1,4 @@
-"""A short-lived connection to TWS or IB Gateway through ib_insync, for tools that stay off the order path.
+"""A short-lived connection to TWS or IB Gateway through ib_insync, for tools beside the trading node.
 
 ib_insync is archived; it serves the emergency flatten, the doctor and history, never the trading node.
 """
@@ -24,7 +24,7 @@ ID_IN_USE = 326
 
 
 class GatewayError(ConnectionError):
-    """The gateway cannot be used; the message is one line naming what was tried and what happened."""
+    """The gateway cannot be used; one line says what was tried and what happened."""
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def gateway(host: str, port: int, client_ids: tuple[int, ...], timeout_s: float)
     client_ids : tuple of int
         Tried in order: an id that another process holds is answered with error 326.
     timeout_s : float
-        For the connection and for every request.
+        Timeout of the connection and of every request.
 
     Yields
     ------

@@ -30,7 +30,7 @@ _PACING_PAUSE_S = 20.0  # an identical request within 15 s would be a violation 
 
 @dataclass(frozen=True)
 class ResolvedContract:
-    """The one contract that a name means at the broker.
+    """The one contract of a name at the broker.
 
     Attributes
     ----------
@@ -89,14 +89,14 @@ class IbkrHistory:
         client.errorEvent += self._note
 
     def resolve(self, symbol: str, venue: str, *, is_future: bool) -> ResolvedContract:
-        """The contract that a symbol means.
+        """Contract of a symbol.
 
         Parameters
         ----------
         symbol : str
             ``"SPY"`` or a contract month with one digit for the year, ``"MESZ6"``.
         venue : str
-            Of a future: ``"XCME"``.
+            Venue of a future: ``"XCME"``.
         is_future : bool
 
         Raises
@@ -133,7 +133,7 @@ class IbkrHistory:
         ----------
         contract : ResolvedContract
         open_ns, close_ns : int
-            Of the session, UTC nanoseconds, not more than a day apart.
+            Open and close of the session, UTC nanoseconds, at most a day apart.
 
         Returns
         -------

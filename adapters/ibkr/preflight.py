@@ -1,4 +1,4 @@
-"""What must be true at the gateway before anything trades: one finding per check, with what to do about it."""
+"""Checks of a gateway before trading: one finding each, with what to do about it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -38,12 +38,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the gateway is asked about.
+    """Contract and account to check.
 
     Attributes
     ----------
     symbol, kind, exchange, expiry : str
-        The contract, as `configs.live.schema.BrokerContract` has it.
+        The contract, as `configs.live.contract.WantedContract` has it.
     account : str
         Empty where none is set.
     """

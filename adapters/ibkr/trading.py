@@ -1,4 +1,4 @@
-"""NautilusTrader's clients for Interactive Brokers, with the settings that their defects ask for."""
+"""NautilusTrader's clients for Interactive Brokers, with settings that avoid their defects."""
 
 import os
 import socket
@@ -27,7 +27,7 @@ OCA_REDUCE_WITH_BLOCK = 2
 
 @dataclass(frozen=True)
 class BrokerContract:
-    """What is traded, as the broker names it and as the catalog does.
+    """A contract under the broker's names, with the catalog's venue.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class BrokerContract:
     expiry : str
         ``"YYYYMM"`` or ``"YYYYMMDD"`` of a future.
     venue : str
-        Of the catalog's instrument, ``"XCME"``; the node then knows it under the catalog's name.
+        Venue of the catalog's instrument, ``"XCME"``; the node then uses the catalog's name.
     """
 
     symbol: str
@@ -83,7 +83,7 @@ def client_configs(
     regular_hours : bool
         Bars of regular trading hours only; NautilusTrader's default would hide a future's night.
     timeout_s : int
-        For the connection and for every request.
+        Timeout of the connection and of every request.
     followed : sequence of BrokerContract
         Contracts whose bars are followed beside it.
     """
@@ -116,7 +116,7 @@ def _wanted(contract: BrokerContract) -> IBContract:
 
 
 def engine_config() -> LiveExecEngineConfig:
-    """Execution engine that asks the broker again and again: its adapter does not after a reconnect."""
+    """Execution engine that asks the broker regularly: the adapter does not ask after a reconnect."""
     return LiveExecEngineConfig(
         reconciliation=True,
         open_check_interval_secs=5.0,
@@ -126,12 +126,12 @@ def engine_config() -> LiveExecEngineConfig:
 
 
 def require_gateway(host: str, port: int, timeout_s: float) -> None:
-    """Look whether anybody listens, before NautilusTrader's client tries in its own, longer way.
+    """Check that a gateway listens, before NautilusTrader's client takes longer to find out.
 
     Raises
     ------
     ConnectionError
-        If nobody does.
+        If none does.
     """
     try:
         socket.create_connection((host, port), timeout_s).close()

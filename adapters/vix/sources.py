@@ -1,4 +1,4 @@
-"""Where daily volatility indices come from: CBOE, FRED, Yahoo, a file."""
+"""Sources of daily volatility indices: CBOE, FRED, Yahoo, a file."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The chart service of Yahoo Finance (``/v8/finance/chart``), which its own pages use; it promises nothing."""
+"""Yahoo Finance's chart service (``/v8/finance/chart``), made for its own pages and without a contract."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any

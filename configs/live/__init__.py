@@ -1,1 +1,1 @@
-"""How to reach the broker: presets and their schema."""
+"""Live configurations: presets and their schema."""

@@ -1,4 +1,4 @@
-"""What is traded or followed, as the broker names it: a contract, or a future's front month by a roll table."""
+"""Contracts to trade or follow, as the broker names them: fixed, or a future's front month by a roll table."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from catalogs.errors import InputError
 
 
 class WantedContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is traded, as the broker names it.
+    """A contract, as the broker names it.
 
     Attributes
     ----------
@@ -36,17 +36,17 @@ class WantedContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FrontMonthContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The month of a future that the roll table has in front on the day of the session.
+    """A future's front month on the day of the session, by the roll table.
 
     Attributes
     ----------
     root : str
-        What is traded, for example ``"MES"``.
+        Root of the future, for example ``"MES"``.
     exchange : str
     catalog : str
         Folder of the catalog that holds the roll table.
     table_root : str
-        Root of the table where it is another's: ``"ES"`` for ``"MES"``, which rolls with it. Empty for its own.
+        Root whose roll table decides, if another: ``"ES"`` for ``"MES"``, which rolls with it.
     """
 
     root: str
@@ -56,7 +56,7 @@ class FrontMonthContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class FollowedContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a context stream follows; exactly one of both says it.
+    """Contract that a context stream follows; give one of the two.
 
     Attributes
     ----------
@@ -73,12 +73,12 @@ class FollowedContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ContextConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the context of a policy comes from.
+    """Sources of a policy's context.
 
     Attributes
     ----------
     contracts : dict of str to FollowedContract
-        For every stream that is made of bars, by its name.
+        Contract of every stream of bars, by the stream's name.
     catalog : str
         Folder of the catalog that holds daily values, such as VIX.
     """

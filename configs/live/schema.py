@@ -1,7 +1,7 @@
-"""Live configuration: where the gateway is, what is traded, and the bounds within which a session may trade.
+"""Live configuration: gateway, contract, and the limits within which a session may trade.
 
-Account numbers, passwords and database addresses are secrets of a kind: a file names the environment variable, never
-the value.
+Account numbers, passwords and database addresses count as secrets: the file names an environment variable, never the
+value.
 """
 
 from decimal import Decimal
@@ -23,7 +23,7 @@ FILE_SUFFIXES = (".yaml", ".yml")
 
 
 class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One way to trade at the broker.
+    """Configuration of live sessions.
 
     Attributes
     ----------
@@ -32,22 +32,22 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         4002 and 7497 are paper, 4001 and 7496 live, by the gateway's defaults.
     contract : WantedContract or None
     front_month : FrontMonthContract or None
-        Exactly one of both says what is traded; `run.trade.session.contract.contract_on` gives the contract of a day.
+        Give one of the two; `run.trade.session.contract.contract_on` gives the contract of a day.
     context : ContextConfig
-        For policies that read context streams.
+        Sources of context, for policies that read it.
     account_variable : str
         Environment variable that holds the account number; with ``_FILE`` behind its name, the file that does.
     trading_client_id, doctor_client_id : int
         Different for every process that talks to the gateway at the same time.
     flatten_client_ids : tuple of int
-        Tried in order, so that an emergency is not stopped by a number in use.
+        Tried in order, so that a number in use does not stop an emergency.
     request_timeout_s : float
     session_folder : str
-        Receives a folder for every bundle: its risk state, and for every trading day the journal, checkpoint and log.
+        Holds a folder for every bundle: risk state, and for every trading day journal, checkpoint and log.
     capital_usd : Decimal or None
-        Capital that the strategy may think it has; None is the starting balance of the bundle's experiment.
+        Capital that the strategy trades with; None for the starting balance of the bundle's experiment.
     on_sigterm : {"flatten", "hold"}
-        Whether an ordered end closes positions, or leaves them to their barriers at the broker.
+        Whether SIGTERM and Ctrl-C close positions or leave them with their barriers at the broker.
     timeouts : Timeouts
         How long a session waits for bars and for the broker's answers; ``patience`` in the file.
     monitor : MonitorConfig

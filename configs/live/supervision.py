@@ -1,4 +1,4 @@
-"""How a live session is watched and bounded from outside the strategy: order flow, health, node state."""
+"""Live configuration beside the strategy: order limits, health endpoint, Redis."""
 
 import ipaddress
 import math
@@ -9,15 +9,15 @@ from configs.secrets import read_secret
 
 
 class OrderLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits of the trading node's own risk engine, which denies what is beyond them.
+    """Limits of the trading node's own risk engine, which denies orders beyond them.
 
     Attributes
     ----------
     max_per_minute : int
-        Orders sent, barriers and closing orders among them.
+        Orders per minute, including barriers and closing orders.
     max_notional_usd : int
-        Of one order, 0 for none. It holds for closing orders too: leave room for the price to move, or a position
-        could not be closed.
+        Largest value of one order, USD; 0 for no limit. Holds for closing orders too: leave room for the price to move,
+        or a position could not be closed.
     """
 
     max_per_minute: int = 60
@@ -39,7 +39,7 @@ class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         A loopback address.
     port : int
     max_tick_age_s : float
-        Seconds without a sign of the trading loop after which it counts as hanging.
+        Seconds without a report of the trading loop after which it counts as hanging.
     """
 
     host: str = "127.0.0.1"
@@ -55,12 +55,12 @@ class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def require_loopback(host: str) -> None:
-    """Refuse an address that others than this machine could reach.
+    """Refuse an address that other machines could reach.
 
     Raises
     ------
     ValueError
-        If the host is not a loopback address in numbers; a name may mean anything tomorrow.
+        If the host is not a numeric loopback address; a name could be pointed elsewhere.
     """
     try:
         is_loopback = ipaddress.ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""`rl-intraday gateway`: a simulated IB Gateway that replays catalog bars, to trade against without an account."""
+"""`rl-intraday gateway`: a simulated IB Gateway that replays catalog bars, to trade on without an account."""
 
 import asyncio
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 ACCOUNT = "DU0000001"
 HISTORY_DAYS = 40
 CON_ID = 900_000_001
-# NautilusTrader wants every share to have one; nothing else looks at it.
+# NautilusTrader needs one for every share; nothing else reads it.
 MADE_UP_ISIN = "US0000000002"
 
 
@@ -87,7 +87,7 @@ def simulated_server(
     port: int = 0,
     followed: Sequence[InstrumentSpec] = (),
 ) -> GatewayServer:
-    """Simulated gateway over catalog bars of one instrument, and of those that are followed beside it.
+    """Simulated gateway over catalog bars of the traded instrument and of followed ones.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def simulated_server(
         A contract month or a share.
     catalog : Path
     bar : str
-        For example ``"1-MINUTE"``.
+        Bar length, for example ``"1-MINUTE"``.
     window_ns : tuple of int
         Opening time of the first bar and closing time of the last, UTC nanoseconds; up to forty days before are
         history.
@@ -103,9 +103,9 @@ def simulated_server(
     slippage_ticks : {0, 1}
         Ticks by which every fill is worse.
     port : int
-        0 takes a free one.
+        0 takes a free port.
     followed : sequence of InstrumentSpec
-        Their contract numbers go on from that of the first.
+        Instruments of context streams; their contract numbers follow that of the first.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def load_faults(path: Path) -> FaultScript:
     Raises
     ------
     InputError
-        If the file is missing, has another form, or names an unknown fault.
+        If the file is missing, malformed, or names an unknown fault.
     """
     try:
         return FaultScript(msgspec.yaml.decode(path.read_bytes(), type=list[Fault]))
@@ -193,5 +193,5 @@ async def _serve(server: GatewayServer, speed: float) -> None:
         task = shown.add_task("steps of the market", total=gateway.market.steps)
         server.after_step.append(lambda _: shown.advance(task))
         await server.replay(speed)
-    await asyncio.sleep(1.0)  # what the last bar caused still reaches its client
+    await asyncio.sleep(1.0)  # the effects of the last bar still reach the client
     await server.shut()

@@ -46,12 +46,12 @@ def command(
 
 
 def check_intent(config: LiveConfig, account: str, is_meant: bool) -> None:
-    """Whether a person means to trade this very account with real money.
+    """Check that a person means to trade this account with real money.
 
     Raises
     ------
     InputError
-        If not; the account number is not repeated.
+        If not; the message does not contain the account number.
     """
     if not is_meant:
         raise InputError("real money needs --live; without it use `rl-intraday paper`")

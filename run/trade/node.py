@@ -18,7 +18,7 @@ def node_config(plan: SessionPlan) -> TradingNodeConfig:
         plan.config.trading_client_id,
         plan.account,
         broker_contract(plan.spec),
-        # One setting for all: where one of them trades at night its bars must come, and a feed refuses the others'.
+        # One setting for all: if one trades at night, night bars must come, and the feeds of the others refuse theirs.
         regular_hours=not any(has_extended_hours(each.calendar) for each in (plan.spec, *plan.followed)),
         timeout_s=round(plan.config.request_timeout_s),
         followed=[broker_contract(each) for each in plan.followed],

@@ -1,4 +1,4 @@
-"""Limits of NautilusTrader's own risk engine, the last thing an order passes before it leaves the node."""
+"""Limits of NautilusTrader's own risk engine, the last check before an order leaves the node."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from configs.live.supervision import OrderLimits
 def risk_engine_config(limits: OrderLimits, instrument_ids: Sequence[str]) -> LiveRiskEngineConfig:
     """Configuration of the node's risk engine.
 
-    NautilusTrader prices a market order by the last quote or trade that it has seen; where it has seen bars alone, it
-    lets the order pass with a warning. Leverage and gross exposure are therefore the risk monitor's as well.
+    NautilusTrader prices a market order by the last quote or trade. If it has only seen bars, the order passes with a
+    warning; the risk monitor therefore limits leverage and gross exposure too.
 
     Parameters
     ----------
     limits : OrderLimits
     instrument_ids : sequence of str
-        As the node trades them.
+        Instruments that the node trades.
 
     Examples
     --------

@@ -30,7 +30,7 @@ from run.trade.session_runner import trade_session
 
 CASH_USD = 1_000_000.0
 POLL_S = 0.002
-CONTEXT_S = 0.2  # the simulated gateway sends the bars of a moment at once
+CONTEXT_S = 0.2  # the simulated gateway sends all bars of a minute together
 PAPER_PREFIX = "DU"
 
 BundleArgument = Annotated[Path, typer.Argument(help="Bundle folder, printed by `rl-intraday train`.")]
@@ -89,7 +89,7 @@ def trade_on_paper(bundle: Bundle, config: LiveConfig, configuration: str, home:
     Raises
     ------
     InputError
-        If the account is not named or is not one of paper.
+        If no account is set, or it is not a paper account.
     """
     account = config.account()
     if not account:
@@ -100,14 +100,14 @@ def trade_on_paper(bundle: Bundle, config: LiveConfig, configuration: str, home:
 
 
 def trade(bundle: Bundle, config: LiveConfig, configuration: str, account: str, home: SessionHome) -> Outcome:
-    """Trade the present session, or the next one.
+    """Trade the current session, or wait for the next one.
 
     Parameters
     ----------
     bundle : Bundle
     config : LiveConfig
     configuration : str
-        Preset or path that it was read from.
+        Preset or path that the configuration was read from.
     account : str
     home : SessionHome
     """
@@ -147,7 +147,7 @@ def trade_simulated(
         server.after_step.append(load_faults(faults))
     silence_s = max(5.0, 3 * bar_length_ns(bar) / NS / speed)
     timeouts = msgspec.structs.replace(config.timeouts, clock="bars", silence_s=silence_s, context_s=CONTEXT_S)
-    # Limits per minute mean the market's minutes, of which there are more here.
+    # Limits per minute count minutes of the market, which pass faster here.
     orders = msgspec.structs.replace(
         config.orders, max_per_minute=round(config.orders.max_per_minute * max(1.0, speed))
     )
@@ -175,14 +175,14 @@ def session_window(bundle: Bundle, days: tuple[date, date]) -> tuple[int, int]:
 
 
 def slippage_ticks(bundle: Bundle) -> Literal[0, 1]:
-    """Slippage that the bundle was trained under."""
+    """Slippage that the bundle was trained with, in ticks."""
     return bundle.execution.slippage_ticks
 
 
 async def _replay(gateway: ThreadedServer, speed: float, strategy: LiveStrategy) -> None:
     while len(gateway.gateway.feeds()) < len(strategy.market_data.feeds):
         await asyncio.sleep(0.05)
-    # Looked up in the loop that trades, between two of its steps, never in the middle of one.
+    # Read between two steps of the trading loop, never in the middle of one.
     settled_ns = 0
     over = gateway.replay(speed, settled=lambda market: market.last_close_ns(CON_ID) <= settled_ns)
     while not over.done():

@@ -1,7 +1,7 @@
-"""A live session from bundle and configuration: the TradingNode, what surrounds it, and how it ends.
+"""Run a live session: the TradingNode, its services, and how it ends.
 
-The node does not end by itself when its start fails or its strategy dies: this does, with a line that says why and an
-exit code that a supervisor can read.
+A TradingNode does not end by itself when its start fails or its strategy dies; this does, with one line that says why
+and an exit code for a supervisor.
 """
 
 import asyncio
@@ -114,12 +114,12 @@ class LiveSession:
             report(line)
 
     def run(self, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None = None) -> Outcome:
-        """Trade until a signal, an error, a halt, or until ``meanwhile`` is over.
+        """Trade until a signal, an error, a halt, or the end of ``meanwhile``.
 
         Parameters
         ----------
         meanwhile : callable, optional
-            Runs beside the node once it trades; the session winds down when it returns.
+            Runs beside the node while it trades; when it returns, the session is closed.
         """
         config = self.plan.config
         try:
@@ -269,15 +269,15 @@ def trade_session(
 ) -> Outcome:
     """Trade one session, as `LiveSession.run` does, behind its home's lock and log.
 
-    A halted home is not traded. Where an interrupted session cannot be taken up again, its own position and orders are
-    closed at the broker and its home is halted.
+    A halted home is not traded. If an interrupted session cannot be resumed, its own position and orders are closed
+    at the broker and its home is halted.
 
     Raises
     ------
     InputError
         If another process trades in the same home, or the health port is in use.
     """
-    os.umask(0o077)  # NautilusTrader's own log knows the account
+    os.umask(0o077)  # NautilusTrader's own log contains the account number
     with plan.home.locked(), logging_to(plan.folder / LOG_FILE, plan.config.secrets()):
         risk = plan.home.risk.read()
         if risk.level == "halted":

@@ -127,7 +127,7 @@ def test_a_manager_that_is_away_is_logged_and_no_error(
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     assert notify("WATCHDOG=1") is False
-    assert "could not be told WATCHDOG=1" in caplog.text
+    assert "could not be notified of WATCHDOG=1" in caplog.text
 
 
 def test_starting_is_not_fine() -> None:

@@ -1,4 +1,4 @@
-"""One client as the gateway sees it: who it is, what it subscribes to, what waits to be sent."""
+"""One client at the gateway: id, subscriptions, messages to send."""
 
 from dataclasses import dataclass, field
 

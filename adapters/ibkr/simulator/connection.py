@@ -1,4 +1,4 @@
-"""One TCP connection of a client: greeting, frames in, frames out, and the ways in which a connection goes wrong."""
+"""One TCP connection of a client: greeting, frames in, frames out, connection faults."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The simulated gateway without its sockets: sessions, requests, steps of the market, and what is told to whom."""
+"""The simulated gateway without its sockets: client sessions, steps of the market, who hears of what."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime

@@ -97,7 +97,7 @@ class Market:
     ----------
     contracts : sequence of ContractTerms
     tapes : mapping of int to sequence of TapeBar
-        By contract number, ascending.
+        Tapes by contract number, ascending.
     bar_ns : int
         Length of a bar.
     start_ns : int, optional

@@ -1,1 +1,1 @@
-"""What watches a live session: console, log, health, telemetry."""
+"""Monitoring of a live session: console, log, health, telemetry."""

@@ -1,4 +1,4 @@
-"""A live session in lines for a person: what was traded, and what changed around it."""
+"""Lines of a live session for a person: fills, and changes of state."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ COLOURS = {
 
 
 def console_line(table: str, row: Mapping[str, Any]) -> Text | None:
-    """A row of the telemetry as a line; None where it is nothing to read.
+    """A row of the telemetry as a line; None if it is not worth printing.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The health endpoint of a live session, for containers and monitors on the same machine.
 
-The trading loop hands over a snapshot with every tick and never waits; a thread of its own answers requests with the
-last one. A loop that hangs is therefore seen from outside.
+The trading loop hands over a snapshot with every tick and never waits; another thread answers requests with the last
+one, so a loop that hangs is seen from outside.
 """
 
 import json
@@ -21,22 +21,22 @@ from rl_strategies.risk.monitor_config import RiskLevel
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """A session at one moment.
+    """State of a session at one moment.
 
     Attributes
     ----------
     state : str
         ``"starting"``, ``"trading"``, ``"ending"``.
     connected : bool
-        To the broker.
+        Whether the broker is connected.
     data_age_s : float or None
     last_decision_ns : int or None
-        UTC nanoseconds of the bar that was decided on last.
+        Close of the bar that was decided on last, UTC nanoseconds.
     position : mapping of str to int
         Signed units by instrument; only what is held.
     risk_state : {"normal", "reduce_only", "flatten", "halted"}
     problems : tuple of str
-        What is wrong, a line each.
+        One line for each problem.
     """
 
     state: str

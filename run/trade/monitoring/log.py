@@ -1,4 +1,4 @@
-"""The log of a live process: rotated by size, short on standard error, and never a secret in it."""
+"""The log of a live process: rotated by size, warnings on standard error, no secrets."""
 
 import logging
 import os
@@ -33,12 +33,12 @@ def redacted(text: str, secrets: Sequence[str] = ()) -> str:
 def logging_to(path: Path, secrets: Sequence[str] = ()) -> Iterator[None]:
     """Log to a file and, from warnings on, to standard error, as long as the block lasts.
 
-    The file is readable by its owner alone, begins anew at ten million bytes, and five old ones are kept.
+    The file is readable by its owner alone and rotated at ten million bytes; five old ones are kept.
 
     Parameters
     ----------
     path : Path
-        Its folder is made where missing.
+        Log file; its folder is created if missing.
     secrets : sequence of str
         Values that are never written, in messages and in tracebacks.
     """
@@ -49,7 +49,7 @@ def logging_to(path: Path, secrets: Sequence[str] = ()) -> Iterator[None]:
     short = logging.StreamHandler()
     short.setLevel(logging.WARNING)
     short.setFormatter(_RedactingFormatter("%(levelname)s: %(message)s", secrets))
-    logging.getLogger("ibapi").setLevel(logging.WARNING)  # it tells every message of the wire
+    logging.getLogger("ibapi").setLevel(logging.WARNING)  # it logs every message on the wire
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.INFO)

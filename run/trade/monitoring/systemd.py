@@ -1,4 +1,4 @@
-"""What a service tells systemd: that it is ready, that it lives, that it ends."""
+"""Notifications to systemd: ready, alive, ending."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ def notify(state: Literal["READY=1", "WATCHDOG=1", "STOPPING=1"]) -> bool:
     Returns
     -------
     bool
-        Whether somebody listens: False outside systemd, and where the message could not be sent, which is logged.
+        Whether it was sent: False outside systemd, and after a failure, which is logged.
     """
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
@@ -31,7 +31,7 @@ def notify(state: Literal["READY=1", "WATCHDOG=1", "STOPPING=1"]) -> bool:
             link.setblocking(False)
             link.sendto(state.encode(), address)
     except OSError as error:
-        # A manager that restarts is no reason to stop trading; a watchdog that misses the message is its own answer.
-        log.warning("systemd could not be told %s: %s", state, error)
+        # A manager that restarts is no reason to stop trading; its watchdog acts if the message is missed.
+        log.warning("systemd could not be notified of %s: %s", state, error)
         return False
     return True

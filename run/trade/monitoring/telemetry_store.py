@@ -1,7 +1,7 @@
 """Telemetry of a session in a database: SQLite by default, PostgreSQL by its address.
 
-Writing happens in a thread of its own behind a bounded queue. Trading never waits for it: where the store is slow,
-full or away, rows are dropped, counted and said, and writing goes on when the store is back.
+A thread writes from a bounded queue, so trading never waits. While the store is slow, full or away, rows are dropped,
+counted and reported; writing goes on when it is back.
 """
 
 import logging
@@ -125,14 +125,14 @@ def hidden_password(url: str) -> str:
 
 @dataclass
 class StoreHealth:
-    """How the writing goes.
+    """State of the writing.
 
     Attributes
     ----------
     written, dropped : int
         Rows.
     problem : str
-        What is wrong now; empty while all is well.
+        Current problem; empty while all is well.
     """
 
     written: int = 0
@@ -154,9 +154,9 @@ class TelemetryStore:
     url : str
         As `open_store` takes it.
     session_id : str
-        Goes into every row.
+        Written into every row.
     queue_rows : int
-        Rows that may wait; beyond that they are dropped and counted.
+        Rows that may wait; further ones are dropped and counted.
 
     Attributes
     ----------
@@ -165,7 +165,7 @@ class TelemetryStore:
     Raises
     ------
     InputError
-        If the address cannot be read or is of another kind. A store that is merely away is waited for.
+        If the address is malformed or of another kind of database. A store that is away is no error.
 
     Examples
     --------
@@ -214,7 +214,7 @@ class TelemetryStore:
             self.health.dropped += 1
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Write what waits, for at most so long, and end the thread."""
+        """Write the rows that wait, within the timeout, and end the thread."""
         self._closing.set()
         self._thread.join(timeout_s)
 

@@ -1,4 +1,4 @@
-"""What watches a live process from outside: the health endpoint and systemd, told by one tick of the trading loop."""
+"""Supervision of a live process from outside: the trading loop reports to the health endpoint and to systemd."""
 
 from configs.live.supervision import HealthConfig
 from run.trade.monitoring.health import Health, HealthServer
@@ -6,12 +6,12 @@ from run.trade.monitoring.systemd import notify
 
 
 class Supervision:
-    """Passes every tick on.
+    """Passes the session's health on, once per tick of the trading loop.
 
     Parameters
     ----------
     config : HealthConfig or None
-        None serves no health endpoint; systemd is told all the same.
+        None serves no health endpoint; systemd is notified all the same.
 
     Attributes
     ----------
@@ -28,9 +28,9 @@ class Supervision:
         self._is_ready = False
 
     def tick(self, health: Health) -> None:
-        """The trading loop lives, and this is how the session is: never waits, never raises.
+        """Report that the trading loop lives, with the session's health; never waits, never raises.
 
-        The first tick of a session that trades makes the service ready.
+        The first tick of a trading session makes the service ready.
         """
         if self.server is not None:
             self.server.tick(health)

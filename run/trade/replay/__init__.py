@@ -1,1 +1,1 @@
-"""Verbs that look back on a session: replay, calibrate."""
+"""Verbs on past sessions: replay, calibrate."""

@@ -1,4 +1,4 @@
-"""A journaled session through the backtest clock: a NautilusTrader BacktestEngine over the journal's own bars."""
+"""A journaled session in the backtest engine: NautilusTrader's BacktestEngine over the journal's own bars."""
 
 from dataclasses import dataclass
 
@@ -20,15 +20,15 @@ from rl_strategies.strategy import RLStrategyConfig
 
 @dataclass(frozen=True)
 class ClockRun:
-    """What the backtest clock made of the session's decisions.
+    """Result of the session's decisions in the backtest engine.
 
     Attributes
     ----------
     fills : tuple of Fill
     taken : dict of int to TakenDecision
-        By the close that was decided on.
+        Decisions by the close that they were made on, UTC nanoseconds.
     left_out : tuple of int
-        Closes that a backtest decides on and the session did not.
+        Closes on which a backtest decides and the session did not.
     """
 
     fills: tuple[Fill, ...]
@@ -37,13 +37,13 @@ class ClockRun:
 
 
 def run_clock(session: JournaledSession, core: DecisionCore, policy: OnnxPolicy) -> ClockRun:
-    """Run the session's bars and decisions through an engine.
+    """Run the session's bars and decisions through a backtest engine.
 
     Parameters
     ----------
     session : JournaledSession
     core : DecisionCore
-        Of the session's instrument, bundle and capital; reset first.
+        Core of the session's instrument, bundle and capital; reset first.
     policy : OnnxPolicy
         Reset first.
     """
@@ -58,7 +58,7 @@ def run_clock(session: JournaledSession, core: DecisionCore, policy: OnnxPolicy)
         strategy = ReplayStrategy(config, core, policy, session)
         engine.add_strategy(strategy)
         engine.add_data(_data(session, core, spec))
-        # What was executed after the last bar was so by the closing alert, which comes without one.
+        # Fills after the last bar come from the closing alert, which needs no bar.
         last_ns = max([int(session.bars.ts_ns[-1]), *(fill.row.ts_ns for fill in session.fills)])
         engine.run(end=last_ns)
         return ClockRun(tuple(strategy.fills[0]), strategy.taken, tuple(strategy.left_out))

@@ -62,12 +62,12 @@ def journals_of(session: Path) -> list[Path]:
 
 
 def is_simulated(journal: Path) -> bool:
-    """Whether a session's clock was that of the bars, which only a simulated gateway has.
+    """Whether a session ran on a simulated gateway, whose clock is that of its bars.
 
     Raises
     ------
     InputError
-        If the session's own description cannot be read.
+        If the session's metadata cannot be read.
     """
     path = journal.parent / METADATA_FILE
     if not path.exists():
@@ -75,7 +75,7 @@ def is_simulated(journal: Path) -> bool:
     try:
         return bool(msgspec.json.decode(path.read_bytes(), type=dict[str, Any]).get("clock") == "bars")
     except msgspec.MsgspecError as error:
-        raise InputError(f"session description {path} cannot be read: {error}") from error
+        raise InputError(f"session metadata {path} cannot be read: {error}") from error
 
 
 def _read(journal: Path) -> ExecutionLog:

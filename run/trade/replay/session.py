@@ -1,4 +1,4 @@
-"""A live session gone through again, from its journal alone, and through the backtest clock."""
+"""Replay of a live session: from its journal alone, and in the backtest engine."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -27,25 +27,25 @@ from run.trade.session.metadata import SessionMetadata, read_metadata
 
 @dataclass(frozen=True)
 class Replay:
-    """What became of a session when it was gone through again.
+    """Result of a replay.
 
     Attributes
     ----------
     metadata : SessionMetadata
     session : JournaledSession
     torn : TornTail or None
-        Where the journal breaks off.
+        Where the journal is cut off; None for a whole one.
     divergences : tuple of Divergence
-        In the order of the journal.
+        Divergences in the order of the journal.
     decisions : mapping of Cause to int
-        Decisions that come out otherwise, by what caused them first.
+        Number of differing decisions by their first cause.
     other_actions : int
-        Of these decisions those that end in another target or another answer of the risk overlay, or were taken on one
-        side alone. The rest differs in what was seen or computed on the way.
+        Differing decisions with another target or another answer of the risk overlay, or made on one side only. The
+        others differ in what was observed or computed.
     equal_observations : int
-        Decisions at which the backtest clock saw the very bytes that the session saw.
+        Decisions whose observation in the backtest engine equals the session's byte for byte.
     bars_compared : bool
-        Whether there was a catalog to hold the bars against.
+        Whether there was a catalog to compare the bars with.
     """
 
     metadata: SessionMetadata
@@ -59,26 +59,26 @@ class Replay:
 
     @property
     def is_equal(self) -> bool:
-        """Whether every decision comes out as it was written."""
+        """Whether every decision is equal."""
         return not any(self.decisions.values())
 
 
 def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | None = None) -> Replay:
-    """Go through a session again.
+    """Replay a session.
 
     Parameters
     ----------
     folder : Path
-        Of one day.
+        Folder of one day.
     catalog : Path, optional
-        Holds bars to compare those of the journal with.
+        Catalog to compare the journal's bars with.
     bundle : Path, optional
         The session's bundle, if it was moved.
 
     Raises
     ------
     InputError
-        If the folder is no session's, its bundle is another one, or the journal or the catalog cannot be read.
+        If the folder holds no session, the bundle is another one, or journal or catalog cannot be read.
     """
     metadata = read_metadata(folder)
     loaded = _bundle(metadata, bundle)

@@ -1,4 +1,4 @@
-"""`rl-intraday doctor`: is everything in place for trading, and if not, what is to be done."""
+"""`rl-intraday doctor`: is everything ready for trading, and if not, what to do."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -31,15 +31,17 @@ CALENDARS = {"FUT": "CME Globex Equity", "STK": "NYSE"}
 
 
 def command(
-    live: Annotated[str, typer.Argument(help="Live configuration: a preset's name or a YAML file.")] = "paper",
-    bundle: Annotated[Path | None, typer.Option(help="Bundle that is to trade.")] = None,
+    live: Annotated[str, typer.Argument(help="Live configuration: a preset (paper, live) or a YAML file.")] = "paper",
+    bundle: Annotated[Path | None, typer.Option(help="Bundle to trade; checks it and its context too.")] = None,
     port: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
-    folder: Annotated[Path, typer.Option(help="Where sessions are journaled.")] = Path(),
+    folder: Annotated[Path, typer.Option(help="Session folder, whose disk must have room.")] = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Check gateway, account, contract, data, margin, clock, bundle, disk, stores and calendar.
 
-    Exit code 0 means that nothing failed; 1 that something did, and the table says what to do.
+    The table says what to do about every check that is not ok. Exit codes: 0 nothing failed, 1 a check failed.
+
+    Example: rl-intraday doctor live --bundle runs/…/bundle/mes_intraday-…
     """
     config = load_live(live)
     reached = msgspec.structs.replace(config, port=port or config.port)
@@ -54,7 +56,7 @@ def command(
 
 
 def examine(config: LiveConfig, flatten_with: str, bundle: Path | None, folder: Path) -> list[Finding]:
-    """Everything that must be in place for trading.
+    """All checks, in the order in which a session needs them.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def examine(config: LiveConfig, flatten_with: str, bundle: Path | None, folder: 
     bundle : Path or None
         Bundle that is to trade.
     folder : Path
-        Where sessions are journaled; may not exist yet.
+        Session folder; need not exist yet.
     """
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What the doctor looks at on this machine: bundle, disk, stores, calendar."""
+"""The doctor's checks of this machine: bundle, disk, stores, calendar."""
 
 import shutil
 import socket
@@ -21,7 +21,7 @@ NS = 1_000_000_000
 
 
 def check_bundle(path: Path) -> Finding:
-    """Whether the bundle would be loaded for trading."""
+    """Whether the bundle can be loaded for trading."""
     try:
         bundle = load_bundle(path)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What the doctor asks of the context that a bundle's policy reads: contracts to follow, daily values young enough."""
+"""The doctor's checks of a policy's context: contracts to follow, age of daily values."""
 
 from datetime import date
 from pathlib import Path
@@ -21,14 +21,14 @@ FETCH = "run `rl-intraday data fetch vix`, or correct context.catalog in the liv
 
 
 class ContextFindings(NamedTuple):
-    """What is known without the gateway, and what to ask it about, by the stream's name."""
+    """Findings that need no gateway, and contracts to ask the gateway about, by stream name."""
 
     findings: list[Finding]
     wanted: dict[str, Wanted]
 
 
 def examine_context(bundle: Bundle, config: LiveConfig, day: date, now_ns: int) -> ContextFindings:
-    """Look for the source of every context stream of a bundle.
+    """Check the source of every context stream of a bundle.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where the rows of a policy's context streams come from: contracts of the broker, a file of the catalog."""
+"""Sources of a policy's context streams: contracts of the broker, daily values of the catalog."""
 
 from datetime import date
 from pathlib import Path
@@ -39,7 +39,7 @@ def live_context(bundle: Bundle, spec: InstrumentSpec, config: LiveConfig, day: 
     ----------
     bundle : Bundle
     spec : InstrumentSpec
-        What is traded.
+        Traded instrument.
     config : LiveConfig
     day : date
 

@@ -1,4 +1,4 @@
-"""The contract that a live configuration trades on a day: the one it names, or the front month of the roll table."""
+"""The contract traded on a day: the one that the configuration names, or the front month of the roll table."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from configs.live.schema import LiveConfig
 
 
 def contract_on(config: LiveConfig, day: date) -> WantedContract:
-    """Contract that is traded on a session.
+    """Contract that a configuration trades on a day.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def contract_on(config: LiveConfig, day: date) -> WantedContract:
     Raises
     ------
     InputError
-        If it is the front month and the catalog has no roll table of it, or the table was built too long ago to know.
+        If it is the front month and the catalog's roll table is missing or too old.
     """
     return chosen_contract(config.contract, config.front_month, day)
 
@@ -33,7 +33,7 @@ def contract_on(config: LiveConfig, day: date) -> WantedContract:
 def chosen_contract(
     contract: WantedContract | None, front_month: FrontMonthContract | None, day: date
 ) -> WantedContract:
-    """The contract that is given, or else the front month on a day.
+    """The given contract, or the front month on a day.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def _front(wanted: FrontMonthContract, day: date) -> WantedContract:
     month = table.front(day)
     name = month.instrument_id.partition(".")[0]
     expires_ns = expiration_ns(name[-2], int(name[-1]), day)
-    # The table's last month has no end yet: it may be taken for the front only while no rule could have rolled it.
+    # The last month of a table has no end yet: it is the front only as long as no rule could have rolled it.
     if month.last_session is None and _sessions_left(table, day, expires_ns) <= table.days_before_expiry:
         raise InputError(
             f"roll table of {table.root} ends with {month.instrument_id}, too early for {day}: "

@@ -1,4 +1,4 @@
-"""The home of a bundle's live sessions: a journal for every day, one risk state, one process at a time."""
+"""Folder of a bundle's live sessions: a journal for every day, one risk state, one process at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ RISK_FILE, JOURNAL_FOLDER, LOCK_FILE = "risk.json", "journal", "lock"
 
 
 class SessionHome:
-    """Where the live sessions of one bundle under one configuration lie.
+    """Folder of the live sessions of one bundle under one configuration.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class SessionHome:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other process from writing here.
+        """Lock out every other process while the block lasts.
 
         The lock is the operating system's: it ends with the process, however that ends.
 
@@ -71,12 +71,12 @@ class SessionHome:
 
 
 def find_home(folder: Path) -> SessionHome:
-    """Home that a person means, by its own folder or by that of one of its days.
+    """Session home by its own folder or by that of one of its days.
 
     Raises
     ------
     InputError
-        If there is no risk state in either.
+        If neither has a risk state.
     """
     for path in (folder, folder.resolve().parent):
         home = SessionHome(path)

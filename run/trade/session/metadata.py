@@ -1,4 +1,4 @@
-"""What a live session was made of, in a file beside its journal."""
+"""Metadata of a live session, in a file beside its journal."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -12,21 +12,21 @@ METADATA_FILE = "session.json"
 
 
 class SessionMetadata(msgspec.Struct, frozen=True):
-    """Origin of a session.
+    """What a session was made of.
 
     Attributes
     ----------
     bundle : str
-        Folder.
+        Bundle folder.
     bundle_id, instrument_id, bar_type : str
     capital_usd : Decimal or None
-        None where it is the experiment's.
+        None for the capital of the experiment.
     clock : {"wall", "bars"}
-        Whose time it was: this machine's, or that of replayed bars.
+        This machine's clock, or that of replayed bars.
     configuration : str
         Preset or absolute path of the live configuration; empty in sessions of before December 2026.
     context : dict of str to str or None
-        Context streams that the policy read, with their bar types; None for daily values of a catalog.
+        Bar type of each context stream that the policy read; None for daily values.
     """
 
     bundle: str
@@ -49,7 +49,7 @@ def read_metadata(folder: Path) -> SessionMetadata:
     Raises
     ------
     InputError
-        If it is missing or damaged; where days of a home are meant, it names them.
+        If it is missing or damaged.
     """
     path = folder / METADATA_FILE
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""What a live session is to do, and how it ended."""
+"""Plan of a live session, and its outcome."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -29,16 +29,16 @@ class Outcome:
     Attributes
     ----------
     exit_code : int
-        0 in order, 1 by an error, 4 it could not start, 5 halted: a person must look.
+        0 ended normally, 1 error, 4 not started, 5 halted: a person must look.
     reason : str
         One line.
     folder : Path
-        Of the session.
+        Session folder.
     decisions, fills : int
     units : int
-        What the session believes to hold at the end.
+        Signed position at the end, as the session counts it.
     latencies_us : list of float
-        From a bar's arrival to its order on the wire.
+        Latency of each entry, from the bar's arrival to its order on the wire, microseconds.
     """
 
     exit_code: int
@@ -52,24 +52,24 @@ class Outcome:
 
 @dataclass(frozen=True)
 class SessionPlan:
-    """Everything that a session needs to know before it begins.
+    """Everything that a session is given before it starts.
 
     Attributes
     ----------
     bundle : Bundle
     spec : InstrumentSpec
-        What is traded; its terms are those of the bundle's instrument.
+        Traded instrument; has the terms of the bundle's instrument.
     config : LiveConfig
     configuration : str
         Preset or absolute path that the configuration was read from.
     account : str
     home : SessionHome
     day : date
-        Trading day on which the session began; a restart on the same day goes on with it.
+        Trading day on which the session began; a restart on that day resumes it.
     context : tuple of ContextSource
-        Where the rows of the policy's context streams come from; see `run.trade.session.context`.
+        Sources of the policy's context streams; see `run.trade.session.context`.
     catalog : Path or None
-        Holds the daily values among them.
+        Catalog with the daily values among them.
     """
 
     bundle: Bundle
@@ -108,7 +108,7 @@ class SessionPlan:
 
 
 def traded_spec(bundle: Bundle, contract: WantedContract, day: date) -> InstrumentSpec:
-    """The catalog's instrument behind the broker's contract of what is traded.
+    """The catalog's instrument for the broker's contract that is traded.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def traded_spec(bundle: Bundle, contract: WantedContract, day: date) -> Instrume
 
 
 def spec_of(contract: WantedContract, known: InstrumentSpec, day: date, bundle_id: str) -> InstrumentSpec:
-    """The catalog's instrument behind a contract of the broker.
+    """The catalog's instrument for a contract of the broker.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def spec_of(contract: WantedContract, known: InstrumentSpec, day: date, bundle_i
 
 
 def broker_contract(spec: InstrumentSpec) -> BrokerContract:
-    """The broker's name of an instrument of the catalog."""
+    """The broker's contract for an instrument of the catalog."""
     symbol, _, venue = spec.instrument_id.partition(".")
     if spec.kind == "equity":
         return BrokerContract(symbol, "STK", EXCHANGES[venue], "", venue)
@@ -153,7 +153,7 @@ def broker_contract(spec: InstrumentSpec) -> BrokerContract:
 
 
 def write_metadata(plan: SessionPlan) -> None:
-    """Write beside the journal what the session was made of, for whoever goes through it again."""
+    """Write the metadata that a replay needs into the session's folder."""
     SessionMetadata(
         bundle=str(plan.bundle.path.resolve()),
         bundle_id=plan.bundle.id,
@@ -169,8 +169,8 @@ def write_metadata(plan: SessionPlan) -> None:
 def session_day(home: SessionHome, today: date) -> date:
     """Trading day under which today's session is kept.
 
-    The newest session is taken up where it holds a position or has come to today already, as a process that ran over
-    midnight has; else a new one begins.
+    The newest session is resumed if it holds a position or has already reached today, as one that ran over midnight
+    has; otherwise a new one begins.
     """
     try:
         journal = home.last_journal()
@@ -180,7 +180,7 @@ def session_day(home: SessionHome, today: date) -> date:
     try:
         rows = read_journal(journal).rows
     except InputError:
-        return kept  # what cannot be read must not be forgotten: taking it up says what is wrong
+        return kept  # a damaged journal must not be skipped: resuming it says what is wrong
     kinds, texts = rows["kind"].to_pylist(), rows["text"].to_pylist()
     units = sum(msgspec.json.decode(text)["units"] for kind, text in zip(kinds, texts, strict=True) if kind == "fill")
     states = [msgspec.json.decode(text) for kind, text in zip(kinds, texts, strict=True) if kind == "state"]

@@ -68,7 +68,7 @@ class Broker:
     account_changed : bool
         Set by every fill.
     halted : bool
-        While set nothing matches and orders wait.
+        While true nothing matches and orders wait.
     largest_fill : int or None
         Fault: at most so many units per order and price.
     refuse_next : Refusal or None

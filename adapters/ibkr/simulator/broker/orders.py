@@ -25,7 +25,7 @@ class WorkingOrder:
         Owner, the owner's number, the broker's number.
     terms : ContractTerms
     request : Order
-        As last sent by the owner.
+        Request, as last sent by the owner.
     units : int
         Size still wanted plus filled; shrinks where a group reduces it.
     side : int
