@@ -38,18 +38,24 @@ MADE_UP_ISIN = "US0000000002"
 def command(
     instrument: Annotated[str, typer.Argument(help="Instrument, for example MESZ6 or SPY.")],
     start: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="First UTC day; the 40 days before serve as history.")
+        datetime,
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First UTC day; the 40 days before serve as history."
+        ),
     ],
-    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last UTC day; default: start.")] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last UTC day; default: start."),
+    ] = None,
     bar: Annotated[str, typer.Option(help="Bar length in the catalog.")] = "1-MINUTE",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 4002,
-    speed: Annotated[float, typer.Option(min=0.01, help="Simulated seconds per second.")] = 60.0,
+    speed: Annotated[float, typer.Option(min=0.01, help="Simulated seconds per real second.")] = 60.0,
     slippage_ticks: Annotated[
         int,
         typer.Option(min=0, max=1, help="Ticks by which every fill is worse, as in `execution:` of the experiment."),
     ] = 1,
     cash: Annotated[float, typer.Option(min=1, help="Starting balance, USD.")] = 100_000.0,
-    faults: Annotated[Path | None, typer.Option(help="YAML list of {step, name, value}.")] = None,
+    faults: Annotated[Path | None, typer.Option(help="Faults to play: YAML list of {step, name, value}.")] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:

@@ -28,7 +28,9 @@ def command(
     Needs --live, the account number as in the environment, and no failed check of `rl-intraday doctor`.
     Journal, restart, signals and exit codes are those of `rl-intraday paper`.
 
-    Example: rl-intraday live runs/…/bundle/mes_intraday-… --live --account U1234567
+    \b
+    Example:
+      rl-intraday live runs/…/bundle/mes_intraday-… --live --account U1234567
     """
     config = load_live(live)
     check_intent(config, account, is_meant)

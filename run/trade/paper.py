@@ -47,13 +47,17 @@ def command(
         bool, typer.Option("--simulated", help="Trade on a simulated gateway that replays catalog bars.")
     ] = False,
     start: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="With --simulated: first trading day.")
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="With --simulated: first trading day."),
     ] = None,
     end: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="With --simulated: last trading day.")
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="With --simulated: last trading day."),
     ] = None,
-    speed: Annotated[float, typer.Option(min=0.01, help="With --simulated: simulated seconds per second.")] = 60.0,
-    faults: Annotated[Path | None, typer.Option(help="With --simulated: YAML list of {step, name, value}.")] = None,
+    speed: Annotated[float, typer.Option(min=0.01, help="With --simulated: simulated seconds per real second.")] = 60.0,
+    faults: Annotated[
+        Path | None, typer.Option(help="With --simulated: faults to play, a YAML list of {step, name, value}.")
+    ] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,9 +65,12 @@ def command(
 
     Every decision and order is journaled under --sessions; a session interrupted on the same trading day is resumed.
     Ctrl-C and SIGTERM close the position, unless the configuration says to hold it.
+
     Exit codes: 0 ended normally, 1 error, 4 not started, 5 halted until `rl-intraday unhalt`.
 
-    Example: rl-intraday paper runs/…/bundle/demo-… --simulated --start 2025-02-18 --catalog demo/catalog
+    \b
+    Example:
+      rl-intraday paper runs/…/bundle/demo-… --simulated --start 2025-02-18 --catalog demo/catalog
     """
     loaded = load_bundle(bundle)
     config = load_live(live)

@@ -30,7 +30,9 @@ def command(
 
     A session on a simulated gateway measures the simulator's own costs; a warning says so.
 
-    Example: rl-intraday calibrate sessions/paper/mes_intraday-… --out measured.yaml
+    \b
+    Example:
+      rl-intraday calibrate sessions/paper/mes_intraday-… --out measured.yaml
     """
     journals = list(dict.fromkeys(journal for session in sessions for journal in journals_of(session)))
     found = calibrate([_read(journal) for journal in journals])

@@ -29,9 +29,12 @@ def command(
 
     Every decision is made again from the journal's own bars and fills. Then the same bars and decisions go through the
     backtest engine, and its fills are compared with the broker's, one by one.
+
     Exit codes: 0 all decisions equal, 1 at least one differs, 2 bad input.
 
-    Example: rl-intraday replay sessions/demo-…-simulated/2025-02-18 --catalog demo/catalog
+    \b
+    Example:
+      rl-intraday replay sessions/demo-…-simulated/2025-02-18 --catalog demo/catalog
     """
     replay = replay_session(session, catalog, bundle)
     if as_json:

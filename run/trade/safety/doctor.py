@@ -22,6 +22,7 @@ from run.console import print_json, print_result
 from run.options import JsonOption
 from run.trade.safety import doctor_checks as local
 from run.trade.safety.doctor_context import ContextFindings, examine_context
+from run.trade.safety.flatten import ConfigurationArgument
 from run.trade.session.advice import flatten_command
 from run.trade.session.contract import contract_on
 
@@ -31,21 +32,25 @@ CALENDARS = {"FUT": "CME Globex Equity", "STK": "NYSE"}
 
 
 def command(
-    live: Annotated[str, typer.Argument(help="Live configuration: a preset (paper, live) or a YAML file.")] = "paper",
+    configuration: ConfigurationArgument = "paper",
     bundle: Annotated[Path | None, typer.Option(help="Bundle to trade; checks it and its context too.")] = None,
-    port: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
+    port: Annotated[int | None, typer.Option(help="Gateway port; default: the configuration's.")] = None,
     folder: Annotated[Path, typer.Option(help="Session folder, whose disk must have room.")] = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Check gateway, account, contract, data, margin, clock, bundle, disk, stores and calendar.
 
-    The table says what to do about every check that is not ok. Exit codes: 0 nothing failed, 1 a check failed.
+    The table says what to do about every check that is not ok.
 
-    Example: rl-intraday doctor live --bundle runs/…/bundle/mes_intraday-…
+    Exit codes: 0 nothing failed, 1 a check failed.
+
+    \b
+    Example:
+      rl-intraday doctor live --bundle runs/…/bundle/mes_intraday-…
     """
-    config = load_live(live)
+    config = load_live(configuration)
     reached = msgspec.structs.replace(config, port=port or config.port)
-    findings = examine(reached, flatten_command(live, port=port), bundle, folder)
+    findings = examine(reached, flatten_command(configuration, port=port), bundle, folder)
     passed = all(finding.state != "fail" for finding in findings)
     if as_json:
         print_json({"passed": passed, "checks": [asdict(finding) for finding in findings]})

@@ -37,8 +37,8 @@ def command(
     session: Annotated[
         Path | None, typer.Option(help="With --scope session: folder of the session, or of one of its days.")
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Instead of the configuration's.")] = None,
-    port: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
+    host: Annotated[str | None, typer.Option(help="Gateway host; default: the configuration's.")] = None,
+    port: Annotated[int | None, typer.Option(help="Gateway port; default: the configuration's.")] = None,
     account: Annotated[
         str | None, typer.Option(help="Account number; default: the environment's, or the gateway's only one.")
     ] = None,
@@ -50,12 +50,15 @@ def command(
     Prints what it is going to close, on which account, host and port, before it acts. Never sends more than is held,
     however late the broker's answers are. Needs no trading node: it may be running, hanging or dead.
     If the gateway does not answer or the connection breaks, it tries again until the timeout.
+
     Exit codes: 0 no order and no position, 2 the broker could not be asked, 3 something is left, which is printed.
 
-    Example: rl-intraday flatten live
+    \b
+    Example:
+      rl-intraday flatten live
     """
     if (scope == "session") != (session is not None):
-        raise InputError("--session must be given with --scope session, and only there")
+        raise InputError("--session and --scope session go together: give both or neither")
     config = load_live(configuration)
     where = (host or config.host, port or config.port)
     wanted = account or config.account()

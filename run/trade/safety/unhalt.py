@@ -35,7 +35,9 @@ def command(
     Shows what halted it and when, and asks. The session must not be running. Losses go on counting from the session's
     first equity and the all-time high, so a loss beyond its limit halts again at once; `--from-here` forgets both.
 
-    Example: rl-intraday unhalt sessions/paper/mes_intraday-… --reason "checked the fills with the broker"
+    \b
+    Example:
+      rl-intraday unhalt sessions/paper/mes_intraday-… --reason "checked the fills with the broker"
     """
     if not reason.strip():
         raise InputError("--reason must not be empty")
