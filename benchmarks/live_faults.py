@@ -1,9 +1,8 @@
-"""A live session harmed again and again, at random moments, and what the broker holds after each time.
+"""Harms a live session at random moments, and compares it with the broker after each harm.
 
-`rl-intraday paper` runs as a process of its own against a simulated gateway, whose broker is the truth. One cycle is
-one harm at a random moment, the market moving meanwhile, and the recovery. Counted is what must never happen: orders
-lost, doubled or orphaned, a position unprotected for longer than 5 s after the process could know, a session that
-believes something else than the broker.
+`rl-intraday paper` runs as a process of its own against a simulated gateway. One cycle is one harm at a random moment
+while the market moves, and the recovery. Counted is what must never happen: orders lost, doubled or orphaned, a
+position unprotected for longer than 5 s after the process could know, a session that disagrees with the broker.
 """
 
 import multiprocessing
@@ -36,17 +35,17 @@ MOMENTS = ("anywhere", "holding", "in_flight")
 
 @dataclass
 class Cycle:
-    """What one harm did.
+    """Outcome of one harm.
 
     Attributes
     ----------
     harm, moment : str
     recovery_s : float or None
-        From the end of the harm until the session again knew what it holds; None where it never did.
+        Seconds from the end of the harm until the session agreed with the broker again; None if it never did.
     differences : list of str
-        What the session still believed wrongly some seconds later.
+        Differences between session and broker that remained some seconds later.
     ended : str
-        How the process ended by itself; empty where it did not.
+        How the process ended by itself; empty if it did not.
     """
 
     harm: str
@@ -58,21 +57,21 @@ class Cycle:
 
 @dataclass
 class Session:
-    """What became of one session.
+    """Outcome of one session.
 
     Attributes
     ----------
     cycles : list of Cycle
     lost, doubled, flatten_failures : list of str
     violations : list of (str, str)
-        From `benchmarks.faults.invariants.Watch`.
+        Violations seen by `benchmarks.faults.invariants.InvariantMonitor`.
     unsent : int
-        Orders that a kill kept from leaving the process.
+        Number of orders that a kill kept from being sent.
     longest_unprotected_s : float
     orders, executions : int
-        At the broker.
+        Numbers at the broker.
     latencies_us, process_latencies_us : list of float
-        From bar to order as the gateway sees it, and as the process measures it.
+        Latencies from bar to order, measured at the gateway and in the process, microseconds.
     """
 
     cycles: list[Cycle] = field(default_factory=list)
@@ -89,13 +88,13 @@ class Session:
 
 
 def measure(seed: int, cycles: int = CYCLES) -> dict[str, float]:
-    """Figures of a campaign; what went wrong is told on standard error.
+    """Figures of a campaign; problems are printed to standard error.
 
     Parameters
     ----------
     seed : int
-        Of bars, network, order of harms and moments. Threads and sockets keep their own time: two campaigns of one
-        seed do the same harm at the same bars, not at the same microsecond.
+        Seed of bars, network, order of harms and moments. Two campaigns of one seed do the same harms at the same
+        bars, but not at the same microsecond: threads and sockets keep their own time.
     cycles : int
     """
     with tempfile.TemporaryDirectory(prefix="live_faults-") as folder:
@@ -103,7 +102,7 @@ def measure(seed: int, cycles: int = CYCLES) -> dict[str, float]:
 
 
 def run_campaign(folder: Path, traded: Traded, seed: int, cycles: int) -> dict[str, float]:
-    """Campaign over sessions in ``folder``, as many at once as there are cores."""
+    """Run a campaign of sessions in ``folder``, about as many at once as there are cores."""
     began = time.monotonic()
     unharmed = _latencies_of_an_unharmed_session(traded, folder / "unharmed")
     plans = [
@@ -111,7 +110,7 @@ def run_campaign(folder: Path, traded: Traded, seed: int, cycles: int) -> dict[s
         for number, names in enumerate(_split(_order_of_harms(seed, cycles)))
     ]
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    workers = min(cores + 1, len(plans))  # sessions wait most of their time for a connection to come back
+    workers = min(cores + 1, len(plans))  # sessions spend most of their time waiting for a connection
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         sessions = list(pool.map(_run_session, *zip(*plans, strict=True)))
@@ -119,7 +118,7 @@ def run_campaign(folder: Path, traded: Traded, seed: int, cycles: int) -> dict[s
 
 
 def _latencies_of_an_unharmed_session(traded: Traded, folder: Path) -> list[float]:
-    """From bar to order as the gateway sees it, alone on the machine."""
+    """Latencies from bar to order at the gateway, with no other session running."""
     with hosted(traded, folder, (STARTS[0], STARTS[0] + timedelta(days=1))) as host:
         if host.begin():
             for _ in range(UNHARMED_BARS):
@@ -150,19 +149,19 @@ def _run_session(traded: Traded, folder: Path, seed: tuple[int, int], harms: Seq
         for k in harms:
             cycle = _run_cycle(host, HARMS[k], random, killed_ns)
             result.cycles.append(cycle)
-            _tell(folder.name, cycle)
+            _print_cycle(folder.name, cycle)
             if host.is_over or not _is_up_again(host, killed_ns):
                 break
         _end(host, random, result, killed_ns)
         result.lost, result.unsent = lost(host, killed_ns)
         result.doubled = doubled(host)
-        result.violations = host.watch.violations
-        result.longest_unprotected_s = host.watch.longest_unprotected_s
+        result.violations = host.invariants.violations
+        result.longest_unprotected_s = host.invariants.longest_unprotected_s
         result.orders, result.executions = len(host.broker.orders), len(host.broker.trades)
         result.latencies_us = host.latencies_us
         measured = [state["latency_ns"] / 1e3 for state in host.tail.states if state["what"] == "latency"]
         result.process_latencies_us = measured
-    _tell_all(folder.name, result)
+    _print_problems(folder.name, result)
     return result
 
 
@@ -176,18 +175,18 @@ def _run_cycle(host: LiveHost, harm: Harm, random: Random, killed_ns: list[int])
         killed_ns.append(began_ns)
         killed_ns.append(time.time_ns())
         if not host.begin():
-            cycle.ended = _said_last(host)
+            cycle.ended = _last_line(host)
             return cycle
     since_ns = began_ns if harm.interrupts else 0
     is_back = host.pass_time(lambda: not host.is_alive() or (host.is_subscribed() and host.knows(since_ns)), RECOVERY_S)
     if not host.is_alive():
-        cycle.ended = _said_last(host)
+        cycle.ended = _last_line(host)
         return cycle
     if not is_back:
-        host.kill()  # what a supervisor would do
+        host.kill()  # as a supervisor would do
         killed_ns.append(time.time_ns())
         if not host.begin():
-            cycle.ended = _said_last(host)
+            cycle.ended = _last_line(host)
         return cycle
     cycle.recovery_s = time.monotonic() - over
     host.step(int(random.integers(5, 25)))
@@ -200,14 +199,14 @@ def _begins(host: LiveHost, result: Session) -> bool:
     for _ in range(3):
         if host.begin():
             return True
-        result.violations.append(("not_started", _said_last(host)))
-        _tell_all(host.folder.name, result)
+        result.violations.append(("not_started", _last_line(host)))
+        _print_problems(host.folder.name, result)
         host.kill()
     return False
 
 
 def _is_up_again(host: LiveHost, killed_ns: list[int]) -> bool:
-    """Do what a supervisor does: start again what ended, and let a halted session rest."""
+    """Act as a supervisor: start the session again if it ended, unless it is halted."""
     if host.is_alive():
         return True
     assert host.process is not None
@@ -228,13 +227,13 @@ def _await_moment(host: LiveHost, moment: str, random: Random) -> None:
 
 
 def _end(host: LiveHost, random: Random, result: Session, killed_ns: list[int]) -> None:
-    """Flatten with the process alive, hanging or dead, or let it flatten by itself."""
+    """Flatten with the process alive, hanging or dead, or end it with SIGTERM."""
     how = ("alive", "hanging", "dead", "sigterm")[int(random.integers(4))]
     host.tail.poll()
     if how == "sigterm" and host.is_alive():
         code = host.end()
         if code != 0:
-            result.flatten_failures.append(f"SIGTERM ended with {code}: {_said_last(host)}")
+            result.flatten_failures.append(f"SIGTERM ended with {code}: {_last_line(host)}")
     else:
         if how == "hanging" and host.is_alive():
             host.stop()
@@ -251,24 +250,24 @@ def _end(host: LiveHost, random: Random, result: Session, killed_ns: list[int]) 
     host.kill()
 
 
-def _said_last(host: LiveHost) -> str:
+def _last_line(host: LiveHost) -> str:
     code = host.process.poll() if host.process is not None else None
     lines = host.printed.read_text(encoding="utf-8", errors="replace").splitlines()
-    told = [line for line in lines if line.startswith(("{", "error"))]
-    return f"exit {code}: {told[-1] if told else (lines or [''])[-1]}"[:400]
+    answers = [line for line in lines if line.startswith(("{", "error"))]
+    return f"exit {code}: {answers[-1] if answers else (lines or [''])[-1]}"[:400]
 
 
-def _tell(session: str, cycle: Cycle) -> None:
+def _print_cycle(session: str, cycle: Cycle) -> None:
     recovery = f"{cycle.recovery_s:5.1f} s" if cycle.recovery_s is not None else "NEVER"
     wrong = "; ".join([*cycle.differences[:3], cycle.ended])
     print(f"{session:12s} {cycle.harm:24s} {cycle.moment:10s} {recovery} {wrong}", file=sys.stderr, flush=True)
 
 
-def _tell_all(session: str, result: Session) -> None:
+def _print_problems(session: str, result: Session) -> None:
     kinds = {"lost": result.lost, "doubled": result.doubled, "flatten": result.flatten_failures}
-    for kind, found in [*kinds.items(), ("seen", [f"{kind}: {said}" for kind, said in result.violations])]:
-        for said in found:
-            print(f"{session:12s} {kind} {said}", file=sys.stderr, flush=True)
+    for kind, found in [*kinds.items(), ("seen", [f"{kind}: {seen}" for kind, seen in result.violations])]:
+        for problem in found:
+            print(f"{session:12s} {kind} {problem}", file=sys.stderr, flush=True)
 
 
 def _figures(sessions: Sequence[Session], seconds: float) -> dict[str, float]:

@@ -1,1 +1,1 @@
-"""What the benchmark `live_faults` is made of: a hosted session, its harms, and the audit after each."""
+"""Parts of the benchmark `live_faults`: a hosted session, its harms, invariants, and the audit after each harm."""

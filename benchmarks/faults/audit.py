@@ -1,4 +1,4 @@
-"""The broker's books held against a session's journal: what was lost, what was done twice, what differs."""
+"""Compares the broker's books with a session's journal: what was lost, what was done twice, what differs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ UNSENT_S = 5.0
 
 
 def differences(host: LiveHost) -> list[str]:
-    """What the session believes and the broker does not: executions, position, balance, orders; empty where equal."""
+    """Fills, position and balance that the session and the broker do not agree on; empty if they agree."""
     host.tail.poll()
     return host.gateway.call(lambda _: _differences(host))
 
 
 def doubled(host: LiveHost) -> list[str]:
-    """Orders that reached the broker twice or that nobody decided, and executions that closed more than was held."""
+    """Orders that reached the broker twice or were never decided, and fills that closed more than was held."""
     return host.gateway.call(lambda _: _doubled_orders(host.broker, host.tail.orders) + _doubled_trades(host))
 
 
@@ -30,19 +30,19 @@ def lost(host: LiveHost, killed_ns: Sequence[int]) -> tuple[list[str], int]:
     ----------
     host : LiveHost
     killed_ns : sequence of int
-        When the session's process was killed; what it had written down in the seconds before may not have left it.
+        Times when the session's process was killed: orders journaled in the seconds before may not have been sent.
 
     Returns
     -------
     list of str, int
-        Lost orders, and how many a kill kept from leaving.
+        Lost orders, and the number of orders that a kill kept from being sent.
     """
     host.tail.poll()
     arrived = host.gateway.call(lambda _: {_ref(order.request.orderRef) for order in host.broker.orders.values()})
     missing = [row for name, row in host.tail.orders.items() if name not in arrived | host.tail.refused]
     unsent = [row for row in missing if any(0 <= ns - row.sent_ns < UNSENT_S * NS for ns in killed_ns)]
-    said = [f"{row.role} {row.client_order_id} of {row.sent_ns}" for row in missing if row not in unsent]
-    return said, len(unsent)
+    names = [f"{row.role} {row.client_order_id} of {row.sent_ns}" for row in missing if row not in unsent]
+    return names, len(unsent)
 
 
 def _differences(host: LiveHost) -> list[str]:
@@ -51,13 +51,13 @@ def _differences(host: LiveHost) -> list[str]:
     found = [f"execution {name} ({real[name].units:+d}) is not known" for name in real.keys() - tail.fills.keys()]
     found += [f"execution {name} never happened" for name in tail.fills.keys() - real.keys()]
     for name in real.keys() & tail.fills.keys():
-        told = (tail.fills[name].units, tail.fills[name].price_ticks, tail.fills[name].commission_cents)
-        true = (real[name].units, real[name].ticks, round(real[name].commission.commissionAndFees * 100))
-        if told != true:
-            found.append(f"execution {name} was {true}, is known as {told}")
+        believed = (tail.fills[name].units, tail.fills[name].price_ticks, tail.fills[name].commission_cents)
+        actual = (real[name].units, real[name].ticks, round(real[name].commission.commissionAndFees * 100))
+        if believed != actual:
+            found.append(f"execution {name} was {actual}, is known as {believed}")
     if host.position() != host.units:
         found.append(f"{host.units:+d} held, {host.position():+d} believed")
-    # Units bought at several prices and sold one by one have no whole cents of result each: both sides round.
+    # Units bought at several prices and sold one by one have results in fractions of a cent: both sides round.
     if tail.fills and host.units == 0 and abs(host.balance_cents() - broker.account.cash_cents) > len(tail.fills) / 2:
         found.append(f"balance {broker.account.cash_cents} cents, {host.balance_cents()} believed")
     return found

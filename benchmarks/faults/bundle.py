@@ -1,7 +1,6 @@
-"""A catalog of synthetic sessions and a bundle that trades often on them, with nothing from outside.
+"""A catalog of synthetic sessions and a bundle that trades often on them, without outside data.
 
-The network is all but untrained: what it decides is of no worth, but it decides to enter, to leave and to reverse every
-few bars, and that is what a campaign of faults needs.
+The network is almost untrained: it enters, leaves and reverses every few bars, which is all that a campaign needs.
 """
 
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ EXPERIMENT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Traded:
-    """What is traded in a campaign.
+    """Bundle and catalog of a campaign.
 
     Attributes
     ----------
@@ -55,7 +54,7 @@ class Traded:
 
 
 def make_traded(folder: Path, seed: int) -> Traded:
-    """Write the catalog and the bundle; a minute of two slow cores."""
+    """Write the catalog and train the bundle; takes a minute on two slow cores."""
     experiment = parse_experiment({**EXPERIMENT, "seed": seed}, "faults")
     instrument = resolve(experiment.instrument, instruments_path(), experiment.train.end)
     edge, catalog = PlantedEdge(), folder / "catalog"

@@ -1,4 +1,4 @@
-"""What a campaign does to a session: faults of the simulated gateway, signals to the process, and some of both."""
+"""Harms of a campaign: faults of the simulated gateway, signals to the session's process, and both together."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class Harm:
     ----------
     name : str
     act : callable
-        Does it, lets the market move meanwhile, and ends it.
+        Begins the harm, lets the market move, and ends it.
     interrupts : bool
-        Whether the session must ask the broker anew before it may know what it holds.
+        Whether the session must reconcile with the broker afterwards.
     """
 
     name: str
@@ -30,13 +30,13 @@ class Harm:
 
 
 def kill(host: LiveHost, random: Random) -> None:
-    """SIGKILL; the market goes on while nobody is there; the process is started again."""
+    """SIGKILL; the market goes on without the process, which is then started again."""
     host.kill()
     host.step(int(random.integers(0, 60)))
 
 
 def drop(host: LiveHost, random: Random) -> None:
-    """The connection ends in order."""
+    """The connection is closed."""
     host.fault("drop")
     host.step(int(random.integers(0, 30)))
 
@@ -48,21 +48,21 @@ def reset(host: LiveHost, random: Random) -> None:
 
 
 def restart(host: LiveHost, random: Random) -> None:
-    """The gateway is away for a few seconds."""
+    """The gateway restarts, which takes a few seconds."""
     away_ms = int(random.integers(200, 4000))
     host.fault("restart", away_ms)
     host.pass_time(lambda: False, away_ms / 1000)
 
 
 def silence(host: LiveHost, random: Random) -> None:
-    """Nothing passes for a few seconds."""
+    """No message passes for a few seconds."""
     host.fault("silence", 1)
     host.pass_time(lambda: False, float(random.uniform(0.5, 8.0)))
     host.fault("silence", 0)
 
 
 def half_open(host: LiveHost, random: Random) -> None:
-    """The gateway has forgotten the client, which believes in a dead connection."""
+    """The gateway has dropped the client, which still takes the connection for open."""
     host.fault("half_open")
     host.step(int(random.integers(0, 30)))
 
@@ -83,7 +83,7 @@ def data_farm(host: LiveHost, random: Random) -> None:
 
 
 def history_farm(host: LiveHost, random: Random) -> None:
-    """2105 and a lost connection, then 2106: bars are missing and cannot be fetched for a while."""
+    """2105 and a lost connection, then 2106: missing bars cannot be fetched for a while."""
     host.fault("history_farm", 0)
     host.fault("drop")
     host.pass_time(lambda: False, float(random.uniform(6.0, 12.0)))
@@ -99,7 +99,7 @@ def no_history(host: LiveHost, random: Random) -> None:
 
 
 def no_quotes(host: LiveHost, random: Random) -> None:
-    """10197 on requests for quotes, which a session on bars does not need."""
+    """10197 on requests for quotes, which a session does not need."""
     host.fault("no_quotes", 1)
     host.step(int(random.integers(10, 40)))
     host.fault("no_quotes", 0)
@@ -122,7 +122,7 @@ def id_in_use(host: LiveHost, random: Random) -> None:
 
 
 def reject_order(host: LiveHost, random: Random) -> None:
-    """The next order, whatever it is, is refused."""
+    """The next order of any kind is refused."""
     for _ in range(int(random.integers(1, 4))):
         host.fault("reject_order")
         host.step_until(lambda: host.broker.refuse_next is None, 250)
@@ -136,7 +136,7 @@ def reject_stop(host: LiveHost, random: Random) -> None:
     host.refuse_kind("")
 
 
-def reject_target(host: LiveHost, random: Random) -> None:
+def reject_take_profit(host: LiveHost, random: Random) -> None:
     """The take profit of a new entry is refused."""
     host.refuse_kind("LMT")
     host.step_until(lambda: not host.refused_kind, 400)
@@ -152,7 +152,7 @@ def partial_fills(host: LiveHost, random: Random) -> None:
 
 
 def late_fills(host: LiveHost, random: Random) -> None:
-    """The broker fills and says so seconds later."""
+    """The broker reports fills seconds late."""
     host.fault("late_fills", 1)
     host.step_until(lambda: bool(host.gateway.gateway.unreported), 150)
     host.pass_time(lambda: False, float(random.uniform(0.1, 5.0)))
@@ -160,28 +160,28 @@ def late_fills(host: LiveHost, random: Random) -> None:
 
 
 def duplicate_bar(host: LiveHost, random: Random) -> None:
-    """Bars come twice and thrice."""
+    """Bars arrive two or three times."""
     for _ in range(int(random.integers(3, 12))):
         host.fault("duplicate_bar", int(random.integers(1, 4)))
         host.step(int(random.integers(1, 8)))
 
 
 def stale_bar(host: LiveHost, random: Random) -> None:
-    """Old bars come as if live."""
+    """Old bars arrive as if live."""
     for _ in range(int(random.integers(3, 12))):
         host.fault("stale_bar", int(random.integers(1, 9)))
         host.step(int(random.integers(1, 8)))
 
 
 def end_on_buffer(host: LiveHost, random: Random) -> None:
-    """Bursts that IB's client drops."""
+    """Bursts of messages that IB's client drops."""
     for _ in range(int(random.integers(1, 4))):
         host.fault("end_on_buffer")
         host.step(int(random.integers(5, 20)))
 
 
 def corrupt(host: LiveHost, random: Random) -> None:
-    """Frames that cannot be read."""
+    """Messages that cannot be read."""
     for _ in range(int(random.integers(1, 4))):
         host.fault("corrupt")
         host.step(int(random.integers(1, 20)))
@@ -195,7 +195,7 @@ def hang(host: LiveHost, random: Random) -> None:
 
 
 def kill_with_late_fills(host: LiveHost, random: Random) -> None:
-    """Killed while an execution has not been told."""
+    """Killed while a fill has not been reported."""
     host.fault("late_fills", 1)
     host.step_until(lambda: bool(host.gateway.gateway.unreported), 150)
     host.kill()
@@ -239,7 +239,7 @@ HARMS = (
     Harm("id_in_use", id_in_use, interrupts=True),
     Harm("reject_order", reject_order),
     Harm("reject_stop", reject_stop),
-    Harm("reject_target", reject_target),
+    Harm("reject_target", reject_take_profit),
     Harm("partial_fills", partial_fills),
     Harm("late_fills", late_fills),
     Harm("duplicate_bar", duplicate_bar),

@@ -1,4 +1,4 @@
-"""`rl-intraday paper` as a process of its own on a simulated gateway in this one, which sees what the broker sees."""
+"""`rl-intraday paper` as a process of its own, on a simulated gateway in this process."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.market import ANNOUNCE
 from adapters.ibkr.simulator.server import GatewayServer, ThreadedServer, running
 from benchmarks.faults.bundle import UNITS, Traded
-from benchmarks.faults.invariants import TRADING_CLIENT, Watch
+from benchmarks.faults.invariants import TRADING_CLIENT, InvariantMonitor
 from benchmarks.faults.journal import JournalTail
 from rl_strategies.bundle.bundle import load_bundle
 from run.trade.gateway import ACCOUNT, CON_ID, simulated_server
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CASH_USD = 1_000_000.0
 START_S = 120.0
 REFUSAL = Refusal(REJECTED, "Order rejected - reason:Rejected by the exchange")
-# Limits that would stop a session for what the campaign does to it are off; the waits are short, as the market is fast.
+# Limits that the campaign itself would reach are off; timeouts are short, because the market is fast.
 CONFIG = """
 host: 127.0.0.1
 port: {port}
@@ -59,23 +59,23 @@ class LiveHost:
     gateway : ThreadedServer
     bundle : Path
     folder : Path
-        Receives configuration, session and what the process prints.
+        Receives configuration, session and the process's output.
     more : str
-        Further lines of the live configuration.
+        More lines of the live configuration.
     contract : str
-        What is traded, as the live configuration has it.
+        Traded contract, as in the live configuration.
     pause_s : float
         Seconds between two steps of the market; a bar is five.
 
     Attributes
     ----------
-    watch : Watch
+    watch : InvariantMonitor
     tail : JournalTail
     process : subprocess.Popen or None
     refused_kind : str
-        Type of order of which the next one is refused; empty where it has happened.
+        Order type of which the next order is refused; empty once it has happened.
     latencies_us : list of float
-        From a bar on the gateway's socket to the first market order that came back for it.
+        Time from a bar on the gateway's socket to the first market order that follows, microseconds.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class LiveHost:
         self.home = SessionHome(folder / "sessions" / load_bundle(bundle).id)
         self.tail = JournalTail(Path())
         self.process: subprocess.Popen[bytes] | None = None
-        self.watch = Watch(UNITS, CON_ID, self._is_running)
+        self.invariants = InvariantMonitor(UNITS, CON_ID, self._is_running)
         self._has_begun = self._is_stopped = False
         self.refused_kind = ""
         self.latencies_us: list[float] = []
-        self._told_ns = 0
+        self._bar_sent_ns = 0
         self._listen()
 
     @property
@@ -109,7 +109,7 @@ class LiveHost:
 
     @property
     def printed(self) -> Path:
-        """What the session's processes have printed."""
+        """File with the output of the session's processes."""
         return self.folder / "printed.txt"
 
     @property
@@ -118,7 +118,7 @@ class LiveHost:
         return self.gateway.gateway.market.is_over
 
     def begin(self) -> bool:
-        """Start the session's process and wait until it trades; False where it ended instead."""
+        """Start the session's process and wait until it trades; False if it ended instead."""
         self._has_begun, self.tail.is_known = False, False
         command = [
             sys.executable, "-W", "ignore", "-m", "run.cli", "paper", str(self._bundle),
@@ -131,7 +131,7 @@ class LiveHost:
         self._has_begun = self.pass_time(lambda: self.is_subscribed() or not self.is_alive(), START_S, moving=False)
         if self._has_begun and self.is_alive() and self.tail.folder == Path():
             self.tail = JournalTail(self.home.last_journal())
-            self.tail.is_known = True  # a new session says so only once it has doubted
+            self.tail.is_known = True  # a new session reports it only after a doubt
         return self._has_begun and self.is_alive()
 
     def is_alive(self) -> bool:
@@ -139,7 +139,7 @@ class LiveHost:
         return self.process is not None and self.process.poll() is None
 
     def is_subscribed(self) -> bool:
-        """Whether the session is connected and gets bars of everything that it follows."""
+        """Whether the session is connected and subscribed to all its bars."""
         mine = [feed for session, feed in self.gateway.gateway.feeds() if session.client_id == TRADING_CLIENT]
         return len({feed.con_id for feed in mine}) == len(self.broker.contracts)
 
@@ -169,7 +169,7 @@ class LiveHost:
         return self.process.wait(timeout_s)
 
     def flatten(self) -> dict[str, Any]:
-        """`rl-intraday flatten` as a process of its own; what it says."""
+        """Run `rl-intraday flatten` as a process of its own; its exit code and JSON answer."""
         command = [sys.executable, "-W", "ignore", "-m", "run.cli", "flatten", str(self.config), "--json"]
         environment = {**os.environ, "IB_ACCOUNT": ACCOUNT}
         done = subprocess.run(
@@ -186,7 +186,7 @@ class LiveHost:
         for _ in range(count):
             if not self.is_over:
                 self.gateway.step()
-            self.look()
+            self.check()
             time.sleep(self._pause_s if pause_s is None else pause_s)
 
     def pass_time(
@@ -200,12 +200,12 @@ class LiveHost:
             if moving:
                 self.step(1, pause_s)
             else:
-                self.look()
+                self.check()
                 time.sleep(0.02)
         return True
 
     def step_until(self, is_so: Callable[[], object], steps: int) -> bool:
-        """Move the market until something is so; False where the steps were used up."""
+        """Step the market until a condition holds; False if it does not within so many steps."""
         for _ in range(steps):
             if is_so():
                 return True
@@ -214,48 +214,48 @@ class LiveHost:
             self.step()
         return bool(is_so())
 
-    def look(self) -> None:
-        """Look at the broker without moving the market."""
-        self.gateway.call(self.watch.look)
+    def check(self) -> None:
+        """Check the invariants without moving the market."""
+        self.gateway.call(self.invariants.check)
 
     def knows(self, since_ns: int = 0) -> bool:
-        """Whether the session says that it knows what the broker holds, found out after a time."""
+        """Whether the session has reported since ``since_ns`` that it agrees with the broker."""
         self.tail.poll()
         return self.tail.is_known and self.tail.known_ns >= since_ns
 
     def position(self) -> int:
-        """Units of the contract that the session has been told of, by its journal."""
+        """Signed position by the fills in the session's journal."""
         return sum(fill.units for fill in self.tail.fills.values())
 
     def balance_cents(self) -> int:
-        """Balance that the session keeps in its checkpoint."""
+        """Balance in the session's checkpoint, cents."""
         checkpoint = self.tail.folder.parent / "checkpoint.npz"
         with np.load(checkpoint, allow_pickle=False) as kept:
             return int(kept["account.balance_cents"][0])
 
     def refuse_kind(self, kind: str) -> None:
-        """Refuse the next order of a type (``"STP"``); empty for none."""
+        """Refuse the next order of a type such as ``"STP"``; an empty type refuses none."""
         self.gateway.call(lambda _: setattr(self, "refused_kind", kind))
 
     def _listen(self) -> None:
-        """Time the way from a bar on the wire to the order on the wire, and refuse what is to be refused."""
+        """Measure the time from bar to order on the socket, and refuse an order where wanted."""
         place = self.broker.place
 
-        def heard(client_id: int, request: PlaceOrderRequest) -> None:
-            if client_id == TRADING_CLIENT and request.order.orderType == "MKT" and self._told_ns:
-                self.latencies_us.append((time.perf_counter_ns() - self._told_ns) / 1e3)
-                self._told_ns = 0
+        def place_or_refuse(client_id: int, request: PlaceOrderRequest) -> None:
+            if client_id == TRADING_CLIENT and request.order.orderType == "MKT" and self._bar_sent_ns:
+                self.latencies_us.append((time.perf_counter_ns() - self._bar_sent_ns) / 1e3)
+                self._bar_sent_ns = 0
             if self.refused_kind == request.order.orderType:
                 self.refused_kind = ""
                 self.broker.refuse_next = REFUSAL
             place(client_id, request)
 
         def stepped(server: GatewayServer) -> None:
-            # A bar goes out with the first word of its successor.
-            is_told = server.gateway.market.phase == ANNOUNCE
-            self._told_ns = time.perf_counter_ns() if is_told else self._told_ns
+            # A bar is sent with the first update of its successor.
+            is_sent = server.gateway.market.phase == ANNOUNCE
+            self._bar_sent_ns = time.perf_counter_ns() if is_sent else self._bar_sent_ns
 
-        self.broker.place = heard  # type: ignore[method-assign]
+        self.broker.place = place_or_refuse  # type: ignore[method-assign]
         self.server.after_step.append(stepped)
 
     def _is_running(self) -> bool:
@@ -271,21 +271,21 @@ def hosted(
     newest_version: int | None = None,
     contract: str = FRONT,
 ) -> Iterator[LiveHost]:
-    """Gateway over the catalog's trading days; whatever still runs in the end is killed.
+    """Gateway over trading days of the catalog; a session that still runs at the end is killed.
 
     Parameters
     ----------
     traded : Traded
     folder : Path
-        Empty.
+        Empty folder.
     days : (date, date)
         First and last trading day.
     more : str
-        Further lines of the live configuration.
+        More lines of the live configuration.
     newest_version : int, optional
-        Of the gateway's protocol.
+        Newest version of the protocol that the gateway offers.
     contract : str
-        What is traded, as the live configuration has it.
+        Traded contract, as in the live configuration.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bundle = load_bundle(traded.bundle)

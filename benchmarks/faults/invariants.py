@@ -1,4 +1,4 @@
-"""What must never be true at the broker, looked at again and again while a session is being harmed."""
+"""Invariants of the broker's state, checked again and again while a session is being harmed."""
 
 import time
 from collections.abc import Callable
@@ -14,14 +14,14 @@ ORPHANED_S = 10.0
 
 @dataclass
 class _Since:
-    """How long something has been wrong while the session could know of it."""
+    """How long a condition has been wrong while the session could know of it."""
 
     limit_s: float
     began: float | None = None
     longest_s: float = 0.0
     counted: bool = False
 
-    def look(self, is_wrong: bool, able_since: float | None, now: float) -> bool:
+    def update(self, is_wrong: bool, able_since: float | None, now: float) -> bool:
         if not is_wrong:
             self.began, self.counted = None, False
             return False
@@ -36,18 +36,19 @@ class _Since:
 
 
 @dataclass
-class Watch:
-    """Looks at the broker's truth.
+class InvariantMonitor:
+    """Checks the broker's state.
 
     Attributes
     ----------
     units : int
-        The most that the policy may hold.
+        Largest position that the policy may hold.
     con_id : int
+        The broker's number of the contract.
     is_running : callable
         Whether the session's process lives, has begun to trade, and is not stopped.
     violations : list of (str, str)
-        Kind (``"unprotected"``, ``"orphaned"``, ``"doubled"``) and what was seen.
+        Kind (``"unprotected"``, ``"orphaned"``, ``"doubled"``) and position with orders at that time.
     """
 
     units: int
@@ -61,11 +62,11 @@ class Watch:
 
     @property
     def longest_unprotected_s(self) -> float:
-        """Longest time that a position was without a whole stop while the session could know."""
+        """Longest time that a position had no complete stop while the session could know, seconds."""
         return self._naked.longest_s
 
-    def look(self, server: GatewayServer) -> None:
-        """Judge this moment; runs in the gateway's thread."""
+    def check(self, server: GatewayServer) -> None:
+        """Check the present state; runs in the gateway's thread."""
         now = time.monotonic()
         able = self._is_able(server)
         self._able_since = (self._able_since if self._able_since is not None else now) if able else None
@@ -81,9 +82,9 @@ class Watch:
             ("orphaned", self._orphaned, stops > abs(units) or (units == 0 and bool(resting))),
         )
         for kind, since, is_wrong in checks:
-            if since.look(is_wrong, self._able_since, now):
+            if since.update(is_wrong, self._able_since, now):
                 self.violations.append((kind, found))
-        if self._oversized.look(abs(units) > self.units, now - 1.0, now):
+        if self._oversized.update(abs(units) > self.units, now - 1.0, now):
             self.violations.append(("doubled", f"{found}, at most {self.units} may be"))
 
     def _is_able(self, server: GatewayServer) -> bool:

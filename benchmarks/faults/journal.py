@@ -11,27 +11,27 @@ from rl_strategies.live.journal.session_journal import FillRow, OrderRow
 
 
 class JournalTail:
-    """What a session has written so far.
+    """Content of a session's journal so far.
 
     Parameters
     ----------
     folder : Path
-        Of the journal; need not exist yet.
+        Folder of the journal; need not exist yet.
 
     Attributes
     ----------
     orders : dict of str to OrderRow
-        By client order id.
+        Orders by client order id.
     fills : dict of str to FillRow
-        By the broker's number of the execution.
+        Fills by the broker's id.
     states : list of dict
         Changes of state, each with ``ts_ns``.
     refused : set of str
-        Client order ids that the session knows to be refused.
+        Client order ids of orders that the session knows to be refused.
     is_known : bool
-        Whether the session last said that it knows what the broker holds.
+        Whether the session last reported that its position and orders agree with the broker's.
     known_ns : int
-        When it last found out; UTC nanoseconds.
+        Time of that report, UTC nanoseconds.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,9 +47,9 @@ class JournalTail:
         self._offset = 0
 
     def poll(self) -> None:
-        """Read what is new."""
+        """Read new rows."""
         segments = sorted(self.folder.glob(f"*{OPEN}")) if self.folder.is_dir() else []
-        newest = segments[-1] if segments else Path()  # none between two lives of a session
+        newest = segments[-1] if segments else Path()  # none between two processes of a session
         if newest != self._segment:
             self._segment, self._offset = newest, 0
             if list(self.folder.glob(f"*{SEALED}")):
@@ -63,7 +63,7 @@ class JournalTail:
                 file.seek(self._offset)
                 source = pa.BufferReader(file.read())
         except FileNotFoundError:
-            return  # sealed in this moment: the next look finds its successor
+            return  # sealed just now: the next poll finds its successor
         read = 0
         while True:
             try:
@@ -71,7 +71,7 @@ class JournalTail:
                 if message.type == "record batch":
                     self._take(pa.Table.from_batches([pa.ipc.read_record_batch(message, SCHEMA)]))
             except (EOFError, pa.ArrowException, OSError):
-                break  # the end, or the middle of what is being written
+                break  # the end, or a batch that is being written
             read = source.tell()
         self._offset += read
 

@@ -9,7 +9,7 @@ import pytest
 from adapters.ibkr.simulator.server import GatewayServer
 from benchmarks.faults.audit import UNSENT_S, doubled, lost
 from benchmarks.faults.harm import HARMS
-from benchmarks.faults.invariants import Watch, _Since
+from benchmarks.faults.invariants import InvariantMonitor, _Since
 from benchmarks.faults.journal import JournalTail
 from benchmarks.live_faults import _order_of_harms
 from rl_strategies.live.broker.link import NS
@@ -25,14 +25,14 @@ def order(name: str, role: str, units: int = 3) -> OrderRow:
 
 def test_what_is_wrong_counts_once_and_only_as_long_as_it_could_be_known() -> None:
     naked = _Since(5.0)
-    assert not naked.look(True, None, 0.0)
-    assert not naked.look(True, 10.0, 15.0)  # known for five seconds of fifteen
-    assert naked.look(True, 10.0, 15.1)
-    assert not naked.look(True, 10.0, 16.0)
+    assert not naked.update(True, None, 0.0)
+    assert not naked.update(True, 10.0, 15.0)  # known for five seconds of fifteen
+    assert naked.update(True, 10.0, 15.1)
+    assert not naked.update(True, 10.0, 16.0)
     assert naked.longest_s == 6.0
-    assert not naked.look(False, 10.0, 17.0)
-    assert not naked.look(True, 10.0, 18.0)
-    assert naked.look(True, 10.0, 23.1)
+    assert not naked.update(False, 10.0, 17.0)
+    assert not naked.update(True, 10.0, 18.0)
+    assert naked.update(True, 10.0, 23.1)
 
 
 def broker_with(units: int, *resting: tuple[str, int, int]) -> Any:
@@ -59,16 +59,16 @@ def broker_with(units: int, *resting: tuple[str, int, int]) -> Any:
         (6, [("STP", -1, 6)], ["doubled"]),
     ],
 )
-def test_what_the_watch_sees(
+def test_each_violation_is_seen(
     units: int, resting: list[tuple[str, int, int]], seen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 11.0])
     monkeypatch.setattr("benchmarks.faults.invariants.time.monotonic", lambda: next(clock))
-    watch = Watch(3, 1, lambda: True)
+    monitor = InvariantMonitor(3, 1, lambda: True)
     server: GatewayServer = broker_with(units, *resting)
-    watch.look(server)
-    watch.look(server)
-    assert [kind for kind, _ in watch.violations] == seen
+    monitor.check(server)
+    monitor.check(server)
+    assert [kind for kind, _ in monitor.violations] == seen
 
 
 def host_of(decided: list[OrderRow], arrived: list[str], trades: list[tuple[str, int]]) -> Any:

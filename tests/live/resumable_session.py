@@ -96,7 +96,8 @@ class ResumableSession:
         state = RiskState(level, 0, "", date(2024, 12, 2), None, None, None)
         services = LiveServices(
             ListLink(), SessionJournal(self._written), self.checkpoint, RiskMonitor(MonitorConfig(), state),
-            Timeouts(clock="bars"), True, lambda group: [group], lambda table, row: self.published.append((table, row)),
+            Timeouts(clock="bars", poll_s=0.001), True, lambda group: [group],
+            lambda table, row: self.published.append((table, row)),
             "rl-intraday flatten live", () if catalog is None else (ContextSource(name="VIX"),), catalog,
         )  # fmt: skip
         config = RLStrategyConfig(bar_types=(BAR_TYPE,), order_id_tag="001")

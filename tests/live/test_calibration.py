@@ -203,7 +203,7 @@ def test_too_few_fills_say_nothing(tmp_path: Path) -> None:
     for number in range(29):
         script.bar(number * MINUTE)
         script.fill(script.order("entry", 1, "market", 0, number * MINUTE), 2, CLOSE, number * MINUTE + SECOND)
-    with pytest.raises(InputError, match="must hold at least 30 filled orders to say anything, were 29"):
+    with pytest.raises(InputError, match="calibration needs 30 filled orders, the sessions have 29"):
         measured(script, tmp_path)
 
 
@@ -213,7 +213,7 @@ def test_a_row_that_is_not_whole_is_named(kind: Any, tmp_path: Path) -> None:
     journal.append("bar", 1, NAME, [1, 2, 3, 4, 5])
     journal.append(kind, 2, NAME, text='{"client_order_id": ')
     journal.close()
-    with pytest.raises(InputError, match=f"journal mine: row 1 must be a whole {kind}"):
+    with pytest.raises(InputError, match=f"journal mine: row 1 is not a valid {kind}"):
         read_execution_log(read_journal(tmp_path).rows, "mine")
 
 
@@ -221,7 +221,7 @@ def test_a_bar_that_is_not_whole_is_named(tmp_path: Path) -> None:
     journal = Journal(tmp_path, durable=False)
     journal.append("bar", 1, NAME, [1, 2, 3])
     journal.close()
-    with pytest.raises(InputError, match="journal mine: a bar must have 5 values"):
+    with pytest.raises(InputError, match="journal mine: every bar must have 5 values"):
         read_execution_log(read_journal(tmp_path).rows, "mine")
 
 

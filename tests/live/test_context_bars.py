@@ -56,7 +56,7 @@ def lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sess
     return run
 
 
-async def until(is_so: Callable[[], object], timeout_s: float = 2.0) -> None:
+async def until(is_so: Callable[[], object], timeout_s: float = 30.0) -> None:
     """Wait for something to become so."""
     async with asyncio.timeout(timeout_s):
         while not is_so():
@@ -158,7 +158,7 @@ def test_while_history_is_silent_nothing_is_taken_in_and_the_newest_alone_is_dec
         session.link.silent = "QQQ"
         for minute in (2, 3, 4):
             session.own(minute)
-            await asyncio.sleep(0.03)
+        await until(lambda: session.link.unanswered >= 3)
         assert session.taker.taken[-1] == 1
         assert session.market_data.age_s() == 121.0, "the second minute waits since its close"
         session.link.silent = ""

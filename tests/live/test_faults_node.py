@@ -1,4 +1,4 @@
-"""`rl-intraday paper` as a process of its own, harmed in every way; what counts is what the broker holds in the end."""
+"""`rl-intraday paper` as a process of its own, harmed in every way: session and broker must agree afterwards."""
 
 import inspect
 import shutil
@@ -43,7 +43,7 @@ def host(shared_host: LiveHost) -> LiveHost:
     """The session, trading and in agreement with the broker."""
     if not shared_host.is_alive():
         assert shared_host.begin(), shared_host.printed.read_text()
-    shared_host.watch.violations.clear()
+    shared_host.invariants.violations.clear()
     assert shared_host.pass_time(lambda: shared_host.knows(), 30)
     agrees(shared_host)
     return shared_host
@@ -75,7 +75,7 @@ def agrees(host: LiveHost) -> None:
     """The session believes what the broker holds, to the last execution."""
     # Bars may still be on their way: looked at a moment later, an order of theirs could be in the air.
     assert host.pass_time(lambda: not found(host), 10, moving=False), found(host)
-    assert host.watch.violations == []
+    assert host.invariants.violations == []
 
 
 def comes_back(host: LiveHost, since_ns: int, timeout_s: float = 60.0) -> None:
@@ -227,6 +227,5 @@ def test_with_redis_a_session_starts_trades_and_goes_on(traded: Traded, tmp_path
 def keys_of(port: int) -> str:
     """Names of all keys in a Redis, in one text."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.sendall(b"KEYS *\r\n")
-        time.sleep(0.2)
-        return connection.recv(1 << 20).decode()
+        connection.sendall(b"KEYS *\r\nQUIT\r\n")
+        return b"".join(iter(lambda: connection.recv(1 << 20), b"")).decode()

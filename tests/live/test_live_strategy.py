@@ -129,6 +129,22 @@ def test_an_ordered_end_closes_and_says_when_it_could_not(tmp_path: Path) -> Non
     assert session.strategy.execution.fills[-1].reason == "end_of_session"
 
 
+async def checked_again(session: ResumableSession) -> None:
+    """Wait until the end of the session has been checked twice more, however long that takes."""
+    checks, execution = 0, session.strategy.execution
+    is_in_flight = execution.is_in_flight
+
+    def counted() -> bool:
+        nonlocal checks
+        checks += 1
+        return is_in_flight()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, "is_in_flight", counted)
+        while checks < 2:
+            await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("closes", [False, True])
 def test_an_end_that_the_broker_does_not_confirm_is_none(tmp_path: Path, closes: bool) -> None:
     session = entered(tmp_path)
@@ -140,7 +156,7 @@ def test_an_end_that_the_broker_does_not_confirm_is_none(tmp_path: Path, closes:
             session.strategy._enforce()
             session.settle(np.random.default_rng(1), 50000)
         session.strategy.reconciler.is_flat = False
-        await asyncio.sleep(0.3)
+        await checked_again(session)
         session.clock.set_time(session.clock.timestamp_ns() + 6 * 10**9)
         return await ended
 

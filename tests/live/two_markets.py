@@ -44,9 +44,11 @@ class TwoMarkets(ListLink):
 
     beside: list[Bar] = field(default_factory=list)
     silent: str = ""
+    unanswered: int = 0
 
     async def bars(self, bar_type: BarType, end_ns: int, days: int, regular_hours: bool) -> list[Bar]:
         if self.silent and self.silent in str(bar_type):
+            self.unanswered += 1
             return []
         kept = self.market
         if str(bar_type) == QQQ_BARS:

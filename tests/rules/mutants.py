@@ -24,8 +24,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "rl_strategies/analysis/equity_path.py": ("metrics",),
     "rl_strategies/analysis/bootstrap.py": ("metrics",),
     "rl_strategies/analysis/trades.py": ("trades", "tests/rl_strategies/test_trades.py"),
-    "rl_strategies/live/execution/reconciler.py": ("reconciler", "tests/live/test_broker_watch.py"),
-    "rl_strategies/live/execution/comparison.py": ("reconciler", "tests/live/test_broker_watch.py"),
+    "rl_strategies/live/execution/reconciler.py": ("reconciler", "tests/live/test_reconciler.py"),
+    "rl_strategies/live/execution/comparison.py": ("reconciler", "tests/live/test_comparison.py"),
 }
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly")
 

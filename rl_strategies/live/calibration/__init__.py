@@ -1,1 +1,1 @@
-"""Costs measured from live executions."""
+"""Costs measured from the fills of live sessions."""

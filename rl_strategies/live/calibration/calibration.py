@@ -1,8 +1,8 @@
-"""What fills at a broker really cost: slippage, latency, fill rate and commission, and the execution they amount to.
+"""Measures slippage, latency, fill rate and commission of live fills, and the execution settings that match them.
 
 Slippage is counted in adverse ticks of an order's average price: against the close that was decided on for market
-orders, against the trigger for stops, against the limit for take profits, where it can only be nothing or a gain. The
-simulation slips one tick on a share of all fills; that share is the mean over all orders, so that both cost the same.
+orders, against the trigger for stops, against the limit for take profits, where it is zero or a gain. The simulation
+slips one tick on a share of all fills; that share is the mean over all orders, so that both cost the same.
 """
 
 import math
@@ -23,7 +23,7 @@ NS_PER_MS = 1_000_000
 
 
 class Distribution(msgspec.Struct, frozen=True):
-    """Figures of a sample.
+    """Statistics of a sample.
 
     Attributes
     ----------
@@ -49,9 +49,9 @@ class Slippage(msgspec.Struct, frozen=True):
     Attributes
     ----------
     ticks : Distribution
-        Adverse ticks; below zero is better than decided on.
+        Adverse ticks; negative where the fill was better than the reference price.
     slipped : float
-        Share of the orders that were filled worse.
+        Share of orders with adverse slippage.
     """
 
     ticks: Distribution
@@ -59,7 +59,7 @@ class Slippage(msgspec.Struct, frozen=True):
 
 
 class TouchRate(msgspec.Struct, frozen=True):
-    """How many of the limit orders whose price was reached were filled.
+    """Fill rate of the limit orders whose price was reached.
 
     Attributes
     ----------
@@ -75,26 +75,26 @@ class TouchRate(msgspec.Struct, frozen=True):
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """What live sessions measured.
+    """Costs measured in live sessions.
 
     Attributes
     ----------
     orders : int
-        Filled orders whose slippage is known.
+        Number of filled orders whose slippage is known.
     slippage : dict of str to Slippage
-        By kind of order, and of ``"all"``.
+        Slippage by kind of order, and of ``"all"``.
     latency_ms : dict of str to Distribution
-        ``decision_to_fill`` from the close that was decided on to the first execution by the broker's clock, of market
-        orders; ``sent_to_accepted``; ``bar_to_wire``. What was not journaled is missing.
+        ``decision_to_fill``: from the close that was decided on to the first fill by the broker's clock, of market
+        orders; ``sent_to_accepted``; ``bar_to_wire``. A latency that was never journaled is missing.
     take_profits : TouchRate or None
-        None where no limit price was reached.
+        None if no limit price was reached.
     commission_usd_per_unit : dict of str to float
-        By instrument.
+        Commission by instrument.
     left_out : dict of str to int
-        What could not be used, by reason.
+        Number of fills or orders that could not be used, by reason.
     slippage_ticks : {0, 1}
     slippage_probability : float
-        Both as `rl_strategies.decision.rules.ExecutionConfig` takes them.
+        Settings for `rl_strategies.decision.rules.ExecutionConfig`.
     warnings : tuple of str
     """
 
@@ -115,18 +115,18 @@ def calibrate(logs: Sequence[ExecutionLog]) -> Calibration:
     Parameters
     ----------
     logs : sequence of ExecutionLog
-        In order of time.
+        Logs in order of time.
 
     Raises
     ------
     InputError
-        If fewer than thirty orders were filled: that says nothing.
+        If fewer than thirty orders were filled: too few for a measurement.
     """
     filled = [(log, order) for log in logs for order in log.orders if order.fills]
     slipped = [(order.row.kind, slippage_ticks(order, log.bars)) for log, order in filled]
     known = [(kind, ticks) for kind, ticks in slipped if ticks is not None]
     if len(known) < MIN_ORDERS:
-        raise InputError(f"sessions must hold at least {MIN_ORDERS} filled orders to say anything, were {len(known)}")
+        raise InputError(f"calibration needs {MIN_ORDERS} filled orders, the sessions have {len(known)}")
     everything = _slippage([ticks for _, ticks in known])
     samples: dict[str, list[float]] = {}
     for kind, ticks in sorted(known, key=lambda each: each[0]):
@@ -150,7 +150,7 @@ def calibrate(logs: Sequence[ExecutionLog]) -> Calibration:
 
 
 def slippage_ticks(order: ExecutedOrder, bars: Mapping[str, BarPath]) -> float | None:
-    """Adverse ticks of a filled order's average price; None where the bar that it was decided on is missing."""
+    """Adverse ticks of a filled order's average price; None if the bar that it was decided on is missing."""
     row = order.row
     path = bars.get(row.instrument_id)
     at_decision = path.close_at(row.decision_ns) if path is not None else None
@@ -163,10 +163,10 @@ def slippage_ticks(order: ExecutedOrder, bars: Mapping[str, BarPath]) -> float |
 
 
 def take_profit_rate(logs: Sequence[ExecutionLog]) -> TouchRate | None:
-    """Share of the limit orders that were filled among those whose price was reached; None where none was.
+    """Share of the limit orders that were filled among those whose price was reached; None if there were none.
 
-    An order counts from the first bar after it was sent to the last before its position was closed; what happened
-    within the bar of the close nobody knows.
+    An order counts from the first bar after it was sent to the last before its position was closed: within the bar of
+    the close the order of events is not known.
     """
     limits = [(log, order) for log in logs for order in log.orders if order.row.kind == "limit"]
     touched = [order for log, order in limits if order.fills or _is_touched(order, log.bars)]
@@ -177,7 +177,7 @@ def take_profit_rate(logs: Sequence[ExecutionLog]) -> TouchRate | None:
 
 
 def wilson_interval(successes: int, count: int, level: float = LEVEL) -> tuple[float, float]:
-    """Interval of a share by Wilson's score, which also holds for few and for extreme ones.
+    """Interval of a share by Wilson's score, which also holds for small samples and extreme shares.
 
     Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22, 1927.
 
@@ -245,5 +245,5 @@ def _distribution(values: Sequence[float]) -> Distribution:
 
 def _warnings(mean_ticks: float) -> tuple[str, ...]:
     if mean_ticks > 1:
-        return (f"the mean of {mean_ticks:.2f} ticks is more than the one tick that a simulated fill can slip",)
+        return (f"mean slippage of {mean_ticks:.2f} ticks exceeds the one tick that a simulated fill can slip",)
     return ()

@@ -1,4 +1,4 @@
-"""What the journals of live sessions say of the broker: orders, their executions, and the bars around them."""
+"""Orders of a live session from its journal, with their fills and the bars around them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,9 +25,9 @@ class BarPath:
     ts_ns : int64[n]
         Closes, ascending.
     seq : int64[n]
-        Rows of the journal.
+        Journal row of each.
     high, low, close : float64[n]
-        Ticks.
+        Prices in ticks.
     """
 
     ts_ns: NDArray[np.int64]
@@ -37,25 +37,25 @@ class BarPath:
     close: NDArray[np.float64]
 
     def close_at(self, ts_ns: int) -> float | None:
-        """Close of the bar that ended at a time, in ticks; None where there is no such bar."""
+        """Close of the bar that ended at ``ts_ns``, in ticks; None if there is no such bar."""
         row = int(np.searchsorted(self.ts_ns, ts_ns))
         return float(self.close[row]) if row < len(self.ts_ns) and self.ts_ns[row] == ts_ns else None
 
 
 @dataclass(frozen=True)
 class ExecutedOrder:
-    """An order and what became of it.
+    """An order with its fills.
 
     Attributes
     ----------
     row : OrderRow
     fills : tuple of FillRow
-        In the order in which they were journaled; empty where it was never filled.
+        Fills in the order in which they were journaled; empty if the order was never filled.
     accepted_ns : int or None
-        When the process heard that the broker took it.
+        Clock when the session learnt that the broker had accepted the order.
     sent_seq, over_seq : int, int or None
-        Rows of the journal: of the order, and of the execution that closed the position it belonged to, where that
-        was closed. Rows, because clocks of different machines do not say what came first.
+        Journal rows of the order and of the fill that closed its position, None while it is open. Rows and not times,
+        because the clocks of different machines do not order events.
     """
 
     row: OrderRow
@@ -67,17 +67,17 @@ class ExecutedOrder:
 
 @dataclass(frozen=True)
 class ExecutionLog:
-    """One session's dealings with the broker.
+    """Orders and bars of one session.
 
     Attributes
     ----------
     orders : tuple of ExecutedOrder
     bars : mapping of str to BarPath
-        By instrument.
+        Bars by instrument.
     wire_latency_ns : tuple of int
-        From a bar's arrival to its order on the wire.
+        Latencies from a bar's arrival to its order on the socket.
     foreign_fills : int
-        Executions of orders that the session did not send.
+        Number of fills of orders that the session did not send.
     """
 
     orders: tuple[ExecutedOrder, ...]
@@ -89,7 +89,7 @@ class ExecutionLog:
 @dataclass
 class _Collected:
     orders: dict[str, tuple[int, OrderRow]] = field(default_factory=dict)
-    fills: dict[str, FillRow] = field(default_factory=dict)  # by trade id: an execution may be told twice
+    fills: dict[str, FillRow] = field(default_factory=dict)  # by trade id: a fill may be journaled twice
     flat_seq: dict[str, list[int]] = field(default_factory=dict)
     held: dict[str, int] = field(default_factory=dict)
     accepted_ns: dict[str, int] = field(default_factory=dict)
@@ -97,27 +97,27 @@ class _Collected:
 
 
 def read_execution_log(rows: pa.Table, origin: str) -> ExecutionLog:
-    """Execution log of a journal.
+    """Read the execution log of a journal.
 
     Parameters
     ----------
     rows : pyarrow.Table
-        As `rl_strategies.live.journal.journal.read_journal` gives them.
+        Rows from `rl_strategies.live.journal.journal.read_journal`.
     origin : str
         Names the journal in errors.
 
     Raises
     ------
     InputError
-        If a row is not what its kind should hold.
+        If a row does not hold what its kind says.
     """
     collected = _Collected()
-    told = rows.filter(pc.is_in(rows["kind"], pa.array(["order", "fill", "state"])))
-    for row in told.select(["seq", "ts_ns", "kind", "instrument_id", "text"]).to_pylist():
+    relevant = rows.filter(pc.is_in(rows["kind"], pa.array(["order", "fill", "state"])))
+    for row in relevant.select(["seq", "ts_ns", "kind", "instrument_id", "text"]).to_pylist():
         try:
             _collect(collected, row)
         except msgspec.MsgspecError as error:
-            raise InputError(f"journal {origin}: row {row['seq']} must be a whole {row['kind']}: {error}") from error
+            raise InputError(f"journal {origin}: row {row['seq']} is not a valid {row['kind']}: {error}") from error
     by_order: dict[str, list[FillRow]] = {}
     for fill in collected.fills.values():
         by_order.setdefault(fill.client_order_id, []).append(fill)
@@ -169,12 +169,12 @@ def _bar_paths(rows: pa.Table, origin: str) -> dict[str, BarPath]:
     ts_ns, seq = bars["ts_ns"].to_numpy(), bars["seq"].to_numpy()
     listed = bars["values"].to_pylist()
     if any(len(row) != BAR_VALUES for row in listed):
-        raise InputError(f"journal {origin}: a bar must have {BAR_VALUES} values, one has not")
+        raise InputError(f"journal {origin}: every bar must have {BAR_VALUES} values")
     values = np.array(listed, np.float64).reshape(len(ts_ns), BAR_VALUES)
     paths = {}
     for name in dict.fromkeys(names):
         mine = np.flatnonzero(names == name)
-        # A bar that was taken up twice, after a restart, says the same both times.
+        # A bar that was journaled twice, after a restart, is the same both times.
         closes, first = np.unique(ts_ns[mine], return_index=True)
         chosen = mine[first]
         paths[name] = BarPath(closes, seq[chosen], *values[chosen, 1:4].T)
