@@ -183,9 +183,9 @@ def fit_portfolio(legs, rules, limits, equity):  # type: ignore[no-untyped-def]
         elif legs[k].side != 0:
             held += abs(legs[k].units) * one_unit_usd
             net += legs[k].units * one_unit_usd
-    room = limits.max_gross_exposure * equity - held
+    room = max(0.0, limits.max_gross_exposure * equity - held)
     if limits.max_gross_exposure > 0.0 and wanted > room:
-        scale_entries(legs, max(0.0, room) / wanted)
+        scale_entries(legs, room / wanted)
     gross = held
     for k in range(len(legs)):
         if is_entry(legs[k]):

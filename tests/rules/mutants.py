@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-OVERLAY = ("entries", "holding", "halts", "portfolio", "sizing", "settings")
+OVERLAY = ("entries", "holding", "halts", "portfolio", "sizing", "mask", "settings")
 TESTS: dict[str, tuple[str, ...]] = {
     "rl_strategies/risk/config.py": OVERLAY,
     "rl_strategies/risk/overlay.py": OVERLAY,
@@ -14,7 +14,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "rl_strategies/risk/monitor_config.py": ("live_limits", "settings"),
     "rl_strategies/risk/rolling_readings.py": ("live_limits", "tests/live/test_monitor.py"),
     "rl_strategies/risk/state_file.py": ("tests/live/test_risk_state_file.py",),
-    "rl_strategies/decision/barriers.py": ("barriers",),
+    "rl_strategies/decision/barriers.py": ("barriers", "settings"),
     "rl_strategies/decision/kernels.py": ("barriers", *OVERLAY),
     "training/simulator/matching.py": ("matching",),
     "rl_strategies/accounting/money.py": ("money",),
@@ -24,8 +24,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "rl_strategies/analysis/equity_path.py": ("metrics",),
     "rl_strategies/analysis/bootstrap.py": ("metrics",),
     "rl_strategies/analysis/trades.py": ("trades", "tests/rl_strategies/test_trades.py"),
-    "rl_strategies/live/execution/reconciler.py": ("reconciler", "tests/live/test_reconciler.py"),
-    "rl_strategies/live/execution/comparison.py": ("reconciler", "tests/live/test_comparison.py"),
+    "rl_strategies/live/execution/reconciler.py": ("reconciler",),
+    "rl_strategies/live/execution/comparison.py": ("reconciler",),
 }
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly")
 

@@ -121,6 +121,14 @@ STORIES = {
         ],
         units=1,
     ),
+    "E16": Story(  # two need a volume of eight
+        NO_LIMIT,
+        [
+            At("09:31", 500.0, LONG, "+0 thin_volume", volume=7),
+            At("09:32", 500.0, LONG, "+2 approved", volume=8),
+        ],
+        units=2,
+    ),
 }
 
 

@@ -83,6 +83,8 @@ BOOKS = {
     "P2": Book(gross(0.10), [0, 0], [1, -1], "+50, -50"),
     # Rounded down: 0.199 leaves 19,900 of 20,000, that is 99.5 units each.
     "P3": Book(gross(0.199), [0, 0], [1, 1], "+99, +99"),
+    # Beyond by 50 cents is beyond.
+    "P41": Book(gross(0.199995), [0, 0], [1, 1], "+99, +99"),
     # What is held counts, long or short: 10,000 held leave 10,000 of 20,000, 5,000 of 15,000, nothing of 10,000.
     "P4": Book(gross(0.20), [100, 0], [1, 1], "hold, +100"),
     "P5": Book(gross(0.15), [100, 0], [1, 1], "hold, +50"),
@@ -91,6 +93,8 @@ BOOKS = {
     # Less than a unit is none: 10,099 leave 99 USD, 10,100 leave 100 USD.
     "P8": Book(gross(0.10099), [100, 0], [1, 1], "hold, flat gross_exposure"),
     "P9": Book(gross(0.10100), [100, 0], [1, 1], "hold, +1"),
+    # No room is none, however cheap a unit: 20,000 held at 0.50 USD.
+    "P42": Book(gross(0.10), [20_000, 0], [1, 1], "hold, flat gross_exposure", price=0.5),
     # What is left or turned round makes room.
     "P10": Book(gross(0.10), [100, 0], [0, 1], "flat, +100"),
     "P11": Book(gross(0.10), [100, 0], [-1, 0], "-100, flat"),
@@ -123,6 +127,8 @@ BOOKS = {
     "P29": Book(concentration(0.10), [0], [1], "+20", multiplier=5.0),
     # Scaled by concentration first, then together by gross: 50 each are 10,000, 25 each are 5,000.
     "P30": Book(gross(0.05, max_concentration=0.05), [0, 0], [1, 1], "+25, +25"),
+    # Held beyond the gross limit while nothing fits the concentration limit: each is refused for its own reason.
+    "P44": Book(gross(0.05, max_concentration=0.0001), [100, 0], [1, 1], "hold, flat concentration"),
     # Leverage: as gross, but refused instead of scaled. 10,000 held and 10,000 wanted: 20,000, 19,999.
     "P31": Book(leverage(0.20), [100, 0], [1, 1], "hold, +100"),
     "P32": Book(leverage(0.19999), [100, 0], [1, 1], "hold, flat leverage"),
@@ -134,6 +140,7 @@ BOOKS = {
     "P37": Book(leverage(0.10), [0], [1], "flat leverage", multiplier=5.0),
     # Nothing is entered on an equity of zero or less; exits are free.
     "P38": Book(gross(4.0), [0, -5], [1, 0], "flat gross_exposure, flat", equity=0.0),
+    "P43": Book(gross(4.0), [0], [1], "flat gross_exposure", price=1.0, equity=0.0),
     "P39": Book(leverage(4.0), [0, 0], [1, 0], "flat leverage, flat", equity=-5_000.0),
     # Without limits everything is granted.
     "P40": Book(NO_LIMIT, [1000, 0], [1, 1], "hold, +100", equity=1.0),

@@ -4,7 +4,9 @@ import math
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
+from rl_strategies.decision.barriers import BarrierConfig, Distance
 from rl_strategies.decision.rules import TradingConfig
 from rl_strategies.risk.config import RiskConfig, pack_limits
 from rl_strategies.risk.monitor_config import Limit, MonitorConfig
@@ -120,3 +122,52 @@ def test_limits_that_are_off_are_no_limits() -> None:
         "daily_loss", "session_drawdown", "drawdown", "value_at_risk", "rejects_per_minute", "decision_latency_s",
         "clock_drift_s", "data_age_s",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "defaults"),
+    [
+        pytest.param(
+            RiskConfig(),
+            {
+                "max_entries_per_session": 20, "flatten_before_close_minutes": 5, "no_trade_first_minutes": 5,
+                "no_trade_last_minutes": 5, "minimum_hold_bars": 0, "max_gross_exposure": 4.0, "max_net_exposure": 0.0,
+                "max_concentration": 0.0, "max_leverage": 0.0, "max_daily_loss": 0.0, "max_daily_drawdown": 0.0,
+                "ruin": 0.0,
+            },
+            id="G29",
+        ),
+        pytest.param(
+            MonitorConfig(),
+            {
+                "daily_loss": Limit(reduce_only=0.015, flatten=0.02),
+                "session_drawdown": Limit(flatten=0.03),
+                "drawdown": Limit(flatten=0.10),
+                "value_at_risk": Limit(reduce_only=0.005),
+                "leverage": Limit(reduce_only=6.0, flatten=10.0),
+                "gross_exposure_usd": Limit(),
+                "rejects_per_minute": Limit(reduce_only=3.0, halted=10.0),
+                "decision_latency_s": Limit(reduce_only=5.0),
+                "clock_drift_s": Limit(reduce_only=2.0),
+                "data_age_s": Limit(reduce_only=90.0, flatten=600.0),
+                "value_at_risk_tail": 0.05, "value_at_risk_interval_s": 60.0, "value_at_risk_minimum": 30,
+                "recover_after_s": 120.0, "unknown_after_s": 600.0,
+            },
+            id="G30",
+        ),
+        pytest.param(
+            BarrierConfig(),
+            {"stop_loss": Distance(3.0, "atr"), "take_profit": Distance(4.0, "atr"), "time_limit_bars": 60},
+            id="G31",
+        ),
+        pytest.param(
+            TradingConfig(),
+            {"units": 1, "barriers": BarrierConfig(), "risk": RiskConfig(), "risk_budget_usd": 0.0,
+             "mask_actions": False},
+            id="G32",
+        ),
+        pytest.param(Limit(), {"reduce_only": 0.0, "flatten": 0.0, "halted": 0.0}, id="G33"),
+    ],
+)  # fmt: skip
+def test_defaults(settings: Any, defaults: dict[str, Any]) -> None:
+    assert asdict(settings) == defaults

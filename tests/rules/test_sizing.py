@@ -22,6 +22,7 @@ LONG, SHORT = 1, -1
         pytest.param(3, 100.00, 4.0, 5.0, 0.25, 3, id="S6"),
         pytest.param(9, 20.00, 4.0, 5.0, 0.25, 1, id="S7"),
         pytest.param(9, 19.99, 4.0, 5.0, 0.25, 0, id="S8"),
+        pytest.param(9, 1.00, 4.0, 5.0, 0.25, 0, id="S14"),
         # A market that does not move counts as one tick: 0.25 points, 1.25 USD a contract; 10 USD afford eight.
         pytest.param(9, 10.00, 0.0, 5.0, 0.25, 8, id="S9"),
         pytest.param(9, 10.00, 0.26, 5.0, 0.25, 7, id="S10"),
