@@ -231,8 +231,13 @@ def test_an_account_that_the_trades_do_not_explain_says_so() -> None:
 @pytest.mark.parametrize("column", ["session_date", "equity_usd"])
 def test_a_record_with_columns_of_two_lengths_is_refused(column: str) -> None:
     short = replace(TRADES, **{column: getattr(TRADES, column)[:9]})
-    with pytest.raises(InputError, match=f"record column {column} must have .*, was 9"):
+    with pytest.raises(InputError, match=f"record column {column} must have one value per time, had 9 for 10 times"):
         compute_metrics(short, [])
     leg = replace(TRADES.legs[0], position_units=np.zeros(9, np.int64))
-    with pytest.raises(InputError, match=r"position_units must have one value for each .*, was 9"):
+    with pytest.raises(InputError, match="position_units must have one value per bar, had 9 for 10 bars"):
         compute_metrics(replace(TRADES, legs=(leg,)), [])
+
+
+def test_a_record_without_bars_is_refused() -> None:
+    with pytest.raises(InputError, match="a record must have at least one bar of every instrument, had none"):
+        compute_metrics(replace(TRADES, ts_ns=TRADES.ts_ns[:0]), [])

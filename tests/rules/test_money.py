@@ -178,5 +178,5 @@ def test_a_cleared_leg_is_one_that_never_traded() -> None:
 
 
 def test_a_rate_finer_than_a_millionth_is_refused() -> None:
-    with pytest.raises(ValueError, match="a commission rate has at most six decimals, was 5E-7"):
+    with pytest.raises(ValueError, match="a commission rate must have at most six decimals, was 5E-7"):
         to_micros(Decimal("0.0000005"))
