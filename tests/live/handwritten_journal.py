@@ -22,7 +22,7 @@ def minute(n: float) -> int:
     return OPEN + round(n * MINUTE)
 
 
-class Written:
+class HandwrittenJournal:
     """A journal, row by row.
 
     Parameters

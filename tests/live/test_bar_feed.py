@@ -99,7 +99,7 @@ async def settle(scene: Scene) -> None:
 
 
 def after_open(script: Callable[[Scene], Any], **settings: Any) -> Scene:
-    """A scene that has been warmed up, has taken in the session's first bar and then lived through a script."""
+    """A scene after its warm-up, the session's first bar and a script."""
 
     async def live() -> Scene:
         scene = make_scene(**settings)

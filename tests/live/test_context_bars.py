@@ -1,4 +1,4 @@
-"""A traded bar and the context of its minute come in any order, late or not at all: what is taken in, and when."""
+"""A traded bar and the context of its minute arrive in any order, late or not at all: what is processed, and when."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -31,8 +31,8 @@ Script = Callable[[Session], Awaitable[None]]
 
 
 @pytest.fixture
-def lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
-    """``lived(script)``: a session that has been warmed up, taken in the first minute and lived through a script."""
+def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
+    """``played(script)``: a session after its warm-up, its first minute and a script."""
     monkeypatch.setattr(bar_feed, "RETRY_S", 0.0)
     monkeypatch.setattr(context_bars, "RETRY_S", 0.005)
 
@@ -66,7 +66,7 @@ async def until(is_so: Callable[[], object], timeout_s: float = 30.0) -> None:
 # Order ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_traded_bar_waits_for_the_context_of_its_minute(lived: Callable[..., Session]) -> None:
+def test_a_traded_bar_waits_for_the_context_of_its_minute(played: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
         session.own(2)
         assert (session.taker.taken[-1], session.market_data.settled_ns) == (1, 0)
@@ -74,22 +74,22 @@ def test_a_traded_bar_waits_for_the_context_of_its_minute(lived: Callable[..., S
         assert session.taker.decided == [1, 2]
         assert session.market_data.settled_ns == DAY + 2 * MINUTE_NS
 
-    session = lived(script)
+    session = played(script)
     assert session.taker.seen[-1] == 300.02
     assert session.written() == [("QQQ", 1), ("bar", 1), ("QQQ", 2), ("bar", 2)]
     assert session.link.asked == [], "nothing was missing"
 
 
-def test_context_that_comes_first_holds_nobody_up(lived: Callable[..., Session]) -> None:
+def test_context_that_comes_first_delays_nothing(played: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
         session.other(2)
         session.own(2)
         assert session.taker.decided == [1, 2]
 
-    assert lived(script).written()[2:] == [("QQQ", 2), ("bar", 2)]
+    assert played(script).written()[2:] == [("QQQ", 2), ("bar", 2)]
 
 
-def test_with_a_lag_of_a_bar_nobody_waits(lived: Callable[..., Session]) -> None:
+def test_with_a_lag_of_a_bar_nobody_waits(played: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
         session.own(2)
         assert session.taker.decided == [1, 2]
@@ -101,13 +101,13 @@ def test_with_a_lag_of_a_bar_nobody_waits(lived: Callable[..., Session]) -> None
         session.link.beside.append(beside(bar_at(DAY + 2 * MINUTE_NS, (31000, 31000, 31000, 31000))))
         await until(lambda: session.taker.decided == [1, 2, 3, 4])
 
-    assert lived(script, lag_s=60).taker.seen[1:] == [300.01, 300.02, 310.0]
+    assert played(script, lag_s=60).taker.seen[1:] == [300.01, 300.02, 310.0]
 
 
 # Late, missing, twice ---------------------------------------------------------------------------------------------
 
 
-def test_a_bar_that_does_not_come_is_asked_for(lived: Callable[..., Session]) -> None:
+def test_a_bar_that_does_not_come_is_asked_for(played: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
         session.link.beside.append(beside(bar_at(DAY + MINUTE_NS, (31000, 31000, 31000, 31000))))
         session.own(2)
@@ -116,13 +116,13 @@ def test_a_bar_that_does_not_come_is_asked_for(lived: Callable[..., Session]) ->
         session.own(3)
         session.other(3)
 
-    session = lived(script)
+    session = played(script)
     assert session.taker.seen[1:] == [310.0, 300.03]
     assert session.taker.reported == [("bar", "refused", "QQQ: duplicate")], "it came after all"
     assert session.written()[2:4] == [("QQQ", 2), ("bar", 2)]
 
 
-def test_where_history_has_none_the_row_before_stands(lived: Callable[..., Session]) -> None:
+def test_without_a_bar_in_history_the_row_before_is_used(played: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
         session.own(2)
         await until(lambda: session.taker.decided == [1, 2])
@@ -132,12 +132,12 @@ def test_where_history_has_none_the_row_before_stands(lived: Callable[..., Sessi
         # The gap before it is asked for, as in the traded bars.
         await until(lambda: session.taker.decided == [1, 2, 3])
 
-    session = lived(script)
+    session = played(script)
     assert session.taker.seen == [300.01, 300.01, 300.03]
     assert session.taker.warned == []
 
 
-def test_a_row_that_comes_too_late_is_used_from_the_next_bar_on_and_said(lived: Callable[..., Session]) -> None:
+def test_a_row_that_comes_too_late_is_used_from_the_next_bar_on_and_reported(played: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
         session.own(2)
         await until(lambda: session.taker.decided == [1, 2])
@@ -145,14 +145,14 @@ def test_a_row_that_comes_too_late_is_used_from_the_next_bar_on_and_said(lived: 
         session.other(3)
         session.own(3)
 
-    session = lived(script)
+    session = played(script)
     assert session.taker.seen == [300.01, 300.01, 300.03]
     assert session.written()[2:] == [("bar", 2), ("QQQ", 2), ("QQQ", 3), ("bar", 3)]
     assert session.taker.reported == [("context", "late", "QQQ: a row arrived after the bar that should have used it")]
 
 
-def test_while_history_is_silent_nothing_is_taken_in_and_the_newest_alone_is_decided_on(
-    lived: Callable[..., Session],
+def test_without_answers_bars_are_held_and_only_the_newest_is_decided_on(
+    played: Callable[..., Session],
 ) -> None:
     async def script(session: Session) -> None:
         session.link.silent = "QQQ"
@@ -167,7 +167,7 @@ def test_while_history_is_silent_nothing_is_taken_in_and_the_newest_alone_is_dec
         await until(lambda: session.taker.taken[-1] == 4)
         assert session.market_data.age_s() == 0.0
 
-    session = lived(script)
+    session = played(script)
     assert session.taker.decided == [1, 4]
     assert session.taker.seen[-1] == 310.04
     assert session.taker.skipped == [(2, "context_late"), (3, "context_late")]
@@ -176,7 +176,7 @@ def test_while_history_is_silent_nothing_is_taken_in_and_the_newest_alone_is_dec
     assert session.taker.reported == [("context", "unanswered", unanswered)], "once, not every second"
 
 
-def test_what_waited_too_long_is_not_decided_on(lived: Callable[..., Session]) -> None:
+def test_what_waited_too_long_is_not_decided_on(played: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
         session.link.silent = "QQQ"
         session.own(2)
@@ -185,48 +185,48 @@ def test_what_waited_too_long_is_not_decided_on(lived: Callable[..., Session]) -
         session.link.silent = ""
         await until(lambda: session.taker.taken[-1] == 2)
 
-    session = lived(script)
+    session = played(script)
     assert (session.taker.decided, session.taker.skipped) == ([1], [(2, "context_late")])
 
 
 @pytest.mark.parametrize("again", [1, 2])
-def test_a_bar_that_comes_twice_is_used_once(again: int, lived: Callable[..., Session]) -> None:
+def test_a_bar_that_comes_twice_is_used_once(again: int, played: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
         session.other(2)
         session.other(again, 99999)
         session.own(2)
 
-    session = lived(script)
+    session = played(script)
     assert session.taker.seen[-1] == 300.02
     assert session.taker.reported == [("bar", "refused", "QQQ: duplicate")]
 
 
-def test_a_corrupt_bar_is_none(lived: Callable[..., Session]) -> None:
+def test_a_corrupt_bar_is_ignored(played: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
         session.other(2, 0)
         session.own(2)
         session.other(2)
 
-    session = lived(script)
+    session = played(script)
     assert session.taker.decided == [1, 2]
     assert session.taker.reported == [("bar", "refused", "QQQ: corrupt")]
 
 
-def test_gaps_of_both_are_filled_in_the_order_of_time(lived: Callable[..., Session]) -> None:
+def test_gaps_of_both_are_filled_in_the_order_of_time(played: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
         session.link.beside = [beside(bar) for bar in MARKET]
         session.own(5)
         session.other(5)
         await until(lambda: session.taker.decided == [1, 5])
 
-    session = lived(script)
+    session = played(script)
     assert session.taker.taken[-5:] == [1, 2, 3, 4, 5]
     order = session.written()
     assert all(order.index(("QQQ", n)) < order.index(("bar", n)) for n in (2, 3, 4, 5))
 
 
 def replayed(session: Session) -> DecisionCore:
-    """A core that has lived through the session's journal."""
+    """A core after a replay of the session's journal."""
     session.taker.journal.flush()
     core = DecisionCore(
         [resolve("SPY", instruments_path())], session.taker.core.plan, TradingConfig(), ExecutionConfig()
@@ -247,7 +247,7 @@ def test_however_bars_come_the_journal_leads_to_the_same_state(
     tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[str, bool]], lag_s: int
 ) -> None:
     async def live() -> Session:
-        session = make(tmp_path_factory.mktemp("lived"), lag_s, 300, False, None, MARKET)
+        session = make(tmp_path_factory.mktemp("played"), lag_s, 300, False, None, MARKET)
         await session.market_data.warm_up()
         for minute, (arrival, in_history) in enumerate(arrivals, start=1):
             times = {"before": 1, "twice": 2}.get(arrival, 0)
@@ -323,8 +323,8 @@ def store(catalog: Path, last: date) -> None:
     write_context(catalog, {"VIX": pa.table({"date": days, **prices, "source": ["made up"] * 20})})
 
 
-def test_daily_values_that_are_too_old_are_said_and_come_back_when_the_file_has_grown(
-    lived: Callable[..., Session], tmp_path: Path
+def test_daily_values_that_are_too_old_are_reported_until_the_file_has_newer_ones(
+    played: Callable[..., Session], tmp_path: Path
 ) -> None:
     catalog = tmp_path / "catalog"
     store(catalog, date(2024, 11, 20))
@@ -342,7 +342,7 @@ def test_daily_values_that_are_too_old_are_said_and_come_back_when_the_file_has_
         session.other(3)
         session.own(3)
 
-    session = lived(script, daily=True, catalog=catalog)
+    session = played(script, daily=True, catalog=catalog)
     assert session.taker.decided == [1, 2, 3]
     assert session.taker.warned == ["context VIX: no value younger than 432000 s"]
     kinds = [(new, reason.partition(":")[0]) for what, new, reason in session.taker.reported if what == "context"]
@@ -350,14 +350,14 @@ def test_daily_values_that_are_too_old_are_said_and_come_back_when_the_file_has_
     assert kinds[-1][0] == "unreadable"
 
 
-def test_a_market_that_should_trade_and_does_not_is_missed(lived: Callable[..., Session]) -> None:
+def test_a_market_that_should_trade_and_does_not_is_missed(played: Callable[..., Session]) -> None:
     async def script(session: Session) -> None:
         assert session.market_data.context.missing == ()
         for minute in range(2, 9):
             session.own(minute)
             await until(lambda minute=minute: session.taker.taken[-1] == minute)
 
-    session = lived(script)
+    session = played(script)
     # Five minutes after its last bar QQQ is too old, and its exchange is open.
     assert session.market_data.context.missing == ("QQQ",)
     assert session.taker.warned == ["context QQQ: no value younger than 300 s"]

@@ -29,14 +29,14 @@ def catalog(tmp_path: Path) -> Path:
     return folder
 
 
-def lived(folder: Path, catalog: Path, bars: int, seed: int = 3) -> ResumableSession:
+def traded_session(folder: Path, catalog: Path, bars: int, seed: int = 3) -> ResumableSession:
     session = ResumableSession(folder, catalog=catalog)
     session.trade(np.random.default_rng(seed), FIRST, bars)
     return session
 
 
 def test_a_session_that_reads_context_is_taken_up_again_bit_for_bit(tmp_path: Path, catalog: Path) -> None:
-    first, bars = lived(tmp_path / "session", catalog, 20), 20
+    first, bars = traded_session(tmp_path / "session", catalog, 20), 20
     while first.units != 0:
         first.trade(np.random.default_rng(bars), FIRST + bars, 1)
         bars += 1
@@ -50,7 +50,7 @@ def test_a_session_that_reads_context_is_taken_up_again_bit_for_bit(tmp_path: Pa
 
 
 def test_every_row_is_written_before_the_bar_that_sees_it(tmp_path: Path, catalog: Path) -> None:
-    session = lived(tmp_path / "session", catalog, 10)
+    session = traded_session(tmp_path / "session", catalog, 10)
     session.die()
     rows = read_journal(session.journal).rows.to_pylist()
     kinds = [row["kind"] for row in rows if row["kind"] in ("context", "bar")]
@@ -61,7 +61,7 @@ def test_every_row_is_written_before_the_bar_that_sees_it(tmp_path: Path, catalo
 
 
 def test_a_row_of_context_that_was_changed_is_refused(tmp_path: Path, catalog: Path) -> None:
-    session = lived(tmp_path / "session", catalog, 20)
+    session = traded_session(tmp_path / "session", catalog, 20)
     session.die()
     core, policy = new_core(PLAN_WITH_VIX), new_policy(PLAN_WITH_VIX)
     kept = Checkpoint(tmp_path / "session" / "checkpoint.npz")
@@ -75,7 +75,7 @@ def test_a_row_of_context_that_was_changed_is_refused(tmp_path: Path, catalog: P
 
 
 def test_without_its_context_nothing_is_decided_and_it_is_said(tmp_path: Path, catalog: Path) -> None:
-    session = lived(tmp_path / "session", catalog, STALE - FIRST)
+    session = traded_session(tmp_path / "session", catalog, STALE - FIRST)
     decided = session.strategy.decisions
     assert decided == 45
     orders = len(session.cache.orders())

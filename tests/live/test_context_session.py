@@ -81,9 +81,9 @@ def test_observations_are_the_nodes_byte_for_byte(rows: Rows, node_run: NodeRun)
 
 def test_executions_are_the_nodes(rows: Rows, node_run: NodeRun) -> None:
     names = ("units", "price_ticks", "commission_cents", "kind", "trigger_ticks")
-    told = [json.loads(row["text"]) for row in rows if row["kind"] == "fill"]
+    journaled = [json.loads(row["text"]) for row in rows if row["kind"] == "fill"]
     (fills,) = node_run.fills
-    assert [tuple(fill[name] for name in names) for fill in told] == [
+    assert [tuple(fill[name] for name in names) for fill in journaled] == [
         tuple(getattr(fill, name) for name in names) for fill in fills
     ]
     assert len(fills) > 50

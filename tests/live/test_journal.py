@@ -175,9 +175,9 @@ while True:
     command = [sys.executable, "-c", program, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
         assert writer.stdout is not None
-        told = [int(writer.stdout.readline()) for _ in range(50)]
+        confirmed = [int(writer.stdout.readline()) for _ in range(50)]
         writer.send_signal(signal.SIGKILL)
-        told += [int(line) for line in writer.stdout if line.endswith("\n")]
+        confirmed += [int(line) for line in writer.stdout if line.endswith("\n")]
     found = [int(text) for text in texts(tmp_path)]
-    assert found[: len(told)] == told
-    assert len(found) - len(told) <= 1
+    assert found[: len(confirmed)] == confirmed
+    assert len(found) - len(confirmed) <= 1

@@ -47,7 +47,7 @@ def test_fills_and_orders_are_journaled_before_anything_follows_from_them(host: 
     ]  # fmt: skip
 
 
-def test_rows_say_what_was_sent(host: StubHost) -> None:
+def test_order_and_fill_rows_hold_what_was_sent_and_filled(host: StubHost) -> None:
     host.entered()
     entry, fill, stop, target = host.rows
     group = f"{host.sent[0].client_order_id}-1"
@@ -125,7 +125,7 @@ def test_an_exit_goes_within_the_groups_of_what_it_closes(host: StubHost) -> Non
     assert len(host.sent) == 7, "what is leaving is not sent away again"
 
 
-def test_a_stop_half_filled_leaves_the_rest_to_the_exit(host: StubHost) -> None:
+def test_an_exit_closes_what_a_partly_filled_stop_has_left(host: StubHost) -> None:
     host.entered()
     stop = host.sent[1]
     host.fill_order(stop, 1, 49960)
@@ -134,7 +134,7 @@ def test_a_stop_half_filled_leaves_the_rest_to_the_exit(host: StubHost) -> None:
     assert host.rows[-1].reason == "end_of_session"
 
 
-def test_a_group_that_is_used_up_takes_no_exit(host: StubHost) -> None:
+def test_a_closed_group_gets_no_exit(host: StubHost) -> None:
     host.execution.execute(LONG)
     (entry,) = host.sent
     host.accept(entry)
@@ -148,14 +148,14 @@ def test_a_group_that_is_used_up_takes_no_exit(host: StubHost) -> None:
     assert host.wires(5) == [("MarketOrder", -2, 0.0, second)]
 
 
-def test_what_nobody_protects_is_closed_outside_the_groups(host: StubHost) -> None:
+def test_unprotected_units_are_closed_outside_the_groups(host: StubHost) -> None:
     host.entered()
     host.execution.apply_fill(incoming("late", 2), late=True)
     host.execution.close_position("protection_lost")
     assert host.wires(3) == [("MarketOrder", -3, 0.0, host.execution.groups[0]), ("MarketOrder", -2, 0.0, "")]
 
 
-def test_no_exit_is_for_more_than_is_held(host: StubHost) -> None:
+def test_an_exit_never_exceeds_the_position(host: StubHost) -> None:
     host.entered()
     host.execution.apply_fill(incoming("by hand", -2), late=True)
     host.execution.execute(FLAT)
@@ -174,7 +174,7 @@ def test_after_a_round_trip_nothing_is_left(host: StubHost) -> None:
     ]
 
 
-def test_a_rejected_stop_closes_what_it_was_to_protect(host: StubHost) -> None:
+def test_a_rejected_stop_closes_the_position(host: StubHost) -> None:
     host.execution.execute(LONG)
     host.accept(host.sent[0])
     host.fill_order(host.sent[0], 3, 50000)
@@ -199,7 +199,7 @@ def test_any_other_rejection_is_only_counted(host: StubHost, place: int) -> None
 # Reversals --------------------------------------------------------------------------------------------------------
 
 
-def test_a_flip_enters_only_when_the_old_side_is_gone(host: StubHost) -> None:
+def test_a_reversal_enters_only_when_the_old_side_is_closed(host: StubHost) -> None:
     host.entered()
     host.execution.execute(SHORT)
     assert host.wires(3) == [("MarketOrder", -3, 0.0, host.execution.groups[0])]
@@ -219,7 +219,7 @@ def test_a_flip_enters_only_when_the_old_side_is_gone(host: StubHost) -> None:
     assert host.units == -3
 
 
-def test_a_stop_that_fills_first_serves_a_flip_as_well(host: StubHost) -> None:
+def test_a_reversal_enters_after_a_stop_that_fills_first(host: StubHost) -> None:
     host.entered()
     host.execution.execute(SHORT)
     host.accept(host.sent[3])
@@ -228,7 +228,7 @@ def test_a_stop_that_fills_first_serves_a_flip_as_well(host: StubHost) -> None:
     assert host.wires(4) == [("MarketOrder", -3, 0.0, "")]
 
 
-def test_a_flip_waits_for_the_end_of_a_closing_order_that_a_stop_forestalled(host: StubHost) -> None:
+def test_a_reversal_waits_for_a_closing_order_that_came_after_a_stop(host: StubHost) -> None:
     host.entered()
     host.execution.execute(SHORT)
     host.accept(host.sent[3])
@@ -238,7 +238,7 @@ def test_a_flip_waits_for_the_end_of_a_closing_order_that_a_stop_forestalled(hos
     assert (host.units, len(host.sent)) == (-3, 4)
 
 
-def test_a_target_that_arrives_after_its_stop_has_filled_is_taken_back(host: StubHost) -> None:
+def test_a_take_profit_accepted_after_its_stop_has_filled_is_cancelled(host: StubHost) -> None:
     host.execution.execute(LONG)
     host.accept(host.sent[0])
     host.fill_order(host.sent[0], 3, 50001)
@@ -251,7 +251,7 @@ def test_a_target_that_arrives_after_its_stop_has_filled_is_taken_back(host: Stu
     assert host.withdrawn == [target.client_order_id.value] * 2
 
 
-def test_whether_a_flip_still_may_enter_is_asked_when_it_could(host: StubHost) -> None:
+def test_a_reversal_enters_only_if_it_may_open_then(host: StubHost) -> None:
     host.entered()
     host.allowed = False
     host.execution.execute(SHORT)
@@ -262,7 +262,7 @@ def test_whether_a_flip_still_may_enter_is_asked_when_it_could(host: StubHost) -
 
 
 @pytest.mark.parametrize("since", ["refused", "refused, then held", "closed for another reason", "found out late"])
-def test_a_flip_that_did_not_happen_does_not_happen_later(host: StubHost, since: str) -> None:
+def test_a_reversal_that_did_not_happen_does_not_happen_later(host: StubHost, since: str) -> None:
     host.entered()
     host.execution.execute(SHORT)
     exit_ = host.sent[3]

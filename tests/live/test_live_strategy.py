@@ -20,8 +20,8 @@ FIRST = 385  # five bars of the first day, then the second
 def states(session: ResumableSession, what: str) -> list[tuple[str, str]]:
     """Changes of one kind in the journal: to what, and why."""
     rows = read_journal(session.journal).rows.to_pylist()
-    told = [json.loads(row["text"]) for row in rows if row["kind"] == "state"]
-    return [(state["to"], state["reason"]) for state in told if state["what"] == what]
+    found = [json.loads(row["text"]) for row in rows if row["kind"] == "state"]
+    return [(state["to"], state["reason"]) for state in found if state["what"] == what]
 
 
 def entered(folder: Path, level: str = "normal") -> ResumableSession:
@@ -51,7 +51,7 @@ def test_while_the_position_is_unknown_nothing_is_decided(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("why", ["disconnected", "risk_halted", "ending"])
-def test_nobody_decides_who_may_not(tmp_path: Path, why: str) -> None:
+def test_nothing_is_decided_when_it_may_not_be(tmp_path: Path, why: str) -> None:
     session = entered(tmp_path)
     decided = session.strategy.decisions
     if why == "disconnected":
@@ -65,7 +65,7 @@ def test_nobody_decides_who_may_not(tmp_path: Path, why: str) -> None:
     assert not session.strategy.may_open()
 
 
-def test_who_may_only_reduce_opens_nothing_and_decides_on(tmp_path: Path) -> None:
+def test_in_reduce_only_decisions_go_on_and_nothing_is_opened(tmp_path: Path) -> None:
     session = ResumableSession(tmp_path, "reduce_only")
     session.trade(np.random.default_rng(3), FIRST, 40)
     assert session.strategy.decisions == 35
@@ -76,7 +76,7 @@ def test_who_may_only_reduce_opens_nothing_and_decides_on(tmp_path: Path) -> Non
     assert set(shown) == {0}, "telemetry shows what was permitted"
 
 
-def test_who_may_only_reduce_still_leaves(tmp_path: Path) -> None:
+def test_in_reduce_only_positions_are_still_closed(tmp_path: Path) -> None:
     session = entered(tmp_path)
     session.restrict("reduce_only")
     chance = np.random.default_rng(8)
@@ -88,7 +88,7 @@ def test_who_may_only_reduce_still_leaves(tmp_path: Path) -> None:
     assert [fill.reason for fill in session.strategy.execution.fills].count("entry") <= 2, "parts of the one before"
 
 
-def test_what_may_not_be_held_is_closed_again_and_again(tmp_path: Path) -> None:
+def test_in_flatten_closing_is_tried_until_it_succeeds(tmp_path: Path) -> None:
     session = entered(tmp_path)
     held, sent = session.units, len(session.cache.orders())
     session.strategy._enforce()
@@ -113,7 +113,7 @@ def test_a_halted_session_sends_nothing_not_even_at_its_end(tmp_path: Path) -> N
     assert states(session, "risk") == [("halted", "nobody knows")]
 
 
-def test_an_ordered_end_closes_and_says_when_it_could_not(tmp_path: Path) -> None:
+def test_an_ordered_end_closes_the_position(tmp_path: Path) -> None:
     session = entered(tmp_path)
 
     async def end() -> bool:
@@ -146,7 +146,7 @@ async def checked_again(session: ResumableSession) -> None:
 
 
 @pytest.mark.parametrize("closes", [False, True])
-def test_an_end_that_the_broker_does_not_confirm_is_none(tmp_path: Path, closes: bool) -> None:
+def test_an_end_that_the_broker_does_not_confirm_fails(tmp_path: Path, closes: bool) -> None:
     session = entered(tmp_path)
 
     async def end() -> bool:
@@ -164,7 +164,7 @@ def test_an_end_that_the_broker_does_not_confirm_is_none(tmp_path: Path, closes:
     assert (session.units == 0) is closes
 
 
-def test_before_the_close_everything_is_closed_by_the_markets_clock(tmp_path: Path) -> None:
+def test_before_the_close_positions_are_closed_by_the_market_clock(tmp_path: Path) -> None:
     session = ResumableSession(tmp_path)
     session.trade(np.random.default_rng(3), FIRST, 5)
     session.trade(np.random.default_rng(3), 745, 35)  # to the last bar
@@ -176,7 +176,7 @@ def test_before_the_close_everything_is_closed_by_the_markets_clock(tmp_path: Pa
     assert session.strategy.decisions == 774 - 745
 
 
-def test_a_fill_that_the_node_made_up_is_looked_up_at_the_broker(tmp_path: Path) -> None:
+def test_a_fill_that_the_node_inferred_is_looked_up_at_the_broker(tmp_path: Path) -> None:
     session = entered(tmp_path)
     fills = len(session.strategy.execution.fills)
     session.strategy.on_order_filled(SimpleNamespace(reconciliation=True))
@@ -186,7 +186,7 @@ def test_a_fill_that_the_node_made_up_is_looked_up_at_the_broker(tmp_path: Path)
 
 @settings(max_examples=6)
 @given(seed=st.integers(0, 10**6))
-def test_a_session_with_doubts_is_taken_up_again_like_any_other(
+def test_a_session_with_unknown_positions_is_resumed_like_any_other(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
     session, chance = ResumableSession(tmp_path_factory.mktemp("doubts")), np.random.default_rng(seed)

@@ -98,7 +98,7 @@ class Scene:
 
     @property
     def fills_seen(self) -> int:
-        """Fills that the host was told of."""
+        """Number of fills that the host has heard of."""
         return self.host.moves.count("on fill")
 
     def look(self, seconds: float = 0.5) -> None:
@@ -142,7 +142,7 @@ def test_an_account_that_holds_something_is_not_claimed(units: int, orders: tupl
     assert scene.reported == []
 
 
-def test_what_was_executed_before_is_written_down_and_never_taken_in(scene: Scene) -> None:
+def test_fills_before_the_session_are_journaled_and_never_applied(scene: Scene) -> None:
     scene.broker.fills = [Reported("m1", "", 5), Reported("m2", "", -5)]
     written: list[str] = []
     scene.report = lambda what, old="", new="", reason="", **more: written.extend([what, reason])  # type: ignore[method-assign]
@@ -153,7 +153,7 @@ def test_what_was_executed_before_is_written_down_and_never_taken_in(scene: Scen
     assert (scene.host.rows, scene.fills_seen, scene.reconciler.known) == ([], 0, True)
 
 
-def test_silence_at_the_beginning_is_waited_out() -> None:
+def test_at_the_beginning_silence_is_asked_again() -> None:
     scene = Scene()
     answers = iter([None, [], []])
     scene.broker.meanwhile = lambda: setattr(scene.broker, "fills", next(answers, []))
@@ -189,7 +189,7 @@ def test_no_answer_is_unknown_and_never_flat(scene: Scene) -> None:
     assert scene.reconciler.known
 
 
-def test_questions_that_nobody_answers_end_the_connection(scene: Scene) -> None:
+def test_unanswered_requests_end_the_connection(scene: Scene) -> None:
     scene.broker.held = None
     for _ in range(UNANSWERED_REQUESTS - 1):
         scene.look()
@@ -198,7 +198,7 @@ def test_questions_that_nobody_answers_end_the_connection(scene: Scene) -> None:
     assert scene.broker.hung_up == 1
 
 
-def test_an_answer_that_events_have_overtaken_is_not_believed(scene: Scene) -> None:
+def test_an_answer_older_than_an_order_event_is_ignored(scene: Scene) -> None:
     scene.enter()
     scene.show(0)  # what it held before the entry
     scene.broker.meanwhile = scene.host.execution.note_change
@@ -211,7 +211,7 @@ def test_an_answer_that_events_have_overtaken_is_not_believed(scene: Scene) -> N
     assert not scene.reconciler.known
 
 
-def test_while_an_order_is_under_way_an_answer_is_not_asked_for(scene: Scene) -> None:
+def test_while_an_order_is_in_flight_nothing_is_requested(scene: Scene) -> None:
     scene.host.execution.execute(LONG)
     scene.look()
     assert scene.broker.questions == []
@@ -223,7 +223,7 @@ def test_while_an_order_is_under_way_an_answer_is_not_asked_for(scene: Scene) ->
     assert scene.broker.questions == ["state"]
 
 
-def test_an_order_sent_while_it_is_asked_makes_the_answer_old(scene: Scene) -> None:
+def test_an_answer_older_than_an_order_is_ignored(scene: Scene) -> None:
     scene.show(1)
     scene.broker.meanwhile = lambda: scene.host.execution.execute(LONG) if not scene.host.sent else None
     scene.look()
@@ -231,7 +231,7 @@ def test_an_order_sent_while_it_is_asked_makes_the_answer_old(scene: Scene) -> N
     assert scene.reported == []
 
 
-def test_a_connection_that_went_or_came_back_is_doubted_until_executions_and_position_agree(scene: Scene) -> None:
+def test_after_a_lost_connection_the_position_is_unknown_until_fills_and_position_agree(scene: Scene) -> None:
     scene.enter()
     scene.broker.up = False
     scene.reconciler.check_connection()
@@ -252,7 +252,7 @@ def test_a_connection_that_went_or_came_back_is_doubted_until_executions_and_pos
 # Naked ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_naked_is_closed_after_a_second_look_and_not_at_the_first(scene: Scene) -> None:
+def test_a_position_without_a_stop_is_closed_when_it_is_seen_twice(scene: Scene) -> None:
     scene.enter()
     scene.show(3, scene.barriers()[1])
     for seconds in (0.5, 0.99):
@@ -265,7 +265,7 @@ def test_what_is_naked_is_closed_after_a_second_look_and_not_at_the_first(scene:
     assert ("protection", "lost") in scene.reported
 
 
-def test_a_stop_that_shows_up_again_in_time_saves_the_position(scene: Scene) -> None:
+def test_a_stop_that_shows_again_in_time_keeps_the_position(scene: Scene) -> None:
     scene.enter()
     scene.show(3)
     scene.look(0.6)
@@ -302,7 +302,7 @@ def test_exits_for_more_than_is_held_close_it(scene: Scene) -> None:
 # Orphans ----------------------------------------------------------------------------------------------------------
 
 
-def test_orphans_are_cancelled_after_a_second_look(scene: Scene) -> None:
+def test_orphans_are_cancelled_when_they_are_seen_twice(scene: Scene) -> None:
     orphan = Resting("whoever", "LMT", 1)
     scene.show(0, orphan)
     scene.look(0.5)
@@ -329,7 +329,7 @@ def test_only_orphans_are_cancelled(scene: Scene) -> None:
 # Positions --------------------------------------------------------------------------------------------------------
 
 
-def test_executions_explain_a_position_and_count_once(scene: Scene) -> None:
+def test_missed_fills_explain_a_position_and_count_once(scene: Scene) -> None:
     scene.enter()
     stop = scene.host.sent[1].client_order_id.value
     scene.show(0)
@@ -369,7 +369,7 @@ def test_a_position_that_is_explained_in_time_does_not_halt_later(scene: Scene) 
     assert scene.halted == []
 
 
-def test_executions_that_are_not_told_are_asked_for_again_before_anything_is_believed(scene: Scene) -> None:
+def test_missed_fills_are_requested_again_before_anything_is_believed(scene: Scene) -> None:
     scene.broker.fills = None
     scene.reconciler.request_fills()
     scene.look()
@@ -382,7 +382,7 @@ def test_executions_that_are_not_told_are_asked_for_again_before_anything_is_bel
     assert scene.reconciler.known
 
 
-def test_executions_wanted_while_they_are_asked_for_are_asked_for_again(scene: Scene) -> None:
+def test_fills_wanted_during_a_request_are_requested_again(scene: Scene) -> None:
     scene.reconciler.request_fills()
     asked = iter([scene.reconciler.request_fills])
     scene.broker.meanwhile = lambda: next(asked, lambda: None)()

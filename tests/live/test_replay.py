@@ -260,9 +260,9 @@ def test_divergences_of_a_cause_are_capped_in_json(
             nth(rows, "observation", n)["values"][0] += 0.5
 
     assert main(["replay", str(changed(features)), "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    feature = told["causes"]["feature"]
-    assert (told["is_equal"], feature["decisions"], told["causes"]["policy"]["decisions"]) == (False, 204, 0)
+    printed = json.loads(capsys.readouterr().out)
+    feature = printed["causes"]["feature"]
+    assert (printed["is_equal"], feature["decisions"], printed["causes"]["policy"]["decisions"]) == (False, 204, 0)
     assert (feature["divergences"], len(feature["first"])) == (204, 100)
     assert set(feature["first"][0]) == {"row", "time", "what", "session", "replay"}
 

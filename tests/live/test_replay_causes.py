@@ -15,7 +15,7 @@ from rl_strategies.live.replay.causes import Attribution, undecided
 from rl_strategies.live.replay.session import JournaledSession
 from rl_strategies.live.replay.strategy import JournalPolicy, TakenDecision
 from rl_strategies.policy.policies import FlatPolicy
-from tests.live.handwritten_journal import Written, minute
+from tests.live.handwritten_journal import HandwrittenJournal, minute
 
 
 def taken(seen: float = 0.0, target: int = 0, **review: Any) -> TakenDecision:
@@ -33,7 +33,7 @@ def undone(session: JournaledSession, left_out: Sequence[int]) -> list[tuple[str
 
 
 def test_a_decision_that_was_not_taken_says_why() -> None:
-    written = Written(bars=1)
+    written = HandwrittenJournal(bars=1)
     written.state(1, "decision", to="skipped", reason="disconnected")
     written.bar(2, "backfill")
     written.order("O-9", "entry", 1, 10, "entry", 2)
@@ -50,7 +50,7 @@ def test_a_decision_that_was_not_taken_says_why() -> None:
 
 
 def test_only_a_market_order_that_was_sent_before_is_in_flight() -> None:
-    written = Written(bars=1)
+    written = HandwrittenJournal(bars=1)
     written.order("O-1", "exit", -1, 10, "stop_loss", 1)
     written.bar(2)
     written.order("O-2", "exit", -1, 10, "signal", 2)
@@ -60,7 +60,7 @@ def test_only_a_market_order_that_was_sent_before_is_in_flight() -> None:
 
 
 def test_after_the_answer_nothing_is_owed() -> None:
-    written = Written(bars=1)
+    written = HandwrittenJournal(bars=1)
     written.fill(1.1, 10, "entry", decided=1)
     written.bar(2)
     written.bar(3)
@@ -68,21 +68,21 @@ def test_after_the_answer_nothing_is_owed() -> None:
 
 
 def test_what_followed_the_last_bar_is_not_known() -> None:
-    written = Written(bars=2)
+    written = HandwrittenJournal(bars=2)
     assert undone(written.session(), [2]) == []
     written.state(2, "decision", to="skipped", reason="disconnected")
     assert undone(written.session(), [2]) == [("state", "not taken: disconnected")]
 
 
 def test_an_entry_that_the_risk_level_forbade_is_state() -> None:
-    written = Written(bars=1)
+    written = HandwrittenJournal(bars=1)
     written.decision(1)
     written.state(1, "permit", to="reduced", reason="rejects")
     assert undone(written.session(), []) == [("state", "not opened: rejects")]
 
 
 def test_a_decision_that_the_backtest_does_not_take_is_state() -> None:
-    written = Written(bars=1)
+    written = HandwrittenJournal(bars=1)
     written.decision(1)
     session = written.session()
     (found,) = undecided(session, {}, [])
@@ -92,7 +92,7 @@ def test_a_decision_that_the_backtest_does_not_take_is_state() -> None:
 @pytest.fixture
 def two_days() -> JournaledSession:
     """A decision on each of two days: rows 2 and 7, the executions of a day between its bar and its decision."""
-    written = Written(bars=1)
+    written = HandwrittenJournal(bars=1)
     written.state(1, "day")
     written.decision(1)
     written.bar(2)
@@ -155,7 +155,7 @@ def test_an_execution_explains_a_state_that_the_backtest_shares(two_days: Journa
 
 
 def test_a_policy_that_was_shown_something_else_before_is_not_to_blame() -> None:
-    written = Written(bars=1)
+    written = HandwrittenJournal(bars=1)
     written.state(1, "day")
     written.decision(1)
     written.bar(2)
@@ -178,7 +178,7 @@ def test_a_policy_forgets_over_night(two_days: JournaledSession) -> None:
 
 
 def test_bars_are_held_against_the_catalogs_one_by_one() -> None:
-    session = Written(bars=4).session()
+    session = HandwrittenJournal(bars=4).session()
     bars = session.bars
     assert compare_bars(session, bars) == []
     bent = bars.close.copy()

@@ -1,4 +1,4 @@
-"""Executions told by a broker's clock are held against those of the backtest clock, on sessions written by hand."""
+"""Fills by a broker's clock are compared with those of a backtest, on handwritten journals."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from rl_strategies.accounting.record import Fill, FillReason
 from rl_strategies.decision.core import Review
 from rl_strategies.live.journal.rebuild import Divergence
 from rl_strategies.live.replay.fills import compare_fills
-from tests.live.handwritten_journal import KINDS, Written, minute
+from tests.live.handwritten_journal import KINDS, HandwrittenJournal, minute
 
 
 def made(n: int, units: int, reason: FillReason, price: int = 100, cents: int = 100) -> Fill:
@@ -20,9 +20,9 @@ def said(found: list[Divergence]) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def written() -> Written:
+def written() -> HandwrittenJournal:
     """Two bars."""
-    return Written(bars=2)
+    return HandwrittenJournal(bars=2)
 
 
 def test_decisions_and_reviews_are_read_back(written: Written) -> None:
@@ -36,7 +36,7 @@ def test_decisions_and_reviews_are_read_back(written: Written) -> None:
 
 
 @pytest.mark.parametrize("at", [2.0, 2.007, 1.99])
-def test_a_market_order_belongs_to_the_close_that_it_followed(written: Written, at: float) -> None:
+def test_a_market_order_belongs_to_the_close_that_it_followed(written: HandwrittenJournal, at: float) -> None:
     # By the exchange's clock, 0.4 s later, or a little before by a clock that is behind.
     written.decision(2)
     written.fill(at, 10, "entry", decided=2)
@@ -54,7 +54,7 @@ def test_a_market_order_that_waited_for_the_next_bar_is_late(written: Written) -
 
 
 @pytest.mark.parametrize("at", [2.4, 3.0, 2.0])
-def test_a_barrier_belongs_to_the_bar_that_touched_it(written: Written, at: float) -> None:
+def test_a_barrier_belongs_to_the_bar_that_touched_it(written: HandwrittenJournal, at: float) -> None:
     # In the middle of the third bar, at its close, and at its open, where the second bar's row stands before.
     written.fill(at, -10, "stop_loss", decided=1)
     written.bar(3)
