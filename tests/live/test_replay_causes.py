@@ -19,7 +19,7 @@ from tests.live.handwritten_journal import HandwrittenJournal, minute
 
 
 def taken(seen: float = 0.0, target: int = 0, **review: Any) -> TakenDecision:
-    """What the backtest clock decides; by default what `Written.decision` writes."""
+    """What the backtest clock decides; by default what `HandwrittenJournal.decision` writes."""
     return TakenDecision(np.array([seen], np.float32), target, Review(0, 0, "approved")._replace(**review))
 
 

@@ -25,7 +25,7 @@ def written() -> HandwrittenJournal:
     return HandwrittenJournal(bars=2)
 
 
-def test_decisions_and_reviews_are_read_back(written: Written) -> None:
+def test_decisions_and_reviews_are_read_back(written: HandwrittenJournal) -> None:
     written.decision(2)
     session = written.session()
     assert list(session.decisions) == [minute(2)]
@@ -44,7 +44,7 @@ def test_a_market_order_belongs_to_the_close_that_it_followed(written: Handwritt
     assert compare_fills(written.session(), [made(2, 10, "entry")]) == []
 
 
-def test_a_market_order_that_waited_for_the_next_bar_is_late(written: Written) -> None:
+def test_a_market_order_that_waited_for_the_next_bar_is_late(written: HandwrittenJournal) -> None:
     written.fill(3.5, 10, "entry", decided=2)
     written.bar(3)
     # The row of the third bar follows in the journal, its close precedes the execution.
@@ -62,7 +62,7 @@ def test_a_barrier_belongs_to_the_bar_that_touched_it(written: HandwrittenJourna
     assert compare_fills(written.session(), [made(3, -10, "stop_loss")]) == []
 
 
-def test_a_barrier_that_a_decision_did_not_know_of_is_late(written: Written) -> None:
+def test_a_barrier_that_a_decision_did_not_know_of_is_late(written: HandwrittenJournal) -> None:
     written.bar(3)
     written.decision(3)
     written.fill(2.4, -10, "stop_loss", decided=1)
@@ -70,7 +70,7 @@ def test_a_barrier_that_a_decision_did_not_know_of_is_late(written: Written) -> 
     assert (late.cause, late.written) == ("fill", "after the decision on its bar")
 
 
-def test_parts_of_an_order_are_one_execution(written: Written) -> None:
+def test_parts_of_an_order_are_one_execution(written: HandwrittenJournal) -> None:
     written.fill(2.0, 4, "entry", decided=2, price=100, cents=40)
     written.fill(2.01, 6, "entry", decided=2, price=105, cents=60)
     written.bar(3)
@@ -82,7 +82,7 @@ def test_parts_of_an_order_are_one_execution(written: Written) -> None:
     assert said(compare_fills(session, [made(2, 9, "entry", 103)])) == [("fill", "entry of +10: units")]
 
 
-def test_both_halves_of_a_flip_are_executions_of_their_own(written: Written) -> None:
+def test_both_halves_of_a_reversal_are_deals_of_their_own(written: HandwrittenJournal) -> None:
     written.fill(2.0, -10, "signal", decided=2, price=101)
     written.fill(2.0, -10, "entry", decided=2, price=103)
     written.bar(3)
@@ -93,14 +93,14 @@ def test_both_halves_of_a_flip_are_executions_of_their_own(written: Written) -> 
     ]
 
 
-def test_opposite_sides_are_never_one_execution(written: Written) -> None:
+def test_opposite_sides_are_never_one_execution(written: HandwrittenJournal) -> None:
     written.fill(2.0, -10, "signal", decided=2)
     written.bar(3)
     written.bar(4)
     assert said(compare_fills(written.session(), [made(3, 10, "entry")])) == [("fill", "signal"), ("fill", "entry")]
 
 
-def test_a_stop_that_was_a_market_order_in_the_backtest_is_another_order(written: Written) -> None:
+def test_a_stop_that_was_a_market_order_in_the_backtest_is_another_order(written: HandwrittenJournal) -> None:
     written.fill(2.5, -10, "stop_loss", decided=1)
     written.bar(3)
     written.bar(4)
@@ -108,20 +108,20 @@ def test_a_stop_that_was_a_market_order_in_the_backtest_is_another_order(written
     assert (other.what, other.written, other.made) == ("stop_loss of -10: order", "stop", "market")
 
 
-def test_an_execution_that_was_told_twice_counts_once(written: Written) -> None:
+def test_a_fill_that_is_journaled_twice_counts_once(written: HandwrittenJournal) -> None:
     written.fill(2.0, 10, "entry", decided=2)
     written.rows.append((len(written.rows), *written.rows[-1][1:]))
     (fill,) = written.session().fills
     assert fill.seq == 3
 
 
-def test_bars_out_of_order_are_refused(written: Written) -> None:
+def test_bars_out_of_order_are_refused(written: HandwrittenJournal) -> None:
     written.bar(2)
     with pytest.raises(InputError, match="row 2 must close after the bar before it"):
         written.session()
 
 
-def test_after_an_execution_of_one_side_alone_the_rest_is_still_paired(written: Written) -> None:
+def test_after_an_execution_of_one_side_alone_the_rest_is_still_paired(written: HandwrittenJournal) -> None:
     written.fill(2.0, 10, "entry", decided=2)
     written.fill(2.5, -10, "stop_loss", decided=2, price=90)
     written.bar(3)
@@ -134,13 +134,13 @@ def test_after_an_execution_of_one_side_alone_the_rest_is_still_paired(written: 
     assert [each.made for each in found] == ["not executed", "not executed"]
 
 
-def test_what_the_sessions_own_state_closed_is_state(written: Written) -> None:
+def test_a_close_by_the_sessions_state_is_state(written: HandwrittenJournal) -> None:
     written.fill(2.3, -10, "risk_halt", decided=2)
     written.bar(3)
     assert said(compare_fills(written.session(), [])) == [("state", "risk_halt")]
 
 
-def test_what_only_the_backtest_executed_is_said_unless_the_journal_ends_before(written: Written) -> None:
+def test_a_fill_of_the_backtest_alone_diverges_unless_the_journal_ends_before(written: HandwrittenJournal) -> None:
     written.bar(3)
     session = written.session()
     (missing,) = compare_fills(session, [made(2, 10, "entry")])
