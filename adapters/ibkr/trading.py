@@ -93,13 +93,13 @@ def client_configs(
         symbol_to_mic_venue={each.symbol: each.venue for each in contracts},
     )
     where = {"ibg_host": host, "ibg_port": port, "ibg_client_id": client_id}
-    patience = {"connection_timeout": timeout_s, "request_timeout_secs": timeout_s}
+    timeouts = {"connection_timeout": timeout_s, "request_timeout_secs": timeout_s}
     data = InteractiveBrokersDataClientConfig(
-        **where, **patience, instrument_provider=provider, use_regular_trading_hours=regular_hours
+        **where, **timeouts, instrument_provider=provider, use_regular_trading_hours=regular_hours
     )
     execution = InteractiveBrokersExecClientConfig(
         **where,
-        **patience,
+        **timeouts,
         account_id=account,
         instrument_provider=provider,
         routing=RoutingConfig(default=True),

@@ -102,9 +102,9 @@ def _engine_of(url: str) -> Engine:
         return engine
     if backend != "postgresql":
         raise InputError(f"telemetry store must be sqlite or postgresql, was {backend!r}")
-    patience = {"connect_timeout": CONNECT_TIMEOUT_S, "options": f"-c statement_timeout={CONNECT_TIMEOUT_S * 1000}"}
+    timeouts = {"connect_timeout": CONNECT_TIMEOUT_S, "options": f"-c statement_timeout={CONNECT_TIMEOUT_S * 1000}"}
     try:
-        return create_engine(address.set(drivername="postgresql+psycopg"), connect_args=patience, pool_pre_ping=True)
+        return create_engine(address.set(drivername="postgresql+psycopg"), connect_args=timeouts, pool_pre_ping=True)
     except ModuleNotFoundError as error:
         raise InputError("PostgreSQL needs psycopg: pip install 'rl-intraday[postgresql]'") from error
 

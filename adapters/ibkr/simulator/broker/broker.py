@@ -121,28 +121,28 @@ class Broker:
         if refusal is None and self.refuse_next is not None and not request.order.whatIf:
             refusal, self.refuse_next = self.refuse_next, None
         if refusal is not None:
-            self.tell(client_id, request.orderId, refusal)
+            self.send_error(client_id, request.orderId, refusal)
         elif request.order.whatIf:
             self._preview(self._order_of(client_id, request, found[0]))
         elif known is None and groups.is_over(request.order.ocaGroup, self.orders):
-            self.tell(client_id, request.orderId, acceptance.GROUP_OVER)
+            self.send_error(client_id, request.orderId, acceptance.GROUP_OVER)
         elif known is None:
             self._accept(self._order_of(client_id, request, found[0]))
         elif known.is_working:
             self._modify(known, request)
         else:
             over = known.status == "Filled"
-            self.tell(client_id, request.orderId, acceptance.FILLED_ALREADY if over else acceptance.DUPLICATE_ID)
+            self.send_error(client_id, request.orderId, acceptance.FILLED_ALREADY if over else acceptance.DUPLICATE_ID)
 
     def cancel(self, client_id: int, order_id: int) -> None:
         """Cancel one order of a client, and with it the children that wait for it."""
         order = self.orders.get((client_id, order_id))
         if order is None:
-            self.tell(client_id, order_id, acceptance.not_found(order_id))
+            self.send_error(client_id, order_id, acceptance.not_found(order_id))
         elif order.is_working:
             self._end(order, "Cancelled")
         else:
-            self.tell(client_id, order_id, acceptance.NOT_CANCELLABLE)
+            self.send_error(client_id, order_id, acceptance.NOT_CANCELLABLE)
 
     def cancel_all(self) -> None:
         """Cancel every order of every client."""
@@ -176,7 +176,7 @@ class Broker:
                 )
                 yield CompletedOrder(contract=shown.contract, order=shown.order, orderState=state)
 
-    def tell(self, client_id: int, request_id: int, refusal: Refusal) -> None:
+    def send_error(self, client_id: int, request_id: int, refusal: Refusal) -> None:
         """Queue an error message about a request or an order (-1: about nothing in particular)."""
         message = ErrorMessage(
             id=request_id, errorTime=self._now_ns() // 1_000_000, errorCode=refusal.code, errorMsg=refusal.text
@@ -303,7 +303,7 @@ class Broker:
     def _end(self, order: WorkingOrder, status: groups.EndStatus, refusal: Refusal = acceptance.CANCELLED) -> None:
         order.status = status
         order.completed_time = time_text(self._now_ns())
-        self.tell(order.client_id, order.order_id, refusal)
+        self.send_error(order.client_id, order.order_id, refusal)
         self._report(order)
         if order.filled == 0:
             for child in groups.children_of(order, self.orders):
