@@ -84,9 +84,8 @@ def _plain(divergence: Divergence) -> dict[str, Any]:
 def _show(replay: Replay) -> None:
     if replay.torn is not None:
         report(
-            f"breaks off in {replay.torn.segment}, {replay.torn.bytes_lost} bytes are lost; "
-            "what is whole before is replayed",
-            label="the journal",
+            f"in {replay.torn.segment}, {replay.torn.bytes_lost} bytes lost; replayed up to there",
+            label="journal damaged",
             style="yellow",
         )
     table = Table(box=SIMPLE_HEAD)
