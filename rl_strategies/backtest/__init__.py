@@ -1,1 +1,5 @@
-"""NautilusTrader's backtest engine, set up as the training simulator expects it."""
+"""NautilusTrader's backtest engine, configured so that the training simulator equals it.
+
+``engine`` (an engine with this project's venues), ``engine_setup`` (lean or plain), ``venue``, ``slippage``,
+``opening_trades`` (fills at the next open).
+"""

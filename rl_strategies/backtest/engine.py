@@ -1,4 +1,4 @@
-"""NautilusTrader's ``BacktestEngine`` with this project's venues, for whoever runs one without a node."""
+"""NautilusTrader's ``BacktestEngine`` with this project's venues, for runs without a node."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,14 +26,14 @@ ORDER_RATE = "1000000/00:00:01"  # the engine's default limit would throttle a s
 def backtest_engine(
     instruments: Sequence[InstrumentSpec], execution: ExecutionConfig, fill_model: FillModel
 ) -> BacktestEngine:
-    """Engine with the venues and instruments that `rl_strategies.backtest.venue` describes; no data, no strategy.
+    """An engine with the venues of `rl_strategies.backtest.venue` and the instruments; no data, no strategy.
 
     Parameters
     ----------
     instruments : sequence of InstrumentSpec
     execution : ExecutionConfig
     fill_model : FillModel
-        Of every venue, as an object, because its place in the stream may be set.
+        Fill model of every venue; an object, because its position in the random stream can be set.
     """
     engine = BacktestEngine(
         BacktestEngineConfig(

@@ -1,9 +1,9 @@
-"""A backtest engine without the bookkeeping that nobody here reads; its fills, balances and margins are untouched.
+"""A backtest engine without bookkeeping that this project does not use; fills, balances and margins are unchanged.
 
-For every closed position NautilusTrader concatenates pandas objects for statistics, and pickles the position three
-times to remember the cycle that ended; for every order that comes to rest or is cancelled it computes the account
-anew, and composes a text of it for a log: together the larger half of a trading backtest. This project computes its
-figures from the fills.
+For every closed position NautilusTrader concatenates pandas objects for statistics and pickles the position three
+times. For every order that rests or is cancelled it computes the account again and formats it for a log. Together that
+is the larger half of a trading backtest. This project computes its figures from the fills.
+`rl_strategies.backtest.engine_setup` is the door to this module.
 """
 
 from collections.abc import Iterator
@@ -18,26 +18,26 @@ from nautilus_trader.model.events import OrderFilled
 from nautilus_trader.portfolio.portfolio import Portfolio
 from nautilus_trader.system import kernel
 
-# Options that keep NautilusTrader from composing texts even where no log takes them: of events and commands, and of
-# every state of an account but the first in a year.
+# NautilusTrader formats log texts even if no log takes them. These options avoid the texts of events and commands, and
+# of every account state but the first in a year.
 QUIET_STRATEGY = {"log_events": False, "log_commands": False}
 QUIET_PORTFOLIO = PortfolioConfig(min_account_state_logging_interval_ms=365 * 86_400_000)
 
 
 class LeanCache(Cache):
-    """Keeps orders and positions, but no copies of the positions that a netted position was before."""
+    """Keeps orders and positions, but no copies of earlier states of a netted position."""
 
     __slots__ = ()
 
     def snapshot_position(self, position: Any) -> None:
-        """Nothing: the engine's account has booked what the position realised."""
+        """Do nothing: the account has booked what the position realised."""
 
 
 class LeanPortfolio(Portfolio):
-    """Books what a fill earned and cost, and margins when a position changes; between the two no account moves.
+    """Updates the account at fills and margins at position changes, not at every order event.
 
-    For margin accounts whose resting orders only reduce, as those of `rl_strategies.execution` do: such orders need
-    no margin, so that the account after an order was accepted or cancelled is the one before. Nobody is told of it.
+    Only for margin accounts whose resting orders only reduce a position, as those of `rl_strategies.execution` do: such
+    orders need no margin, so accepting or cancelling one does not change the account.
     """
 
     __slots__ = ("_books", "_held")
@@ -50,7 +50,7 @@ class LeanPortfolio(Portfolio):
         msgbus.unsubscribe("events.position.*", self.on_position_event)
 
     def update_order(self, event: Any) -> None:
-        """Change the account's balances by a fill."""
+        """Update the account's balances if the event is a fill."""
         if isinstance(event, OrderFilled):
             account, instrument = self._held.account(event.account_id), self._held.instrument(event.instrument_id)
             self._books.update_balances(account, instrument, event)
@@ -58,9 +58,9 @@ class LeanPortfolio(Portfolio):
 
 @contextmanager
 def lean_engines() -> Iterator[None]:
-    """Engines that are built inside have a `LeanCache` and a `LeanPortfolio`; call `keep_no_statistics` on each.
+    """Engines built in this context have a `LeanCache` and a `LeanPortfolio`; call `keep_no_statistics` on each.
 
-    The engine's kernel takes neither from outside, so the classes that it makes them of are exchanged meanwhile.
+    The engine's kernel accepts neither as an argument, so the classes that it instantiates are exchanged meanwhile.
     """
     default = kernel.Cache, kernel.Portfolio
     kernel.Cache, kernel.Portfolio = LeanCache, LeanPortfolio
@@ -71,5 +71,5 @@ def lean_engines() -> Iterator[None]:
 
 
 def keep_no_statistics(engine: Any) -> None:
-    """Spare a built engine its statistics of closed positions; set ``run_analysis=False`` too."""
+    """Turn a built engine's statistics of closed positions off; also set ``run_analysis=False``."""
     engine.portfolio.analyzer.record_trade = lambda *args, **kwargs: None

@@ -1,8 +1,8 @@
-"""The opening trade of a bar: what an order that waits for the next open meets.
+"""Opening trades: fills at the open of the next bar, for ``fill: next_open``.
 
-The engine knows bars by their close alone. For ``fill: next_open`` a replay hands it one trade per bar beside the
-bars, stamped a moment after the bar's opening time, at its open, for a quarter of its volume: the size that the bar's
-own ticks have. The strategy sends what waits when it sees that trade.
+The engine receives a bar at its close. So a replay adds one trade per bar: a moment after the bar's opening time, at
+its open, for a quarter of its volume, which is the size of the bar's own ticks. The strategy sends waiting orders when
+it sees that trade.
 """
 
 from collections.abc import Sequence
@@ -24,31 +24,31 @@ AFTER_OPEN_NS = 1_000_000  # later than any decision on the bar before
 
 
 def opening_lead_ns(series: Sequence[BarSeries], trading: TradingConfig, execution: ExecutionConfig) -> int:
-    """From a bar's opening trade to its close, nanoseconds; 0 where orders do not wait for it.
+    """Time from a bar's opening trade to its close, nanoseconds; 0 if orders do not wait for the open.
 
     Raises
     ------
     InputError
-        If bars differ in length, or positions must be flat inside a bar: an order could then meet an opening trade
-        of a bar that closes after the session is over.
+        If bars differ in length, or positions must be flat inside a bar: an order could then be filled by the opening
+        trade of a bar that closes after the session.
     """
     if execution.fill != "next_open":
         return 0
     lengths = {bar_length_ns("-".join(bars.bar_type.split("-")[-4:-2])) for bars in series}
     if len(lengths) > 1:
-        raise InputError(f"fill next_open needs bars of one length, was {sorted(lengths)} ns")
+        raise InputError(f"fill next_open needs bars of one length, had {sorted(lengths)} ns")
     (length,) = lengths
     flatten = trading.risk.flatten_before_close_minutes
     if (flatten * NS_PER_MINUTE) % length:
         raise InputError(
-            "fill next_open needs flatten_before_close_minutes to be whole bars, "
+            "with fill next_open, flatten_before_close_minutes must be a whole number of bars, "
             f"was {flatten} with bars of {length // NS_PER_MINUTE} minutes"
         )
     return length - AFTER_OPEN_NS
 
 
 def opening_trades(bars: BarSeries, instrument: Any, lead_ns: int) -> list[TradeTick]:
-    """One trade per bar, for the engine."""
+    """One opening trade per bar, as engine data."""
     quarter = np.maximum(1, bars.volume // 4)
     raw, precision = int(bars.tick_raw), instrument.price_precision
     return [

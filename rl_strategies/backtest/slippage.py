@@ -1,4 +1,4 @@
-"""Slippage of simulated fills: none, always one tick, or by a stream of draws that simulator and engine share."""
+"""Slippage of simulated fills: none, one tick, or random draws that simulator and engine share."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ STREAM_LENGTH = 65_537  # prime, so that no session length divides it
 
 
 def slippage_stream(execution: ExecutionConfig) -> NDArray[np.bool_]:
-    """Whether the n-th fill slips; bool[s], length 1 where it is certain or impossible."""
+    """Whether the n-th fill slips; bool[s], of length 1 if nothing is random."""
     certain = execution.slippage_ticks == 0 or execution.slippage_probability == 1.0
     if certain:
         return np.ones(1, bool)

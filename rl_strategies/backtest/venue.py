@@ -1,7 +1,7 @@
-"""The simulated venue that both the BacktestNode and the engine environment trade on.
+"""The simulated venue of the BacktestNode and of the engine environment.
 
-Netting, margin account, L1 book, the project's own commission: the configuration for which the training simulator is
-proven equal. Margin accounts of the engine deny and liquidate nothing, so limits are the risk overlay's.
+Netting, margin account, L1 book and the project's own commission: the configuration that the training simulator is
+proven equal to. The engine's margin accounts refuse and liquidate nothing, so limits are left to the risk overlay.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class OrderCommissionConfig(FeeModelConfig, frozen=True):  # type: ignore[call-a
     Attributes
     ----------
     rates : dict of str to (str, str)
-        Instrument to its rate per unit and minimum per order, USD, as decimal text.
+        Rate per unit and minimum per order by instrument, USD, as decimal text.
     """
 
     rates: dict[str, tuple[str, str]]
@@ -56,7 +56,7 @@ class OrderCommission(FeeModel):
 
 
 class StreamFillModelConfig(FillModelConfig, frozen=True):  # type: ignore[call-arg]
-    """Which stream, from where on.
+    """Slippage of a `StreamFillModel`, as in `ExecutionConfig`.
 
     Attributes
     ----------
@@ -71,12 +71,12 @@ class StreamFillModelConfig(FillModelConfig, frozen=True):  # type: ignore[call-
 
 
 class StreamFillModel(FillModel):
-    """The engine's fill model on the shared stream: limits fill when touched, fills slip as the stream says.
+    """The engine's fill model with the shared random stream: limits fill when touched, fills slip as drawn.
 
     Attributes
     ----------
     draws : int
-        Place in the stream of the next draw.
+        Position of the next draw in the stream.
     """
 
     def __init__(self, config: StreamFillModelConfig) -> None:
@@ -113,12 +113,12 @@ def _stream(execution: ExecutionConfig) -> dict[str, Any]:
 
 
 def venue_configs(instruments: Sequence[InstrumentSpec], execution: ExecutionConfig) -> list[BacktestVenueConfig]:
-    """One venue configuration for every venue of the instruments, in the order of their first instrument.
+    """Venue configurations, one for every venue of the instruments, in order of first appearance.
 
     Raises
     ------
     InputError
-        If slippage is a matter of chance and there are several venues: each would draw from a stream of its own.
+        If slippage is random and there are several venues: each would draw from its own stream.
     """
     by_venue: dict[str, list[InstrumentSpec]] = {}
     for instrument in instruments:

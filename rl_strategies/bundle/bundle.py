@@ -1,7 +1,7 @@
 """The bundle: everything that shaped a trained policy, in one directory that is verified before it may trade.
 
-Its name carries the hash of its content. Loading opens no pickle: ``model.zip`` and ``vecnormalize.pkl`` are kept for
-further training, hashed, and never read as anything but bytes.
+Its name contains the hash of its content. Loading opens no pickle: ``model.zip`` and ``vecnormalize.pkl`` are kept for
+further training, hashed, and never unpickled.
 """
 
 import re
@@ -50,12 +50,12 @@ class Bundle:
     path : Path
     manifest : Manifest
     plan : FeaturePlan or JoinedPlan
-        Rebuilt from ``features.json`` with the kernels of this program.
+        Rebuilt from ``features.json`` with the installed kernels.
     experiment_yaml : str
     golden_difference : float
-        Largest difference found when the golden outputs were checked.
+        Largest difference from the golden outputs when it was loaded.
     warnings : tuple of str
-        Packages whose version is not the one of the training; no ground for refusal.
+        Packages whose version differs from that of the training; not an error.
     """
 
     path: Path
@@ -73,13 +73,13 @@ class Bundle:
 
     @property
     def instruments(self) -> tuple[InstrumentSpec, ...]:
-        """What the policy was trained to trade, in its order."""
-        return self.manifest.facts.instruments
+        """Instruments that the policy trades, in its order."""
+        return self.manifest.metadata.instruments
 
     @property
     def bar_types(self) -> tuple[str, ...]:
-        """NautilusTrader bar types of the bars it decides on, one per instrument."""
-        return self.manifest.facts.bar_types
+        """NautilusTrader bar types that it decides on, one per instrument."""
+        return self.manifest.metadata.bar_types
 
     @property
     def instrument(self) -> InstrumentSpec:
@@ -92,7 +92,7 @@ class Bundle:
         """
         if len(self.instruments) > 1:
             names = ", ".join(spec.instrument_id for spec in self.instruments)
-            raise InputError(f"bundle {self.id} must be of one instrument here, was of {names}")
+            raise InputError(f"bundle {self.id} must trade one instrument here, trades {names}")
         return self.instruments[0]
 
     @property
@@ -102,12 +102,12 @@ class Bundle:
 
     @property
     def context(self) -> tuple[ContextSource, ...]:
-        """Where the rows of its context streams come from."""
-        return self.manifest.facts.context
+        """Sources of its context streams."""
+        return self.manifest.metadata.context
 
     @cached_property
     def experiment(self) -> dict[str, Any]:
-        """The experiment as plain data; `configs.schema.parse_experiment` checks the whole of it."""
+        """The experiment as plain data; `configs.schema.parse_experiment` validates all of it."""
         return msgspec.yaml.decode(self.experiment_yaml, type=dict[str, Any])
 
     @cached_property
@@ -119,16 +119,16 @@ class Bundle:
 
     @property
     def trading(self) -> TradingConfig:
-        """Rules of its trading: units, barriers, sizing, limits."""
+        """Trading rules: units, barriers, sizing, limits."""
         return self._rules.trading
 
     @property
     def execution(self) -> ExecutionConfig:
-        """Capital, fills and costs that it was trained under."""
+        """Capital, fills and costs of its training."""
         return self._rules.execution
 
     def policy(self) -> OnnxPolicy:
-        """A fresh policy with no memory."""
+        """A fresh policy with empty memory."""
         return OnnxPolicy(self._policy)
 
     def core(
@@ -139,9 +139,9 @@ class Bundle:
         Parameters
         ----------
         instrument : InstrumentSpec, optional
-            Another contract month of the bundle's future, when it trades live.
+            Another contract month of the bundle's future, for live trading.
         starting_balance_usd : Decimal, optional
-            Capital instead of the experiment's.
+            Capital, if not the experiment's.
         """
         execution = self.execution
         if starting_balance_usd is not None:
@@ -163,44 +163,44 @@ def write_bundle(
     plan: FeaturePlan | JoinedPlan,
     experiment_yaml: str,
     golden: Golden,
-    facts: BundleMetadata,
+    metadata: BundleMetadata,
     model_zip: Path | None = None,
     vecnormalize_pkl: Path | None = None,
     created: datetime | None = None,
 ) -> Path:
-    """Write a bundle, whole or not at all.
+    """Write a bundle, completely or not at all.
 
     Parameters
     ----------
     parent : Path
-        Directory of bundles; created if missing.
+        Folder of bundles; created if missing.
     name : str
-        Lower-case letters, digits, ``_``, ``.`` and ``-``; first part of the directory's name.
+        First part of the bundle's name: lower-case letters, digits, ``_``, ``.`` and ``-``.
     policy_onnx : Path
-        From `training.export.export_onnx`.
+        File from `training.export.export_onnx`.
     plan : FeaturePlan or JoinedPlan
     experiment_yaml : str
         The experiment as the user wrote it.
     golden : Golden
-        From `training.export.golden_outputs`.
-    facts : BundleMetadata
+        Outputs from `training.export.golden_outputs`.
+    metadata : BundleMetadata
     model_zip, vecnormalize_pkl : Path, optional
-        For further training only; sealed, but not part of the identity.
+        Files for further training; hashed, but not part of the identity.
     created : datetime, optional
-        Aware; now by default. Not part of the identity.
+        Aware time; default now. Not part of the identity.
 
     Returns
     -------
     Path
-        ``parent/<name>-<12 hex digits>``. Equal content gives the same path, which is then left as it is.
+        ``parent/<name>-<12 hex digits>``. If it exists already with equal content, it is left unchanged.
 
     Raises
     ------
     InputError
-        If the name is not allowed, or the directory is there already and is not what it should be.
+        If the name is not allowed, or the directory exists but is damaged.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
-        raise InputError(f"bundle name: must be lower-case letters, digits, _ . and -, was {name!r}")
+        raise InputError(f"bundle name must be lower-case letters, digits, _ . and -, was {name!r}")
     contents = {
         POLICY: policy_onnx.read_bytes(),
         FEATURES: msgspec.json.format(msgspec.json.encode(plan.to_spec(), order="deterministic")),
@@ -209,43 +209,43 @@ def write_bundle(
     }
     sources = zip(TRAINING_ONLY, (model_zip, vecnormalize_pkl), strict=True)
     contents |= {file_name: source.read_bytes() for file_name, source in sources if source is not None}
-    manifest = Manifest.of(name, contents, facts, installed_versions(), created or datetime.now(UTC))
-    target = parent / manifest.bundle_id
-    if target.exists():
-        load_bundle(target)
-        return target
-    _write_whole(target, {**contents, MANIFEST: manifest.to_json()})
-    return target
+    manifest = Manifest.of(name, contents, metadata, installed_versions(), created or datetime.now(UTC))
+    path = parent / manifest.bundle_id
+    if path.exists():
+        load_bundle(path)
+        return path
+    _write_whole(path, {**contents, MANIFEST: manifest.to_json()})
+    return path
 
 
-def _write_whole(target: Path, contents: Mapping[str, bytes]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".bundle-"))
+def _write_whole(path: Path, contents: Mapping[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=".bundle-"))
     try:
         for file_name, content in contents.items():
             (aside / file_name).write_bytes(content)
-        aside.chmod(0o755)  # mkdtemp's are private
-        aside.rename(target)
+        aside.chmod(0o755)  # mkdtemp makes it private
+        aside.rename(path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def load_bundle(path: Path) -> Bundle:
-    """Verify a bundle and open it.
+    """Verify and open a bundle.
 
-    Checks, in this order: the manifest, every file's hash, that no file is missing or added, that this program's
-    feature kernels are those of the training, that the policy still gives its golden outputs.
+    Checks, in this order: the manifest, every file's hash, that no file is missing or added, that the installed feature
+    kernels are those of the training, and that the policy still gives its golden outputs.
 
     Raises
     ------
     InputError
-        Naming the file, kernel or difference that is wrong.
+        If a check fails; the message names the file, kernel or difference.
     """
     if not path.is_dir():
-        raise InputError(f"bundle {path}: must be a directory, was {'a file' if path.exists() else 'not found'}")
+        raise InputError(f"bundle {path} {'is a file, not a directory' if path.exists() else 'not found'}")
     contents = {entry.name: _content(path, entry) for entry in path.iterdir()}
     if MANIFEST not in contents:
-        raise InputError(f"bundle {path}: must have {MANIFEST}, was missing")
+        raise InputError(f"not a bundle: {path} has no {MANIFEST}")
     try:
         manifest = Manifest.from_json(contents.pop(MANIFEST))
         _verify(contents, manifest)
@@ -256,8 +256,8 @@ def load_bundle(path: Path) -> Bundle:
         raise InputError(f"bundle {path}: {error}") from error
     if not difference <= golden.tolerance:
         raise InputError(
-            f"bundle {path}: {GOLDEN} must be met within {golden.tolerance:g} in log-probability, "
-            f"was {difference:.3g} off"
+            f"bundle {path}: log-probabilities must equal {GOLDEN} within {golden.tolerance:g}, "
+            f"were off by {difference:.3g}"
         )
     return Bundle(
         path,
@@ -272,17 +272,17 @@ def load_bundle(path: Path) -> Bundle:
 
 def _content(path: Path, entry: Path) -> bytes:
     if not entry.is_file():
-        raise InputError(f"bundle {path}: must hold files only, {entry.name} was not one")
+        raise InputError(f"bundle {path} must contain only files; {entry.name} is not a file")
     return entry.read_bytes()
 
 
 def _verify(contents: dict[str, bytes], manifest: Manifest) -> None:
     for name in (*REQUIRED, *manifest.files):
         if name not in contents:
-            raise InputError(f"{name} must be present, was missing")
+            raise InputError(f"{name} is missing")
         if name not in manifest.files:
-            raise InputError(f"{name} must be listed in {MANIFEST}, was not")
+            raise InputError(f"{name} is not listed in {MANIFEST}")
     for name, content in contents.items():
         if name not in manifest.files:
-            raise InputError(f"{name} must not be there: {MANIFEST} does not list it, but it was found")
+            raise InputError(f"unexpected file {name}: {MANIFEST} does not list it")
         manifest.files[name].verify(name, content)

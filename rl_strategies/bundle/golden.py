@@ -1,4 +1,4 @@
-"""Golden outputs: inputs and the answers a trained model gave to them, to prove later that nothing has changed."""
+"""Golden outputs: a trained model's answers to fixed inputs, to prove later that nothing has changed."""
 
 import io
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from rl_strategies.policy.policies import OnnxPolicy
 
 @dataclass(frozen=True)
 class Golden:
-    """Recurrent rollouts of several lanes with the log-probabilities of every action.
+    """Rollouts of several lanes with the log-probabilities of every action.
 
     Attributes
     ----------
     observations : float32[n_steps, n_lanes, n_observations]
     episode_start : bool[n_steps, n_lanes]
     log_probs : float32[n_steps, n_lanes, n_actions] or float32[n_steps, n_lanes, n_instruments, n_actions]
-        As the trained model computed them; -inf where the mask forbids an action.
+        Log-probabilities of the trained model; -inf where the mask forbids an action.
     tolerance : float
-        Largest absolute difference of a log-probability that counts as unchanged.
+        Largest absolute difference of a log-probability that still counts as equal.
     """
 
     observations: NDArray[np.float32]
@@ -29,22 +29,22 @@ class Golden:
     tolerance: float
 
     def difference(self, policy: OnnxPolicy) -> float:
-        """Largest absolute difference between a policy's log-probabilities and these, in lanes and one by one.
+        """Largest absolute difference between a policy's log-probabilities and these, batched and one by one.
 
-        The two are computed by different programs (`rl_strategies.policy.policies.OnnxPolicy`); the policy's memory
-        is empty afterwards.
+        Batches and single sessions run on different networks (`rl_strategies.policy.policies.OnnxPolicy`). The policy's
+        memory is empty afterwards.
 
         Raises
         ------
         InputError
             If the policy takes observations of another size.
         """
-        answered = _log_softmax(np.stack([self._in_lanes(policy), self._one_by_one(policy)]))
+        answered = _log_softmax(np.stack([self._batched(policy), self._one_by_one(policy)]))
         expected = self.log_probs.astype(np.float64)
-        with np.errstate(invalid="ignore"):  # what both say is impossible is no difference
+        with np.errstate(invalid="ignore"):  # -inf on both sides is no difference
             return float(np.where(answered == expected, 0.0, np.abs(answered - expected)).max())
 
-    def _in_lanes(self, policy: OnnxPolicy) -> NDArray[np.float32]:
+    def _batched(self, policy: OnnxPolicy) -> NDArray[np.float32]:
         lanes = policy.batch(self.observations.shape[1])
         found = np.empty_like(self.log_probs)
         for step, (observations, start) in enumerate(zip(self.observations, self.episode_start, strict=True)):
@@ -66,7 +66,7 @@ class Golden:
         return found
 
     def to_npz(self) -> bytes:
-        """As the content of an ``.npz`` file; equal data give equal bytes."""
+        """Content of an ``.npz`` file; equal data give equal bytes."""
         buffer = io.BytesIO()
         np.savez(
             buffer,

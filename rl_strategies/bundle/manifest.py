@@ -1,4 +1,4 @@
-"""A bundle's manifest: what is in it, what it was made from, and the seals that show any change."""
+"""The manifest of a bundle: its files, its metadata, and hashes that reveal any change."""
 
 import hashlib
 import platform
@@ -14,9 +14,9 @@ from catalogs.instruments.specification import InstrumentSpec
 from rl_strategies.features.plans.streams import ContextSource
 
 FORMAT_VERSION: Final = 2
-# What computes features, decisions and orders when trading; then what trained the policy.
+# Packages that compute features, decisions and orders when trading, and those that train the policy.
 TRADING_PACKAGES: Final = ("numpy", "numba", "onnxruntime", "nautilus_trader")
-# Files kept for further training: their archives carry times, and nothing that trades reads them.
+# Files for further training: their archives contain timestamps, and nothing that trades reads them.
 TRAINING_ONLY: Final = ("model.zip", "vecnormalize.pkl")
 TRAINING_PACKAGES: Final = ("torch", "stable_baselines3", "sb3_contrib", "gymnasium")
 
@@ -36,34 +36,41 @@ class FileSeal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def of(cls, content: bytes) -> Self:
-        """Of a file's content."""
+        """Seal of a file's content."""
         return cls(len(content), hashlib.sha256(content).hexdigest())
 
     def verify(self, name: str, content: bytes) -> None:
-        """Raise `InputError` where the content is not the one described."""
+        """Check a file's content.
+
+        Raises
+        ------
+        InputError
+            If size or hash differ.
+        """
         found = FileSeal.of(content)
         if found.size != self.size:
-            raise InputError(f"{name} must have {self.size} bytes, was {found.size}")
+            raise InputError(f"{name} must have {self.size} bytes, has {found.size}")
         if found.sha256 != self.sha256:
-            raise InputError(f"{name} must have SHA-256 {self.sha256[:12]}..., was {found.sha256[:12]}...")
+            raise InputError(f"{name} must have SHA-256 {self.sha256[:12]}..., has {found.sha256[:12]}...")
 
 
 class BundleMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where a policy comes from and what it trades.
+    """Metadata of a bundle: what the policy trades and what it was trained on.
 
     Attributes
     ----------
     instruments : tuple of InstrumentSpec
-        In the order of the observation and the actions.
+        Instruments in the order of the observation and the actions.
     bar_types : tuple of str
         NautilusTrader bar types of the bars it decides on, one per instrument.
     context : tuple of ContextSource
-        One for each context stream of the features.
+        One source for each context stream of the features.
     seeds : tuple of int
+        Seeds of the training.
     data_hash, calendar_hash : str
-        Of the bars and of the session calendars it was trained on.
+        Hashes of the bars and session calendars that it was trained on.
     git_commit : str or None
-        Of the program; None outside a checkout.
+        Commit of this project; None outside a checkout.
     """
 
     instruments: tuple[InstrumentSpec, ...]
@@ -84,19 +91,20 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     name : str
     files : dict of str to FileSeal
         Every other file of the bundle.
-    facts : BundleMetadata
+    metadata : BundleMetadata
+        Key ``facts`` in the file.
     versions : dict of str to str
-        Python and the packages that shape numbers, at the time of training.
+        Versions of Python and of the packages that shape numbers, at the time of training.
     created : datetime
-        Outside the identity: equal content has one name, whenever it is written.
+        Time of writing; not part of the identity, so equal content has one name.
     seal : str
-        SHA-256 of the manifest with an empty seal; shows accidents, it is no signature.
+        SHA-256 of the manifest with an empty seal. It reveals accidents; it is no signature.
     """
 
     format_version: int
     name: str
     files: dict[str, FileSeal]
-    facts: BundleMetadata
+    metadata: BundleMetadata = msgspec.field(name="facts")
     versions: dict[str, str]
     created: datetime
     seal: str
@@ -106,7 +114,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         cls,
         name: str,
         contents: Mapping[str, bytes],
-        facts: BundleMetadata,
+        metadata: BundleMetadata,
         versions: dict[str, str],
         created: datetime,
     ) -> Self:
@@ -115,7 +123,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             format_version=FORMAT_VERSION,
             name=name,
             files={file: FileSeal.of(contents[file]) for file in sorted(contents)},
-            facts=facts,
+            metadata=metadata,
             versions=versions,
             created=created,
             seal="",
@@ -124,9 +132,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def bundle_hash(self) -> str:
-        """SHA-256 of what decides: everything but the time of creation and the files for further training."""
+        """SHA-256 of everything but the time of writing and the files for further training."""
         identity = {key: value for key, value in msgspec.to_builtins(self).items() if key not in ("created", "seal")}
-        identity["files"] = {name: facts for name, facts in identity["files"].items() if name not in TRAINING_ONLY}
+        identity["files"] = {name: seal for name, seal in identity["files"].items() if name not in TRAINING_ONLY}
         return hashlib.sha256(msgspec.json.encode(identity, order="deterministic")).hexdigest()
 
     @property
@@ -153,12 +161,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 raise InputError(f"manifest.json format_version must be {FORMAT_VERSION}, was {format_version}")
             manifest = msgspec.json.decode(content, type=cls)
         except msgspec.DecodeError as error:
-            raise InputError(f"manifest.json must be a manifest, was not: {error}") from error
+            raise InputError(f"manifest.json is not a manifest: {error}") from error
         except UnicodeDecodeError as error:
-            raise InputError(f"manifest.json must be UTF-8, was not: {error}") from error
+            raise InputError(f"manifest.json is not UTF-8: {error}") from error
         seal = _sha256(msgspec.structs.replace(manifest, seal=""))
         if manifest.seal != seal or manifest.to_json() != content:
-            raise InputError(f"manifest.json must have seal {seal[:12]}..., was changed after it was written")
+            raise InputError(f"manifest.json was changed after it was written: its seal must be {seal[:12]}...")
         return manifest
 
 
@@ -171,7 +179,7 @@ def _sha256(manifest: Manifest) -> str:
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that shape a policy's numbers, as far as installed."""
+    """Installed versions of Python and of the packages that shape a policy's numbers."""
     versions = {"python": platform.python_version()}
     for package in (*TRADING_PACKAGES, *TRAINING_PACKAGES):
         found = _version(package)
@@ -181,7 +189,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def version_drift(trained: Mapping[str, str]) -> tuple[str, ...]:
-    """One line for every package of the trading path that is not the version of the training.
+    """One line for every trading package whose version differs from that of the training.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""What a policy may say: short, flat or long.
+"""Actions of a policy: short, flat or long.
 
-The action is the position that the policy wants to hold, not a trade: repeating it holds the position.
+An action names the position to hold, not a trade: repeating it keeps the position.
 """
 
 from catalogs.compiled import kernel
@@ -11,7 +11,7 @@ ACTIONS = 3
 
 @kernel
 def side_of_action(action):  # type: ignore[no-untyped-def]
-    """Wanted side of an action: -1 short, 0 flat, 1 long.
+    """Side of an action: -1 short, 0 flat, 1 long.
 
     Examples
     --------

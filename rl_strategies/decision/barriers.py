@@ -1,7 +1,7 @@
-"""Barriers around an entry: stop loss and take profit at the broker, time limit in the strategy.
+"""Barriers of an entry: stop loss and take profit at the broker, time limit in the strategy.
 
-Both prices are laid from the entry's fill price, when that fill arrives: a barrier laid from an earlier price can
-already be through.
+Both prices are measured from the entry's fill price, once it is known: a barrier from an earlier price might already be
+passed.
 """
 
 import math
@@ -21,9 +21,9 @@ class Distance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     value : float
-        Above zero.
+        Distance, above zero.
     unit : {"ticks", "atr", "percent"}
-        ``atr``: multiples of the average true range at the decision; ``percent``: of the entry price (1.0 is 1 %).
+        ``atr``: multiples of the average true range at the decision; ``percent``: percent of the entry price.
     """
 
     value: float
@@ -35,7 +35,7 @@ class Distance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BarrierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Barriers of every entry; None leaves one out.
+    """Barriers of every entry; None for no barrier.
 
     Attributes
     ----------
@@ -54,28 +54,28 @@ class BarrierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def unit_code(distance: Distance | None) -> int:
-    """Integer for `barrier_ticks`; -1 where there is no barrier."""
+    """Unit of a distance as `barrier_ticks` takes it; -1 for no barrier."""
     return -1 if distance is None else UNITS.index(distance.unit)
 
 
 @kernel
 def barrier_ticks(unit, value, direction, fill_ticks, market_ticks, tick_size, atr):  # type: ignore[no-untyped-def]
-    """Price of a barrier in ticks, at least one tick beyond the fill, the market and zero; 0 where there is none.
+    """Price of a barrier in ticks, at least one tick beyond fill, market and zero; 0 for no barrier.
 
     Parameters
     ----------
     unit : int
-        `unit_code` of its distance.
+        `unit_code` of the distance.
     value : float
-        The distance in that unit.
+        Distance in that unit.
     direction : int
-        1 above the fill, -1 below.
+        1 for a barrier above the fill, -1 below.
     fill_ticks : int
         Fill price of the entry in ticks.
     market_ticks : int
-        Last price: a venue rejects a stop that lies in the market, as one tick from a slipped fill would.
+        Last price: a venue rejects a stop in the market, as one tick from a slipped fill might be.
     tick_size, atr : float
-        In price units.
+        Tick size and average true range in price units.
     """
     if unit < 0:
         return 0

@@ -1,7 +1,7 @@
-"""Context on its way into the decision core: bars that are followed for features alone, values from a catalog's file.
+"""Context for the decision core: bars that only features read, and daily values from a catalog.
 
-Nothing here trades. Bars are handed over as they close; stored rows as time reaches them, so that a backtest cannot
-look ahead, and live reads the same file again when it has grown.
+Bars are passed on as they close, stored rows when their time has come, so that a backtest cannot look ahead. Live reads
+the same file again when it has grown.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,16 +29,16 @@ class ContextFeed:
     ----------
     core : DecisionCore
     sources : sequence of ContextSource
-        Streams that are made of bars.
+        Sources of streams made of bars.
     stored : mapping of str to callable
-        For every other stream what gives all of its rows that are known by now.
+        Reader of every other stream; returns all rows known by now.
     note : callable, optional
-        Told of every row, by stream and time, before the core takes it in.
+        Called with stream, time and row before the core takes the row in.
 
     Attributes
     ----------
     bar_types : tuple of str
-        Bars to follow.
+        Bars to subscribe to.
 
     Raises
     ------
@@ -63,22 +63,22 @@ class ContextFeed:
         fed = {stream.name for stream in self._bars.values()} | self._stored.keys()
         if fed != streams.keys():
             missing = ", ".join(sorted(streams.keys() - fed))
-            raise InputError(f"context streams must each have a source, {missing} had none")
+            raise InputError(f"no source for context streams: {missing}")
 
     def reset(self) -> None:
-        """Hand all stored rows over again, from the first."""
+        """Start over with the first stored row."""
         for stored in self._stored.values():
             stored.next_ns = 0
 
     def refresh(self) -> None:
-        """Look whether more rows are stored by now."""
+        """Read stored rows again: there may be more by now."""
         for stored in self._stored.values():
             stored.read()
 
     def catch_up(self, ts_ns: int) -> None:
-        """Hand over every stored row that was known at ``ts_ns``; called before the bars of that time.
+        """Pass on every stored row known at ``ts_ns``; called before the bars of that time.
 
-        The first time, rows are left out that are older than what a warm stream can remember.
+        The first call skips rows that are older than the stream's warm-up.
         """
         for name, stored in self._stored.items():
             if stored.next_ns > ts_ns:
@@ -90,7 +90,7 @@ class ContextFeed:
             stored.next_ns = int(rows.ts_ns[stop]) if stop < len(rows.ts_ns) else _NEVER_NS
 
     def take_bar(self, bar_type: str, ts_ns: int, raw_prices: Sequence[int], volume: int) -> None:
-        """Hand over a closed bar; one that its stream has passed already changes nothing.
+        """Pass on a closed bar; a bar that is not newer than its stream changes nothing.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class ContextFeed:
 class _BarStream:
     def __init__(self, source: ContextSource, stream: StreamSpec) -> None:
         if source.instrument is None:
-            raise InputError(f"context stream {source.name} must name the instrument of {source.bar_type}, named none")
+            raise InputError(f"context stream {source.name} must name the instrument of {source.bar_type}")
         self.name = source.name
         self._tick_raw = int(source.instrument.tick_raw)
         calendar = session_calendar(source.instrument.calendar)
@@ -140,12 +140,12 @@ class _StoredStream:
 
 
 def catalog_feed(core: DecisionCore, sources: Sequence[ContextSource], catalog: Path | None) -> ContextFeed:
-    """Feed of a bundle's core: bars as they come, daily values from the catalog's context file.
+    """Feed of a bundle's core: bars as they close, daily values from the catalog's context file.
 
     Raises
     ------
     InputError
-        As `stored_streams` does.
+        As in `stored_streams`.
     """
     return ContextFeed(core, bar_sources(sources), stored_streams(core.plan, sources, catalog))
 
@@ -158,19 +158,19 @@ def bar_sources(sources: Sequence[ContextSource]) -> list[ContextSource]:
 def stored_streams(
     plan: FeaturePlan | JoinedPlan, sources: Sequence[ContextSource], catalog: Path | None
 ) -> dict[str, Callable[[], StreamRows]]:
-    """What reads the streams of a plan that are daily values of a catalog, by name.
+    """Readers of the plan's streams that are daily values of a catalog, by name.
 
     Raises
     ------
     InputError
-        If a source has no bars and there is no catalog, or the catalog lacks the series.
+        If a source has no bars and there is no catalog, or the catalog has no such series.
     """
     stored: dict[str, Callable[[], StreamRows]] = {}
     daily = {source.name for source in sources if source.bar_type is None}
     for stream in context_streams(plan):
         if stream.name in daily:
             if catalog is None:
-                raise InputError(f"context stream {stream.name} needs a catalog with its daily values, had none")
+                raise InputError(f"context stream {stream.name} needs a catalog with its daily values")
             stored[stream.name] = partial(daily_rows, catalog, stream)
     return stored
 
@@ -190,7 +190,7 @@ def daily_rows(catalog: Path, stream: StreamSpec) -> StreamRows:
 
 @lru_cache(maxsize=16)
 def _daily_rows(catalog: Path, symbol: str, columns: tuple[str, ...], changed_ns: int) -> StreamRows:
-    # The time of the last change is a key, so that a file that has grown is read again.
+    # The file's time of change is part of the key, so that a file that has grown is read again.
     series = read_context(catalog, symbol)
     prices = {"open": series.open, "high": series.high, "low": series.low, "close": series.close}
     nothing = np.full(len(series.ts_ns), np.nan)

@@ -1,7 +1,7 @@
 """The decision core: bars and fills of one or many instruments in, observations and reviewed targets out.
 
-No I/O, no clock. The strategy feeds it the engine's or the broker's events; the training simulator repeats the same
-cycle over many lanes with the same kernels, and the parity tests hold the two together, byte for byte.
+It has no I/O and no clock. The strategy feeds it the events of engine or broker; the training simulator runs the same
+cycle over many lanes with the same kernels. Parity tests hold the two equal, byte for byte.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from rl_strategies.risk.overlay import APPROVED, REASONS
 
 
 class Review(NamedTuple):
-    """Answer of the risk overlay: the side to hold, the units of an entry, and why it may differ from the target."""
+    """Answer of the risk overlay: side to hold, units of an entry, and the reason if the target was refused."""
 
     side: int
     units: int
@@ -34,7 +34,7 @@ class Review(NamedTuple):
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the policy's target was not granted."""
+        """Whether the policy's target was refused."""
         return self.reason != REASONS[APPROVED]
 
 
@@ -44,9 +44,9 @@ class DecisionCore:
     Parameters
     ----------
     instruments : sequence of InstrumentSpec
-        In the order of the observation and the actions.
+        Instruments in the order of the observation and the actions.
     plan : FeaturePlan or JoinedPlan
-        The same for every instrument.
+        Features of every instrument.
     trading : TradingConfig
     execution : ExecutionConfig
 
@@ -54,14 +54,14 @@ class DecisionCore:
     ----------
     instruments : tuple of InstrumentCore
     accounts : `rl_strategies.accounting.position.ACCOUNT`[1]
-    account : its record
+    account : the record in ``accounts``
     legs : `rl_strategies.accounting.position.LEG`[K]
     session_date : datetime64[D]
         Current trading day.
     is_ruined : bool
-        Whether trading has ended for good; found out by `look`.
+        Whether trading has ended for good; updated by `look`.
     last_flat_ns : int
-        When the last instrument must be flat in this session, UTC nanoseconds.
+        Time by which the last instrument must be flat in this session, UTC nanoseconds.
     """
 
     def __init__(
@@ -133,8 +133,8 @@ class DecisionCore:
         Returns
         -------
         dict of str to array
-            Plain dtypes, so that ``numpy.savez(file, **core.snapshot())`` needs no pickle. Beside the state stand the
-            instruments and the plan that it belongs to.
+            Plain dtypes, so that ``numpy.savez(file, **core.snapshot())`` needs no pickle; with the instruments and
+            the plan's hash.
 
         Examples
         --------
@@ -155,13 +155,12 @@ class DecisionCore:
         return state
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
-        """Go on from a `snapshot`: whatever follows is bit for bit what would have followed then.
+        """Continue from a `snapshot`, bit for bit.
 
         Raises
         ------
         InputError
-            If the state is of other instruments or of another plan, or not such a snapshot at all; nothing has
-            changed then.
+            If the state belongs to other instruments or another plan, or is no such snapshot; nothing has changed then.
         """
         self._check_state(state)
         for k, core in enumerate(self.instruments):
@@ -179,13 +178,13 @@ class DecisionCore:
         own = self.snapshot()
         if state.keys() != own.keys():
             different = sorted(state.keys() ^ own.keys())
-            raise InputError(f"a decision core's state must hold {len(own)} named arrays, differed in {different[:5]}")
+            raise InputError(f"state of a decision core must have {len(own)} named arrays, differs in {different[:5]}")
         for name in ("instruments", "plan"):
             if state[name].tolist() != own[name].tolist():
-                raise InputError(f"state: {name} must be {own[name].tolist()}, was {state[name].tolist()}")
+                raise InputError(f"{name} of the state must be {own[name].tolist()}, was {state[name].tolist()}")
 
     def begin_session(self, day: np.datetime64) -> None:
-        """Count entries, losses and hours from here: called with the first bar of a trading day."""
+        """Start a trading day, with its first bar: entries, losses and hours count from here."""
         self._set_session(day)
         kernels.start_session(self.accounts, self.legs, self._rules)
 
@@ -194,30 +193,30 @@ class DecisionCore:
         return all(core.is_warm_before(ts_ns) for core in self.instruments)
 
     def push_context(self, name: str, ts_ns: int, row: NDArray[np.float64] | Sequence[float]) -> None:
-        """Take in a row of a context stream, for the instruments that have not seen it yet."""
+        """Take in a row of a context stream, for instruments that have not seen it yet."""
         for core in self.instruments:
             if ts_ns > core.context_ns(name):
                 core.push_context(name, ts_ns, row)
 
     def context_ns(self, name: str) -> int:
-        """Up to when every instrument has seen a context stream, 0 before the first row."""
+        """Time up to which every instrument has seen a context stream, 0 before the first row."""
         return min(core.context_ns(name) for core in self.instruments)
 
     @property
     def waits(self) -> bool:
-        """`decision_waits` for its instruments and plan."""
+        """Whether a decision must wait for other bars; see `decision_waits`."""
         return decision_waits(len(self.instruments), self.plan)
 
     def flat_ns(self, k: int) -> int:
-        """When instrument ``k`` must be flat in this session, UTC nanoseconds; 0 where it has none."""
+        """Time by which instrument ``k`` must be flat in this session, UTC nanoseconds; 0 without a session."""
         return int(self._hours_ns[k, 1])
 
     def mark(self) -> float:
-        """Cash and open positions at their last closes, USD."""
+        """Equity: cash and open positions at their last closes, USD."""
         return float(kernels.mark(self.accounts, self.legs, self._rules))
 
     def look(self, ts_ns: int) -> NDArray[np.float32]:
-        """Bring quotes, equity and halts to the decision at ``ts_ns``; returns the observation, as `observe` does."""
+        """Update quotes, equity and halts for the decision at ``ts_ns``; returns the observation."""
         if self._has_context:
             for core in self.instruments:
                 core.settle()
@@ -225,31 +224,31 @@ class DecisionCore:
         return self._observation
 
     def observe(self) -> NDArray[np.float32]:
-        """Observation of the last `look`, with the fills since; float32[n], a view that the next call overwrites."""
+        """Observation of the last `look`, updated by fills since; float32[n], a view that the next call overwrites."""
         self._observe()
         return self._observation
 
     def review(self, actions: Sequence[int]) -> list[Review]:
-        """What the risk overlay makes of the actions, one per instrument."""
+        """Review the actions by the risk overlay, one per instrument."""
         for k, action in enumerate(actions):
             self._targets[k] = action - FLAT
         self._review()
         return [Review(side, units, REASONS[reason]) for side, units, reason in self._answers.tolist()]
 
     def on_fill(self, k: int, units: int, price_ticks: int, commission_cents: int) -> None:
-        """Take in an execution of signed ``units`` of instrument ``k``."""
+        """Book a fill of signed ``units`` of instrument ``k``."""
         self._take_fill(k, units, price_ticks, commission_cents)
 
 
 def decision_waits(instruments: int, plan: FeaturePlan | JoinedPlan) -> bool:
-    """Whether a decision must wait for other bars of its time: of further instruments, or of a stream without lag."""
+    """Whether a decision must wait for other bars of its time: of other instruments, or of a stream without lag."""
     return instruments > 1 or any(stream.lag_s == 0 for stream in context_streams(plan))
 
 
 def observation_names(
     instruments: Sequence[InstrumentSpec], plan: FeaturePlan | JoinedPlan, trading: TradingConfig
 ) -> tuple[str, ...]:
-    """Names of the observation's entries, in order; of several instruments each with its symbol in front."""
+    """Names of the observation's entries, in order; with several instruments prefixed by their symbol."""
     count = len(instruments)
     block = (*plan.outputs[: plan.observed], *position_outputs(trading.barriers, trading.risk, count))
     account = account_outputs(trading.risk, count)

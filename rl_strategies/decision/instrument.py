@@ -26,24 +26,24 @@ class InstrumentCore:
     ----------
     instrument : InstrumentSpec
     calendar : SessionCalendar
-        The instrument's own.
+        Calendar of the instrument.
     plan : FeaturePlan or JoinedPlan
-        Must compute ``atr_14`` from the instrument's own bars.
+        A plan that computes ``atr_14`` from the instrument's own bars.
     legs, rules : `rl_strategies.accounting.position.LEG`[K], `rl_strategies.decision.rules.RULES`[K]
     k : int
-        Place of the instrument in both.
+        Index of the instrument in both.
     flatten_minutes : int
     last_ns : int64[K]
-        Receives the close of the last bar.
+        Receives the close time of the last bar.
     observed : float32[m]
-        The instrument's place in the observation; receives the observed features of the last bar.
+        The instrument's part of the observation; receives the observed features of the last bar.
 
     Attributes
     ----------
     volume_known : bool
-        False where the volume of bars is a stand-in; features then see NaN.
+        False if the bars' volume is a placeholder; features then see NaN.
     values : float64[m]
-        Features of the last bar; with context those of the last `settle`.
+        Features of the last bar; with context, as of the last `settle`.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class InstrumentCore:
     def _bind_kernels(self, rules: Any) -> None:
         own = self.plan.primary if isinstance(self.plan, JoinedPlan) else self.plan
         if isinstance(self._features, LiveJoined):
-            values, observed = self._features.own, self._observed[:0]  # what is seen of a bar, `settle` knows
+            values, observed = self._features.own, self._observed[:0]  # with context, `settle` writes the observation
         else:
             values, observed = self._features.outputs, self._observed
         leg, session = (self._legs, self._k, rules), self._rows.session_columns
@@ -96,12 +96,12 @@ class InstrumentCore:
         self._show(np.full(len(self.plan.outputs), np.nan))
 
     def resume(self, features: dict[str, NDArray[Any]], bars_seen: int) -> None:
-        """Start over as if ``bars_seen`` bars had passed, flat, with the features in the state that they left.
+        """Reset, flat, but with the features' state after ``bars_seen`` bars.
 
         Parameters
         ----------
         features : dict of str to array
-            As `snapshot` names them: ``features`` of a plan of one stream, ``features.…`` of a joined one.
+            Named as in `snapshot`: ``features`` for a plan of one stream, ``features.…`` for an as-of plan.
         bars_seen : int
         """
         self.reset()
@@ -109,7 +109,7 @@ class InstrumentCore:
         self.bars_seen = bars_seen
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Copies of everything but the leg, which belongs to the decision core: arrays that `numpy.savez` takes."""
+        """Copies of everything but the leg, which belongs to the decision core; arrays for `numpy.savez`."""
         return {
             **named_state(self._features.snapshot()),
             "bars_seen": np.array(self.bars_seen),
@@ -118,7 +118,7 @@ class InstrumentCore:
         }
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
-        """Go on from a `snapshot` of the same plan."""
+        """Continue from a `snapshot` of the same plan."""
         self._restore_features(state)
         self.bars_seen = int(state["bars_seen"])
         self._last_ns[self._k] = state["last_ns"]
@@ -137,7 +137,7 @@ class InstrumentCore:
 
     @property
     def last_ns(self) -> int:
-        """Close of the last bar, 0 before the first."""
+        """Close time of the last bar, 0 before the first."""
         return int(self._last_ns[self._k])
 
     @property
@@ -162,17 +162,17 @@ class InstrumentCore:
         return self._close_ticks.item(self._k)
 
     def on_bar(self, ts_ns: int, open_: int, high: int, low: int, close: int, volume: int) -> np.datetime64:
-        """Take in a closed bar: prices in ticks, time its close. Returns the trading day that it belongs to.
+        """Take in a closed bar, prices in ticks, time its close; returns its trading day.
 
         Raises
         ------
         ValueError
-            If the bar lies outside every session of the calendar.
+            If the bar is outside every session of the calendar.
         """
         row = self._rows.push(ts_ns, open_, high, low, close, volume if self.volume_known else nan)
         session = self._rows.session
         if session < 0:
-            raise ValueError(f"{self.instrument.instrument_id}: a bar must lie in a session, was {ts_ns} ns")
+            raise ValueError(f"bars of {self.instrument.instrument_id} must be inside a session, was {ts_ns} ns")
         if isinstance(self._features, LiveJoined):
             self._features.take(ts_ns, row)
         else:
@@ -184,7 +184,7 @@ class InstrumentCore:
         return self._day
 
     def push_context(self, name: str, ts_ns: int, row: NDArray[np.float64] | Sequence[float]) -> None:
-        """Take in the next row of a context stream, known at ``ts_ns``: the columns of the stream's plan.
+        """Take in the next row of a context stream, known at ``ts_ns``, in the columns of the stream's plan.
 
         Raises
         ------
@@ -194,45 +194,45 @@ class InstrumentCore:
         self._require_context().push_context(name, ts_ns, row)
 
     def context_ns(self, name: str) -> int:
-        """When the last row of a context stream was known, 0 before the first."""
+        """Time of the last row of a context stream, 0 before the first."""
         return self._require_context().last_ns(name)
 
     @property
     def missing_context(self) -> tuple[str, ...]:
-        """Context streams that have nothing to say of the last bar; see `LiveJoined.missing`."""
+        """Context streams without a usable row for the last bar; see `LiveJoined.missing`."""
         return self._joined.missing if self._joined is not None else ()
 
     def _require_context(self) -> LiveJoined:
         if self._joined is None:
-            raise InputError(f"{self.instrument.instrument_id}: the policy's features must have context, had none")
+            raise InputError(f"the features of {self.instrument.instrument_id} have no context streams")
         return self._joined
 
     def settle(self) -> None:
-        """Bring `values` up to the last bar, with the context known by now."""
+        """Compute `values` of the last bar with the context known by now."""
         if self._joined is not None:
             self._show(self._joined.settle())
 
     def is_warm_before(self, ts_ns: int) -> bool:
-        """Whether the features were warm before the bar that closed at ``ts_ns``, the last one or the next."""
+        """Whether the features were warm before the bar that closed at ``ts_ns``, which is the last or the next."""
         enough = self.bars_seen - (self.last_ns == ts_ns) >= self.plan.warmup
         return enough and (self._joined is None or self._joined.is_warm)
 
     def session_hours(self, day: np.datetime64) -> tuple[int, int]:
-        """Open of the day's session and when it must be flat, UTC nanoseconds; (0, 0) where there is none."""
+        """Open of the day's session and the time to be flat, UTC nanoseconds; (0, 0) without a session."""
         index = int(np.searchsorted(self.calendar.session_date, day))
         if index == len(self.calendar.session_date) or self.calendar.session_date[index] != day:
             return 0, 0
         return int(self.calendar.open_ns[index]), int(self.calendar.close_ns[index]) - self._flatten_ns
 
     def lay_barrier(self, barrier: Literal["stop", "target"], entry_ticks: int, market_ticks: int) -> int:
-        """Price in ticks of a barrier around an entry filled at ``entry_ticks`` while the market stood at
-        ``market_ticks``; 0 where none is configured.
+        """Price in ticks of a barrier for an entry filled at ``entry_ticks`` with the market at ``market_ticks``; 0 if
+        none is configured.
         """
         return int(self._lay[barrier](entry_ticks, market_ticks))
 
 
 def named_state(features: NDArray[np.float64] | dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """State of running features under the names that `InstrumentCore.snapshot` gives it."""
+    """State of running features, named as in `InstrumentCore.snapshot`."""
     if isinstance(features, dict):
         return {f"{FEATURES_STATE}.{name}": value for name, value in features.items()}
     return {FEATURES_STATE: features}

@@ -1,8 +1,7 @@
-"""The decision core's kernels as Python calls them: with arrays of records, never with a record.
+"""Kernels that Python calls for the decision core: they take arrays of records, never single records.
 
-Handing numba a record from Python costs about 9 µs, an array of records 0.2 µs, one that is bound to the kernel
-(`catalogs.compiled.bound`) nearly nothing (all measured); a field read through a record in Python costs 6 µs, through a
-column of the array 0.05 µs.
+Passing a record to numba from Python costs about 9 µs, an array of records 0.2 µs, one bound to the kernel
+(`catalogs.compiled.bound`) nearly nothing. Reading a field of a record in Python costs 6 µs, of a column 0.05 µs.
 """
 
 from catalogs.bars import price_from_ticks
@@ -17,10 +16,10 @@ from rl_strategies.risk.overlay import review_all, update_halt, write_mask
 def quote_bar(  # type: ignore[no-untyped-def]
     legs, k, rules, last_ns, values, atr, session, observed, ts_ns, close_ticks, volume
 ):
-    """Leg ``k`` has seen a bar close: its quote, and one more bar of age for what is held.
+    """Take a closed bar into leg ``k``: its quote, and one more bar of age for an open position.
 
-    ``last_ns`` int64[K] are the closes of the last bars; ``atr`` is a place in ``values``, the features; ``session``
-    are `catalogs.sessions.SESSION_COLUMNS`; ``observed``, float32, receives the first features.
+    ``last_ns`` int64[K] are the close times of the last bars; ``atr`` is an index into ``values``, the features;
+    ``session`` holds `catalogs.sessions.SESSION_COLUMNS`; ``observed``, float32, receives the first features.
     """
     last_ns[k] = ts_ns
     for j in range(observed.shape[0]):
@@ -38,7 +37,7 @@ def quote_bar(  # type: ignore[no-untyped-def]
 
 @kernel
 def mark(accounts, legs, rules):  # type: ignore[no-untyped-def]
-    """Cash and open positions at their last closes, USD."""
+    """Equity: cash and open positions at their last closes, USD."""
     equity = accounts[0].balance_cents / 100.0
     for k in range(len(legs)):
         equity += unrealized_usd(legs[k], legs[k].price, rules[k].multiplier)
@@ -47,7 +46,7 @@ def mark(accounts, legs, rules):  # type: ignore[no-untyped-def]
 
 @kernel
 def observe(accounts, legs, rules, limits, out, observed):  # type: ignore[no-untyped-def]
-    """Write everything of the observation but the features, for which it leaves ``observed`` places per leg."""
+    """Write the observation except its features, for which it leaves ``observed`` entries per leg."""
     at = 0
     for k in range(len(legs)):
         at = write_position(out, at + observed, legs[k], rules[k], limits[0], len(legs) > 1)
@@ -60,9 +59,9 @@ def observe(accounts, legs, rules, limits, out, observed):  # type: ignore[no-un
 def look(  # type: ignore[no-untyped-def]
     accounts, legs, rules, limits, last_ns, hours_ns, starting_usd, observation, observed, now_ns
 ):
-    """Bring legs, equity, halts and ruin to the decision at ``now_ns``, then `observe`; returns whether ruined.
+    """Update legs, equity, halts and ruin for the decision at ``now_ns``, then `observe`; returns whether ruined.
 
-    ``last_ns`` int64[K] are the closes of the last bars, ``hours_ns`` int64[K, 2] opening and closing times.
+    ``last_ns`` int64[K] are the close times of the last bars, ``hours_ns`` int64[K, 2] opening and closing times.
     """
     for k in range(len(legs)):
         legs[k].is_missing = last_ns[k] != now_ns
@@ -88,7 +87,7 @@ def review(accounts, legs, rules, limits, targets, answers):  # type: ignore[no-
 
 @kernel
 def take_fill(accounts, legs, rules, k, units, price_ticks, commission_cents):  # type: ignore[no-untyped-def]
-    """Take an execution of leg ``k`` in; no barrier outlives its position."""
+    """Book a fill of leg ``k``; its barriers end with the position."""
     book_fill(accounts[0], legs[k], rules[k], units, price_ticks, commission_cents)
     if legs[k].units == 0:
         legs[k].stop_ticks = 0
@@ -97,7 +96,7 @@ def take_fill(accounts, legs, rules, k, units, price_ticks, commission_cents):  
 
 @kernel
 def lay_stop(legs, k, rules, entry_ticks, market_ticks):  # type: ignore[no-untyped-def]
-    """Stop loss of leg ``k`` around its entry, in ticks; 0 where none is configured."""
+    """Stop loss of leg ``k`` in ticks, from its entry; 0 if none is configured."""
     leg, rule = legs[k], rules[k]
     side = side_of_units(leg.units)
     leg.stop_ticks = barrier_ticks(
@@ -108,7 +107,7 @@ def lay_stop(legs, k, rules, entry_ticks, market_ticks):  # type: ignore[no-unty
 
 @kernel
 def lay_target(legs, k, rules, entry_ticks, market_ticks):  # type: ignore[no-untyped-def]
-    """Take profit of leg ``k`` around its entry, in ticks; 0 where none is configured."""
+    """Take profit of leg ``k`` in ticks, from its entry; 0 if none is configured."""
     leg, rule = legs[k], rules[k]
     side = side_of_units(leg.units)
     leg.target_ticks = barrier_ticks(
@@ -119,13 +118,13 @@ def lay_target(legs, k, rules, entry_ticks, market_ticks):  # type: ignore[no-un
 
 @kernel
 def clear(legs, k):  # type: ignore[no-untyped-def]
-    """Leg ``k`` as before its first fill."""
+    """Reset leg ``k`` to before its first fill."""
     clear_leg(legs[k])
 
 
 @kernel
 def start_session(accounts, legs, rules):  # type: ignore[no-untyped-def]
-    """A new trading day: entries, losses and peaks are counted from here."""
+    """Start a trading day: entries, losses and peaks count from here."""
     for k in range(len(legs)):
         legs[k].entries = 0
     begin_session(accounts[0], mark(accounts, legs, rules))

@@ -1,8 +1,7 @@
-"""What the policy sees: for each instrument the observed features of its last bar and the state of its position, then,
-for a portfolio, the account; last, where the experiment asks for it, which targets the overlay would grant.
+"""The observation: per instrument the observed features of its last bar and the state of its position, then the account
+(for a portfolio), then the action mask (if the experiment asks for it).
 
-One kernel writes the position's part for the simulator and for the strategy; features are copied as they are. The
-normaliser is not here: it is part of the policy.
+One kernel writes it for simulator and strategy. Features are copied unchanged: normalisation is part of the policy.
 """
 
 from catalogs.compiled import kernel
@@ -15,7 +14,7 @@ ACCOUNT_OUTPUTS = ("session_return", "gross_exposure", "net_exposure")
 
 
 def position_outputs(barriers: BarrierConfig, risk: RiskConfig, instruments: int = 1) -> tuple[str, ...]:
-    """Names of the position's part, in order; what the configuration would make constant is left out.
+    """Names of the position's entries, in order; entries that would be constant are left out.
 
     Examples
     --------
@@ -35,7 +34,7 @@ def position_outputs(barriers: BarrierConfig, risk: RiskConfig, instruments: int
 
 
 def account_outputs(risk: RiskConfig, instruments: int = 1) -> tuple[str, ...]:
-    """Names of the account's part: empty where one instrument trades without a daily limit.
+    """Names of the account's entries; none if one instrument trades without a daily limit.
 
     Examples
     --------
@@ -50,7 +49,7 @@ def account_outputs(risk: RiskConfig, instruments: int = 1) -> tuple[str, ...]:
 def write_position(out, start, leg, rules, limits, is_portfolio):  # type: ignore[no-untyped-def]
     """Write one instrument's position into ``out`` (float32) from index ``start``; returns the next index.
 
-    Distances are in average true ranges; a market without range counts as one tick.
+    Distances are in average true ranges of at least one tick.
     """
     side = side_of_units(leg.units)
     scale = max(leg.atr, rules.tick_size)
@@ -81,7 +80,7 @@ def write_position(out, start, leg, rules, limits, is_portfolio):  # type: ignor
 
 @kernel
 def write_account(out, start, legs, rules, limits, account):  # type: ignore[no-untyped-def]
-    """Write the account's part into ``out`` from ``start``, if there is one; returns the next index."""
+    """Write the account's entries, if any, into ``out`` from ``start``; returns the next index."""
     if len(legs) == 1 and limits.max_daily_loss == 0.0 and limits.max_daily_drawdown == 0.0:
         return start
     gross, net = 0.0, 0.0

@@ -1,4 +1,4 @@
-"""The rules of trading one instrument, as configured and as the record that kernels read."""
+"""Trading and execution rules: their configuration, and the records that kernels read."""
 
 import math
 from collections.abc import Sequence
@@ -21,14 +21,13 @@ class TradingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     units : int
-        Contracts or shares of every entry; the most there may be where a risk budget sizes them.
+        Contracts or shares of every entry; the maximum if a risk budget sizes entries.
     barriers : BarrierConfig
     risk : RiskConfig
     risk_budget_usd : float
-        USD that one average true range may move a position (`rl_strategies.risk.sizing`); 0 for fixed units.
+        USD by which one average true range may move a position (`rl_strategies.risk.sizing`); 0 for fixed units.
     mask_actions : bool
-        Show the policy, in the last columns of the observation, which targets the risk overlay would grant; the
-        learner takes no other.
+        Append to the observation which targets the risk overlay would grant; the learner draws no others.
     """
 
     units: int = 1
@@ -48,21 +47,21 @@ HIGH_LOW_ORDERS = ("adaptive", "high_first")
 
 
 class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the simulated market charges, the same in the simulator and in the NautilusTrader engine.
+    """Fills and costs of the simulated market, the same in the simulator and in the NautilusTrader engine.
 
     Attributes
     ----------
     slippage_ticks : {0, 1}
-        Adverse ticks of a fill that slips, take profits included.
+        Adverse ticks of a slipped fill, take profits included.
     slippage_probability : float
-        Share of the fills that slip.
+        Probability that a fill slips.
     slippage_seed : int
-        Of the stream of draws, where slippage is a matter of chance.
+        Seed of the draws if that probability is between 0 and 1.
     fill : {"same_close", "next_open"}
-        What an approved target trades at: the close that was decided on, or the open of the instrument's next bar. An
-        order whose instrument has no next bar at the next decision, or before its closing time, is dropped.
+        Price of an approved target's order: the close of the decision, or the open of the instrument's next bar. An
+        order without a next bar by the next decision or the closing time is dropped.
     high_low_order : {"adaptive", "high_first"}
-        Which end of a bar is visited first: the one nearer to the open (a tie visits the low), or always the high.
+        Extreme of a bar that is visited first: the one nearer to the open (the low on a tie), or always the high.
     starting_balance_usd : Decimal
     """
 
@@ -81,8 +80,8 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.high_low_order not in HIGH_LOW_ORDERS:
             raise ValueError(
-                f"high_low_order must be one of {', '.join(HIGH_LOW_ORDERS)}, was {self.high_low_order!r}: the engine "
-                "orders a venue's bars, not a position's, so the simulator could not be held equal to any other rule"
+                f"high_low_order must be one of {', '.join(HIGH_LOW_ORDERS)}, was {self.high_low_order!r} "
+                "(the engine knows no other rule)"
             )
         if not 0.0 <= self.slippage_probability <= 1.0:
             raise ValueError(f"slippage_probability must be in [0, 1], was {self.slippage_probability}")

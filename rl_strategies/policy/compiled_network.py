@@ -1,4 +1,4 @@
-"""An exported network as one compiled function: a decision costs its arithmetic and little else.
+"""An exported network as one compiled function, so that a decision costs little more than its arithmetic.
 
 The weights come from the ONNX file and the operations are those of its graph, in float32. onnxruntime, which runs the
 graph itself (`rl_strategies.policy.onnx_network`), stays the reference: a bundle is refused if either no longer gives
@@ -18,7 +18,7 @@ from catalogs.compiled import inlined, kernel
 from catalogs.errors import InputError
 from rl_strategies.policy.onnx_network import ACTIVATIONS, NetworkShape, check_finite
 
-LSTM: Final = -1  # a row of the layout is an LSTM layer, or else a dense one by the place of its activation
+LSTM: Final = -1  # kind of an LSTM layer in the layout; a dense layer's kind is the index of its activation
 TANH: Final = ACTIVATIONS.index("Tanh")
 RELU: Final = ACTIVATIONS.index("Relu")
 
@@ -33,12 +33,12 @@ _HALF, _ZERO = np.float32(0.5), np.float32(0.0)
 
 
 class Layer(NamedTuple):
-    """Weights of a layer, as torch and ONNX shape them; an LSTM's gates in the order of ONNX.
+    """Weights of a layer in the shapes of torch and ONNX; an LSTM's gates in the order of ONNX.
 
     Attributes
     ----------
     kind : int
-        `LSTM`, or the place of a dense layer's activation in `rl_strategies.policy.onnx_network.ACTIVATIONS`.
+        `LSTM`, or the index of a dense layer's activation in `rl_strategies.policy.onnx_network.ACTIVATIONS`.
     bias : float32[outputs], or float32[4 * outputs]
     weight : float32[outputs, inputs], or float32[4 * outputs, inputs]
     recurrent : float32[4 * outputs, outputs], or None
@@ -51,9 +51,9 @@ class Layer(NamedTuple):
 
 
 def pack(layers: Sequence[Layer]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Layers as `run_layers` reads them: int64[layers, 3] (kind, inputs, outputs) and all weights in a row.
+    """Layers as `run_layers` reads them: int64[layers, 3] (kind, inputs, outputs) and all weights in one array.
 
-    Layer after layer the bias, then the weights input by input.
+    Per layer the bias, then the weights input by input.
     """
     layout = [
         (layer.kind, layer.weight.shape[1], len(layer.bias) // (4 if layer.kind == LSTM else 1)) for layer in layers
@@ -76,15 +76,15 @@ class CompiledNetwork:
     content : bytes
         An ONNX file written by `training.export.export_onnx`.
     shape : NetworkShape
-        The file's own; its ``activations`` are given.
+        Shape stored in that file, with ``activations``.
 
     Attributes
     ----------
     shape : NetworkShape
     logits : float32[1, n_instruments * n_actions]
-        Of the last run, -inf where the mask forbids an action; overwritten by the next.
+        Logits of the last run, -inf where the mask forbids an action; overwritten by the next.
     state : float32[2, layers, 1, hidden]
-        Hidden then cell state that the next run starts from; writable.
+        Hidden, then cell state that the next run starts from; writable.
 
     Raises
     ------
@@ -98,7 +98,7 @@ class CompiledNetwork:
         found = {tensor.name: numpy_helper.to_array(tensor) for tensor in initializers}
         missing = [name for name in _names(shape) if name not in found]
         if missing:
-            raise InputError(f"policy network: must hold the weights {', '.join(missing)}, held none such")
+            raise InputError(f"policy network lacks the weights {', '.join(missing)}")
         self.shape = shape
         self.logits = np.zeros((1, shape.n_instruments * shape.n_actions), np.float32)
         self.state = np.zeros((2, shape.lstm_layers, 1, shape.lstm_hidden_size), np.float32)
@@ -111,9 +111,9 @@ class CompiledNetwork:
         self._values, self._sums = room(self._layout)
 
     def step(self, observation: NDArray[np.float32]) -> int:
-        """Advance by one observation, float32[n_observations]; as `RecurrentNetwork.step`."""
+        """Advance by one observation, float32[n_observations]; see `RecurrentNetwork.step`."""
         if observation.shape != self._expected:
-            raise InputError(f"observation: must have shape {self._expected}, was {observation.shape}")
+            raise InputError(f"observation must have shape {self._expected}, was {observation.shape}")
         largest = forward(
             observation, self._statistics, self._layout, self._weights, self.state, self._values, self._sums,
             self._logits,
@@ -125,9 +125,7 @@ class CompiledNetwork:
 
 @kernel
 def forward(observation, statistics, layout, weights, state, values, sums, logits):  # type: ignore[no-untyped-def]
-    """One step; returns the place of the largest logit.
-
-    -1, and nothing has moved, if a value of the observation is not finite.
+    """One step; returns the index of the largest logit, or -1, without any change, if the observation is not finite.
 
     ``statistics`` float64[4, columns]; ``layout`` and ``weights`` from `pack`; ``state`` float32[2, lstm layers, 1,
     hidden]; ``values`` and ``sums`` as in `run_layers`; writes ``state`` and ``logits``.
@@ -152,9 +150,9 @@ def forward(observation, statistics, layout, weights, state, values, sums, logit
 
 @kernel
 def run_layers(layout, weights, state, values, sums):  # type: ignore[no-untyped-def]
-    """Carry one observation through all layers: ``values``, float32[w], are the inputs and then the outputs.
+    """Run one observation through all layers; ``values``, float32[w], holds the inputs, then the outputs.
 
-    ``state`` float32[2, lstm layers, 1, hidden] is advanced; ``sums`` float32[4 w] is room to work in.
+    ``state`` float32[2, lstm layers, 1, hidden] is advanced; ``sums`` float32[4 w] is working memory.
     """
     at, memory = 0, 0
     for k in range(layout.shape[0]):
@@ -174,7 +172,7 @@ def run_layers(layout, weights, state, values, sums):  # type: ignore[no-untyped
 
 @inlined
 def _add_products(sums, values, inputs, weights, begin, width):  # type: ignore[no-untyped-def]
-    # Input by input instead of output by output: independent sums, which the compiler may take side by side.
+    # Input by input, not output by output: independent sums, which the compiler can vectorise.
     at = begin
     four = inputs - inputs % 4
     for i in range(0, four, 4):
@@ -194,7 +192,7 @@ def _add_products(sums, values, inputs, weights, begin, width):  # type: ignore[
 
 @inlined
 def _gate(sums, hidden, cell, out, n):  # type: ignore[no-untyped-def]
-    # The gates lie one after the other as in ONNX: input, output, forget, cell.
+    # Gates in the order of ONNX: input, output, forget, cell.
     for j in range(3 * n):
         sums[j] = _HALF + _HALF * tanh(_HALF * sums[j])
     for j in range(3 * n, 4 * n):
@@ -221,7 +219,7 @@ def _activate(sums, out, n, kind):  # type: ignore[no-untyped-def]
 
 @inlined
 def tanh(value):  # type: ignore[no-untyped-def]
-    """Hyperbolic tangent of a float32, correctly rounded but for 3e-8."""
+    """Hyperbolic tangent of a float32, within 3e-8."""
     x = min(max(np.float64(value), -_TANH_LIMIT), _TANH_LIMIT)
     s = x * x
     p = ((((((_P[6] * s + _P[5]) * s + _P[4]) * s + _P[3]) * s + _P[2]) * s + _P[1]) * s + _P[0]) * x

@@ -1,6 +1,6 @@
 """An exported recurrent network on onnxruntime: observations in, logits out, memory carried between calls.
 
-The interface of the file is fixed here: `training.export` writes it, `rl_strategies.policy.policies` decides with it.
+The interface of the ONNX file is defined here; `training.export` writes such files.
 """
 
 from typing import Final
@@ -34,16 +34,16 @@ class NetworkShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     n_observations : int
-        The action mask, where there is one, included.
+        Size of an observation, including the action mask if there is one.
     n_actions : int
         Choices per instrument.
     lstm_layers, lstm_hidden_size : int
-        Of the actor's LSTM; 0 layers for a network without memory, whose only input is ``obs``.
+        Size of the actor's LSTM; 0 layers for a network without memory, whose only input is ``obs``.
     n_instruments : int
-        Decided on at once.
+        Instruments decided on at once.
     activations : tuple of str, optional
-        After each dense layer, of `ACTIVATIONS`. Given where the graph is normalisation, LSTM layers, dense layers and
-        mask, with its weights under the names that `rl_strategies.policy.compiled_network` reads; such a network can
+        Activation after each dense layer, one of `ACTIVATIONS`. Given if the graph is normalisation, LSTM layers, dense
+        layers and mask, with the weight names that `rl_strategies.policy.compiled_network` reads; such a network can
         also run compiled.
     """
 
@@ -68,23 +68,23 @@ class RecurrentNetwork:
     ----------
     shape : NetworkShape
     logits : float32[n_lanes, n_instruments * n_actions]
-        Of the last run, instrument by instrument, -inf where the mask forbids an action; overwritten by the next.
+        Logits of the last run by instrument, -inf where the mask forbids an action; overwritten by the next.
 
     Raises
     ------
     InputError
-        If the content is not such an export or ``n_lanes`` is below 1.
+        If the content is not an export of this project or ``n_lanes`` is below 1.
 
     Notes
     -----
-    Normalisation is part of the graph: observations are passed as the environment gives them. One thread, so that
-    a run is repeatable and never waits for a thread pool. Inputs and outputs are bound once and the state
-    alternates between two buffers, so that nothing is allocated per run.
+    Normalisation is part of the graph: pass observations as the environment gives them. It uses one thread, so that
+    runs are repeatable and never wait for a thread pool. Inputs and outputs are bound once and the state alternates
+    between two buffers, so that a run allocates nothing.
     """
 
     def __init__(self, content: bytes, n_lanes: int) -> None:
         if n_lanes < 1:
-            raise InputError(f"n_lanes: must be at least 1, was {n_lanes}")
+            raise InputError(f"n_lanes must be at least 1, was {n_lanes}")
         self._session = _open(content)
         self.shape = _read_shape(self._session)
         self.logits = np.zeros((n_lanes, self.shape.n_instruments * self.shape.n_actions), np.float32)
@@ -101,21 +101,21 @@ class RecurrentNetwork:
         return self._states[self._read]
 
     def run(self, observations: NDArray[np.float32], episode_start: NDArray[np.bool_] | bool) -> None:
-        """Advance every lane by one observation; the result is in `logits`.
+        """Advance every lane by one observation; results are in `logits`.
 
         Parameters
         ----------
         observations : float32[n_lanes, n_observations]
         episode_start : bool[n_lanes] or bool
-            Lanes whose memory is cleared before they see their observation.
+            Lanes whose memory is cleared first.
 
         Raises
         ------
         InputError
-            If the shape is wrong or a value is not finite; the memory is untouched then.
+            If the shape is wrong or a value is not finite; the memory is then unchanged.
         """
         if observations.shape != self._observations.shape:
-            raise InputError(f"observations: must have shape {self._observations.shape}, was {observations.shape}")
+            raise InputError(f"observations must have shape {self._observations.shape}, was {observations.shape}")
         check_finite(observations)
         self._observations[:] = observations
         self._episode_start[:] = episode_start
@@ -128,21 +128,21 @@ class RecurrentNetwork:
         Returns
         -------
         int
-            Place of the largest logit: the likeliest action, where there is one instrument.
+            Index of the largest logit: the likeliest action of a single instrument.
 
         Raises
         ------
         InputError
-            As `run`.
+            As in `run`.
         """
         self.run(observation[np.newaxis], episode_start=False)
         return int(self.logits.argmax())
 
     def _bind(self, read: int) -> onnxruntime.IOBinding:
         binding = self._session.io_binding()
-        source, target = self._states[read], self._states[1 - read]
-        inputs = dict(zip(INPUTS, (self._observations, *source, self._episode_start), strict=True))
-        outputs = dict(zip(OUTPUTS, (self.logits, *target), strict=True))
+        state, next_state = self._states[read], self._states[1 - read]
+        inputs = dict(zip(INPUTS, (self._observations, *state, self._episode_start), strict=True))
+        outputs = dict(zip(OUTPUTS, (self.logits, *next_state), strict=True))
         for name in inputs_of(self.shape):
             binding.bind_input(name, "cpu", 0, np.float32, inputs[name].shape, inputs[name].ctypes.data)
         for name in outputs_of(self.shape):
@@ -151,23 +151,23 @@ class RecurrentNetwork:
 
 
 def check_finite(observations: NDArray[np.float32]) -> None:
-    """Refuse float32[n_lanes, n] that holds a value which is not finite.
+    """Refuse observations, float32[n_lanes, n], with a value that is not finite.
 
-    A NaN would stay in the memory for good, and argmax reads NaN logits as action 0.
+    A NaN would stay in the memory forever, and argmax reads NaN logits as action 0.
 
     Raises
     ------
     InputError
-        Naming the first such value.
+        The message names the first such value.
     """
     if not np.isfinite(observations).all():
         lane, column = np.argwhere(~np.isfinite(observations))[0]
         value = observations[lane, column]
-        raise InputError(f"observations: must be finite, was {value} in lane {lane}, column {column}")
+        raise InputError(f"observations must be finite, was {value} in lane {lane}, column {column}")
 
 
 def inputs_of(shape: NetworkShape) -> tuple[str, ...]:
-    """Names of a network's inputs: without memory there is no state to pass."""
+    """Names of a network's inputs; without memory only the observations."""
     return INPUTS if shape.lstm_layers else INPUTS[:1]
 
 
@@ -183,11 +183,11 @@ def _open(content: bytes) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except _UNREADABLE as error:
-        raise InputError(f"policy network: must be a readable ONNX graph, was not ({error})") from error
+        raise InputError(f"policy network is not a readable ONNX graph: {error}") from error
 
 
 def _read_shape(session: onnxruntime.InferenceSession) -> NetworkShape:
     metadata = session.get_modelmeta().custom_metadata_map
     if METADATA_KEY not in metadata:
-        raise InputError(f"policy network: metadata must have {METADATA_KEY!r}, had {sorted(metadata)}")
+        raise InputError(f"policy network is not an export of this project: its metadata lack {METADATA_KEY!r}")
     return msgspec.json.decode(metadata[METADATA_KEY], type=NetworkShape)

@@ -1,7 +1,7 @@
-"""Who decides: from an observation to a target position.
+"""Policies: from an observation to a target position.
 
-A policy names a target (short, flat or long), never an order. The trained one runs on onnxruntime and needs
-neither torch nor pickle; the two others are yardsticks that every report shows beside it.
+A policy names a target (short, flat or long), never an order. The trained one needs neither torch nor pickle. The two
+others are baselines: flat, and random with a given turnover.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ class BatchPolicy(Protocol):
         ----------
         observations : float32[n_lanes, n]
         episode_start : bool[n_lanes]
-            Lanes whose observation is the first of a session: their memory is cleared before it is seen.
+            Lanes whose observation is the first of a session; their memory is cleared first.
 
         Returns
         -------
@@ -41,11 +41,11 @@ class Policy(Protocol):
 
     @property
     def logits(self) -> NDArray[np.float32]:
-        """float32[3], unnormalised log-probabilities of the last decision; -inf where it was impossible."""
+        """float32[3], unnormalised log-probabilities of the last decision; -inf for an impossible action."""
         ...
 
     def reset(self) -> None:
-        """Forget everything seen; called at the start of every session."""
+        """Clear the memory; called at the start of every session."""
         ...
 
     def act(self, observation: NDArray[np.float32]) -> int | list[int]:
@@ -75,14 +75,14 @@ class OnnxPolicy:
     Raises
     ------
     InputError
-        If the file is missing or not such an export; in `act`, if an observation has the wrong shape or a value
-        that is not finite.
+        If the file is missing or not such an export. `act` raises it if an observation has the wrong shape or is not
+        finite.
     """
 
     def __init__(self, source: Path | bytes) -> None:
         if isinstance(source, Path):
             if not source.is_file():
-                raise InputError(f"policy {source}: must be an existing file, was not found")
+                raise InputError(f"policy file not found: {source}")
             source = source.read_bytes()
         self._content = source
         self._network = session_network(source)
@@ -95,7 +95,7 @@ class OnnxPolicy:
         return by_instrument(self._network.logits, self.shape)[0].copy()
 
     def reset(self) -> None:
-        """Zero the recurrent state: the start of a session."""
+        """Clear the memory."""
         self._network.state[:] = 0.0
 
     def act(self, observation: NDArray[np.float32]) -> int | list[int]:
@@ -119,7 +119,7 @@ class OnnxPolicy:
         """
         expected = self._network.state.shape
         if state.shape != expected:
-            raise InputError(f"recurrent state: must have shape {expected}, was {state.shape}")
+            raise InputError(f"recurrent state must have shape {expected}, was {state.shape}")
         self._network.state[:] = state
 
     def batch(self, n_lanes: int) -> "OnnxBatchPolicy":
@@ -133,7 +133,7 @@ class OnnxBatchPolicy:
     Parameters
     ----------
     content : bytes
-        Of the ONNX file.
+        Content of the ONNX file.
     n_lanes : int
     """
 
@@ -142,7 +142,7 @@ class OnnxBatchPolicy:
 
     @property
     def logits(self) -> NDArray[np.float32]:
-        """As `OnnxPolicy.logits`, one row per lane."""
+        """Logits as in `OnnxPolicy.logits`, one row per lane."""
         return by_instrument(self._network.logits, self._network.shape).copy()
 
     def act_batch(self, observations: NDArray[np.float32], episode_start: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -152,12 +152,12 @@ class OnnxBatchPolicy:
 
 
 def by_instrument(logits: NDArray[np.float32], shape: NetworkShape) -> NDArray[np.float32]:
-    """Logits with an axis for the instruments where there are several: float32[lanes, K, n_actions]; a view."""
+    """Logits with an axis for instruments if there are several, float32[lanes, K, n_actions]; a view."""
     return logits if shape.n_instruments == 1 else logits.reshape(len(logits), shape.n_instruments, shape.n_actions)
 
 
 class FlatPolicy:
-    """Never holds a position; alone and in a batch, as it has no memory."""
+    """Never holds a position."""
 
     @property
     def logits(self) -> NDArray[np.float32]:
@@ -165,7 +165,7 @@ class FlatPolicy:
         return np.array([-np.inf, 0.0, -np.inf], np.float32)
 
     def reset(self) -> None:
-        """Nothing to forget."""
+        """No memory to clear."""
 
     def act(self, observation: NDArray[np.float32]) -> int:
         """Always `FLAT`."""
@@ -181,7 +181,7 @@ class FlatPolicy:
 
 
 class RandomPolicy:
-    """Changes its target by chance: what turnover alone earns and costs.
+    """Changes its target at random: shows what turnover alone earns and costs.
 
     Every session starts flat; at each bar the target moves, with probability ``switch_probability``, to one of the
     two others.
@@ -190,7 +190,7 @@ class RandomPolicy:
     ----------
     seed : int
     switch_probability : float
-        In [0, 1]; set it to the switches per bar of the policy it is compared with.
+        Probability in [0, 1]; set it to the switches per bar of the policy to compare with.
 
     Examples
     --------
@@ -206,15 +206,15 @@ class RandomPolicy:
 
     @property
     def logits(self) -> NDArray[np.float32]:
-        """float32[3], the log-probabilities that the last target was drawn from."""
+        """float32[3], log-probabilities from which the last target was drawn."""
         return self._lane.logits[0].copy()
 
     def reset(self) -> None:
-        """Back to flat; the stream of random numbers goes on, so that sessions differ."""
+        """Start the next session flat; the random stream continues, so that sessions differ."""
         self._session_starts = True
 
     def act(self, observation: NDArray[np.float32]) -> int:
-        """A target, whatever the observation."""
+        """A random target; the observation is ignored."""
         targets = self._lane.act_batch(observation[np.newaxis], np.array([self._session_starts]))
         self._session_starts = False
         return int(targets[0])
@@ -229,16 +229,16 @@ class RandomBatchPolicy:
 
     def __init__(self, seed: int, switch_probability: float, n_lanes: int) -> None:
         if not 0.0 <= switch_probability <= 1.0:
-            raise InputError(f"switch_probability: must be in [0, 1], was {switch_probability}")
+            raise InputError(f"switch_probability must be in [0, 1], was {switch_probability}")
         self._rng = np.random.default_rng(seed)
         self._target = np.full(n_lanes, FLAT, np.int64)
         self._switch_probability = switch_probability
         self.logits: NDArray[np.float32] = np.zeros((n_lanes, ACTIONS), np.float32)
 
     def act_batch(self, observations: NDArray[np.float32], episode_start: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Targets, whatever the observations; see `BatchPolicy.act_batch`."""
+        """Random targets; the observations are ignored. See `BatchPolicy.act_batch`."""
         previous = np.where(episode_start, FLAT, self._target)
-        with np.errstate(divide="ignore"):  # what cannot happen has log-probability -inf
+        with np.errstate(divide="ignore"):  # an impossible action has log-probability -inf
             self.logits[:] = np.log(np.float64(self._switch_probability) / (ACTIONS - 1))
             self.logits[np.arange(len(previous)), previous] = np.log(1.0 - np.float64(self._switch_probability))
         switches = self._rng.random(len(previous)) < self._switch_probability

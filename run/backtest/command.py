@@ -203,7 +203,7 @@ def _context(
         run_seed=seed,
         costs=_costs(experiment, market),
         warmup_bars=market.plan.warmup,
-        training_seeds=bundle.manifest.facts.seeds,
+        training_seeds=bundle.manifest.metadata.seeds,
         synthetic_note=truth.note if truth else "",
         buy_and_hold=buy_and_hold(record),
         random_policy_pnl=_random(market, run, seed),

@@ -172,7 +172,7 @@ def _bundle(experiment: Experiment, markets: ExperimentMarkets, result: FitResul
             plan=markets.train[0].plan,
             experiment_yaml=experiment.portable().to_yaml(),
             golden=golden_outputs(model, normalizer, golden_observations(normalizer)),
-            facts=_metadata(experiment, markets),
+            metadata=_metadata(experiment, markets),
             model_zip=result.checkpoint / "model.zip",
             vecnormalize_pkl=result.checkpoint / "vecnormalize.pkl",
         )

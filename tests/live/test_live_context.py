@@ -56,11 +56,11 @@ def bundle() -> Bundle:
     primary = FeaturePlan([FeatureSpec("sma", "atr_14", {"n": 2})])
     streams = [StreamSpec(source.name, LEVEL, max_age_s=5 * 86_400) for source in SOURCES]
     cross = [FeatureSpec("value", f"x_{source.name}", inputs={"x": f"{source.name}.level"}) for source in SOURCES]
-    facts = BundleMetadata(
+    metadata = BundleMetadata(
         instruments=(MES,), bar_types=("MESZ6.XCME-1-MINUTE-LAST-EXTERNAL",), seeds=(1,), data_hash="d" * 64,
         calendar_hash="c" * 64, context=(*SOURCES, ContextSource(name="VIX9D")),
     )  # fmt: skip
-    manifest = Manifest.of("beside", {}, facts, {}, datetime(2026, 1, 1, tzinfo=UTC))
+    manifest = Manifest.of("beside", {}, metadata, {}, datetime(2026, 1, 1, tzinfo=UTC))
     return Bundle(Path("beside"), manifest, JoinedPlan(primary, streams, cross), "", 0.0, (), b"")
 
 

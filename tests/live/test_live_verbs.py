@@ -51,12 +51,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     flat = math.exp(0.5) / (2 + math.exp(0.5))
     log_probs = np.log(np.array([[[(1 - flat) / 2, flat, (1 - flat) / 2]]])).astype(np.float32)
     golden = Golden(np.zeros((1, 1, count), np.float32), np.ones((1, 1), np.bool_), log_probs, 1e-5)
-    facts = BundleMetadata(
+    metadata = BundleMetadata(
         instruments=(MES,), bar_types=("MESZ6.XCME-1-MINUTE-LAST-EXTERNAL",), seeds=(1,), data_hash="d" * 64,
         calendar_hash="c" * 64, git_commit="0" * 40,
     )  # fmt: skip
     path = write_bundle(
-        folder / "bundles", "quick", plan=PLAN, experiment_yaml=EXPERIMENT, golden=golden, facts=facts,
+        folder / "bundles", "quick", plan=PLAN, experiment_yaml=EXPERIMENT, golden=golden, metadata=metadata,
         created=datetime(2026, 1, 1, tzinfo=UTC), **{name: folder / name for name in files},
     )  # fmt: skip
     return load_bundle(path)
@@ -293,8 +293,8 @@ def test_other_terms_than_the_bundles_are_refused(bundle: Bundle, contract: Want
 
 def test_another_share_than_the_bundles_is_refused(bundle: Bundle) -> None:
     spy = resolve("SPY", instruments_path())
-    facts = msgspec.structs.replace(bundle.manifest.facts, instruments=(spy,))
-    known = msgspec.structs.replace(bundle.manifest, facts=facts)
+    metadata = msgspec.structs.replace(bundle.manifest.metadata, instruments=(spy,))
+    known = msgspec.structs.replace(bundle.manifest, metadata=metadata)
     shares = replace(bundle, manifest=known)
     assert traded_spec(shares, WantedContract("SPY", "STK", "SMART"), DAY) == spy
     assert broker_contract(spy).exchange == "SMART"

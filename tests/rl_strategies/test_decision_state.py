@@ -105,9 +105,9 @@ def test_the_state_of_another_core_is_refused(held: Held) -> None:
     alone, both = new_core(held[:1]), new_core(held)
     with pytest.raises(InputError, match="named arrays"):
         both.restore(alone.snapshot())
-    with pytest.raises(InputError, match=r"instruments must be \['SPY.EQUS'\], was \['AAPL.EQUS'\]"):
+    with pytest.raises(InputError, match=r"instruments of the state must be \['SPY.EQUS'\], was \['AAPL.EQUS'\]"):
         alone.restore(new_core(held[1:]).snapshot())
-    with pytest.raises(InputError, match="plan must be"):
+    with pytest.raises(InputError, match="plan of the state must be"):
         alone.restore({**alone.snapshot(), "plan": np.array("0" * 64)})
 
 

@@ -1,4 +1,4 @@
-"""Policies: the exported network by hand-worked numbers, the yardsticks by their definition."""
+"""Policies: the exported network by hand-worked numbers, the baselines by their definition."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def test_batch_leaves_the_policy_it_came_from_alone(summing_network: bytes) -> N
 def test_an_observation_that_is_not_finite_is_refused_and_not_remembered(summing_network: bytes, value: float) -> None:
     policy = OnnxPolicy(summing_network)
     policy.act(observation(0.25))
-    with pytest.raises(InputError, match=f"observations: must be finite, was {value} in lane 0, column 0"):
+    with pytest.raises(InputError, match=f"observations must be finite, was {value} in lane 0, column 0"):
         policy.act(observation(value))
     assert policy.snapshot().ravel().tolist() == [0.25, 1.0]
 
@@ -84,20 +84,20 @@ def test_an_observation_that_is_not_finite_is_refused_and_not_remembered(summing
 def test_an_observation_of_another_size_is_refused(summing_network: bytes) -> None:
     with pytest.raises(InputError, match=r"must have shape \(1, 2\), was \(1, 3\)"):
         OnnxPolicy(summing_network).act(np.zeros(3, np.float32))
-    with pytest.raises(InputError, match=r"recurrent state: must have shape \(2, 1, 1, 1\), was \(2, 1, 2, 1\)"):
+    with pytest.raises(InputError, match=r"recurrent state must have shape \(2, 1, 1, 1\), was \(2, 1, 2, 1\)"):
         OnnxPolicy(summing_network).restore(np.zeros((2, 1, 2, 1), np.float32))
-    with pytest.raises(InputError, match="n_lanes: must be at least 1, was 0"):
+    with pytest.raises(InputError, match="n_lanes must be at least 1, was 0"):
         OnnxPolicy(summing_network).batch(0)
 
 
 def test_a_file_that_is_no_policy_is_refused(tmp_path: Path, summing_network: bytes) -> None:
-    with pytest.raises(InputError, match=r"absent\.onnx: must be an existing file, was not found"):
+    with pytest.raises(InputError, match=r"policy file not found: .*absent\.onnx"):
         OnnxPolicy(tmp_path / "absent.onnx")
-    with pytest.raises(InputError, match="must be a readable ONNX graph, was not"):
+    with pytest.raises(InputError, match="policy network is not a readable ONNX graph"):
         OnnxPolicy(b"not a graph")
     unmarked = onnx.load_from_string(summing_network)
     del unmarked.metadata_props[:]
-    with pytest.raises(InputError, match=r"metadata must have 'rl_intraday.network', had \[\]"):
+    with pytest.raises(InputError, match=r"not an export of this project: its metadata lack 'rl_intraday.network'"):
         OnnxPolicy(unmarked.SerializeToString())
 
 
@@ -169,5 +169,5 @@ def test_random_policy_states_the_probabilities_it_draws_from() -> None:
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1, float("nan")])
 def test_random_policy_refuses_what_is_no_probability(probability: float) -> None:
-    with pytest.raises(InputError, match=rf"switch_probability: must be in \[0, 1\], was {probability}"):
+    with pytest.raises(InputError, match=rf"switch_probability must be in \[0, 1\], was {probability}"):
         RandomPolicy(0, probability)

@@ -49,7 +49,7 @@ def test_a_bundle_holds_its_instruments_in_order(bundle: Path) -> None:
     assert [spec.instrument_id for spec in loaded.instruments] == ["SPY.EQUS", "AAPL.EQUS", "MSFT.EQUS"]
     assert loaded.bar_types == tuple(f"{name}.EQUS-1-MINUTE-LAST-EXTERNAL" for name in ("SPY", "AAPL", "MSFT"))
     assert loaded.policy().shape.n_instruments == 3
-    with pytest.raises(InputError, match=r"must be of one instrument here, was of SPY\.EQUS, AAPL\.EQUS, MSFT\.EQUS"):
+    with pytest.raises(InputError, match=r"must trade one instrument here, trades SPY\.EQUS, AAPL\.EQUS, MSFT\.EQUS"):
         _ = loaded.instrument
 
 
