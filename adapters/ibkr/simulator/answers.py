@@ -46,7 +46,9 @@ def handle(gateway: Gateway, session: ClientSession, request: Message | None) ->
     if request is None:
         session.outbox.append(gateway.error(NOTHING, NOT_SUPPORTED))
         return True
-    session.outbox += ANSWERS[type(request).__name__](gateway, session, request)
+    messages = ANSWERS[type(request).__name__](gateway, session, request)
+    if messages:
+        gateway.send(session, messages, is_answer=True)
     gateway.deliver()
     return True
 
@@ -68,7 +70,7 @@ def _cancel(gateway: Gateway, session: ClientSession, request: Any) -> list[Mess
 
 
 def _cancel_all(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
-    gateway.to_broker(gateway.broker.cancel_all)
+    gateway.to_broker(lambda: gateway.broker.cancel_all(_client(session)))
     return []
 
 
@@ -77,15 +79,17 @@ def _ids(gateway: Gateway, session: ClientSession, request: Any) -> list[Message
 
 
 def _managed_accounts(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
-    return [ManagedAccounts(accountsList=gateway.broker.account.name)]
+    return [ManagedAccounts(accountsList=gateway.accounts_list())]
 
 
 def _own_orders(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
-    return open_orders(gateway.broker.working(_client(session)))
+    return open_orders(gateway.broker.listed(_client(session)))
 
 
 def _all_orders(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
-    return open_orders(gateway.broker.working())
+    orders = gateway.broker.listed()
+    gateway.broker.note_shown(_client(session), orders)
+    return open_orders(orders)
 
 
 def _completed(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
@@ -95,7 +99,8 @@ def _completed(gateway: Gateway, session: ClientSession, request: Any) -> list[M
 def _executions(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     wanted = request.executionFilter
     messages: list[Message] = []
-    for trade in gateway.broker.trades:
+    before = gateway.broker.superseded if gateway.broker.rules.corrections_in_requests == "both" else []
+    for trade in (*before, *gateway.broker.trades):
         if _passes(trade, wanted) and trade.details.execution.execId not in gateway.unreported:
             details = ExecutionDetails()
             details.CopyFrom(trade.details)
@@ -121,7 +126,7 @@ def _contract_data(gateway: Gateway, session: ClientSession, request: Any) -> li
     if not found:
         return [gateway.error(request.reqId, acceptance.UNKNOWN_CONTRACT)]
     details: list[Message] = [
-        ContractData(reqId=request.reqId, contract=terms.to_contract(), contractDetails=terms.to_details())
+        ContractData(reqId=request.reqId, contract=terms.to_listed_contract(), contractDetails=terms.to_details())
         for terms in found
     ]
     return [*details, ContractDataEnd(reqId=request.reqId)]
@@ -129,7 +134,7 @@ def _contract_data(gateway: Gateway, session: ClientSession, request: Any) -> li
 
 def _positions(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     session.wants_positions = True
-    return [*gateway.broker.account.positions(), PositionEnd()]
+    return [*gateway.positions(), PositionEnd()]
 
 
 def _cancel_positions(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
@@ -139,8 +144,9 @@ def _cancel_positions(gateway: Gateway, session: ClientSession, request: Any) ->
 
 def _summary(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     session.summaries[request.reqId] = request.tags.split(",")
-    tags = session.summaries[request.reqId]
-    rows = gateway.broker.account.summary_rows(gateway.broker.marks, request.reqId, tags)
+    tags, marks = session.summaries[request.reqId], gateway.broker.marks
+    accounts = gateway.broker.accounts.values()
+    rows = [row for account in accounts for row in account.summary_rows(marks, request.reqId, tags)]
     return [*rows, AccountSummaryEnd(reqId=request.reqId)]
 
 
@@ -151,29 +157,32 @@ def _cancel_summary(gateway: Gateway, session: ClientSession, request: Any) -> l
 
 def _account(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     session.wants_account = request.subscribe
+    session.account = request.acctCode
     if not request.subscribe:
         return []
+    account = gateway.broker.account_of(request.acctCode)
     return [
-        *gateway.broker.account.values(gateway.broker.marks, gateway.time_of_day()),
-        AccountDataEnd(accountName=gateway.broker.account.name),
+        *account.values(gateway.broker.marks, gateway.time_of_day()),
+        AccountDataEnd(accountName=account.name),
     ]
 
 
 def _account_multi(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
-    account = gateway.broker.account
+    account = gateway.broker.account_of(request.account)
+    currency = account.base_currency
     rows: list[Message] = [
-        AccountUpdateMulti(reqId=request.reqId, account=account.name, key=tag, value=value, currency="USD")
+        AccountUpdateMulti(reqId=request.reqId, account=account.name, key=tag, value=value, currency=currency)
         for tag, value in account.summary(gateway.broker.marks).items()
     ]
     return [*rows, AccountUpdateMultiEnd(reqId=request.reqId)]
 
 
 def _time(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
-    return [CurrentTime(currentTime=gateway.now_ns() // 1_000_000_000)]
+    return [CurrentTime(currentTime=gateway.broker_ns() // 1_000_000_000)]
 
 
 def _time_in_millis(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
-    return [CurrentTimeInMillis(currentTimeInMillis=gateway.now_ns() // 1_000_000)]
+    return [CurrentTimeInMillis(currentTimeInMillis=gateway.broker_ns() // 1_000_000)]
 
 
 def _market_data_type(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:

@@ -25,6 +25,8 @@ class ClientSession:
         Account summary subscriptions: tags by request number.
     wants_account, wants_positions : bool
         Whether account values and positions are sent as they change.
+    account : str
+        Account whose values are sent; empty means the first.
     market_data_type : int
         1 real time, 3 delayed.
     outbox : list of Message
@@ -37,5 +39,6 @@ class ClientSession:
     summaries: dict[int, list[str]] = field(default_factory=dict)
     wants_account: bool = False
     wants_positions: bool = False
+    account: str = ""
     market_data_type: int = REALTIME
     outbox: list[Message] = field(default_factory=list)

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from adapters.ibkr.simulator.answers import handle
 from adapters.ibkr.simulator.broker.acceptance import Refusal
-from adapters.ibkr.simulator.broker.broker import time_text
+from adapters.ibkr.simulator.broker.reports import time_text
 from adapters.ibkr.simulator.client_session import ClientSession
 from adapters.ibkr.simulator.gateway import NOTHING, Gateway
 from adapters.ibkr.simulator.wire.frames import Frames, WireError, decode_request, encode_reply, frame, negotiate
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
         for hello in greeting.feed(self._greeting[len(GREETING) :]):
             version = negotiate(hello, self._server.newest_version)
             self.session = ClientSession(version)
-            self.send_raw(f"{version}\0{time_text(self._server.gateway.now_ns())}\0".encode())
+            self.send_raw(f"{version}\0{time_text(self._server.gateway.broker_ns())}\0".encode())
             return True
         return False
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ibapi.protobuf.HistoricalDataUpdate_pb2 import HistoricalDataUpdate
 
+from adapters.ibkr.simulator.adversities import ADVERSITIES
 from adapters.ibkr.simulator.broker.acceptance import REJECTED, Refusal
 from adapters.ibkr.simulator.feeds import KeptUpToDate
 from adapters.ibkr.simulator.server import GatewayServer
@@ -193,7 +194,7 @@ def duplicate_bar(server: GatewayServer, value: int = 1) -> None:
     for session, feed in server.gateway.feeds():
         if isinstance(feed, KeptUpToDate):
             bar = market.bar_in_the_making(feed.con_id, feed.size_ns)
-            session.outbox += [feed.update(bar)] * value if bar is not None else []
+            server.gateway.send(session, [feed.update(bar)] * value if bar is not None else [])
 
 
 def stale_bar(server: GatewayServer, value: int = 1) -> None:
@@ -202,7 +203,7 @@ def stale_bar(server: GatewayServer, value: int = 1) -> None:
     for session, feed in server.gateway.feeds():
         if isinstance(feed, KeptUpToDate):
             closed = market.history(feed.con_id, market.now_ns, 2**62, feed.size_ns, regular=False)
-            session.outbox += [feed.update(bar) for bar in closed[-value:][:1]]
+            server.gateway.send(session, [feed.update(bar) for bar in closed[-value:][:1]])
 
 
 def end_on_buffer(server: GatewayServer, value: int = 1) -> None:
@@ -228,4 +229,4 @@ FAULTS: dict[str, Callable[[GatewayServer, int], Any]] = {
         id_free, no_history, no_quotes, reject_order, partial_fills, late_fills, halt, duplicate_bar, stale_bar,
         end_on_buffer, corrupt,
     )
-}  # fmt: skip
+} | ADVERSITIES  # fmt: skip

@@ -16,9 +16,9 @@ from ibapi.protobuf.TickPrice_pb2 import TickPrice
 from ibapi.protobuf.TickSize_pb2 import TickSize
 from ibapi.ticktype import TickTypeEnum
 
-from adapters.ibkr.simulator.broker.broker import time_text
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
 from adapters.ibkr.simulator.broker.matching import Quote
+from adapters.ibkr.simulator.broker.reports import time_text
 from adapters.ibkr.simulator.market import CLOSE, SECOND_NS, Market, Step, TapeBar
 
 FIVE_SECONDS_NS = 5 * SECOND_NS

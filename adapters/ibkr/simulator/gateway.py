@@ -1,16 +1,25 @@
 """The simulated gateway without its sockets: client sessions, steps of the market, who hears of what."""
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
 
+from google.protobuf.message import Message
 from ibapi.protobuf.ErrorMessage_pb2 import ErrorMessage
 from ibapi.protobuf.ExecutionDetails_pb2 import ExecutionDetails
 from ibapi.protobuf.ManagedAccounts_pb2 import ManagedAccounts
 from ibapi.protobuf.NextValidId_pb2 import NextValidId
 
+from adapters.ibkr.simulator.adversary.corrections import correct
+from adapters.ibkr.simulator.adversary.delivery import Delivery
+from adapters.ibkr.simulator.adversary.foreign import add_account
+from adapters.ibkr.simulator.adversary.policies import FRIENDLY, Adversary, CorrectionPolicy
+from adapters.ibkr.simulator.adversary.snapshots import Snapshots
 from adapters.ibkr.simulator.broker.acceptance import Refusal
 from adapters.ibkr.simulator.broker.account import Account
-from adapters.ibkr.simulator.broker.broker import Broker, Event
+from adapters.ibkr.simulator.broker.broker import Broker, Event, Trade
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
 from adapters.ibkr.simulator.broker.matching import Quote
 from adapters.ibkr.simulator.client_session import ClientSession
@@ -63,6 +72,14 @@ class Gateway:
         Fault: answer to requests for historical bars and for quotes.
     unreported : set of str
         Executions that no client has been told of yet.
+    adversary : Adversary
+        What is done to clients; `behave` sets it.
+    delivery : Delivery or None
+        The way to the outboxes; None while it is friendly.
+    before_fills : callable or None
+        Fault: called once, with the events, before the next fills are told; what it returns is told.
+    clock_s : callable
+        Wall clock of delays, seconds.
     """
 
     def __init__(
@@ -85,12 +102,68 @@ class Gateway:
         self.history_refusal: Refusal | None = None
         self.market_data_refusal: Refusal | None = None
         self.unreported: set[str] = set()
+        self.adversary = FRIENDLY
+        self.delivery: Delivery | None = None
+        self.before_fills: Callable[[list[Event]], list[Event]] | None = None
+        self.clock_s: Callable[[], float] = time.monotonic
+        self._snapshots = Snapshots()
+        self._fills_seen = 0
         self._held: list[Event] = []
         self._to_broker_later: list[Callable[[], None]] = []
 
     def now_ns(self) -> int:
         """Simulated time, UTC nanoseconds."""
         return self.market.now_ns
+
+    def broker_ns(self) -> int:
+        """Time by the broker's clock, UTC nanoseconds."""
+        return self.now_ns() + round(self.adversary.clock_offset_s * 1e9)
+
+    def behave(self, adversary: Adversary) -> None:
+        """Treat clients as an adversary from now on; `FRIENDLY` ends it, what is on its way still arrives."""
+        before, self.adversary = self.adversary, adversary
+        self.broker.rules = adversary.rules
+        if adversary.orders != before.orders:
+            self.broker.answers.replace(adversary.orders)
+        for account in self.broker.accounts.values():
+            account.usd_per["EUR"] = Decimal(str(adversary.usd_per_euro))
+            account.base_currency = adversary.base_currency
+        for other in adversary.other_accounts:
+            add_account(self.broker, other.name, round(other.cash_usd * 100), other.units)
+        if self.delivery is None and adversary != FRIENDLY:
+            self.delivery = Delivery(
+                adversary,
+                lambda: self.clock_s(),
+                lambda: self.market.steps_done,
+                lambda client: client in self.sessions,
+            )
+            self._fills_seen = len(self.broker.trades)
+            self._note_positions()
+        if self.delivery is not None:
+            self.delivery.adversary = adversary
+
+    def send(self, session: ClientSession, messages: Sequence[Message], is_answer: bool = False) -> None:
+        """Bring messages that belong together on their way to a client."""
+        if self.delivery is None:
+            session.outbox += messages
+        else:
+            self.delivery.put(session, messages, is_answer)
+
+    def release(self) -> None:
+        """Bring what was late and is due into the outboxes."""
+        if self.delivery is not None:
+            self.delivery.release()
+            if self.broker.events:
+                self.deliver()
+
+    def positions(self) -> list[Message]:
+        """Answer to a request for positions, without its end."""
+        stale = self._snapshots.answer(self.adversary.stale_positions, self.clock_s())
+        return self._positions() if stale is None else stale
+
+    def accounts_list(self) -> str:
+        """Accounts of the login, as clients are told them."""
+        return ",".join(self.broker.accounts)
 
     def time_of_day(self) -> str:
         """Simulated time as ``HH:MM``."""
@@ -109,11 +182,12 @@ class Gateway:
             return False
         session.client_id = client_id
         self.sessions.append(session)
-        session.outbox += [
+        greeting = [
             NextValidId(orderId=self.broker.next_order_id(client_id)),
-            ManagedAccounts(accountsList=self.broker.account.name),
+            ManagedAccounts(accountsList=self.accounts_list()),
             *(self.error(NOTHING, notice) for notice in ([SERVERS_BROKEN] if self.servers_lost else FARMS_OK)),
         ]
+        self.send(session, greeting, is_answer=True)
         return True
 
     def leave(self, session: ClientSession) -> None:
@@ -127,6 +201,7 @@ class Gateway:
         # A price that repeats the last one is no new tick to the matching, though clients see it.
         if quote is not None and quote.ticks != self.broker.quotes[step.con_id].ticks:
             self.broker.quote(step.con_id, quote)
+        self.broker.expire(step.ts_ns)
         self.deliver()
         if not self.data_stops and not self.servers_lost and not self.broker.halted:
             self._feed(step, quote)
@@ -141,7 +216,7 @@ class Gateway:
     def announce(self, refusal: Refusal) -> None:
         """Send a notice to every client."""
         for session in self.sessions:
-            session.outbox.append(self.error(NOTHING, refusal))
+            self.send(session, [self.error(NOTHING, refusal)])
 
     def restore_servers(self) -> None:
         """End `servers_lost`: waiting instructions reach the broker, waiting reports the clients."""
@@ -162,10 +237,15 @@ class Gateway:
             }
             return
         self.unreported = set()
-        for event in events:
-            for session in self.sessions:
-                if session.client_id == event.client_id:
-                    session.outbox.append(event.message)
+        if self.before_fills is not None and any(isinstance(event.message, ExecutionDetails) for event in events):
+            act, self.before_fills = self.before_fills, None
+            events = act(events)
+        for session in self.sessions:
+            mine = [event.message for event in events if self._is_told(session, event)]
+            if mine:
+                self.send(session, mine)
+        if self.delivery is not None:
+            self._after_fills(self.delivery)
         if self.broker.account_changed:
             self.broker.account_changed = False
             self._tell_account()
@@ -177,13 +257,39 @@ class Gateway:
     def _feed(self, step: Step, quote: Quote | None) -> None:
         for session, feed in self.feeds():
             if feed.con_id == step.con_id:
-                session.outbox += feed.messages(self.market, step, quote)
+                self.send(session, feed.messages(self.market, step, quote))
+
+    def _is_told(self, session: ClientSession, event: Event) -> bool:
+        foreign = self.adversary.tells_foreign and not isinstance(event.message, ErrorMessage)
+        return session.client_id == event.client_id or foreign
+
+    def _after_fills(self, delivery: Delivery) -> None:
+        new, self._fills_seen = self.broker.trades[self._fills_seen :], len(self.broker.trades)
+        if new or self.broker.account_changed:
+            self._note_positions()
+        policy = self.adversary.corrections
+        for trade in new:
+            if policy.probability and delivery.draw("corrections").random() < policy.probability:
+                delivery.later(policy.after_s, partial(self._correct, trade, policy))
+
+    def _correct(self, trade: Trade, policy: CorrectionPolicy) -> None:
+        units, ticks = abs(trade.units) + policy.units, trade.ticks + policy.ticks
+        correct(self.broker, trade.details.execution.execId, units, ticks, policy.told)
+
+    def _note_positions(self) -> None:
+        self._snapshots.note(len(self.broker.trades), self.clock_s(), self._positions())
+
+    def _positions(self) -> list[Message]:
+        return [row for account in self.broker.accounts.values() for row in account.positions()]
 
     def _tell_account(self) -> None:
+        broker = self.broker
         for session in self.sessions:
             if session.wants_positions:
-                session.outbox += self.broker.account.positions()
+                self.send(session, self._positions())
             if session.wants_account:
-                session.outbox += self.broker.account.values(self.broker.marks, self.time_of_day())
+                account = broker.account_of(session.account)
+                self.send(session, account.values(broker.marks, self.time_of_day()))
             for req_id, tags in session.summaries.items():
-                session.outbox += self.broker.account.summary_rows(self.broker.marks, req_id, tags)
+                for account in broker.accounts.values():
+                    self.send(session, account.summary_rows(broker.marks, req_id, tags))

@@ -59,6 +59,7 @@ class GatewayServer:
         self.after_connect: list[Callable[[Connection], None]] = []
         self.chores: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def listen(self) -> None:
         """Accept connections; on the same port again after `shut`."""
@@ -73,12 +74,16 @@ class GatewayServer:
             self._server = None
         for connection in list(self.connections):
             connection.reset()
+        if self._alarm is not None:
+            self._alarm.cancel()
         await asyncio.sleep(0)
 
     def flush(self) -> None:
-        """Send everything that waits."""
+        """Send everything that waits, and again when something late is due."""
+        self.gateway.release()
         for connection in list(self.connections):
             connection.flush()
+        self._wake_later()
 
     def step(self, count: int = 1) -> int:
         """Move the market up to so many steps; returns how many were left to take."""
@@ -106,7 +111,8 @@ class GatewayServer:
             After `SETTLE_S` it is asked no more.
         """
         market = self.gateway.market
-        began_s, began_ns = time.monotonic(), market.now_ns
+        # A broker whose clock is ahead of this machine's closes its bars earlier.
+        began_s, began_ns = time.monotonic() - self.gateway.adversary.clock_offset_s, market.now_ns
         while not market.is_over:
             self.step()
             if market.next_ns is None:
@@ -118,6 +124,16 @@ class GatewayServer:
             # By the clock of the beginning, so that what a step costs does not add up.
             wait_s = began_s + (market.next_ns - began_ns) / NS / speed - time.monotonic()
             await asyncio.sleep(max(0.0, wait_s))
+
+    def _wake_later(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        delivery = self.gateway.delivery
+        due_s = delivery.next_due_s if delivery is not None else None
+        if due_s is not None:
+            wait_s = max(0.0, due_s - self.gateway.clock_s())
+            self._alarm = asyncio.get_running_loop().call_later(wait_s, self.flush)
 
     async def _until_settled(self, settled: Settled) -> None:
         until = time.monotonic() + SETTLE_S

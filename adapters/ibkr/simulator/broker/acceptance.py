@@ -26,6 +26,10 @@ FILLED_ALREADY = Refusal(104, "Cannot modify a filled order.")
 TIMES_IN_FORCE = ("", "GTC", "DAY")
 REJECTED = 201
 GROUP_OVER = Refusal(REJECTED, "Order rejected - reason:OCA group is already filled.")
+MISSING_PARENT = Refusal(10006, "Missing parent order.")
+GROUP_CHANGE = Refusal(10326, "OCA group revision is not allowed.")
+NO_ACCOUNT = Refusal(435, "You must specify an account.")
+WRONG_ACCOUNT = Refusal(321, "Error validating request: invalid account code")
 NOT_CANCELLABLE = Refusal(161, "Cancel attempted when order is not in a cancellable state.")
 CANCELLED = Refusal(202, "Order Canceled - reason:")
 
@@ -33,6 +37,11 @@ CANCELLED = Refusal(202, "Order Canceled - reason:")
 def not_found(order_id: int) -> Refusal:
     """Refusal to cancel an order that the broker does not know."""
     return Refusal(10147, f"OrderId {order_id} that needs to be cancelled is not found.")
+
+
+def expired(code: int) -> Refusal:
+    """Refusal of an order in a contract whose last trade is over."""
+    return Refusal(code, "Order rejected - reason:The contract has expired")
 
 
 def refusal_of(order: Order, terms: ContractTerms) -> Refusal | None:

@@ -5,6 +5,7 @@ A future moves cash by its realised result, a share by its price; NautilusTrader
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from google.protobuf.message import Message
 from ibapi.protobuf.AccountSummary_pb2 import AccountSummary
@@ -46,12 +47,15 @@ class Holding:
         Sum of price in ticks times signed units that the position was built at.
     realized_cents : int
         Result of what was closed, commissions not deducted.
+    fraction : Decimal
+        Part of a unit held beside them, which no order can trade.
     """
 
     terms: ContractTerms
     units: int = 0
     cost_tick_units: int = 0
     realized_cents: int = 0
+    fraction: Decimal = Decimal(0)
 
     def trade(self, units: int, ticks: int) -> int:
         """Book a signed trade and return what it realised, in cents."""
@@ -90,11 +94,17 @@ class Account:
     name : str
         Paper accounts begin with ``DU``.
     cash_cents : int
-        Starting balance plus realised results minus commissions.
+        Starting balance plus realised results minus commissions, in USD.
+    base_currency : str
+        Currency in which values are told.
+    usd_per : dict of str to Decimal
+        Value of other currencies.
     """
 
     name: str
     cash_cents: int
+    base_currency: str = "USD"
+    usd_per: dict[str, Decimal] = field(default_factory=lambda: {"USD": Decimal(1)})
     holdings: dict[int, Holding] = field(default_factory=dict)
     commission_cents: int = 0
 
@@ -106,13 +116,28 @@ class Account:
         """Book a signed execution and return the cents that it realised."""
         holding = self.holdings.setdefault(terms.con_id, Holding(terms))
         realized = holding.trade(units, ticks)
-        self.cash_cents += realized - commission_cents
-        self.commission_cents += commission_cents
+        self.cash_cents += self._usd_cents(realized - commission_cents, terms.currency)
+        self.commission_cents += self._usd_cents(commission_cents, terms.currency)
         return realized
+
+    def hold(self, terms: ContractTerms, units: Decimal, ticks: int) -> None:
+        """Hold something from elsewhere: no execution, no cash moves; fractions are allowed."""
+        holding = self.holdings.setdefault(terms.con_id, Holding(terms))
+        whole = int(units)
+        holding.trade(whole, ticks)
+        holding.fraction = units - whole
+
+    def settle(self, con_id: int, ticks: int) -> None:
+        """Settle a position in cash at a price, without an execution."""
+        held = self.holdings.get(con_id)
+        if held is not None and held.units:
+            self.cash_cents += self._usd_cents(held.trade(-held.units, ticks), held.terms.currency)
 
     def equity_cents(self, marks: Mapping[int, int]) -> int:
         """Cash plus open results at the given prices (ticks by contract number)."""
-        return self.cash_cents + sum(held.unrealized_cents(marks[con_id]) for con_id, held in self._open())
+        return self.cash_cents + sum(
+            self._usd_cents(held.unrealized_cents(marks[con_id]), held.terms.currency) for con_id, held in self._open()
+        )
 
     def margin_cents(self, initial: bool, change: tuple[ContractTerms, int] | None = None) -> int:
         """Margin of all positions, after a further signed trade where one is given."""
@@ -126,7 +151,7 @@ class Account:
         )
 
     def summary(self, marks: Mapping[int, int]) -> dict[str, str]:
-        """Value of every tag of `SUMMARY_TAGS`, USD as text."""
+        """Value of every tag of `SUMMARY_TAGS` in the base currency, as text."""
         equity = self.equity_cents(marks)
         initial, maintenance = self.margin_cents(initial=True), self.margin_cents(initial=False)
         gross = sum(abs(held.terms.value_cents(marks[con_id], held.units)) for con_id, held in self._open())
@@ -135,7 +160,8 @@ class Account:
             equity, self.cash_cents, equity - initial, equity - initial, equity - maintenance, initial, initial,
             maintenance, maintenance, equity, equity - initial, gross, equity - self.cash_cents, realized,
         )  # fmt: skip
-        return {tag: f"{value / 100:.2f}" for tag, value in zip(SUMMARY_TAGS, cents, strict=True)}
+        usd = float(self.usd_per[self.base_currency])
+        return {tag: f"{value / 100 / usd:.2f}" for tag, value in zip(SUMMARY_TAGS, cents, strict=True)}
 
     def positions(self) -> Iterator[Position]:
         """Messages *position*, one for each contract ever held."""
@@ -143,7 +169,7 @@ class Account:
             yield Position(
                 account=self.name,
                 contract=held.terms.to_contract(),
-                position=str(held.units),
+                position=str(held.units + held.fraction),
                 avgCost=held.average_cost(),
             )
 
@@ -152,7 +178,7 @@ class Account:
         for con_id, held in self.holdings.items():
             yield PortfolioValue(
                 contract=held.terms.to_contract(),
-                position=str(held.units),
+                position=str(held.units + held.fraction),
                 marketPrice=held.terms.price(marks[con_id]),
                 marketValue=held.terms.value_cents(marks[con_id], held.units) / 100,
                 averageCost=held.average_cost(),
@@ -164,7 +190,7 @@ class Account:
     def values(self, marks: Mapping[int, int], clock: str) -> list[Message]:
         """Account values and portfolio, as ``reqAccountUpdates`` sends them; ``clock`` is the time as ``HH:MM``."""
         values: list[Message] = [
-            AccountValue(key=tag, value=value, currency="USD", accountName=self.name)
+            AccountValue(key=tag, value=value, currency=self.base_currency, accountName=self.name)
             for tag, value in self.summary(marks).items()
         ]
         return [*values, *self.portfolio(marks), AccountUpdateTime(timeStamp=clock)]
@@ -172,10 +198,13 @@ class Account:
     def summary_rows(self, marks: Mapping[int, int], req_id: int, tags: Collection[str]) -> list[Message]:
         """Messages *account summary*, one for each wanted tag."""
         return [
-            AccountSummary(reqId=req_id, account=self.name, tag=tag, value=value, currency="USD")
+            AccountSummary(reqId=req_id, account=self.name, tag=tag, value=value, currency=self.base_currency)
             for tag, value in self.summary(marks).items()
             if tag in tags
         ]
+
+    def _usd_cents(self, cents: int, currency: str) -> int:
+        return cents if currency == "USD" else round(cents * self.usd_per[currency])
 
     def _open(self) -> Iterator[tuple[int, Holding]]:
         return ((con_id, held) for con_id, held in self.holdings.items() if held.units)

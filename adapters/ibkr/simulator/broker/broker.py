@@ -5,44 +5,24 @@ Everything happens at once and in order: a request or a price goes in, what clie
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple
 
-from google.protobuf.message import Message
-from ibapi.protobuf.CommissionAndFeesReport_pb2 import CommissionAndFeesReport
 from ibapi.protobuf.CompletedOrder_pb2 import CompletedOrder
 from ibapi.protobuf.Contract_pb2 import Contract
 from ibapi.protobuf.ErrorMessage_pb2 import ErrorMessage
-from ibapi.protobuf.Execution_pb2 import Execution as ExecutionReport
-from ibapi.protobuf.ExecutionDetails_pb2 import ExecutionDetails
-from ibapi.protobuf.OrderState_pb2 import OrderState
 from ibapi.protobuf.PlaceOrderRequest_pb2 import PlaceOrderRequest
 
 from adapters.ibkr.simulator.broker import acceptance, groups
 from adapters.ibkr.simulator.broker.acceptance import Refusal
 from adapters.ibkr.simulator.broker.account import Account
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
-from adapters.ibkr.simulator.broker.matching import Execution, Quote, fills
+from adapters.ibkr.simulator.broker.judgement import BY_HAND, answer_to_order, answer_to_request, refusal_here
+from adapters.ibkr.simulator.broker.matching import Execution, Quote, fills, in_pieces
+from adapters.ibkr.simulator.broker.order_answers import CANCELLED, HELD, NOTICES, OrderAnswers, refusal_with
 from adapters.ibkr.simulator.broker.orders import ENDED, WorkingOrder
-
-
-class Event(NamedTuple):
-    """A message for the client that owns the order."""
-
-    client_id: int
-    message: Message
-
-
-class Trade(NamedTuple):
-    """One execution as the broker keeps it."""
-
-    client_id: int
-    con_id: int
-    units: int
-    ticks: int
-    ts_ns: int
-    details: ExecutionDetails
-    commission: CommissionAndFeesReport
+from adapters.ibkr.simulator.broker.reports import Event as Event
+from adapters.ibkr.simulator.broker.reports import Trade as Trade
+from adapters.ibkr.simulator.broker.reports import completed_of, preview_of, time_text, trade_of
+from adapters.ibkr.simulator.broker.rules import Answer, BrokerRules
 
 
 class Broker:
@@ -73,6 +53,18 @@ class Broker:
         Fault: at most so many units per order and price.
     refuse_next : Refusal or None
         Fault: the next order is refused with this.
+    rules : BrokerRules
+        What it does where the documentation leaves it open.
+    answers : OrderAnswers
+        Faults: refusals and silences on demand; orders made by hand do not meet them.
+    accounts : dict of str to Account
+        Every account of the login, that of the parameter first.
+    other_contracts : dict of int to ContractTerms
+        Contracts that are known and may be held, but have no market of their own here.
+    superseded : list of Trade
+        Executions as they were before a correction.
+    expired : set of int
+        Contracts whose last trade is over.
     """
 
     def __init__(
@@ -89,6 +81,15 @@ class Broker:
         self.largest_fill: int | None = None
         self.refuse_next: Refusal | None = None
         self.quotes: dict[int, Quote] = {}
+        self.rules = BrokerRules()
+        self.answers = OrderAnswers()
+        self.accounts = {account.name: account}
+        self.other_contracts: dict[int, ContractTerms] = {}
+        self.superseded: list[Trade] = []
+        self.expired: set[int] = set()
+        self._fates: dict[tuple[int, int], Answer] = {}
+        self._awake: set[int] = set()
+        self.shown_ids: dict[int, int] = {}
         self._now_ns = now_ns
         self._perm_id = 1_000_000_000
 
@@ -99,7 +100,12 @@ class Broker:
 
     def find(self, wanted: Contract) -> list[ContractTerms]:
         """Contracts that a client's description means."""
-        return [terms for terms in self.contracts.values() if terms.is_meant_by(wanted)]
+        known = (*self.contracts.values(), *self.other_contracts.values())
+        return [terms for terms in known if terms.is_meant_by(wanted)]
+
+    def account_of(self, name: str) -> Account:
+        """Account of a name; the first where it is none of the login's."""
+        return self.accounts.get(name, self.account)
 
     def working(self, client_id: int | None = None) -> list[WorkingOrder]:
         """Orders that may still fill, of one client or of all, in the order of arrival."""
@@ -109,15 +115,35 @@ class Broker:
             if order.is_working and order.status != "Untransmitted" and client_id in (None, order.client_id)
         ]
 
+    def listed(self, client_id: int | None = None) -> list[WorkingOrder]:
+        """Orders that a client sees as open: those that work, and inactive ones that stay in the list."""
+        shown = [order for order in self.orders.values() if order.is_listed and client_id in (None, order.client_id)]
+        orders = [*self.working(client_id), *shown]
+        return sorted(orders, key=lambda order: order.perm_id) if shown else orders
+
+    def note_shown(self, client_id: int, orders: Sequence[WorkingOrder]) -> None:
+        """Remember which order numbers a client has been shown."""
+        self.shown_ids[client_id] = max((order.order_id for order in orders), default=0)
+
     def next_order_id(self, client_id: int) -> int:
-        """Smallest order number that a client has not used yet."""
-        return max((order_id for owner, order_id in self.orders if owner == client_id), default=0) + 1
+        """Smallest order number that a client has not used yet, or what the rules make of it."""
+        if self.rules.next_id == "stuck":
+            return 1
+        everyone = self.rules.next_id == "above_all"
+        return max((order_id for owner, order_id in self.orders if everyone or owner == client_id), default=0) + 1
 
     def place(self, client_id: int, request: PlaceOrderRequest) -> None:
-        """Accept, modify, preview or refuse an order."""
+        """Accept, modify, preview or refuse an order, as it deserves or as `answers` have it."""
+        if self.answers and self._is_answered(client_id, request):
+            return
+        self.admit(client_id, request)
+
+    def admit(self, client_id: int, request: PlaceOrderRequest) -> None:
+        """Accept, modify, preview or refuse an order as it deserves."""
         known = self.orders.get((client_id, request.orderId))
         found = self.find(request.contract)
         refusal = acceptance.refusal_of(request.order, found[0]) if len(found) == 1 else acceptance.UNKNOWN_CONTRACT
+        refusal = refusal or refusal_here(self, client_id, request, found[0])
         if refusal is None and self.refuse_next is not None and not request.order.whatIf:
             refusal, self.refuse_next = self.refuse_next, None
         if refusal is not None:
@@ -139,16 +165,31 @@ class Broker:
         order = self.orders.get((client_id, order_id))
         if order is None:
             self.send_error(client_id, order_id, acceptance.not_found(order_id))
-        elif order.is_working:
-            self._end(order, "Cancelled")
         else:
-            self.send_error(client_id, order_id, acceptance.NOT_CANCELLABLE)
+            self._cancel(order)
 
-    def cancel_all(self) -> None:
-        """Cancel every order of every client."""
-        for order in self.working():
-            if order.is_working:
+    def cancel_all(self, client_id: int = BY_HAND) -> None:
+        """Global cancel, asked for by a client; the rules say whose orders it reaches."""
+        reach = self.rules.global_cancel
+        for order in self.working(client_id if reach == "own" else None):
+            if order.is_working and reach != "ignored" and not (reach == "api" and order.client_id == BY_HAND):
+                self._cancel(order)
+
+    def expire(self, now_ns: int) -> None:
+        """End the contracts whose last trade is over."""
+        for terms in self.contracts.values():
+            if terms.last_trade_ns and now_ns >= terms.last_trade_ns and terms.con_id not in self.expired:
+                self.end_contract(terms.con_id)
+
+    def end_contract(self, con_id: int) -> None:
+        """End a contract: its orders are cancelled, positions are settled at the last price without an execution."""
+        self.expired.add(con_id)
+        for order in list(self.orders.values()):
+            if order.is_working and order.terms.con_id == con_id:
                 self._end(order, "Cancelled")
+        for account in self.accounts.values():
+            account.settle(con_id, self.quotes[con_id].ticks)
+        self.account_changed = True
 
     def quote(self, con_id: int, quote: Quote) -> None:
         """Take a new price and fill what it fills."""
@@ -170,11 +211,7 @@ class Broker:
         """Messages *completed order* of everything that ended."""
         for order in self.orders.values():
             if order.status in ENDED:
-                shown = order.to_open_order()
-                state = OrderState(
-                    status=order.status, completedTime=order.completed_time, completedStatus=order.status
-                )
-                yield CompletedOrder(contract=shown.contract, order=shown.order, orderState=state)
+                yield completed_of(order)
 
     def send_error(self, client_id: int, request_id: int, refusal: Refusal) -> None:
         """Queue an error message about a request or an order (-1: about nothing in particular)."""
@@ -200,6 +237,55 @@ class Broker:
         order.request.account = wanted.account or self.account.name
         return order
 
+    def _is_answered(self, client_id: int, request: PlaceOrderRequest) -> bool:
+        key, wanted = (client_id, request.orderId), request.order
+        known, found = self.orders.get(key), self.find(request.contract)
+        answer = answer_to_request(self, client_id, request, found[0] if found else None)
+        if answer is None or answer == "dropped":
+            return answer is not None
+        if answer in NOTICES:
+            self.send_error(client_id, request.orderId, refusal_with(int(answer)))
+            wanted.tif = "DAY"
+            return False
+        if answer == "inactive" and known is not None and known.is_working:
+            self._deactivate(known)
+        elif known is None and answer in ("inactive", CANCELLED, HELD):
+            self._fates[key] = answer
+            return False
+        elif isinstance(answer, int):
+            self.send_error(client_id, request.orderId, refusal_with(answer))
+        return True
+
+    def _cancel(self, order: WorkingOrder) -> None:
+        answer = answer_to_order(self, "cancel", order)
+        if isinstance(answer, int):
+            self.send_error(order.client_id, order.order_id, refusal_with(answer))
+        elif answer == "dropped":
+            return
+        elif not order.is_working or order.status == "PendingCancel":
+            self.send_error(order.client_id, order.order_id, acceptance.NOT_CANCELLABLE)
+        elif answer == "pending_cancel":
+            order.status = "PendingCancel"
+            self._report(order)
+        else:
+            self._end(order, "Cancelled")
+
+    def _deactivate(self, order: WorkingOrder) -> None:
+        order.is_listed = True
+        self._end(order, "Inactive", None)
+
+    def _meet_fate(self, order: WorkingOrder, fate: Answer | None) -> bool:
+        if fate == HELD:
+            order.why_held = "locate"
+            self.send_error(order.client_id, order.order_id, refusal_with(HELD))
+            return False
+        if fate == "inactive":
+            self._deactivate(order)
+        elif isinstance(fate, int):
+            self._report(order)
+            self._end(order, "Cancelled" if fate == CANCELLED else "Inactive", refusal_with(fate))
+        return fate is not None
+
     def _accept(self, order: WorkingOrder) -> None:
         self.orders[order.client_id, order.order_id] = order
         if not order.request.transmit:
@@ -211,12 +297,15 @@ class Broker:
 
     def _transmit(self, order: WorkingOrder) -> None:
         refusal = None
+        if self._fates and self._meet_fate(order, self._fates.pop((order.client_id, order.order_id), None)):
+            return
         if groups.parent_of(order, self.orders) is None:
-            refusal = acceptance.margin_refusal(order, self.account, self.account.equity_cents(self.marks))
+            account = self.account_of(order.request.account)
+            refusal = acceptance.margin_refusal(order, account, account.equity_cents(self.marks))
         if refusal is not None:
             self._end(order, "Inactive", refusal)
             return
-        waits = order.is_stop or self.halted or groups.parent_of(order, self.orders) is not None
+        waits = order.is_stop or self.halted or groups.active_units(order, self.orders, self.rules) <= 0
         order.status = "PreSubmitted" if waits else "Submitted"
         self._report(order)
         self._meet_market(order)
@@ -240,86 +329,69 @@ class Broker:
             self._match(order, quote, arriving=True)
 
     def _match(self, order: WorkingOrder, quote: Quote, arriving: bool) -> None:
-        wanted = groups.active_units(order, self.orders)
+        wanted = groups.active_units(order, self.orders, self.rules)
         if self.largest_fill is not None:
             wanted = min(wanted, self.largest_fill)
-        for execution in fills(order, quote, wanted, arriving, self.slippage_ticks):
+        for execution in in_pieces(fills(order, quote, wanted, arriving, self.slippage_ticks), self.rules.pieces):
             self._fill(order, execution)
 
     def _fill(self, order: WorkingOrder, execution: Execution) -> None:
         commission = order.terms.commission_cents(execution.units, order.filled)
         order.record_fill(execution.units, execution.ticks)
-        realized = self.account.trade(order.terms, order.side * execution.units, execution.ticks, commission)
+        account = self.account_of(order.request.account)
+        realized = account.trade(order.terms, order.side * execution.units, execution.ticks, commission)
         self.account_changed = True
         if order.status == "Filled":
             order.completed_time = time_text(self._now_ns())
-        trade = self._trade(order, execution, realized, commission)
+        trade = trade_of(order, execution, len(self.trades) + 1, self._now_ns(), realized, commission)
         self.trades.append(trade)
         self.events.append(Event(order.client_id, trade.details))
         self._report(order)
         self.events.append(Event(order.client_id, trade.commission))
-        for other, units in groups.reductions(order, execution.units, self.orders):
+        for other, units in groups.reductions(order, execution.units, self.orders, self.rules):
             other.units -= units
             if other.remaining == 0:
                 self._end(other, "Cancelled")
             else:
                 self._report(other)
+        self._wake_children(order)
 
-    def _trade(self, order: WorkingOrder, execution: Execution, realized: int, commission: int) -> Trade:
-        execution_id = f"{order.perm_id:08x}.{len(self.trades) + 1:08x}.01.01"
-        details = ExecutionDetails(
-            reqId=-1,
-            contract=order.terms.to_contract(),
-            execution=ExecutionReport(
-                orderId=order.order_id, execId=execution_id, time=time_text(self._now_ns()),
-                acctNumber=self.account.name, exchange=order.terms.exchange, side="BOT" if order.side > 0 else "SLD",
-                shares=str(execution.units), price=order.terms.price(execution.ticks), permId=order.perm_id,
-                clientId=order.client_id, cumQty=str(order.filled), avgPrice=order.average_price,
-                orderRef=order.request.orderRef, lastLiquidity=2,
-            ),
-        )  # fmt: skip
-        report = CommissionAndFeesReport(
-            execId=execution_id, commissionAndFees=commission / 100, currency=order.terms.currency,
-            realizedPNL=realized / 100,
-        )  # fmt: skip
-        units = order.side * execution.units
-        return Trade(order.client_id, order.terms.con_id, units, execution.ticks, self._now_ns(), details, report)
+    def _wake_children(self, parent: WorkingOrder) -> None:
+        for child in groups.children_of(parent, self.orders):
+            if child.perm_id in self._awake or groups.active_units(child, self.orders, self.rules) <= 0:
+                continue
+            self._awake.add(child.perm_id)
+            if self._meet_fate(child, answer_to_order(self, "activate", child)) or child.is_stop:
+                continue
+            child.status = "Submitted"
+            self._report(child)
 
     def _preview(self, order: WorkingOrder) -> None:
-        equity = self.account.equity_cents(self.marks)
-        change = (order.terms, order.side * order.units)
-        before, after = self.account.margin_cents(True), self.account.margin_cents(True, change)
-        kept_before, kept_after = self.account.margin_cents(False), self.account.margin_cents(False, change)
-        commission = order.terms.commission_cents(order.units)
-        order.state = OrderState(
-            initMarginBefore=before / 100, initMarginAfter=after / 100, initMarginChange=(after - before) / 100,
-            maintMarginBefore=kept_before / 100, maintMarginAfter=kept_after / 100,
-            maintMarginChange=(kept_after - kept_before) / 100, equityWithLoanBefore=equity / 100,
-            equityWithLoanAfter=(equity - commission) / 100, equityWithLoanChange=-commission / 100,
-            commissionAndFees=commission / 100, commissionAndFeesCurrency=order.terms.currency,
-        )  # fmt: skip
+        account = self.account_of(order.request.account)
+        order.state = preview_of(order, account, account.equity_cents(self.marks))
         self.events.append(Event(order.client_id, order.to_open_order()))
 
-    def _end(self, order: WorkingOrder, status: groups.EndStatus, refusal: Refusal = acceptance.CANCELLED) -> None:
-        order.status = status
+    def _end(
+        self, order: WorkingOrder, status: groups.EndStatus, refusal: Refusal | None = acceptance.CANCELLED
+    ) -> None:
+        was_routed, order.status = order.status == "Submitted", status
         order.completed_time = time_text(self._now_ns())
-        self.send_error(order.client_id, order.order_id, refusal)
+        if refusal is not None:
+            self.send_error(order.client_id, order.order_id, refusal)
         self._report(order)
-        if order.filled == 0:
+        if order.filled == 0 or self.rules.partly_filled_parent == "cancel":
             for child in groups.children_of(order, self.orders):
                 self._end(child, "Cancelled")
+        elif self.rules.children == "complete":
+            self._wake_children(order)
+        if was_routed and order.request.ocaGroup and self.rules.groups == "block":
+            self._release_group(order.request.ocaGroup)
+
+    def _release_group(self, group: str) -> None:
+        for order in self.working():
+            if order.is_working and order.request.ocaGroup == group and not groups.is_blocked(order, self.orders):
+                self._meet_market(order)
 
     def _report(self, order: WorkingOrder) -> None:
         self.events.append(Event(order.client_id, order.to_open_order()))
         self.events.append(Event(order.client_id, order.to_status()))
-
-
-def time_text(ts_ns: int) -> str:
-    """Time as TWS writes it, in UTC.
-
-    Examples
-    --------
-    >>> time_text(1_767_623_400_000_000_000)
-    '20260105 14:30:00 UTC'
-    """
-    return datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).strftime("%Y%m%d %H:%M:%S UTC")

@@ -1,8 +1,9 @@
 """What the simulated gateway trades: the terms of a contract and how they look on the wire."""
 
 from dataclasses import dataclass
-from datetime import time
+from datetime import datetime, time
 from decimal import ROUND_HALF_UP, Decimal
+from zoneinfo import ZoneInfo
 
 from ibapi.protobuf.Contract_pb2 import Contract
 from ibapi.protobuf.ContractDetails_pb2 import ContractDetails
@@ -34,6 +35,8 @@ class ContractTerms:
         USD per unit; 0 asks for no margin.
     last_trade_date : str
         ``"YYYYMMDD"`` of a future, empty for shares.
+    last_trade_ns : int
+        When a future trades last, UTC nanoseconds: orders end, positions are settled in cash; 0 means never.
     isin : str
         NautilusTrader resolves shares only where the contract details carry one.
     time_zone : str
@@ -60,6 +63,7 @@ class ContractTerms:
     time_zone: str = "US/Central"
     regular_open: time = time(8, 30)
     regular_close: time = time(15, 0)
+    last_trade_ns: int = 0
 
     def price(self, ticks: int) -> float:
         """Price of a whole number of ticks."""
@@ -108,6 +112,14 @@ class ContractTerms:
             localSymbol=self.local_symbol,
             tradingClass=self.symbol,
         )
+
+    def to_listed_contract(self) -> Contract:
+        """The contract as contract details name it: with the time of its last trade."""
+        contract = self.to_contract()
+        if self.last_trade_ns:
+            last = datetime.fromtimestamp(self.last_trade_ns // 1_000_000_000, ZoneInfo(self.time_zone))
+            contract.lastTradeDateOrContractMonth = last.strftime(f"%Y%m%d %H:%M:%S {self.time_zone}")
+        return contract
 
     def to_details(self) -> ContractDetails:
         """Contract details: what NautilusTrader and ib_insync build an instrument from."""

@@ -55,6 +55,24 @@ def offered_units(volume: int) -> tuple[int, int]:
     return quarter, max(1, volume - 3 * quarter)
 
 
+def in_pieces(executions: list[Execution], pieces: int) -> list[Execution]:
+    """Executions split into up to so many each.
+
+    Examples
+    --------
+    >>> [piece.units for piece in in_pieces([Execution(10, 24000)], 3)]
+    [4, 3, 3]
+    """
+    if pieces <= 1:
+        return executions
+    return [
+        Execution(units, whole.ticks)
+        for whole in executions
+        for units in (whole.units // pieces + (piece < whole.units % pieces) for piece in range(pieces))
+        if units
+    ]
+
+
 def fills(order: WorkingOrder, quote: Quote, wanted: int, arriving: bool, slippage_ticks: int) -> list[Execution]:
     """Executions of up to ``wanted`` units of an order at a quote; marks a stop that is reached as triggered.
 

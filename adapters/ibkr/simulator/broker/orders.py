@@ -10,7 +10,7 @@ from ibapi.protobuf.OrderStatus_pb2 import OrderStatus
 
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
 
-Status = Literal["Untransmitted", "PreSubmitted", "Submitted", "Filled", "Cancelled", "Inactive"]
+Status = Literal["Untransmitted", "PreSubmitted", "Submitted", "PendingCancel", "Filled", "Cancelled", "Inactive"]
 ENDED: tuple[Status, ...] = ("Filled", "Cancelled", "Inactive")
 ORDER_TYPES = ("MKT", "LMT", "STP", "STP LMT")
 
@@ -39,6 +39,10 @@ class WorkingOrder:
         Price of the latest fill.
     triggered : bool
         Whether a stop has been reached.
+    why_held : str
+        Why the order waits at the broker (``"locate"``); empty where it does not.
+    is_listed : bool
+        Shown among the open orders though it is over.
     """
 
     client_id: int
@@ -54,6 +58,8 @@ class WorkingOrder:
     filled_tick_units: int = 0
     last_ticks: int = 0
     triggered: bool = False
+    why_held: str = ""
+    is_listed: bool = False
     status: Status = "PreSubmitted"
     completed_time: str = ""
     state: OrderState = field(default_factory=OrderState)
@@ -67,6 +73,11 @@ class WorkingOrder:
     def is_working(self) -> bool:
         """Whether the order may still fill."""
         return self.status not in ENDED
+
+    @property
+    def shown_id(self) -> int:
+        """Order number that clients see; 0 where the order was made by hand."""
+        return max(0, self.order_id)
 
     @property
     def is_stop(self) -> bool:
@@ -83,12 +94,15 @@ class WorkingOrder:
         self.filled += units
         self.filled_tick_units += units * ticks
         self.last_ticks = ticks
-        self.status = "Filled" if self.remaining == 0 else "Submitted"
+        if self.remaining == 0:
+            self.status = "Filled"
+        elif self.status != "PendingCancel":
+            self.status = "Submitted"
 
     def to_status(self) -> OrderStatus:
         """Message *order status*."""
         return OrderStatus(
-            orderId=self.order_id,
+            orderId=self.shown_id,
             status=self.status,
             filled=str(self.filled),
             remaining=str(self.remaining),
@@ -97,6 +111,7 @@ class WorkingOrder:
             parentId=self.request.parentId,
             lastFillPrice=self.terms.price(self.last_ticks),
             clientId=self.client_id,
+            whyHeld=self.why_held,
             mktCapPrice=0.0,
         )
 
@@ -104,10 +119,10 @@ class WorkingOrder:
         """Message *open order*."""
         order = Order()
         order.CopyFrom(self.request)
-        order.clientId, order.orderId, order.permId = self.client_id, self.order_id, self.perm_id
+        order.clientId, order.orderId, order.permId = self.client_id, self.shown_id, self.perm_id
         order.totalQuantity = str(self.units)
         order.filledQuantity = str(self.filled)
         state = OrderState()
         state.CopyFrom(self.state)
         state.status = self.status
-        return OpenOrder(orderId=self.order_id, contract=self.terms.to_contract(), order=order, orderState=state)
+        return OpenOrder(orderId=self.shown_id, contract=self.terms.to_contract(), order=order, orderState=state)
