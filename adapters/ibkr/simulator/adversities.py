@@ -371,7 +371,7 @@ _ALONE: tuple[Named, ...] = (
 _OF_CHANNELS = {"late": _late, "lost": _lost, "unanswered": _unanswered, "repeated": _repeated}
 
 ADVERSITIES: dict[str, Named] = {
-    **{named.__name__: named for named in _ALONE},  # type: ignore[attr-defined]
+    **{named.__name__: named for named in _ALONE},
     **{f"{kind}_error": partial(_next_error, kinds=types) for kind, types in KINDS.items()},
     **{
         f"{how}_{channel}": partial(_OF_CHANNELS[how], channel=channel)

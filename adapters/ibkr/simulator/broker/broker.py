@@ -17,7 +17,14 @@ from adapters.ibkr.simulator.broker.account import Account
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
 from adapters.ibkr.simulator.broker.judgement import BY_HAND, answer_to_order, answer_to_request, refusal_here
 from adapters.ibkr.simulator.broker.matching import Execution, Quote, fills, in_pieces
-from adapters.ibkr.simulator.broker.order_answers import CANCELLED, HELD, NOTICES, OrderAnswers, refusal_with
+from adapters.ibkr.simulator.broker.order_answers import (
+    CANCELLED,
+    HELD,
+    NOTICES,
+    SET_TO_DAY,
+    OrderAnswers,
+    refusal_with,
+)
 from adapters.ibkr.simulator.broker.orders import ENDED, WorkingOrder
 from adapters.ibkr.simulator.broker.reports import Event as Event
 from adapters.ibkr.simulator.broker.reports import Trade as Trade
@@ -245,7 +252,7 @@ class Broker:
             return answer is not None
         if answer in NOTICES:
             self.send_error(client_id, request.orderId, refusal_with(int(answer)))
-            wanted.tif = "DAY"
+            wanted.tif = "DAY" if answer == SET_TO_DAY else wanted.tif
             return False
         if answer == "inactive" and known is not None and known.is_working:
             self._deactivate(known)

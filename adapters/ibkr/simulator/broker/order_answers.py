@@ -7,7 +7,8 @@ from typing import NamedTuple
 from adapters.ibkr.simulator.broker.acceptance import Refusal
 from adapters.ibkr.simulator.broker.rules import Answer, OrderRule
 
-NOTICES = (399, 10349)
+SET_TO_DAY = 10349
+NOTICES = (399, SET_TO_DAY)
 HELD, CANCELLED = 404, 202
 TEXTS = {
     103: "Duplicate order id",
