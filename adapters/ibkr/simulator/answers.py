@@ -88,7 +88,7 @@ def _own_orders(gateway: Gateway, session: ClientSession, request: Any) -> list[
 
 def _all_orders(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:
     orders = gateway.broker.listed()
-    gateway.broker.note_shown(_client(session), orders)
+    gateway.broker.shown_ids[_client(session)] = max((order.order_id for order in orders), default=0)
     return open_orders(orders)
 
 

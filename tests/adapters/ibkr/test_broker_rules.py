@@ -377,7 +377,7 @@ def test_numbers_must_be_above_all_that_were_shown(broker: Broker, place: Place,
     broker.rules = BrokerRules(ids_above_all_shown=True, next_id="above_all")
     foreign.by_client(broker, ib.MES, 1, "LMT", 23900, order_id=40)
     place(7, "BUY", 1)
-    broker.note_shown(1, broker.listed())
+    broker.shown_ids[1] = 40
     place(8, "BUY", 1)
     assert (errors(broker), broker.next_order_id(1)) == ([(8, 103)], 41)
     place(41, "BUY", 1)

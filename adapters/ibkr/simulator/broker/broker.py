@@ -72,6 +72,8 @@ class Broker:
         Executions as they were before a correction.
     expired : set of int
         Contracts whose last trade is over.
+    shown_ids : dict of int to int
+        Greatest order number of all orders that each client has been shown.
     """
 
     def __init__(
@@ -127,10 +129,6 @@ class Broker:
         shown = [order for order in self.orders.values() if order.is_listed and client_id in (None, order.client_id)]
         orders = [*self.working(client_id), *shown]
         return sorted(orders, key=lambda order: order.perm_id) if shown else orders
-
-    def note_shown(self, client_id: int, orders: Sequence[WorkingOrder]) -> None:
-        """Remember which order numbers a client has been shown."""
-        self.shown_ids[client_id] = max((order.order_id for order in orders), default=0)
 
     def next_order_id(self, client_id: int) -> int:
         """Smallest order number that a client has not used yet, or what the rules make of it."""
@@ -255,7 +253,7 @@ class Broker:
             wanted.tif = "DAY" if answer == SET_TO_DAY else wanted.tif
             return False
         if answer == "inactive" and known is not None and known.is_working:
-            self._deactivate(known)
+            self._meet_fate(known, answer)
         elif known is None and answer in ("inactive", CANCELLED, HELD):
             self._fates[key] = answer
             return False
@@ -277,17 +275,14 @@ class Broker:
         else:
             self._end(order, "Cancelled")
 
-    def _deactivate(self, order: WorkingOrder) -> None:
-        order.is_listed = True
-        self._end(order, "Inactive", None)
-
     def _meet_fate(self, order: WorkingOrder, fate: Answer | None) -> bool:
         if fate == HELD:
             order.why_held = "locate"
             self.send_error(order.client_id, order.order_id, refusal_with(HELD))
             return False
         if fate == "inactive":
-            self._deactivate(order)
+            order.is_listed = True
+            self._end(order, "Inactive", None)
         elif isinstance(fate, int):
             self._report(order)
             self._end(order, "Cancelled" if fate == CANCELLED else "Inactive", refusal_with(fate))
