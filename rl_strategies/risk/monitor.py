@@ -1,7 +1,7 @@
 """The risk monitor of a live session: readings in, changes of level out.
 
-Pure: no clock, no file, no order. It goes up by itself and comes down from ``reduce_only`` alone; from ``flatten`` and
-``halted`` only a person brings a session back. What is not known is never taken for well.
+Pure: no clock, no file, no order. The level rises by itself and falls by itself from ``reduce_only`` alone; ``flatten``
+and ``halted`` end by a person. A reading that is unknown is never taken for good.
 """
 
 import json
@@ -16,27 +16,27 @@ from rl_strategies.risk.state_file import RiskState
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a session at one moment; None, NaN and impossible numbers are unknown.
+    """Readings of a session at one moment; None, NaN and impossible numbers are unknown.
 
     Attributes
     ----------
     ts_ns : int
-        UTC nanoseconds.
+        Time of the readings, UTC nanoseconds.
     session : date or None
-        Current trading day; None goes on with the one before.
+        Current trading day; None keeps the one before.
     equity_usd : float or None
     gross_exposure_usd : float or None
         Sum of the absolute notionals.
     is_flat : bool or None
-        Whether the broker shows neither a position nor an order, and none is on its way.
+        Whether the broker shows neither a position nor an order and the session has none in flight.
     rejects : int or None
-        Orders refused since the process began.
+        Orders refused since the process started.
     decision_latency_s : float or None
-        Of the last decision; 0 before the first.
+        Latency of the last decision; 0 before the first.
     clock_drift_s : float or None
-        This machine's clock less the broker's.
+        This machine's clock minus the broker's.
     data_age_s : float or None
-        Since the last bar was due to be complete; 0 while the market is closed.
+        Seconds since the last bar was due; 0 while the market is closed.
     """
 
     ts_ns: int
@@ -58,7 +58,7 @@ class Transition(msgspec.Struct, frozen=True):
     ts_ns : int
     from_level, to_level : {"normal", "reduce_only", "flatten", "halted"}
     reason : str
-        Names the rule, the limit and the value.
+        Reading, limit and value.
     """
 
     ts_ns: int
@@ -72,28 +72,28 @@ class Transition(msgspec.Struct, frozen=True):
 
 
 class RiskMonitor:
-    """Holds a session to its limits.
+    """Judges a session by its limits.
 
     Parameters
     ----------
     config : MonitorConfig
     state : RiskState
-        As it was kept; a new one for a new session. Its level holds from the start: act on it before the first
+        State that was stored; a new one for a new session. Its level holds from the start: act on it before the first
         observation.
 
     Attributes
     ----------
     state : RiskState
-        To be kept after every observation.
+        State to store after every observation.
 
     Examples
     --------
     >>> monitor = RiskMonitor(MonitorConfig(), RiskState())
-    >>> well = Vitals(ts_ns=0, session=date(2026, 1, 5), equity_usd=100_000.0, gross_exposure_usd=0.0, is_flat=False,
+    >>> vitals = Vitals(ts_ns=0, session=date(2026, 1, 5), equity_usd=100_000.0, gross_exposure_usd=0.0, is_flat=False,
     ...     rejects=0, decision_latency_s=0.0, clock_drift_s=0.0, data_age_s=0.0)
-    >>> monitor.observe(well)
+    >>> monitor.observe(vitals)
     []
-    >>> [change] = monitor.observe(msgspec.structs.replace(well, ts_ns=NS, equity_usd=97_900.0))
+    >>> [change] = monitor.observe(msgspec.structs.replace(vitals, ts_ns=NS, equity_usd=97_900.0))
     >>> change.to_level, change.reason
     ('flatten', 'daily_loss must stay below 0.02, was 0.021')
     """
@@ -109,15 +109,15 @@ class RiskMonitor:
         self._readings_now: dict[str, float | None] = {}
         self._now_ns = 0
         self._unknown_since: dict[str, int] = {}
-        self._well_since: int | None = None
+        self._recovering_since: int | None = None
 
     @property
     def level(self) -> RiskLevel:
-        """Present level."""
+        """Current level."""
         return self.state.level
 
     def usage(self) -> list[tuple[str, float | None, float]]:
-        """Limits that are on: name, reading of the last observation, and the value at which it leads to a level."""
+        """Limits that are on: name, reading at the last observation, and the value at which the first level begins."""
         return [
             (name, self._readings_now.get(name), float(getattr(limit, limit.mildest)))
             for name, limit in self._limits.items()
@@ -129,18 +129,18 @@ class RiskMonitor:
         Returns
         -------
         list of Transition
-            Changes of level, in order; empty where it stays.
+            Changes of level, in order; empty where the level stays.
         """
         self._now_ns = max(self._now_ns, vitals.ts_ns)
-        self._take_equity(vitals)
+        self._update_equity(vitals)
         self._readings_now = self._readings(vitals)
         level, reason = self._worst(self._readings_now)
         changes: list[Transition] = []
         if LEVELS.index(level) > LEVELS.index(self.level):
             changes.append(self._change(level, reason))
         elif self._has_recovered(level):
-            well_s = self._config.recover_after_s
-            changes.append(self._change("normal", f"nothing was beyond its limit for {well_s:g} s"))
+            wait_s = self._config.recover_after_s
+            changes.append(self._change("normal", f"no limit was reached for {wait_s:g} s"))
         if self.level == "flatten" and vitals.is_flat is True:
             changes.append(
                 self._change("halted", f"the broker shows no position and no order, after {self.state.reason}")
@@ -148,10 +148,10 @@ class RiskMonitor:
         return changes
 
     def halt(self, reason: str) -> list[Transition]:
-        """Halt for a reason that no reading shows; empty where it is halted already."""
+        """Halt for a reason outside the readings; empty where the session is halted already."""
         return [] if self.level == "halted" else [self._change("halted", reason)]
 
-    def _take_equity(self, vitals: Vitals) -> None:
+    def _update_equity(self, vitals: Vitals) -> None:
         state, equity = self.state, _known(vitals.equity_usd, may_be_negative=True)
         if vitals.session is not None and state.session != vitals.session:
             state = msgspec.structs.replace(
@@ -197,24 +197,24 @@ class RiskMonitor:
             unknown_ns = self._now_ns - self._unknown_since.setdefault(name, self._now_ns)
             is_overdue = unknown_ns >= self._config.unknown_after_s * NS
             level = limit.mildest if is_overdue else "reduce_only"
-            return level, f"{name} must be known, was not for {unknown_ns / NS:.0f} s"
+            return level, f"{name} must be known, was unknown for {unknown_ns / NS:.0f} s"
         self._unknown_since.pop(name, None)
         level = limit.level_of(value)
         return level, "" if level == "normal" else f"{name} must stay below {getattr(limit, level):g}, was {value:.4g}"
 
     def _has_recovered(self, level: RiskLevel) -> bool:
         if level != "normal":
-            self._well_since = None
+            self._recovering_since = None
             return False
-        if self._well_since is None:
-            self._well_since = self._now_ns
-        well_ns = self._now_ns - self._well_since
-        return self.level == "reduce_only" and well_ns >= self._config.recover_after_s * NS
+        if self._recovering_since is None:
+            self._recovering_since = self._now_ns
+        recovering_ns = self._now_ns - self._recovering_since
+        return self.level == "reduce_only" and recovering_ns >= self._config.recover_after_s * NS
 
     def _change(self, level: RiskLevel, reason: str) -> Transition:
         change = Transition(self._now_ns, self.level, level, reason)
         self.state = msgspec.structs.replace(self.state, level=level, since_ns=self._now_ns, reason=reason)
-        self._well_since = None
+        self._recovering_since = None
         return change
 
 
@@ -237,4 +237,4 @@ def _ratio(part: float | None, whole: float | None) -> float | None:
         return None
     if whole > 0:
         return part / whole
-    return 0.0 if part == 0 else math.inf  # nothing is left to carry it
+    return 0.0 if part == 0 else math.inf  # no equity is left to carry it

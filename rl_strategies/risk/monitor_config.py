@@ -1,23 +1,23 @@
-"""Limits that a live session is held to, each with the levels that it leads to."""
+"""Limits of a live session, each with the levels that it leads to."""
 
 import math
 from typing import Literal
 
 import msgspec
 
-# From trading freely to sending nothing: reduce_only opens nothing; flatten closes everything, and is followed by
-# halted once the broker shows it; halted sends no order at all, and what protects a position then is at the broker.
+# In order of gravity. reduce_only: nothing is opened. flatten: everything is closed, then halted once the broker shows
+# neither position nor order. halted: no order is sent; barriers at the broker still protect what is held.
 RiskLevel = Literal["normal", "reduce_only", "flatten", "halted"]
 LEVELS: tuple[RiskLevel, ...] = ("normal", "reduce_only", "flatten", "halted")
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Values at which a reading leads to a level; 0 leads nowhere.
+    """Values of a reading at which a level begins; 0 for a level that it does not lead to.
 
     Attributes
     ----------
     reduce_only, flatten, halted : float
-        Those that are set must ascend.
+        Value at which the level begins; those that are set must ascend.
 
     Examples
     --------
@@ -32,23 +32,23 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         values = self._values()
         if any(not (value >= 0 and math.isfinite(value)) for value in values.values()):
-            raise ValueError(f"a limit must not be negative or infinite, was {values}")
+            raise ValueError(f"a limit must be finite and not negative, was {values}")
         given = [value for value in values.values() if value > 0]
         if given != sorted(set(given)):
             raise ValueError(f"a limit's values must ascend from reduce_only to halted, were {values}")
 
     @property
     def is_on(self) -> bool:
-        """Whether it leads anywhere."""
+        """Whether it leads to any level."""
         return any(self._values().values())
 
     @property
     def mildest(self) -> RiskLevel:
-        """The first level that it leads to; ``"normal"`` where it is off."""
+        """First level that it leads to; ``"normal"`` where it is off."""
         return next((level for level, value in self._values().items() if value > 0), "normal")
 
     def level_of(self, value: float) -> RiskLevel:
-        """The level that a reading leads to."""
+        """Level that a reading leads to."""
         reached = [level for level, at in self._values().items() if 0 < at <= value]
         return reached[-1] if reached else "normal"
 
@@ -57,7 +57,7 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MonitorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the risk monitor of a live session tolerates.
+    """Limits and waiting times of the risk monitor; docs/risk.md has examples.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class MonitorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session_drawdown, drawdown : Limit
         Share of the session's, and of the all-time, highest equity lost since then.
     value_at_risk : Limit
-        Historical value at risk of the session's equity changes, a share of its first equity.
+        Historical value at risk of the session's equity changes over its first equity.
     leverage : Limit
         Sum of the absolute notionals over equity.
     gross_exposure_usd : Limit
@@ -74,21 +74,21 @@ class MonitorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rejects_per_minute : Limit
         Orders refused within the last 60 seconds.
     decision_latency_s : Limit
-        From a bar's arrival to its order on the wire.
+        Seconds from a bar's arrival to its order on the wire.
     clock_drift_s : Limit
-        Absolute difference between this machine's clock and the broker's; a step backwards counts as one.
+        Absolute difference between this machine's clock and the broker's, seconds; a step backwards counts as one.
     data_age_s : Limit
-        Since the last bar was due to be complete, while the market is open. The default suits minute bars.
+        Seconds since the last bar was due while the market is open. The default suits one-minute bars.
     value_at_risk_tail : float
-        0.05 for 95 % confidence.
+        Tail probability: 0.05 for 95 % confidence.
     value_at_risk_interval_s : float
-        Length of one equity change.
+        Least seconds from one equity to the next that is compared with it.
     value_at_risk_minimum : int
-        Changes below which there is no value at risk yet, in a young session; the other limits hold there.
+        Changes below which there is no value at risk yet; the other limits hold meanwhile.
     recover_after_s : float
-        How long nothing may be wrong before ``reduce_only`` ends; nothing else ends by itself.
+        Seconds without a limit reached after which ``reduce_only`` ends; no other level ends by itself.
     unknown_after_s : float
-        A reading that is not known leads to ``reduce_only`` at once, and after so long to its limit's mildest level.
+        Seconds for which a reading may be unknown before its limit's first level begins; until then ``reduce_only``.
         The default outlasts a gateway's nightly restart.
     """
 
@@ -116,9 +116,9 @@ class MonitorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("value_at_risk_interval_s", "recover_after_s", "unknown_after_s"):
             seconds = getattr(self, name)
             if not (seconds >= 0 and math.isfinite(seconds)):
-                raise ValueError(f"monitor.{name} must not be negative, was {seconds}")
+                raise ValueError(f"monitor.{name} must be finite and not negative, was {seconds}")
 
     def limits(self) -> dict[str, Limit]:
-        """Limits that lead anywhere, by the name of their reading."""
+        """Limits that are on, by the name of their reading."""
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
         return {name: limit for name, limit in fields.items() if isinstance(limit, Limit) and limit.is_on}

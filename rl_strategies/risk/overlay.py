@@ -1,7 +1,7 @@
-"""The risk overlay: what becomes of targets before they may turn into orders.
+"""The risk overlay: reviews the policy's targets before they become orders.
 
-Pure, and the same in training and trading, so that the policy learns under the rules that it will live under. A refusal
-is a value with a reason. Each instrument is reviewed by itself first, then all of them as a portfolio.
+Pure, and the same in training and trading, so that the policy learns under the rules that it trades by. A refusal is a
+value with a reason. Each instrument is reviewed by itself, then all of them as a portfolio.
 """
 
 import math
@@ -48,7 +48,7 @@ REASONS = (
 
 @kernel
 def update_halt(account, limits):  # type: ignore[no-untyped-def]
-    """Halt the session when it has lost too much at ``account.equity``; once halted it stays so."""
+    """Halt the session when ``account.equity`` has reached a daily limit; it stays halted until the session ends."""
     equity = account.equity
     account.peak_equity = max(account.peak_equity, equity)
     if account.halted == 0:
@@ -61,18 +61,18 @@ def update_halt(account, limits):  # type: ignore[no-untyped-def]
 
 @kernel
 def review_one(leg, target, rules, limits, halted):  # type: ignore[no-untyped-def]
-    """Review of one instrument by itself.
+    """Review one instrument by itself.
 
     Parameters
     ----------
     leg : record of `rl_strategies.accounting.position.LEG`
-        Its ``side``, ``order_units`` and ``reason`` receive the answer. A refused entry never keeps the opposite
-        position open: it goes flat.
+        Receives the answer in ``side``, ``order_units`` and ``reason``. A refused entry never keeps the opposite
+        position: that goes flat.
     target : int
-        Wanted side, -1, 0 or 1.
+        Side that the policy wants: -1, 0 or 1.
     rules, limits : records
     halted : int
-        Reason that closed the session, 0 none.
+        Reason of the session's halt; 0 where it is not halted.
     """
     held = side_of_units(leg.units)
     leg.side = held
@@ -81,7 +81,7 @@ def review_one(leg, target, rules, limits, halted):  # type: ignore[no-untyped-d
     if leg.is_open == 0:
         leg.reason = SESSION_CLOSED if target != held else APPROVED
     elif leg.is_missing != 0:
-        # No order at a price that is no longer there: neither out nor in.
+        # The last close is no price of this moment: neither out nor in.
         leg.reason = STALE_BAR if target != held else APPROVED
     elif halted != 0:
         leg.side = 0
@@ -101,7 +101,7 @@ def review_one(leg, target, rules, limits, halted):  # type: ignore[no-untyped-d
 
 @kernel
 def entry_refusal(leg, limits):  # type: ignore[no-untyped-def]
-    """Why the leg may not be entered with its ``order_units``; 0 if it may."""
+    """Why the leg may not be entered with its ``order_units``; `APPROVED` if it may."""
     if leg.since_open < limits.no_trade_first_minutes or leg.to_close < limits.no_trade_last_minutes:
         return NO_TRADE_WINDOW
     if limits.max_entries_per_session > 0 and leg.entries >= limits.max_entries_per_session:
@@ -109,14 +109,14 @@ def entry_refusal(leg, limits):  # type: ignore[no-untyped-def]
     if leg.order_units < 1:
         return RISK_BUDGET
     if leg.order_units > max(1, leg.volume // 4):
-        # Beyond a quarter of the bar an order would walk the simulated book.
+        # An order of more than a quarter of the bar would walk the simulated book.
         return THIN_VOLUME
     return APPROVED
 
 
 @kernel
 def review_all(legs, targets, rules, limits, account):  # type: ignore[no-untyped-def]
-    """Review of all instruments, one by one and together.
+    """Review all instruments, one by one and together.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def review_all(legs, targets, rules, limits, account):  # type: ignore[no-untype
 def write_mask(out, start, legs, rules, limits, halted):  # type: ignore[no-untyped-def]
     """Write which targets each leg by itself would be granted: 1 or 0 for short, flat and long, leg after leg.
 
-    At least one is always granted. Limits of the portfolio scale or refuse entries, they mask nothing.
+    At least one is granted. Limits of the portfolio mask nothing: they depend on the other targets.
     """
     at = start
     for k in range(len(legs)):
@@ -156,7 +156,7 @@ def is_entry(leg):  # type: ignore[no-untyped-def]
 
 @kernel
 def refuse(leg, reason):  # type: ignore[no-untyped-def]
-    """Turn an approved entry into flat."""
+    """Refuse an approved entry: the leg goes flat."""
     leg.side = 0
     leg.order_units = 0
     leg.reason = reason
@@ -173,7 +173,7 @@ def concentrate(leg, one_unit_usd, limits, equity):  # type: ignore[no-untyped-d
 
 @kernel
 def fit_portfolio(legs, rules, limits, equity):  # type: ignore[no-untyped-def]
-    """Scale entries down to the concentration and gross limits, refuse those beyond the net and leverage limits."""
+    """Scale entries down to the concentration and gross limits; refuse those beyond the net and leverage limits."""
     held, net, wanted = 0.0, 0.0, 0.0
     for k in range(len(legs)):
         one_unit_usd = legs[k].price * rules[k].multiplier
@@ -202,7 +202,7 @@ def fit_portfolio(legs, rules, limits, equity):  # type: ignore[no-untyped-def]
 
 @kernel
 def scale_entries(legs, factor):  # type: ignore[no-untyped-def]
-    """Scale the units of every entry, rounding down; an entry without a unit left is refused."""
+    """Scale the units of every entry, rounded down; refuse an entry with none left."""
     for k in range(len(legs)):
         if is_entry(legs[k]):
             legs[k].order_units = math.floor(legs[k].order_units * factor)

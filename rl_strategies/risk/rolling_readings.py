@@ -1,4 +1,4 @@
-"""Readings that need a memory: value at risk of equity changes, refused orders of the last minute."""
+"""Readings over a time: value at risk of equity changes, refused orders of the last minute."""
 
 import math
 from bisect import insort
@@ -9,18 +9,18 @@ MINUTE_NS = 60 * NS
 
 
 class ValueAtRisk:
-    """Historical value at risk of an equity's changes over a fixed time.
+    """Historical value at risk of changes of equity over a fixed time.
 
-    With n changes and k = ceil(tail * n) it is the k-th worst change, a loss being positive, never below zero.
+    Of n changes it is the k-th worst, k = ceil(tail * n); a loss is positive, a gain counts as zero.
 
     Parameters
     ----------
     tail : float
-        0.05 for 95 % confidence.
+        Tail probability: 0.05 for 95 % confidence.
     interval_s : float
-        Time from one equity to the next that is compared with it, at least.
+        Least seconds from one equity to the next that is compared with it.
     minimum : int
-        Changes below which there is no value yet.
+        Changes below which the value is 0.
 
     Examples
     --------
@@ -37,12 +37,12 @@ class ValueAtRisk:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all changes, as at a session's start."""
+        """Forget all changes: a session begins."""
         self._changes: list[float] = []
         self._last: tuple[int, float] | None = None
 
     def update(self, ts_ns: int, equity_usd: float) -> None:
-        """Take in the equity at a time; ignored within the interval."""
+        """Add the equity at a time; ignored within the interval after the last one."""
         if self._last is not None:
             last_ns, last_usd = self._last
             if ts_ns - last_ns < self._interval_ns:
@@ -52,17 +52,17 @@ class ValueAtRisk:
 
     @property
     def value(self) -> float:
-        """USD; 0 while there are too few changes."""
+        """Value at risk, USD; 0 while there are too few changes."""
         count = len(self._changes)
         if count < self._minimum:
             return 0.0
-        # 0.07 * 100 is a little above 7 in floating point, and would take the eighth.
+        # In floating point 0.07 * 100 is a little above 7 and would take the eighth.
         worst = math.ceil(self._tail * count - 1e-9)
         return max(0.0, -self._changes[worst - 1])
 
 
 class RejectRate:
-    """Refused orders of the last 60 seconds, from a count that only grows.
+    """Refused orders of the last 60 seconds, from the count since the process started.
 
     Examples
     --------
@@ -80,9 +80,9 @@ class RejectRate:
         self._recent: deque[tuple[int, int]] = deque()
 
     def update(self, ts_ns: int, count: int) -> int:
-        """Take in the count at a time, and return the orders refused within the minute that ends there.
+        """Add the count at a time; returns the orders refused within the minute that ends there.
 
-        A count below the last one is that of a new process, which began at zero.
+        A count below the last one is that of a new process, which started at zero.
         """
         added = count - self._count if count >= self._count else count
         self._count = count

@@ -1,4 +1,4 @@
-"""How many units an entry buys or sells: a fixed number, or what a risk budget affords at the present volatility."""
+"""Units of an entry: a fixed number, or what a risk budget affords at the present volatility."""
 
 import math
 
@@ -12,7 +12,7 @@ def entry_units(units, risk_budget_usd, atr, multiplier, tick_size):  # type: ig
     Parameters
     ----------
     units : int
-        Most units of an entry, and all of them where there is no budget.
+        Most units of an entry; its units where there is no budget.
     risk_budget_usd : float
         USD that one average true range may move the position; 0 for no budget.
     atr : float

@@ -1,4 +1,4 @@
-"""What the risk monitor must remember over a restart, and the file that keeps it."""
+"""State of the risk monitor that outlives a restart, and its file."""
 
 import os
 from datetime import date
@@ -11,19 +11,19 @@ from rl_strategies.risk.monitor_config import RiskLevel
 
 
 class RiskState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Level of a session and the equities that its losses are counted from.
+    """Level of a session and the equities that its losses count from.
 
     Attributes
     ----------
     level : {"normal", "reduce_only", "flatten", "halted"}
     since_ns : int
-        UTC nanoseconds of the last change of level; 0 before the first.
+        Last change of level, UTC nanoseconds; 0 before the first.
     reason : str
-        Of that change.
+        Reason of the last change of level.
     session : date or None
-        Session that ``session_start_usd`` and ``session_high_usd`` belong to.
+        Trading day of ``session_start_usd`` and ``session_high_usd``.
     session_start_usd, session_high_usd, high_usd : float or None
-        First and highest equity of the session, highest of all time; None until an equity is known.
+        First and highest equity of the session, highest equity of all time; None until an equity is known.
     """
 
     level: RiskLevel = "normal"
@@ -36,7 +36,7 @@ class RiskState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RiskStateFile:
-    """Keeps a `RiskState` as JSON; readers see the old state or the new one, never half of one.
+    """A `RiskState` as JSON; a reader sees the old state or the new one, never half of one.
 
     Parameters
     ----------
@@ -60,19 +60,19 @@ class RiskStateFile:
         self.path = path
 
     def read(self) -> RiskState:
-        """The state that was written last; a new one where none ever was.
+        """State that was written last; a new one where there is no file.
 
-        What cannot be read is halted: not to know is not to be well.
+        A file that cannot be read counts as halted.
         """
         try:
             return msgspec.json.decode(self.path.read_bytes(), type=RiskState)
         except FileNotFoundError:
             return RiskState()
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            return RiskState("halted", reason=f"risk state {self.path} must be readable, was not: {error}")
+            return RiskState("halted", reason=f"risk state {self.path} cannot be read: {error}")
 
     def write(self, state: RiskState) -> None:
-        """Write the state, and wait until the device has it.
+        """Write the state and wait until the disk has it.
 
         Raises
         ------

@@ -208,7 +208,7 @@ def test_what_stays_unknown_leads_where_the_limit_leads() -> None:
     monitor = monitor_of(daily_loss=Limit(flatten=0.02), unknown_after_s=600.0)
     levels_after(monitor, 0)
     assert levels_after(monitor, 1, equity_usd=None) == ["reduce_only"]
-    assert monitor.state.reason == "daily_loss must be known, was not for 0 s"
+    assert monitor.state.reason == "daily_loss must be known, was unknown for 0 s"
     assert levels_after(monitor, 600, equity_usd=None) == []
     assert levels_after(monitor, 601, equity_usd=None) == ["flatten"]
 
@@ -244,9 +244,9 @@ def test_a_transition_is_a_row_of_the_journal() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"flatten": -1.0}, "must not be negative or infinite"),
-        ({"flatten": math.nan}, "must not be negative or infinite"),
-        ({"halted": math.inf}, "must not be negative or infinite"),
+        ({"flatten": -1.0}, "must be finite and not negative"),
+        ({"flatten": math.nan}, "must be finite and not negative"),
+        ({"halted": math.inf}, "must be finite and not negative"),
         ({"reduce_only": 2.0, "halted": 1.0}, "must ascend from reduce_only to halted"),
         ({"flatten": 1.0, "halted": 1.0}, "must ascend from reduce_only to halted"),
     ],

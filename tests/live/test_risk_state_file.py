@@ -39,7 +39,7 @@ def test_what_is_damaged_reads_as_halted(damage: bytes, tmp_path: Path) -> None:
     file.path.write_bytes(damage)
     state = file.read()
     assert state.level == "halted"
-    assert "risk.json must be readable, was not" in state.reason
+    assert "risk.json cannot be read: " in state.reason
 
 
 def test_every_cut_of_a_file_reads_as_halted(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_damaged_state_is_shown_as_halted_and_can_be_mended(
 ) -> None:
     home.risk.path.write_text("{")
     assert unhalt(home, "--yes") == 0
-    assert "must be readable, was not" in capsys.readouterr().err
+    assert "cannot be read: " in capsys.readouterr().err
     assert home.risk.read().level == "normal"
 
 

@@ -15,12 +15,16 @@ from rl_strategies.risk.monitor_config import Limit, MonitorConfig
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        pytest.param({"max_daily_loss": -0.01}, "risk.max_daily_loss must not be negative, was -0.01", id="G1"),
-        pytest.param({"max_leverage": math.nan}, "risk.max_leverage must not be negative, was nan", id="G2"),
-        pytest.param({"max_net_exposure": math.inf}, "risk.max_net_exposure must not be negative, was inf", id="G3"),
+        pytest.param(
+            {"max_daily_loss": -0.01}, "risk.max_daily_loss must be finite and not negative, was -0.01", id="G1"
+        ),
+        pytest.param({"max_leverage": math.nan}, "risk.max_leverage must be finite and not negative, was nan", id="G2"),
+        pytest.param(
+            {"max_net_exposure": math.inf}, "risk.max_net_exposure must be finite and not negative, was inf", id="G3"
+        ),
         pytest.param(
             {"flatten_before_close_minutes": 0},
-            "risk.flatten_before_close_minutes must be at least 1, or the closing order finds no market, was 0",
+            "risk.flatten_before_close_minutes must be at least 1, so that the closing order finds a market, was 0",
             id="G4",
         ),
         pytest.param({"ruin": 1.0}, "risk.ruin must be below 1, was 1.0", id="G5"),
@@ -49,9 +53,9 @@ def test_a_limit_of_the_overlay_is_taken(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        pytest.param({"flatten": -1.0}, "must not be negative or infinite", id="G9"),
-        pytest.param({"flatten": math.nan}, "must not be negative or infinite", id="G10"),
-        pytest.param({"halted": math.inf}, "must not be negative or infinite", id="G11"),
+        pytest.param({"flatten": -1.0}, "must be finite and not negative", id="G9"),
+        pytest.param({"flatten": math.nan}, "must be finite and not negative", id="G10"),
+        pytest.param({"halted": math.inf}, "must be finite and not negative", id="G11"),
         pytest.param({"reduce_only": 2.0, "halted": 1.0}, "must ascend from reduce_only to halted", id="G12"),
         pytest.param({"flatten": 1.0, "halted": 1.0}, "must ascend from reduce_only to halted", id="G13"),
     ],
@@ -81,9 +85,9 @@ def test_a_limit_of_a_live_session_is_taken(settings: dict[str, float], is_on: b
         pytest.param({"value_at_risk_tail": 0.0}, "must be between 0 and 1, was 0.0", id="G18"),
         pytest.param({"value_at_risk_tail": 1.0}, "must be between 0 and 1, was 1.0", id="G19"),
         pytest.param({"value_at_risk_minimum": 0}, "must be at least 1, was 0", id="G20"),
-        pytest.param({"value_at_risk_interval_s": -1.0}, "must not be negative, was -1.0", id="G21"),
-        pytest.param({"recover_after_s": math.nan}, "must not be negative, was nan", id="G22"),
-        pytest.param({"unknown_after_s": math.inf}, "must not be negative, was inf", id="G23"),
+        pytest.param({"value_at_risk_interval_s": -1.0}, "must be finite and not negative, was -1.0", id="G21"),
+        pytest.param({"recover_after_s": math.nan}, "must be finite and not negative, was nan", id="G22"),
+        pytest.param({"unknown_after_s": math.inf}, "must be finite and not negative, was inf", id="G23"),
     ],
 )
 def test_a_setting_of_the_monitor_is_refused(settings: dict[str, Any], message: str) -> None:
