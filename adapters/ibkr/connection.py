@@ -28,7 +28,9 @@ class GatewayError(ConnectionError):
 
 
 @contextmanager
-def gateway(host: str, port: int, client_ids: tuple[int, ...], timeout_s: float) -> Iterator[Any]:
+def gateway(
+    host: str, port: int, client_ids: tuple[int, ...], timeout_s: float, synchronised: bool = True
+) -> Iterator[Any]:
     """Connected ``ib_insync.IB`` for the length of a ``with`` block.
 
     Parameters
@@ -40,6 +42,9 @@ def gateway(host: str, port: int, client_ids: tuple[int, ...], timeout_s: float)
         Tried in order: an id that another process holds is answered with error 326.
     timeout_s : float
         Timeout of the connection and of every request.
+    synchronised : bool
+        Whether positions, orders, executions and account values are asked for while connecting, as ib_insync does it,
+        one after the other. Where every answer takes seconds that alone outlasts ``timeout_s``.
 
     Yields
     ------
@@ -54,7 +59,7 @@ def gateway(host: str, port: int, client_ids: tuple[int, ...], timeout_s: float)
     asyncio.set_event_loop(loop)
     logging.getLogger("ib_insync").setLevel(logging.CRITICAL)  # what fails is raised below in one line
     try:
-        client = _connect(host, port, client_ids, timeout_s)
+        client = _connect(host, port, client_ids, timeout_s, synchronised)
         try:
             yield client
         finally:
@@ -74,7 +79,7 @@ def connected_as(client: Any, client_id: int, timeout_s: float) -> Iterator[Any]
         Connected; its event loop serves both.
     client_id : int
     timeout_s : float
-        For the connection and for every request.
+        Timeout of the connection and of every request.
 
     Yields
     ------
@@ -88,19 +93,20 @@ def connected_as(client: Any, client_id: int, timeout_s: float) -> Iterator[Any]
     """
     other = ib_insync.IB()
     other.RequestTimeout = timeout_s
-    other.wrapper.clientId = client_id
     codes = _watched_errors(other)
     try:
         with _reasons(client.client.host, client.client.port, timeout_s):
-            ib_insync.util.run(
-                other.client.connectAsync(client.client.host, client.client.port, client_id, timeout_s),
-                timeout=timeout_s,
-            )
+            _open(other, client.client.host, client.client.port, client_id, timeout_s)
         if ID_IN_USE in codes or not other.isConnected():
             raise GatewayError(f"client id {client_id} is in use")
         yield other
     finally:
         other.disconnect()
+
+
+def _open(client: Any, host: str, port: int, client_id: int, timeout_s: float) -> None:
+    client.wrapper.clientId = client_id
+    ib_insync.util.run(client.client.connectAsync(host, port, client_id, timeout_s), timeout=timeout_s)
 
 
 @contextmanager
@@ -112,19 +118,23 @@ def _reasons(host: str, port: int, timeout_s: float) -> Iterator[None]:
         raise GatewayError(f"no gateway on {host}:{port}: {reason}") from error
 
 
-def _connect(host: str, port: int, client_ids: tuple[int, ...], timeout_s: float) -> Any:
+def _connect(host: str, port: int, client_ids: tuple[int, ...], timeout_s: float, synchronised: bool) -> Any:
     for client_id in client_ids:
         client = ib_insync.IB()
         client.RequestTimeout = timeout_s
         codes = _watched_errors(client)
         try:
             with _reasons(host, port, timeout_s):
-                client.connect(host, port, clientId=client_id, timeout=timeout_s)
+                if synchronised:
+                    client.connect(host, port, clientId=client_id, timeout=timeout_s)
+                else:
+                    _open(client, host, port, client_id, timeout_s)
         except GatewayError:
-            if ID_IN_USE in codes:
-                continue
-            raise
-        return client
+            if ID_IN_USE not in codes:
+                raise
+        if ID_IN_USE not in codes:
+            return client
+        client.disconnect()
     raise GatewayError(f"client ids {client_ids} are all in use on {host}:{port}")
 
 

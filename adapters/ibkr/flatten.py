@@ -14,8 +14,17 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from adapters.ibkr.broker_answers import (
+    ask,
+    await_old_answers,
+    contract_name,
+    decimal,
+    execution_of,
+    one_line,
+    order_of,
+)
 from adapters.ibkr.cancelling import Cancelling
-from adapters.ibkr.closing import ContractBook, Executed, Pace
+from adapters.ibkr.closing import ContractBook, Pace
 from adapters.ibkr.closing_scope import CLOSING_REF, RestingOrder, Scope, WholeAccount
 from adapters.ibkr.connection import GatewayError, gateway, ib_insync
 
@@ -120,7 +129,7 @@ def flatten_gateway(
     flattening: Flattening | None = None
     while True:
         try:
-            with gateway(*where, client_ids, request_timeout_s) as client:
+            with gateway(*where, client_ids, request_timeout_s, synchronised=False) as client:
                 flattening = flattening or begin(client)
                 return flattening.run(client, until - time.monotonic())
         except (OSError, TimeoutError) as error:
@@ -147,6 +156,7 @@ class Flattening:
         self._account, self._scope, self._pace = account, scope, pace
         self._report = report
         self._said: dict[int, str] = {}
+        self._disagree_since_s: dict[int, float] = {}
         self._began_s = time.monotonic()
         self._token = secrets.token_hex(3)
         self._books: dict[int, ContractBook] = {}
@@ -208,33 +218,29 @@ class Flattening:
             # It may come to life again.
             self._inactive.add(ref)
             client.client.cancelOrder(key[1], "")
-        self._books[self._refs[ref]].answered(ref, _decimal(filled), state in ENDED, time.monotonic())
+        self._books[self._refs[ref]].answered(ref, decimal(filled), state in ENDED, time.monotonic())
 
     def _on_error(self, key: tuple[int, int], code: int, text: str) -> None:
         ref = self._numbers.get(key)
         if ref is None:
             if not FIRST_NOTICE <= code <= LAST_NOTICE and code not in (202, *REFUSED):
-                self._report(f"the gateway says {code} {_line(text)}")
+                self._report(f"the gateway says {code} {one_line(text)}")
             return
         con_id = self._refs[ref]
         book, now_s = self._books[con_id], time.monotonic()
         ended = code in REFUSED or (code in NOT_CANCELLABLE and ref in self._inactive)
         book.answered(ref, Decimal(0), ended, now_s)
         again = f"; attempt {book.attempts} of {self._pace.attempts}" if ended else ""
-        self._report(f"closing order for {self._names[con_id]}: {code} {_line(text)}{again}")
+        self._report(f"closing order for {self._names[con_id]}: {code} {one_line(text)}{again}")
 
     def _look(self, client: Any) -> tuple[float, list[RestingOrder]]:
-        _await_old_answers(client)
+        await_old_answers(client)
         is_first = self._broker_ahead_s is None
         if self._broker_ahead_s is None:
             self._broker_ahead_s = (client.reqCurrentTime() - datetime.now(UTC)).total_seconds()
         asked_s = time.monotonic()
-        positions, trades, fills = client._run(
-            client.reqPositionsAsync(),
-            client.reqAllOpenOrdersAsync(),
-            client.reqExecutionsAsync(ib_insync.ExecutionFilter(acctCode=self._account)),
-        )
-        for fill in (*fills, *client.fills()):
+        positions, trades, fills = ask(client, self._account)
+        for fill in fills:
             self._take_execution(fill, self._age_s(fill) if is_first else 0.0)
         self._take_positions(positions, asked_s)
         resting = self._take_orders(trades)
@@ -249,18 +255,14 @@ class Flattening:
         return float((datetime.now(UTC) - happened).total_seconds() + self._broker_ahead_s)
 
     def _take_execution(self, fill: Any, age_s: float) -> None:
-        told, con_id = fill.execution, fill.contract.conId
-        if told.acctNumber != self._account or not self._scope.covers(con_id):
-            return
-        units = _decimal(told.shares) * (1 if told.side in ("BOT", "BUY") else -1)
-        execution = Executed(told.execId, con_id, units, told.clientId, told.orderRef)
-        self._book(fill.contract).executed(execution, time.monotonic(), age_s)
+        if fill.execution.acctNumber == self._account and self._scope.covers(fill.contract.conId):
+            self._book(fill.contract).executed(execution_of(fill), time.monotonic(), age_s)
 
     def _take_positions(self, positions: Sequence[Any], asked_s: float) -> None:
         shown: dict[int, Decimal] = {}
         for row in positions:
             if row.account == self._account and self._scope.covers(row.contract.conId):
-                shown[row.contract.conId] = _decimal(row.position)
+                shown[row.contract.conId] = decimal(row.position)
                 self._book(row.contract)
         for con_id, book in self._books.items():
             book.shown(shown.get(con_id, Decimal(0)), asked_s)
@@ -270,19 +272,17 @@ class Flattening:
         for trade in trades:
             order, status = trade.order, trade.orderStatus
             if order.orderRef in self._refs:
-                filled = _decimal(status.filled)
+                filled = decimal(status.filled)
                 self._books[self._refs[order.orderRef]].answered(order.orderRef, filled, False, time.monotonic())
             elif order.account in ("", self._account) and status.status not in (*ENDED, "Inactive"):
-                self._names.setdefault(trade.contract.conId, _name(trade.contract))
-                found = RestingOrder(
-                    trade.contract.conId, order.clientId, order.orderId, order.permId, order.orderRef, order.account
-                )
+                self._names.setdefault(trade.contract.conId, contract_name(trade.contract))
+                found = order_of(trade)
                 resting[found.key] = found
         return [order for order in resting.values() if self._scope.owns(order)]
 
     def _book(self, contract: Any) -> ContractBook:
         if contract.conId not in self._books:
-            self._names[contract.conId] = _name(contract)
+            self._names[contract.conId] = contract_name(contract)
             book = ContractBook(self._pace, self._scope.claims)
             for execution in self._scope.carried():
                 if execution.con_id == contract.conId:
@@ -340,11 +340,17 @@ class Flattening:
             said = f"{abs(book.left)} {name} must be closed by hand: the API trades whole units only"
         elif book.is_given_up and book.closable:
             said = f"{book.closable:+d} {name}: not closed in {book.attempts} attempts, given up"
-        elif not book.agrees and not book.working and book.attempts and not book.is_closed:
+        elif self._disagree_s(con_id, book) > self._pace.settle_s:
             said = f"waiting: positions show {book.position:+f} {name}, executions lead to {book.held:+f}"
         if said and self._said.get(con_id) != said:
             self._said[con_id] = said
             self._report(said)
+
+    def _disagree_s(self, con_id: int, book: ContractBook) -> float:
+        if book.held is None or book.working or book.position == book.held or book.is_closed:
+            self._disagree_since_s.pop(con_id, None)
+            return 0.0
+        return time.monotonic() - self._disagree_since_s.setdefault(con_id, time.monotonic())
 
     def _is_over(self, asked_s: float, resting: list[RestingOrder]) -> bool:
         is_flat = not resting and all(book.is_closed for book in self._books.values())
@@ -383,25 +389,3 @@ class Flattening:
             by_hand=by_hand,
             seen_flat=self._seen_flat,
         )
-
-
-def _await_old_answers(client: Any) -> None:
-    # Positions and open orders are answered without a number: the late answer to an abandoned question would pass for
-    # the answer to the next.
-    until = time.monotonic() + client.RequestTimeout
-    while any(name in client.wrapper._futures for name in ("positions", "openOrders")):
-        if time.monotonic() > until:
-            raise TimeoutError
-        client.sleep(0.05)
-
-
-def _decimal(number: float) -> Decimal:
-    return Decimal(str(number)).normalize()
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _name(contract: Any) -> str:
-    return contract.localSymbol or contract.symbol or str(contract.conId)
