@@ -282,11 +282,18 @@ class Gateway:
     def _positions(self) -> list[Message]:
         return [row for account in self.broker.accounts.values() for row in account.positions()]
 
+    def _tell_positions(self, session: ClientSession) -> None:
+        stale = self.adversary.stale_positions
+        if self.delivery is not None and stale.fills:
+            self.delivery.later(stale.seconds, lambda: self.send(session, self._positions()))
+        else:
+            self.send(session, self._positions())
+
     def _tell_account(self) -> None:
         broker = self.broker
         for session in self.sessions:
             if session.wants_positions:
-                self.send(session, self._positions())
+                self._tell_positions(session)
             if session.wants_account:
                 account = broker.account_of(session.account)
                 self.send(session, account.values(broker.marks, self.time_of_day()))

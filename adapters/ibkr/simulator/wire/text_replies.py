@@ -21,6 +21,7 @@ PORTFOLIO_CONTRACT = (
     "contract.right contract.multiplier contract.primaryExch contract.currency contract.localSymbol "
     "contract.tradingClass"
 )
+EXACT = 2**53  # doubles beyond are written as TWS does, with an exponent
 BAR = "date open high low close volume WAP barCount"
 
 LAYOUTS: dict[int, str] = {
@@ -156,4 +157,4 @@ def _text(message: Message, path: list[str]) -> str:
         return str(int(value))
     if not message.HasField(name):
         return ""
-    return str(int(value)) if value == int(value) else repr(value)
+    return str(int(value)) if abs(value) < EXACT and value == int(value) else repr(value)
