@@ -187,7 +187,8 @@ class Gateway:
             ManagedAccounts(accountsList=self.accounts_list()),
             *(self.error(NOTHING, notice) for notice in ([SERVERS_BROKEN] if self.servers_lost else FARMS_OK)),
         ]
-        self.send(session, greeting, is_answer=True)
+        for message in greeting:
+            self.send(session, [message], is_answer=True)
         return True
 
     def leave(self, session: ClientSession) -> None:
