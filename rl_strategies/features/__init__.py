@@ -1,7 +1,7 @@
 """Features of closed bars: one definition each, computed in one call for training and bar by bar live.
 
-A kernel sees the current row and its own state alone, so it cannot look ahead. Importing this package
-registers the families of kernels.
+A kernel sees only the current row and its own state, so it cannot look ahead. Importing this package registers all
+families of kernels. `rl_strategies.features.primitives` has the building blocks for your own.
 """
 
 from rl_strategies.features.families import (

@@ -1,6 +1,6 @@
-"""What a feature is: a function of the current row's scalars and its own state, registered by `feature`.
+"""Feature kernels: functions of the current row's values and of their own state, registered by `feature`.
 
-A kernel never sees a series, so it cannot look ahead; batch and live run the same machine code. Writing one::
+A kernel never sees a series, so it cannot look ahead; batch and live run the same machine code. An example::
 
     from rl_strategies.features import State, feature
 
@@ -11,17 +11,16 @@ A kernel never sees a series, so it cannot look ahead; batch and live run the sa
         before, s[0] = s[0], close
         return (close - before) * scale if before > 0.0 else math.nan
 
-The first argument is the state. Arguments without a default are inputs, read from the column of that name
-unless wired elsewhere; arguments with a default are parameters. What a kernel builds upon are its ``parts``: other
-kernels, and windows over values, which the plan computes once for all that ask::
+The first argument is the state. Arguments without a default are inputs, read from the column of that name unless the
+specification names another; arguments with a default are parameters. ``parts`` are what a kernel builds upon: other
+kernels and windows over values, which the plan computes once for all kernels that use them::
 
     @feature(parts={"usual": Window("mean", "volume", "n")})
     def volume_ratio(s: State, volume: float, usual: float, n: int = 10) -> float:
         '''Volume over its mean of the last ``n`` bars.'''
         return volume / usual if usual > 0.0 else 1.0
 
-A function that kernels share is made known to numba with ``numba.extending.register_jitable``, as those of
-`primitives` are.
+Mark a function that kernels share with ``numba.extending.register_jitable``, as those of `primitives` are.
 """
 
 import inspect
@@ -46,18 +45,19 @@ COMPILE_OPTIONS = {"error_model": "numpy", "_nrt": False}
 
 @dataclass(frozen=True)
 class Window:
-    """The last rows of a value, the current one included, made one number.
+    """One number from the last rows of a value, the current row included.
 
-    A row where the value is not finite is skipped; nothing is known until there were enough.
+    Rows where the value is not finite are skipped; the result is NaN until the window is full.
 
     Attributes
     ----------
     measure : str
-        A key of `windows.MEASURES`. ``lag`` is the value so many rows ago; ``rank`` compares with so many before it.
+        A key of `windows.MEASURES`. ``lag`` is the value ``rows`` rows ago; ``rank`` compares with the ``rows`` before
+        it.
     of : str
-        An input, or a part named before.
+        Name of an input or of an earlier part.
     rows : int, str or callable
-        How many; a string is the kernel's parameter of that name, a callable is given all of them.
+        Length; a string names a parameter of the kernel, a callable receives all parameters.
     """
 
     measure: str
@@ -65,28 +65,28 @@ class Window:
     rows: str | Sized
 
     def length(self, params: Params) -> int:
-        """Rows that the window covers."""
+        """Number of rows that the window covers."""
         rows = params[self.rows] if isinstance(self.rows, str) else self.rows
         return int(rows(params) if callable(rows) else rows) + MEASURES[self.measure].beyond
 
 
 @dataclass(frozen=True)
 class Part:
-    """Another kernel, on the same inputs.
+    """Another kernel on the same inputs.
 
     Attributes
     ----------
     function : callable
-        As `feature` registered it.
+        A function registered by `feature`.
     params : dict
-        Where they differ from its defaults; a string is the parameter of that name of the kernel that asks.
+        Parameters that differ from its defaults; a string names a parameter of the using kernel.
     """
 
     function: Callable[..., Any]
     params: Mapping[str, int | float | str] = field(default_factory=dict)
 
     def own_params(self, params: Params) -> dict[str, int | float]:
-        """Parameters of the part, ``params`` being those of the kernel that asks."""
+        """Parameters of the part; ``params`` are those of the using kernel."""
         named = {k: params[v] if isinstance(v, str) else v for k, v in self.params.items()}
         return {**self.kernel.params, **named}
 
@@ -106,27 +106,27 @@ class Kernel:
     Attributes
     ----------
     kind : str
-        The function's name, by which a specification asks for it.
+        The function's name, used in specifications.
     family : str
-        ``FAMILY`` of the module where it sets that, else the module's name: ``"technical"``, ``"session"``, …
+        ``FAMILY`` of the module if set, else the module's name: ``"technical"``, ``"session"``, …
     summary : str
         First line of the docstring.
     function : callable
         ``(state, *inputs, *params) -> float or tuple of float``, plain Python.
     arguments : tuple of str
-        Those without a default: inputs and parts.
+        Arguments without a default: inputs and parts.
     inputs : tuple of str
-        What the arguments and the parts read: columns of the row or outputs of earlier features.
+        Columns or outputs of earlier features that the arguments and parts read.
     parts : dict of str to Window or Part
-        In order: a part may read those before it.
+        Parts in order; a part may read earlier ones.
     params : dict of str to int or float
         Arguments with a default.
     outputs : tuple of str
-        Suffixes of the outputs; empty for a single output that bears the feature's own name.
+        Suffixes of the outputs; empty for a single output with the feature's name.
     state, warmup, warmup_sessions : int or callable
-        What `state_size` and `warmup_rows` give.
+        See `state_size` and `warmup_rows`.
     anchored : bool
-        The output depends on every row since the state was zero, so a specification must say when that is.
+        The output depends on every row since the state was zero, so a specification must name a ``reset``.
     """
 
     kind: str
@@ -144,13 +144,13 @@ class Kernel:
     anchored: bool
 
     def state_size(self, params: Params) -> int:
-        """Float64 cells of state."""
+        """Number of float64 state cells."""
         return self.state(params) if callable(self.state) else self.state
 
     def warmup_rows(self, params: Params, session_rows: int) -> int:
-        """Rows with all inputs and parts until the output is finite and no longer depends on the kernel's start.
+        """Rows until the output is finite and no longer depends on the row that the kernel started on.
 
-        ``session_rows`` is the most that a session has.
+        Counted from when all inputs and parts are known; ``session_rows`` is the most rows of a session.
         """
         rows = self.warmup(params) if callable(self.warmup) else self.warmup
         sessions = self.warmup_sessions(params) if callable(self.warmup_sessions) else self.warmup_sessions
@@ -158,29 +158,29 @@ class Kernel:
 
     @property
     def file(self) -> str | None:
-        """The user's file that it came from; None for an installed kernel."""
+        """The user's file that defines it; None for an installed kernel."""
         is_users = self.function.__module__.startswith(USER_PACKAGE)
         return self.function.__code__.co_filename if is_users else None
 
     @cached_property
     def hash(self) -> str:
-        """Hash of the function's code and of all that it calls (`source_hash`)."""
+        """Hash of the function's code and of everything that it calls (`source_hash`)."""
         return source_hash(self.function)
 
     @cached_property
     def compiled(self) -> Any:
-        """The function for use inside compiled code."""
+        """The function, to be called from compiled code."""
         return compiled_inside(self.function, forceinline=True)
 
 
 def compiled_inside(function: Callable[..., Any], **options: bool) -> Any:
-    """A function compiled for calls from compiled code alone."""
-    # Wrappers for callers in Python would double the time to compile.
+    """A function compiled for calls from compiled code only."""
+    # Wrappers for callers in Python would double the compile time.
     return njit(**COMPILE_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
 
 
 REGISTRY: dict[str, Kernel] = {}
-USER_PACKAGE = "user_features_"  # how the names of modules begin that users' files become
+USER_PACKAGE = "user_features_"  # prefix of the module names of users' files
 
 
 def feature[F: Callable[..., Any]](
@@ -197,25 +197,25 @@ def feature[F: Callable[..., Any]](
     Parameters
     ----------
     parts : dict of str to Window or Part
-        What the kernel builds upon, by name: an argument of that name receives it, and so may the parts after it. Of a
-        part with several outputs the names are ``NAME_suffix``.
+        What the kernel builds upon, by name; an argument of that name receives it, and later parts can read it. Outputs
+        of a part with several are named ``NAME_suffix``.
     outputs : tuple of str
-        Suffixes, for kernels that return a tuple.
+        Suffixes of the outputs of kernels that return a tuple.
     state : int or callable
-        Float64 cells of state, all zero before the first row; a callable is given the parameters by name.
+        Float64 state cells, zero before the first row; a callable receives the parameters by name.
     warmup : int or callable
-        Rows, once inputs and parts are known, until the output is finite and the same bits whatever row the kernel was
-        started on; for an anchored kernel, rows since the reset until it is finite.
+        Rows, once inputs and parts are known, until the output is finite and bit for bit independent of the row that
+        the kernel started on; for an anchored kernel, rows since the reset until it is finite.
     warmup_sessions : int or callable
         Whole sessions on top of ``warmup``, for kernels that compare sessions.
     anchored : bool
-        True where the output depends on every row since the state was zero, as a VWAP does: specifications must then
-        name a ``reset``.
+        True if the output depends on every row since the state was zero, as a VWAP does; specifications must then name
+        a ``reset``.
 
     Raises
     ------
     InputError
-        When the name is taken, the docstring is missing, a default is neither int nor float, or a part is unknown.
+        If the name is taken, the docstring is missing, a default is neither int nor float, or a measure is unknown.
     """
 
     def register(function: F) -> F:
@@ -223,7 +223,7 @@ def feature[F: Callable[..., Any]](
         known = REGISTRY.get(kernel.kind)
         if known is not None and known.function.__module__ != function.__module__:
             where = known.function.__module__
-            raise InputError(f"feature kernel names must be unique; {kernel.kind!r} was taken by {where}")
+            raise InputError(f"feature kernel names must be unique; {kernel.kind!r} is taken by {where}")
         REGISTRY[kernel.kind] = kernel
         return function
 
@@ -236,10 +236,10 @@ def find_kernel(kind: str) -> Kernel:
     Raises
     ------
     InputError
-        When there is none.
+        If there is none.
     """
     if kind not in REGISTRY:
-        raise InputError(f"feature kind must be one of {', '.join(sorted(REGISTRY))}; was {kind!r}")
+        raise InputError(f"feature kind must be one of {', '.join(sorted(REGISTRY))}, was {kind!r}")
     return REGISTRY[kind]
 
 
@@ -255,12 +255,12 @@ def _kernel(
     kind = function.__name__
     docstring = inspect.getdoc(function)
     if not docstring:
-        raise InputError(f"feature kernel {kind!r}: the docstring must say what it is; was missing")
+        raise InputError(f"feature kernel {kind!r} must have a docstring, had none")
     arguments = list(inspect.signature(function).parameters.values())[1:]
     params = {a.name: a.default for a in arguments if a.default is not a.empty}
     for name, default in params.items():
         if type(default) not in (int, float):
-            raise InputError(f"feature kernel {kind!r}: {name!r} must default to a number; was {default!r}")
+            raise InputError(f"feature kernel {kind!r}: {name!r} must default to a number, was {default!r}")
     asked = tuple(a.name for a in arguments if a.default is a.empty)
     return Kernel(
         kind=kind,
@@ -286,7 +286,7 @@ def _inputs(kind: str, arguments: tuple[str, ...], parts: Parts) -> tuple[str, .
         if isinstance(part, Window):
             if part.measure not in MEASURES:
                 known = ", ".join(MEASURES)
-                raise InputError(f"feature kernel {kind!r}: a measure must be one of {known}; was {part.measure!r}")
+                raise InputError(f"feature kernel {kind!r}: a measure must be one of {known}, was {part.measure!r}")
             read += [part.of] if part.of not in made else []
             made.add(name)
         else:

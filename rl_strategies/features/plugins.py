@@ -1,6 +1,6 @@
-"""Features of the user's own: a Python file named in the experiment, or a package with an entry point.
+"""User-defined features: from a Python file named in the experiment, or from a package with an entry point.
 
-Such a file registers kernels exactly as this project's families do and needs no other change anywhere.
+Such a file registers kernels exactly as this project's families do.
 """
 
 import hashlib
@@ -25,21 +25,21 @@ def load_feature_file(path: Path) -> tuple[str, ...]:
     Parameters
     ----------
     path : Path
-        Loaded once; again only if its content changed.
+        The file; loaded again only if its content has changed.
 
     Returns
     -------
     tuple of str
-        The kinds that it registered; their family is the file's name.
+        Kinds that it registered; their family is the file's name.
 
     Raises
     ------
     InputError
-        When there is no such file, it cannot be run, or it registers nothing.
+        If there is no such file, it fails, or it registers nothing.
     """
     path = path.resolve()
     if not path.is_file():
-        raise InputError(f"a file of features must exist; was {path}")
+        raise InputError(f"no file of features at {path}")
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     name = f"{USER_PACKAGE}{digest}.{path.stem}"
     text = path.read_text(encoding="utf-8")
@@ -48,30 +48,29 @@ def load_feature_file(path: Path) -> tuple[str, ...]:
         _run(name, path, text)
     kinds = tuple(kind for kind, kernel in REGISTRY.items() if kernel.function.__module__ == name)
     if not kinds:
-        raise InputError(f"a file of features must register at least one with @feature; {path} had none")
+        raise InputError(f"{path} must register at least one feature with @feature, had none")
     return kinds
 
 
 def portable_name(file: str) -> str:
-    """Name under which a stored plan asks for a user's file: its place below the working folder, or its bare name."""
+    """Name of a user's file in a stored plan: its path below the working folder, or its bare name."""
     path = Path(file)
     return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
 
 
 def load_stored_file(name: str) -> None:
-    """Register the kernels of a file that a stored plan asks for.
+    """Register the kernels of a user's file that a stored plan names.
 
     Parameters
     ----------
     name : str
-        From `portable_name`. Looked for in the working folder, in the folders that the environment variable
-        ``RL_INTRADAY_FEATURES`` names, and among what is loaded already. Whether its code is what the plan was stored
-        with is for the plan to say.
+        Name from `portable_name`; searched in the working folder, in the folders of the environment variable
+        ``RL_INTRADAY_FEATURES``, and among loaded files. The plan checks whether its code is still the same.
 
     Raises
     ------
     InputError
-        When it is nowhere.
+        If it is not found.
     """
     bare = Path(name).name
     folders = [folder for folder in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if folder]
@@ -81,30 +80,29 @@ def load_stored_file(name: str) -> None:
             return
     if not any(kernel.file is not None and Path(kernel.file).name == bare for kernel in REGISTRY.values()):
         raise InputError(
-            f"the features' file {name} must lie in the working folder or in one that {FOLDERS_VARIABLE} names; "
-            "was not found"
+            f"features file {name} not found: put it into the working folder or a folder of {FOLDERS_VARIABLE}"
         )
 
 
 def load_entry_points() -> tuple[str, ...]:
-    """Import every installed module of the entry-point group ``rl_intraday.features``; their names.
+    """Import every installed module of the entry-point group ``rl_intraday.features``; returns their names.
 
     Raises
     ------
     InputError
-        When one cannot be imported.
+        If one cannot be imported.
     """
     found = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
     for entry in found:
         try:
             entry.load()
         except (ImportError, AttributeError) as error:
-            raise InputError(f"entry point {entry.name!r} of features must load; {error}") from error
+            raise InputError(f"entry point {entry.name!r} of features does not load: {error}") from error
     return tuple(entry.name for entry in found)
 
 
 def rebuild(files: Iterable[str], build: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """``build(*arguments)`` after the users' files have been loaded, for plans that travel to other processes."""
+    """``build(*arguments)`` after loading the users' files; for plans sent to other processes."""
     for file in files:
         load_feature_file(Path(file))
     return build(*arguments)
@@ -113,7 +111,7 @@ def rebuild(files: Iterable[str], build: Callable[..., Any], arguments: tuple[An
 def _run(name: str, path: Path, text: str) -> None:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise InputError(f"a file of features must end in .py; was {path.name}")
+        raise InputError(f"a file of features must end in .py, was {path.name}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     before = dict(REGISTRY)
@@ -124,7 +122,7 @@ def _run(name: str, path: Path, text: str) -> None:
         raise InputError(f"{path.name}: {error}") from error
     except (ImportError, SyntaxError, NameError, TypeError, AttributeError, ValueError) as error:
         _forget(name, before)
-        raise InputError(f"{path.name} must run; {type(error).__name__}: {error}") from error
+        raise InputError(f"{path.name} does not run: {type(error).__name__}: {error}") from error
     vars(module)["_source"] = text
 
 

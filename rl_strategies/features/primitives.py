@@ -1,8 +1,8 @@
-"""The building blocks of feature kernels: ring buffers, exponential averages, guarded ratios.
+"""Building blocks of feature kernels: ring buffers, exponential averages, guarded ratios.
 
-Each works on a slice of the kernel's own float64 state and is plain Python that numba compiles within one.
-A zeroed state is the state before the first value, so resetting is zeroing. Means, extremes and the like over the last
-rows are no business of a kernel's state: they are windows of the plan (`kernel.Window`).
+Each works on a slice of the kernel's float64 state; numba compiles it into the kernel. A zeroed state is the state
+before the first value, so resetting is zeroing. Means, extremes and the like over the last rows need no state of a
+kernel: use windows (`kernel.Window`).
 """
 
 import math
@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 
 State = NDArray[np.float64]
 
-# Averages that started apart agree to the last bit once the difference has decayed by e**-FORGETTING: 36.8
-# brings a difference of the price's size down to its last bit, the rest lets roundings that still differ by
-# one bit meet (45 was the most that a year of minute bars of SPY and two months of ES needed from 600 random
-# starts).
+# Averages with different starts agree to the last bit once their difference has decayed by e**-FORGETTING: 36.8 brings
+# a difference as large as the price down to its last bit, the rest removes roundings of one bit (a year of SPY minutes
+# and two months of ES needed at most 45, from 600 random starts).
 FORGETTING = 56.0
 
 
 def memory_rows(alpha: float) -> int:
-    """Rows after which an exponential average no longer depends on how it was started.
+    """Rows after which an exponential average no longer depends on its start.
 
     Parameters
     ----------
@@ -31,7 +30,7 @@ def memory_rows(alpha: float) -> int:
     Returns
     -------
     int
-        Two averages started on different rows agree bit for bit after that many rows of moving prices.
+        Two averages with different starts agree bit for bit after that many rows of moving prices.
 
     Examples
     --------
@@ -42,9 +41,9 @@ def memory_rows(alpha: float) -> int:
 
 
 def ring_size(n: int) -> int:
-    """State cells that a ring of the last ``n`` values takes: count, position, and the values twice.
+    """State cells of a ring of the last ``n`` values: count, position, and every value twice.
 
-    Each value lies at two places ``n`` cells apart, so that the window is always one contiguous run of cells.
+    The copies are ``n`` cells apart, so that the window is always contiguous.
     """
     return 2 * n + 2
 
@@ -63,20 +62,20 @@ def ring_push(s: State, n: int, x: float) -> bool:
 
 @register_jitable
 def ring_back(s: State, n: int, age: int) -> float:
-    """Value pushed ``age`` rows before the newest (0 is the newest) of a ring that holds it."""
+    """Value pushed ``age`` rows before the newest; 0 is the newest."""
     return s[2 + int(s[1]) + n - 1 - age]
 
 
 def total_size(n: int) -> int:
-    """State cells that a running total of the last ``n`` whole numbers takes: count, position, total, values."""
+    """State cells of a running total of the last ``n`` whole numbers: count, position, total, values."""
     return n + 3
 
 
 @register_jitable
 def total_push(s: State, n: int, x: float) -> float:
-    """Total of the last ``n`` whole numbers, ``s`` being ``total_size(n)`` cells.
+    """Push ``x`` and return the total of the last ``n`` whole numbers; ``s`` has ``total_size(n)`` cells.
 
-    Adding and taking away is exact for whole numbers below 2**53 (counts, signs, volumes) and for nothing else.
+    Adding and subtracting is exact only for whole numbers below 2**53, such as counts, signs and volumes.
     """
     position = int(s[1])
     s[2] += x - s[3 + position]
@@ -89,7 +88,7 @@ def total_push(s: State, n: int, x: float) -> float:
 
 @register_jitable
 def sign(x: float) -> float:
-    """-1, 0 or 1."""
+    """Sign of a number: -1, 0 or 1."""
     return 1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)
 
 

@@ -1,4 +1,4 @@
-"""The row that features see: one closed bar, where it lies in its session, and what else the market gives with it."""
+"""Input rows of features: a closed bar, its position in the session, the calendar, and quotes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ _NS_PER_MINUTE = 60 * 10**9
 
 @dataclass(frozen=True)
 class Quotes:
-    """Best quotes standing at each bar's close.
+    """Best quotes at each bar's close.
 
     Attributes
     ----------
     bid, ask : float64[n]
-        USD; NaN where there is none.
+        Prices in USD; NaN where there is no quote.
     bid_size, ask_size : float64[n]
-        Units.
+        Sizes in units.
     """
 
     bid: NDArray[np.float64]
@@ -55,24 +55,24 @@ def input_rows(
     ----------
     bars : BarSeries
     calendar : SessionCalendar
-        Of the instrument's exchange.
+        Calendar of the instrument's exchange.
     columns : sequence of str
         A plan's ``columns``.
     quotes : Quotes, optional
-        NaN if not given.
+        Quotes at the closes; columns are NaN if not given.
     instrument : int
         Number of the instrument in the experiment, from 1.
 
     Returns
     -------
     float64[n, len(columns)]
-        Prices in USD, volume in units (NaN where it is not known), session columns as
+        Prices in USD, volume in units (NaN if unknown), session columns as
         `catalogs.sessions.session_columns` gives them, calendar columns as `calendar_columns`.
 
     Raises
     ------
     InputError
-        When a column is none of `ALL_COLUMNS`.
+        If a column is not in `ALL_COLUMNS`.
     """
     _check_columns(columns)
     session = session_columns(calendar, bars.ts_ns)
@@ -91,7 +91,7 @@ def input_rows(
 
 
 def calendar_columns(calendar: SessionCalendar) -> NDArray[np.float64]:
-    """What the calendar knows ahead of each session, in the order of `CALENDAR_COLUMNS`.
+    """Facts of the calendar about each session, in the order of `CALENDAR_COLUMNS`.
 
     Parameters
     ----------
@@ -100,9 +100,9 @@ def calendar_columns(calendar: SessionCalendar) -> NDArray[np.float64]:
     Returns
     -------
     float64[s, 3]
-        ``half_day``: 1 where the NYSE trades less than its 390 minutes on the session's day, which includes days
-        without (Globex trades through them). ``before_holiday``, ``after_holiday``: 1 where a weekday without the NYSE
-        lies between the session's day and the next, or the last, day that it trades.
+        ``half_day``: 1 if the NYSE trades less than 390 minutes on the session's day, or not at all (Globex may
+        trade). ``before_holiday``, ``after_holiday``: 1 if there is a weekday without NYSE trading before the next, or
+        since the last, day on which it trades.
 
     Examples
     --------
@@ -141,14 +141,14 @@ class LiveRows:
     Attributes
     ----------
     session : int
-        Index into the calendar of the last bar's session, -1 outside every session.
+        Index of the last bar's session in the calendar, -1 outside every session.
     session_columns : float64[6]
         `catalogs.sessions.SESSION_COLUMNS` of the last bar; a view that the next push overwrites.
 
     Raises
     ------
     InputError
-        When a column is none of `ALL_COLUMNS`.
+        If a column is not in `ALL_COLUMNS`.
     """
 
     def __init__(
@@ -184,9 +184,9 @@ class LiveRows:
         ts_ns : int
             Close time, UTC nanoseconds.
         open_, high, low, close : int
-            In ticks.
+            Prices in ticks.
         volume : float
-            Units; NaN where it is not known.
+            Volume in units; NaN if unknown.
         quotes : sequence of 4 floats, optional
             Bid, ask and their sizes at the close; NaN if not given.
 
@@ -228,4 +228,4 @@ def _at_sessions(calendar: SessionCalendar, session: NDArray[np.float64]) -> NDA
 def _check_columns(columns: Sequence[str]) -> None:
     for name in columns:
         if name not in ALL_COLUMNS:
-            raise InputError(f"a feature column must be one of {', '.join(ALL_COLUMNS)}; was {name!r}")
+            raise InputError(f"a feature column must be one of {', '.join(ALL_COLUMNS)}, was {name!r}")

@@ -1,7 +1,7 @@
-"""The hash of a function's meaning: its own code and that of everything that it calls.
+"""Hash of a function's code and of everything that it calls.
 
-Numba's cache looks at one file's date alone, and a trained policy must refuse a feature whose code changed;
-both need to know when a function, or a callee in another file, is no longer the same.
+A trained policy must refuse a feature whose code has changed, and the cache of compiled code must not use it; numba's
+own cache checks the date of one file only.
 """
 
 import ast
@@ -18,10 +18,10 @@ _PURE_MODULES = ("math", "numpy")
 
 
 def source_hash(function: Callable[..., Any]) -> str:
-    """SHA-256 over the code of ``function`` and, recursively, of the functions and constants that it uses.
+    """SHA-256 of the code of ``function`` and, recursively, of the functions and constants that it uses.
 
-    Comments, docstrings and formatting do not count, nor do the decorators of ``function`` itself; those of
-    the functions that it calls do, for ``njit(fastmath=True)`` changes numbers.
+    Comments, docstrings, formatting and the decorators of ``function`` itself do not count. Decorators of the functions
+    that it calls do: ``njit(fastmath=True)`` changes numbers.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def source_hash(function: Callable[..., Any]) -> str:
     Raises
     ------
     InputError
-        When the source cannot be read, or when the function uses something whose code cannot be followed.
+        If the source cannot be read, or the function uses something other than functions, numbers, math and numpy.
     """
     parts = [_code(function, decorators=False)]
     pending, seen = [function], {function}
@@ -56,8 +56,8 @@ def _uses(function: Callable[..., Any]) -> dict[str, Any]:
         plain = getattr(value, "py_func", value)  # the function inside a numba dispatcher
         if not isinstance(plain, FunctionType | BuiltinFunctionType | int | float | str):
             raise InputError(
-                f"feature code {function.__qualname__!r} may use functions, numbers, math and numpy alone; "
-                f"{name!r} was a {type(value).__name__}"
+                f"feature code {function.__qualname__!r} may use only functions, numbers, math and numpy; "
+                f"{name!r} is a {type(value).__name__}"
             )
         uses[name] = plain
     return uses
@@ -70,7 +70,7 @@ def _code(function: Callable[..., Any], *, decorators: bool) -> str:
         raise InputError(f"feature code {function.__qualname__!r} must be in a file: {error}") from error
     definition = tree.body[0]
     if not isinstance(definition, ast.FunctionDef):
-        raise InputError(f"feature code must be a function made by def; was {function.__qualname__!r}")
+        raise InputError(f"feature code must be a function made with def, was {function.__qualname__!r}")
     if not decorators:
         definition.decorator_list = []
     if ast.get_docstring(definition) is not None:

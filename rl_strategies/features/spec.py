@@ -1,10 +1,10 @@
-"""What a configuration asks for and what a bundle stores: plain data, strict about unknown fields."""
+"""Specifications of features and plans: plain data for configurations and bundles; unknown fields are errors."""
 
 import msgspec
 
 
 class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One feature as a configuration asks for it.
+    """One feature of a configuration.
 
     Attributes
     ----------
@@ -15,14 +15,13 @@ class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     params : dict
         Parameters that differ from the kernel's defaults.
     inputs : dict
-        Kernel argument to column or output of an earlier feature, where it is not the column of the
-        argument's name.
+        Column or output of an earlier feature for each kernel argument that should not read the column of its own name.
     reset : str or None
-        Column whose change starts the feature afresh, such as ``"session"``.
+        Column whose change restarts the feature, such as ``"session"``.
     observe : bool
-        False: computed and in the output matrix, but no part of the observation.
+        False: computed, but not part of the observation.
     required : bool
-        True: data that cannot give it is refused; False: the feature is then left out, and said so.
+        True: an error if the data cannot give it. False: the feature is then left out, with a reason.
 
     Examples
     --------
@@ -40,7 +39,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PlanSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A plan as a bundle stores it: enough to build it again, and to refuse when it would give other numbers.
+    """A plan as stored in a bundle: enough to rebuild it, and to refuse if it would compute other numbers.
 
     Attributes
     ----------
@@ -49,16 +48,16 @@ class PlanSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outputs : tuple of str
     observed : int
     warmup : int
-        Rows.
+        Rows of warm-up.
     kernels : dict of str to str
-        Kernel name to the hash of its code.
+        Hash of the code of each kernel, by name.
     hash : str
         Hash of the plan.
     left_out : tuple of (name, reason)
     session_rows : int
     pruned : tuple of (output, reason)
     files : tuple of str
-        Users' files with kernels of the plan, by names that mean the same on another machine.
+        Users' files with kernels of the plan, by names that are valid on other machines.
     """
 
     columns: tuple[str, ...]

@@ -1,8 +1,8 @@
-"""What a plan measures over the last rows of a value: means, deviations, extremes, ranks, for a block of rows at once.
+"""Measures over the last rows of a value (means, deviations, extremes, ranks), for a block of rows at once.
 
-Every measure adds and compares in an order that the values' age alone fixes, and row by row in the same way: one row
-alone gives the same bits as many together, nothing drifts, and a fresh start agrees as soon as the window is full.
-Running over rows in the inner loop lets the compiler do several at a time.
+The order of additions and comparisons depends only on the age of the values: one row alone gives the same bits as many
+together, nothing drifts, and a fresh start agrees as soon as the window is full. Inner loops run over rows, which the
+compiler can vectorise.
 """
 
 import math
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
-VECTOR = 32  # cells beyond what is needed
+VECTOR = 32  # spare cells of every buffer
 
 
 @register_jitable
@@ -282,16 +282,16 @@ def rank(x: Values, rows: int, count: int, out: Values, a: Values, b: Values) ->
 
 
 class Measure(NamedTuple):
-    """A function over windows: ``(x, rows, count, out, a, b)``.
+    """A function over windows, ``(x, rows, count, out, a, b)``.
 
-    The window of result ``i`` is ``x[i : i + rows]``; the results go to ``out[:count]``; ``a`` and ``b`` are to work
-    in. Buffers have `VECTOR` cells beyond what is needed.
+    The window of result ``i`` is ``x[i : i + rows]``; results go to ``out[:count]``; ``a`` and ``b`` are working
+    memory. Every buffer has `VECTOR` spare cells.
 
     Attributes
     ----------
     function : callable
     beyond : int
-        Rows that its window has beyond the length that a kernel names.
+        Rows that the window has beyond the length that a kernel names.
     around_mean : bool
         ``a`` holds the windows' means.
     """

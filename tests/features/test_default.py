@@ -26,7 +26,7 @@ from rl_strategies.features.compiler.compile import Floats
 
 RETURN = FeatureSpec("log_return", "return_1")
 NO_VOLUME = "the volume of these bars is not known"
-NO_EXTENDED_HOURS = "these bars have no hours beyond the regular ones, so that it would be a constant"
+NO_EXTENDED_HOURS = "these bars cover regular hours only, so it would be constant"
 
 
 def real_rows(file: Path, tick: float, calendar: str) -> Floats:
@@ -104,8 +104,8 @@ NEEDY = [
     (FeatureSpec("vwap_distance", "x", reset="session"), NO_VOLUME),
     (FeatureSpec("sma", "x", inputs={"close": "volume"}), NO_VOLUME),
     (FeatureSpec("regular_hours", "x"), NO_EXTENDED_HOURS),
-    (FeatureSpec("book_imbalance", "x"), "there are no quotes beside these bars"),
-    (FeatureSpec("is_instrument", "x"), "there is one instrument alone, so that it would be a constant"),
+    (FeatureSpec("book_imbalance", "x"), "there are no quotes for these bars"),
+    (FeatureSpec("is_instrument", "x"), "there is only one instrument, so it would be constant"),
 ]
 
 
@@ -131,7 +131,7 @@ def test_feature_behind_a_feature_without_its_data_goes_with_it() -> None:
 
 def test_data_that_gives_no_feature_at_all_is_refused() -> None:
     vwap = FeatureSpec("vwap_distance", "vwap", reset="session")
-    with pytest.raises(InputError, match=f"the data must be able to give a feature; {NO_VOLUME}"):
+    with pytest.raises(InputError, match=f"the data can give none of the features: {NO_VOLUME}"):
         build_plan([vwap], volume_known=False, extended_hours=False)
 
 
@@ -139,7 +139,7 @@ def test_sets_are_joined_by_name_without_repeating_a_feature() -> None:
     assert feature_set("default") == feature_set("default+default")
     joined = feature_set("default+technical+vpa")
     assert len(joined) == len({spec.name for spec in joined})
-    with pytest.raises(InputError, match=r"a set of features must be one of default, .*full; was 'defualt'"):
+    with pytest.raises(InputError, match=r"a set of features must be one of default, .*full, was 'defualt'"):
         feature_set("default+defualt")
 
 

@@ -49,9 +49,7 @@ def test_summary_counts_by_family(catalog: Path) -> None:
     answer = build(catalog, "SPY", "--features", "default+vpa")
     families = {family["family"]: family for family in answer["families"]}
     assert families.keys() == {"technical", "session", "vpa"}
-    assert answer["left_out"] == {
-        "regular_hours": "these bars have no hours beyond the regular ones, so that it would be a constant"
-    }
+    assert answer["left_out"] == {"regular_hours": "these bars cover regular hours only, so it would be constant"}
     # Ten sessions of 390 bars: 50-bar averages need 1450 rows, the VWAP is there from the first.
     assert answer["rows"] == 3900
     assert families["technical"]["warmup_rows"] == 1450
@@ -65,10 +63,10 @@ def test_context_of_the_catalog_is_joined_and_the_rest_left_out(catalog: Path, t
     out = tmp_path / "matrix.npz"
     answer = build(catalog, "MESM5", "--smt", "--vix", "--out", str(out))
     assert answer["left_out"] == {
-        "smt_spy_qqq": "there is no data of QQQ",
-        "smt_swing_spy_qqq": "there is no data of QQQ",
-        "vix_9d_1m": "there is no data of VIX9D",
-        "vix_1m_3m": "there is no data of VIX3M",
+        "smt_spy_qqq": "QQQ has no data",
+        "smt_swing_spy_qqq": "QQQ has no data",
+        "vix_9d_1m": "VIX9D has no data",
+        "vix_1m_3m": "VIX3M has no data",
     }
     assert {"smt_own_spy", "smt_swing_own_spy", "vix", "vix_z"} <= {*answer["outputs"]}
     families = {family["family"]: family for family in answer["families"]}
@@ -92,7 +90,7 @@ def test_daily_values_are_those_of_the_day_before(catalog: Path, tmp_path: Path)
 def test_table_says_what_is_left_out(catalog: Path) -> None:
     result = CliRunner().invoke(app, ["build", "SPY", "--features", "full", "--catalog", str(catalog)])
     assert result.exit_code == 0, result.output
-    assert "left out: quoted_spread: there are no quotes beside these bars" in result.stdout
+    assert "left out: quoted_spread: there are no quotes for these bars" in result.stdout
     assert "vpa" in result.stdout
 
 
@@ -101,7 +99,7 @@ def test_table_says_what_is_left_out(catalog: Path) -> None:
     [
         (["SPY", "--features", "defualt+ict"], "features must be an experiment, or sets from default"),
         (["SPY", "--out", "x.csv"], "--out must end in .npz, was x.csv"),
-        (["SPY", "--file", "nowhere.py"], "a file of features must exist"),
+        (["SPY", "--file", "nowhere.py"], "no file of features at"),
         (["QQQ"], "no bars of QQQ"),
     ],
 )

@@ -94,12 +94,15 @@ def test_late_context_row_is_counted_and_used_from_the_next_bar_on() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda live: live.push_context("QQQ", 1, prices(1.0)[0]), "stream must be one of SPY; was 'QQQ'"),
+        (lambda live: live.push_context("QQQ", 1, prices(1.0)[0]), "stream must be one of SPY, was 'QQQ'"),
         (
             lambda live: live.push_context("SPY", 5, prices(1.0)[0]),
-            "stream SPY: times must ascend; was 5 ns after",
+            "times of stream SPY must ascend, was 5 ns after",
         ),
-        (lambda live: live.restore({"primary": np.zeros(3)}), "must hold primary, cross, .*; had primary"),
+        (
+            lambda live: live.restore({"primary": np.zeros(3)}),
+            "snapshot of another plan: expected primary, .*; had primary",
+        ),
     ],
 )
 def test_wrong_live_input_is_refused(wrong: object, message: str) -> None:
@@ -111,11 +114,11 @@ def test_wrong_live_input_is_refused(wrong: object, message: str) -> None:
 
 def test_wrong_wiring_and_streams_are_refused() -> None:
     plan = JoinedPlan(PRIMARY, [SPY], CROSS)
-    with pytest.raises(InputError, match="stream SPY must be given; were none"):
+    with pytest.raises(InputError, match="no rows of stream SPY; given: none"):
         plan.batch(ROWS, MINUTES, {})
-    with pytest.raises(InputError, match="a time each; had 3 times for 8 rows"):
+    with pytest.raises(InputError, match="one time each, had 3 times for 8 rows"):
         plan.batch(ROWS, MINUTES[:3], {})
-    with pytest.raises(InputError, match="times must ascend; row 1 was 60000000000 ns"):
+    with pytest.raises(InputError, match="times of a stream must ascend, was 60000000000 ns in row 1"):
         StreamRows(MINUTES[[0, 0]], prices(1.0, 2.0))
     with pytest.raises(InputError, match="a time for each row; had 2 and 1"):
         StreamRows(MINUTES[:2], prices(1.0))
@@ -132,10 +135,10 @@ def test_absent_stream_is_left_out_or_refused() -> None:
     plan = joined_plan_for(PRIMARY, [SPY], CROSS, available=[])
     assert isinstance(plan, FeaturePlan)
     assert plan.outputs == ("return_1",)
-    assert plan.left_out == (("spy", "there is no data of SPY"),)
-    with pytest.raises(InputError, match="stream SPY is required, but there is no data of it"):
+    assert plan.left_out == (("spy", "SPY has no data"),)
+    with pytest.raises(InputError, match="stream SPY is required, but has no data"):
         joined_plan_for(PRIMARY, [replaced(SPY, required=True)], CROSS, available=[])
-    with pytest.raises(InputError, match="feature 'spy' is required, but there is no data of SPY"):
+    with pytest.raises(InputError, match="feature 'spy' is required, but SPY has no data"):
         joined_plan_for(PRIMARY, [SPY], [replaced(CROSS[0], required=True)], available=[])
     partly = joined_plan_for(FeaturePlan(SMT_PRIMARY), SMT_STREAMS, SMT_CROSS, available=["SPY"])
     assert dict(partly.left_out).keys() == {"smt_spy_qqq", "smt_swing_spy_qqq"}
@@ -154,7 +157,7 @@ def test_stored_plan_comes_back_and_covers_lag_and_age() -> None:
         cross = [replaced(CROSS[0], inputs={"x": f"{other.name}.level"})]
         assert JoinedPlan(PRIMARY, [other], cross).hash != plan.hash
     stored["streams"][0]["lag_s"] = 60
-    with pytest.raises(InputError, match="joined plan must hash to the stored"):
+    with pytest.raises(InputError, match="as-of plan must have the stored hash"):
         plan_from_spec(stored)
 
 
@@ -265,7 +268,7 @@ def test_five_minute_term_structure_on_real_data(shared_data: Path) -> None:
     own, near, far = (minute_bars(table, name, 5) for name in ("SPX", "VIX1D", "VIX"))
     primary = FeaturePlan([FeatureSpec("log_return", "return_1")], PRICE_COLUMNS)
     plan = joined_plan_for(primary, vix_streams(lag_s=300, max_age_s=1200), VIX_CROSS, available=["VIX", "VIX9D"])
-    assert dict(plan.left_out) == {"vix_1m_3m": "there is no data of VIX3M"}
+    assert dict(plan.left_out) == {"vix_1m_3m": "VIX3M has no data"}
     assert isinstance(plan, JoinedPlan)
     outputs = plan.batch(own.rows, own.ts_ns, {"VIX": far, "VIX9D": near})  # the 1-day index stands in for the 9-day
     expected = np.log(as_of(own.ts_ns, near, 300, 1200) / as_of(own.ts_ns, far, 300, 1200))

@@ -56,7 +56,7 @@ def test_hash_follows_options_of_compiled_callees(write_kernel: Callable[[str], 
 
 def test_what_cannot_be_followed_is_refused(write_kernel: Callable[[str], Kernel]) -> None:
     kernel = write_kernel(KERNEL.replace("SCALE = 2.0", "SCALE = [2.0]").replace("x * SCALE", "x * SCALE[0]"))
-    with pytest.raises(InputError, match=r"feature code 'scaled' may use .* alone; 'SCALE' was a list"):
+    with pytest.raises(InputError, match=r"feature code 'scaled' may use only .*; 'SCALE' is a list"):
         _ = kernel.hash
 
 
@@ -78,9 +78,13 @@ def test_outputs_that_were_not_declared_are_refused(write_kernel: Callable[[str]
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('    """What it is."""\n', "", "feature kernel 'mine': the docstring must say what it is; was missing"),
-        ("n=14", "n='14'", "feature kernel 'mine': 'n' must default to a number; was '14'"),
-        ("def mine", "def rsi", "feature kernel names must be unique; 'rsi' was taken by rl_strategies.features.tech"),
+        ('    """What it is."""\n', "", "feature kernel 'mine' must have a docstring, had none"),
+        ("n=14", "n='14'", "feature kernel 'mine': 'n' must default to a number, was '14'"),
+        (
+            "def mine",
+            "def rsi",
+            "names must be unique; 'rsi' is taken by rl_strategies.features.families.tech",
+        ),
     ],
 )
 def test_malformed_kernel_is_refused(write_kernel: Callable[[str], Kernel], old: str, new: str, message: str) -> None:
@@ -97,7 +101,7 @@ def test_kernel_says_what_it_needs(write_kernel: Callable[[str], Kernel]) -> Non
 
 
 def test_example_of_the_documentation_runs(write_kernel: Callable[[str], Kernel]) -> None:
-    example = textwrap.dedent(documented.__doc__.split("Writing one::")[1].split("\n\nThe first argument")[0])
+    example = textwrap.dedent(documented.__doc__.split("An example::")[1].split("\n\nThe first argument")[0])
     write_kernel(example.replace("def change", "def mine"))
     plan = FeaturePlan([FeatureSpec("mine", "change", {"scale": 10.0})], columns=("close",))
     np.testing.assert_array_equal(plan.batch(np.array([[4.0], [4.5], [4.0]]))[:, 0], [np.nan, 5.0, -5.0])

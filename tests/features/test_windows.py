@@ -106,7 +106,7 @@ def test_what_several_features_ask_for_is_computed_once() -> None:
 
 def test_unknown_measure_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "REGISTRY", dict(kernels.REGISTRY))
-    with pytest.raises(InputError, match=r"feature kernel 'mine': a measure must be one of lag, .*; was 'median'"):
+    with pytest.raises(InputError, match=r"feature kernel 'mine': a measure must be one of lag, .*, was 'median'"):
 
         @feature(parts={"middle": Window("median", "close", 3)})
         def mine(s: State, middle: float) -> float:

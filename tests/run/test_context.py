@@ -73,7 +73,7 @@ def test_a_bundle_carries_its_context(bundle: Path) -> None:
     assert isinstance(loaded.plan, JoinedPlan)
     observed = loaded.plan.outputs[: loaded.plan.observed]
     assert {"smt_own_spy", "smt_swing_spy_qqq", "SPY_fresh", "vix"} <= set(observed)
-    assert dict(loaded.plan.left_out)["vix_9d_1m"] == "there is no data of VIX9D"
+    assert dict(loaded.plan.left_out)["vix_9d_1m"] == "VIX9D has no data"
     assert "QQQ_fresh" in dict(loaded.plan.pruned), "QQQ is never missed: to say so would be a constant"
     assert {source.name: source.bar_type for source in loaded.context} == {
         "SPY": "SPY.EQUS-1-MINUTE-LAST-EXTERNAL",
@@ -152,11 +152,11 @@ def test_required_context_that_is_missing_is_refused(synthetic_catalog: Path) ->
     momentum = {"kind": "momentum", "name": "momentum", "params": {"n": 10}}
     stream = {"name": "QQQ", "features": [momentum], "required": True}
     cross = [{"kind": "value", "name": "qqq", "inputs": {"x": "QQQ.momentum"}}]
-    with pytest.raises(InputError, match="stream QQQ is required, but there is no data of it"):
+    with pytest.raises(InputError, match="stream QQQ is required, but it has no data"):
         experiment_markets(experiment(context=[stream], cross=cross), synthetic_catalog)
     optional = experiment(context=[stream | {"required": False}], cross=cross)
     (market,) = experiment_markets(optional, synthetic_catalog).train
-    assert ("qqq", "there is no data of QQQ") in market.plan.left_out
+    assert ("qqq", "QQQ has no data") in market.plan.left_out
 
 
 def test_a_week_of_real_minutes(shared_data: Path, tmp_path: Path, answer: Callable[..., dict]) -> None:

@@ -1,7 +1,7 @@
-"""The proof that features see the past alone and say the same in every clock, by trial on a recording.
+"""Checks that features see only the past and agree in batch and live, tried on a recording.
 
-Each check changes one thing that must not matter, such as the future, and compares every output bit for bit. What
-differs is named with the first row that does.
+Each check changes one thing that must not matter, such as the future, and compares every output bit for bit. Outputs
+that differ are reported with their first differing row.
 """
 
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ LIVE_ROWS = 3000
 
 @dataclass(frozen=True)
 class Failure:
-    """An output that did not stand a check.
+    """An output that failed a check.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Failure:
     check : str
         One of `CHECKS`.
     row : int
-        First offending row of the recording.
+        First row of the recording that differs.
     ts_ns : int
         Close time of that row's bar.
     """
@@ -52,20 +52,20 @@ class Failure:
 
 
 def check_features(plan: Plan, recording: Recording, *, seed: int = 0) -> tuple[Failure, ...]:
-    """Try every check on every output.
+    """Run every check on every output.
 
     Parameters
     ----------
     plan : FeaturePlan or JoinedPlan
     recording : Recording
-        Longer than the plan's warm-up, or ``finite after warm-up`` and ``restart after warm-up`` have nothing to try.
+        Longer than the plan's warm-up, or ``finite after warm-up`` and ``restart after warm-up`` check nothing.
     seed : int
-        Of the rows at which the future is changed.
+        Seed of the rows at which the future is changed.
 
     Returns
     -------
     tuple of Failure
-        In the order of the plan's outputs, each output at most once a check.
+        In the order of the plan's outputs, each output at most once per check.
     """
     trial = _Trial(plan, recording, seed)
     trial.change_the_future()
@@ -98,7 +98,7 @@ class _Trial:
         self._compare("snapshot and restore", beginning.live(self.plan, restart_at=halfway))
 
     def cut_into_chunks(self) -> None:
-        # Streams are joined by time: what runs on in chunks is the plan on the traded bars.
+        # Streams are joined by time, so only the plan of the traded bars runs in chunks.
         plan = self.plan.primary if isinstance(self.plan, JoinedPlan) else self.plan
         rows, state = self.recording.rows(plan), np.zeros(plan.state_size)
         edges = [0, *self._rows_within(CUTS), len(rows)]

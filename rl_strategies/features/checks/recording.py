@@ -1,4 +1,4 @@
-"""A stretch of market as both clocks see it: whole for batch, bar by bar for live, cut off or with another future."""
+"""A recording of market data, for batch and bar by bar, cut off or with another future."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ class Recording:
     quotes : Quotes or None
     streams : mapping of str to StreamRows
     builder : callable, optional
-        Makes a plan's rows from bars, where that is not `input_rows`: a join of one's own, to be checked with the plan.
+        Makes a plan's rows from bars instead of `input_rows`, to check it together with the plan.
     """
 
     bars: BarSeries
@@ -54,7 +54,7 @@ class Recording:
         return plan.batch(self.rows(plan))
 
     def live_rows(self, plan: Plan) -> Iterator[Floats]:
-        """The rows as live makes them, one bar at a time."""
+        """The rows as built live, one bar at a time."""
         if self.builder is not None:
             yield from self.builder(self.bars)
             return
@@ -67,7 +67,7 @@ class Recording:
             yield maker.push(int(bars.ts_ns[i]), open_, high, low, close, volume, quotes)
 
     def live(self, plan: Plan, *, restart_at: int = -1) -> Floats:
-        """The plan's outputs bar by bar, context first; from ``restart_at`` on by another plan from its snapshot."""
+        """The plan's outputs bar by bar, context first; at ``restart_at`` it is restored from a snapshot."""
         outputs = np.empty((len(self), len(plan.outputs)))
         if isinstance(plan, FeaturePlan):
             single = plan.live()

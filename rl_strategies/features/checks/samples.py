@@ -1,4 +1,4 @@
-"""Every registered feature in one plan, and a made-up market that has all that they read: for proofs and benchmarks."""
+"""One plan of every registered feature, and a synthetic market with all their inputs, for checks and benchmarks."""
 
 from collections.abc import Collection
 
@@ -17,7 +17,7 @@ from rl_strategies.features.plans.streams import StreamRows
 from rl_strategies.features.rows import ALL_COLUMNS, Quotes, input_rows
 from rl_strategies.features.spec import FeatureSpec
 
-# Numbers of both signs for inputs that are no column; kernels that want positive ones are given prices.
+# Inputs that are no column read numbers of both signs; kernels that need positive ones read prices.
 _STAND_INS = tuple(
     FeatureSpec("divergence", f"stand_in_{number}", inputs={"one": one, "other": other}, observe=False)
     for number, (one, other) in enumerate(

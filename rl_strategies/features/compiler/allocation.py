@@ -11,7 +11,7 @@ from rl_strategies.features.kernel import Kernel, Window, find_kernel
 from rl_strategies.features.spec import FeatureSpec
 from rl_strategies.features.windows import MEASURES
 
-# The longest session in one-minute bars: after so many rows every session that was begun has ended.
+# Rows of the longest session, in one-minute bars.
 SESSION_ROWS = 1440
 
 
@@ -166,7 +166,7 @@ def _output_names(specs: Sequence[FeatureSpec], columns: Sequence[str], pruned: 
             if names.count(name) > 1:
                 raise InputError(f"names of features, outputs and columns must be unique; {name!r} is used twice")
     for name in sorted(pruned - {*outputs}):
-        raise InputError(f"a pruned output must be one of {', '.join(outputs)}; was {name!r}")
+        raise InputError(f"a pruned output must be one of {', '.join(outputs)}, was {name!r}")
     return outputs
 
 
@@ -174,7 +174,7 @@ def _params(spec: FeatureSpec, kernel: Kernel) -> dict[str, int | float]:
     for name in spec.params:
         if name not in kernel.params:
             known = ", ".join(kernel.params) or "none"
-            raise InputError(f"feature {spec.name!r}: parameter of {spec.kind} must be one of {known}; was {name!r}")
+            raise InputError(f"feature {spec.name!r}: parameters of {spec.kind} are {known}, was {name!r}")
     return {name: _param(spec, name, default) for name, default in kernel.params.items()}
 
 
@@ -182,10 +182,10 @@ def _param(spec: FeatureSpec, name: str, default: int | float) -> int | float:
     value = spec.params.get(name, default)
     if isinstance(default, int):
         if not isinstance(value, int) or value < 1:
-            raise InputError(f"feature {spec.name!r}: {name} must be a whole number from 1; was {value!r}")
+            raise InputError(f"feature {spec.name!r}: {name} must be a whole number from 1, was {value!r}")
         return value
     if not math.isfinite(value):
-        raise InputError(f"feature {spec.name!r}: {name} must be a finite number; was {value!r}")
+        raise InputError(f"feature {spec.name!r}: {name} must be a finite number, was {value!r}")
     return float(value)
 
 
@@ -193,18 +193,18 @@ def _inputs(spec: FeatureSpec, kernel: Kernel, sources: dict[str, _Source]) -> d
     for argument in spec.inputs:
         if argument not in kernel.inputs:
             known = ", ".join(kernel.inputs)
-            raise InputError(f"feature {spec.name!r}: input of {spec.kind} must be one of {known}; was {argument!r}")
+            raise InputError(f"feature {spec.name!r}: inputs of {spec.kind} are {known}, was {argument!r}")
     read = {argument: spec.inputs.get(argument, argument) for argument in kernel.inputs}
     for name in read.values():
         if name not in sources:
             raise InputError(
-                f"feature {spec.name!r}: inputs must be columns or outputs of earlier features; was {name!r}"
+                f"feature {spec.name!r}: inputs must be columns or outputs of earlier features, was {name!r}"
             )
     return {argument: sources[name] for argument, name in read.items()}
 
 
 def _check_reset(spec: FeatureSpec, kernel: Kernel, columns: tuple[str, ...]) -> None:
     if spec.reset is not None and spec.reset not in columns:
-        raise InputError(f"feature {spec.name!r}: reset must be one of {', '.join(columns)}; was {spec.reset!r}")
+        raise InputError(f"feature {spec.name!r}: reset must be one of {', '.join(columns)}, was {spec.reset!r}")
     if spec.reset is None and kernel.anchored:
-        raise InputError(f"feature {spec.name!r}: {spec.kind} must have a reset, such as 'session'; was None")
+        raise InputError(f"feature {spec.name!r}: {spec.kind} must have a reset, such as 'session'")

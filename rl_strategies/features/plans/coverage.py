@@ -1,4 +1,4 @@
-"""How much of a feature matrix is there: by family, what is finite, from when on, and what was left out."""
+"""Coverage of a feature matrix by family: share of finite values, warm-up, first complete session."""
 
 from dataclasses import dataclass
 
@@ -19,11 +19,11 @@ class FamilyCoverage:
     family : str
     outputs : tuple of str
     finite_share : float
-        Share of the family's values that are finite, over all rows.
+        Share of the family's values that are finite.
     warmup_rows : int
-        Of its slowest output.
+        Warm-up of its slowest output.
     first_valid_session : datetime64[D] or None
-        First session on every bar of which every output is finite; None where there is none.
+        First session with every output finite on every bar; None if there is none.
     """
 
     family: str
@@ -48,7 +48,7 @@ def family_coverage(
     session : int64[n]
         Index of each row's session, ascending.
     session_date : datetime64[D][s]
-        The calendar's.
+        Session dates of the calendar.
 
     Returns
     -------

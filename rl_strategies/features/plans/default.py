@@ -1,4 +1,4 @@
-"""Which features the data at hand can give: the rest is left out with a reason, or refused where it is required."""
+"""Plans for the data at hand: features that it cannot give are left out with a reason, or refused if required."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ REGULAR_SESSION_ROWS = 390
 
 @dataclass(frozen=True)
 class DataAtHand:
-    """What the data of an instrument has.
+    """What the data of an instrument contains.
 
     Attributes
     ----------
@@ -26,9 +26,9 @@ class DataAtHand:
     extended_hours : bool
         Whether the bars reach beyond regular trading hours.
     quotes : bool
-        Whether there are best quotes beside the bars.
+        Whether there are quotes for the bars.
     instruments : int
-        Instruments that one policy trades.
+        Number of instruments that one policy trades.
     """
 
     volume_known: bool
@@ -38,21 +38,21 @@ class DataAtHand:
 
     @property
     def missing(self) -> dict[str, str]:
-        """Columns that it cannot give, with the reason."""
+        """Columns that the data lacks, with the reason."""
         reasons = {}
         if not self.volume_known:
             reasons["volume"] = "the volume of these bars is not known"
         if not self.extended_hours:
-            reasons["rth"] = "these bars have no hours beyond the regular ones, so that it would be a constant"
+            reasons["rth"] = "these bars cover regular hours only, so it would be constant"
         if not self.quotes:
-            reasons |= dict.fromkeys(QUOTE_COLUMNS, "there are no quotes beside these bars")
+            reasons |= dict.fromkeys(QUOTE_COLUMNS, "there are no quotes for these bars")
         if self.instruments < 2:
-            reasons[INSTRUMENT_COLUMN] = "there is one instrument alone, so that it would be a constant"
+            reasons[INSTRUMENT_COLUMN] = "there is only one instrument, so it would be constant"
         return reasons
 
 
 def default_plan(*, volume_known: bool, extended_hours: bool) -> FeaturePlan:
-    """The default features, less what the data cannot give.
+    """The default features, without those that the data cannot give.
 
     Log returns over 1, 5, 15 and 60 bars; distances to SMA(20), EMA(12) and EMA(50); RSI(14); ATR(14) over
     the close; MACD(12, 26, 9) over the close; Bollinger %b and bandwidth(20, 2); realised volatility(30);
@@ -62,14 +62,14 @@ def default_plan(*, volume_known: bool, extended_hours: bool) -> FeaturePlan:
     Parameters
     ----------
     volume_known : bool
-        False leaves out what needs the volume.
+        False leaves out features that need the volume.
     extended_hours : bool
-        False leaves out the regular-hours flag, which would be a constant.
+        False leaves out the regular-hours flag, which would be constant.
 
     Returns
     -------
     FeaturePlan
-        With what was left out, and why, in ``left_out``.
+        ``left_out`` holds what was left out, with reasons.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def default_plan(*, volume_known: bool, extended_hours: bool) -> FeaturePlan:
 
 
 def build_plan(specs: Sequence[FeatureSpec] | str, *, volume_known: bool, extended_hours: bool) -> FeaturePlan:
-    """A plan of features that the user named, for bars without quotes: `plan_for`, less its options.
+    """A plan of named features for bars without quotes; see `plan_for` for more options.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def build_plan(specs: Sequence[FeatureSpec] | str, *, volume_known: bool, extend
     Raises
     ------
     InputError
-        When the wiring is wrong, or a required feature needs what the data does not have.
+        If an input is wrong, or the data cannot give a required feature.
 
     Examples
     --------
@@ -104,24 +104,24 @@ def build_plan(specs: Sequence[FeatureSpec] | str, *, volume_known: bool, extend
 
 
 def plan_for(specs: Sequence[FeatureSpec], data: DataAtHand) -> FeaturePlan:
-    """The features that the data can give, with the columns that they read.
+    """A plan of the features that the data can give.
 
     Parameters
     ----------
     specs : sequence of FeatureSpec
-        A feature that reads a left-out one is left out with it.
+        Features; one that reads a left-out feature is left out too.
     data : DataAtHand
 
     Returns
     -------
     FeaturePlan
-        Its ``columns`` are `COLUMNS` and what else of `ALL_COLUMNS` is read; what was left out, and why, is in
-        ``left_out``.
+        Its ``columns`` are `COLUMNS` and those of `ALL_COLUMNS` that are read; ``left_out`` holds what was left out,
+        with reasons.
 
     Raises
     ------
     InputError
-        When the wiring is wrong, a feature with ``required=True`` cannot be given, or none is left.
+        If an input is wrong, the data cannot give a required feature, or no feature is left.
     """
     needs = FeaturePlan(specs, ALL_COLUMNS).needs
     missing = data.missing
@@ -131,7 +131,7 @@ def plan_for(specs: Sequence[FeatureSpec], data: DataAtHand) -> FeaturePlan:
             raise InputError(f"feature {spec.name!r} is required, but {left_out[spec.name]}")
     kept = [spec for spec in specs if spec.name not in left_out]
     if not kept:
-        raise InputError(f"the data must be able to give a feature; {next(iter(left_out.values()))}")
+        raise InputError(f"the data can give none of the features: {next(iter(left_out.values()))}")
     read = frozenset().union(*(needs[spec.name] for spec in kept))
     columns = [column for column in ALL_COLUMNS if column in COLUMNS or column in read]
     session_rows = SESSION_ROWS if data.extended_hours else REGULAR_SESSION_ROWS
@@ -144,33 +144,32 @@ def joined_plan_for(
     cross: Sequence[FeatureSpec],
     available: Collection[str],
 ) -> FeaturePlan | JoinedPlan:
-    """The primary plan with what the context at hand can add.
+    """The primary plan with the context that is available.
 
     Parameters
     ----------
     primary : FeaturePlan
     streams : sequence of StreamSpec
     cross : sequence of FeatureSpec
-        A feature that reads a stream which is not at hand is left out, and so is one that reads a left-out one or what
-        ``primary`` left out.
+        Features over several streams; one that reads an unavailable stream or a left-out feature is left out too.
     available : collection of str
-        Names of the streams for which there is data.
+        Names of the streams with data.
 
     Returns
     -------
     FeaturePlan or JoinedPlan
-        ``primary`` itself, with the reasons, where no cross feature is left.
+        ``primary`` itself, with reasons, if no cross feature is left.
 
     Raises
     ------
     InputError
-        When the wiring is wrong, or a required stream or feature cannot be given.
+        If an input is wrong, or a required stream or feature cannot be given.
     """
     for stream in streams:
         if stream.required and stream.name not in available:
-            raise InputError(f"stream {stream.name} is required, but there is no data of it")
+            raise InputError(f"stream {stream.name} is required, but has no data")
     missing = dict(primary.left_out)
-    missing |= {s.name: f"there is no data of {s.name}" for s in streams if s.name not in available}
+    missing |= {s.name: f"{s.name} has no data" for s in streams if s.name not in available}
     left_out: dict[str, str] = {}
     for spec in cross:
         for read in spec.inputs.values():

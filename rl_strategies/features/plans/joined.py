@@ -1,6 +1,6 @@
-"""One plan over several streams: each computes on its own rows, an as-of join brings them together, a last one crosses.
+"""A plan over several streams: each is computed on its own rows, then an as-of join, then features across streams.
 
-The traded instrument's bars set the pace: one row of outputs for each.
+There is one row of outputs for each bar of the traded instrument.
 """
 
 import hashlib
@@ -24,39 +24,39 @@ NS_PER_MINUTE = 60 * NS_PER_SECOND
 
 
 class JoinedPlan:
-    """Features of a traded instrument and of its context.
+    """Features of a traded instrument and of its context streams, brought together by an as-of join.
 
     Parameters
     ----------
     primary : FeaturePlan
-        Of the traded instrument.
+        Features of the traded instrument.
     streams : sequence of StreamSpec
     cross : sequence of FeatureSpec
         Features over the columns and outputs of ``primary`` and the outputs of the streams (``SPY.momentum``).
     left_out : iterable of (name, reason)
-        Of ``cross``, on top of what ``primary`` left out.
+        Features of ``cross`` that were left out, in addition to those of ``primary``.
     pruned : sequence of (output, reason)
         Outputs that are computed but not observed.
 
     Attributes
     ----------
     outputs : tuple of str
-        Observed outputs first, as in `FeaturePlan`: those of ``primary``, of ``cross`` and the ``NAME_fresh`` of filled
-        streams; then the unobserved ones.
+        Observed outputs first: those of ``primary``, of ``cross``, and ``NAME_fresh`` of streams with ``fill``; then
+        the unobserved ones.
     observed : int
     warmup : int
-        Rows of the traded instrument; when the streams are warm is `warm_from`.
+        Rows of the traded instrument; for the streams see `warm_from`.
     warmups : dict of str to int
         The same for each output.
     columns : tuple of str
-        Of ``primary``.
+        Columns of ``primary``.
     stream_plans : dict of str to FeaturePlan
     hash : str
 
     Raises
     ------
     InputError
-        When wiring is wrong, or a name is taken twice.
+        If an input is wrong or a name is used twice.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class JoinedPlan:
         self.primary, self.streams, self.columns = primary, tuple(streams), primary.columns
         self.stream_plans = {stream.name: stream.plan() for stream in self.streams}
         if len(self.stream_plans) < len(self.streams):
-            raise InputError(f"streams must have unique names; were {', '.join(s.name for s in self.streams)}")
+            raise InputError(f"names of streams must be unique, were {', '.join(s.name for s in self.streams)}")
         inputs = [f"{name}.{o}" for name, plan in self.stream_plans.items() for o in (*plan.outputs, AGE_OUTPUT)]
         self.cross = FeaturePlan(cross, (*primary.columns, *primary.outputs, *inputs))
         self.cross_left_out, self.pruned = tuple(left_out), tuple(pruned)
@@ -110,7 +110,7 @@ class JoinedPlan:
         Raises
         ------
         InputError
-            When the plan has no such output.
+            If the plan has no such output.
         """
         return output_index(self.outputs, name)
 
@@ -120,11 +120,11 @@ class JoinedPlan:
         Parameters
         ----------
         rows : float64[n, len(columns)]
-            Of the traded instrument.
+            Rows of the traded instrument.
         ts_ns : int64[n]
-            Their close times, ascending.
+            Close times of the rows, ascending.
         streams : mapping of str to StreamRows
-            One for each stream; may end later than the bars, for what is not yet known is not used.
+            Rows of every stream; they may end later than the bars, since only known rows are used.
 
         Returns
         -------
@@ -133,7 +133,7 @@ class JoinedPlan:
         Raises
         ------
         InputError
-            When a stream is missing or a shape is wrong.
+            If a stream is missing or a shape is wrong.
         """
         own = self.primary.batch(rows)
         joined, fresh = self.join(rows, own, ts_ns, streams)
@@ -142,12 +142,12 @@ class JoinedPlan:
     def join(
         self, rows: Floats, own: Floats, ts_ns: NDArray[np.int64], streams: Mapping[str, StreamRows]
     ) -> tuple[Floats, NDArray[np.bool_]]:
-        """Rows of the cross plan, and whether each stream has a warm row that is not too old.
+        """As-of join: rows of the cross plan, and whether each stream has a warm row that is not too old.
 
         Parameters
         ----------
         rows, ts_ns, streams
-            As for `batch`.
+            As in `batch`.
         own : float64[n, p]
             Outputs of the primary plan.
 
@@ -156,7 +156,7 @@ class JoinedPlan:
         float64[n, len(cross.columns)], bool[n, len(streams)]
         """
         if len(rows) != len(ts_ns):
-            raise InputError(f"feature rows must have a time each; had {len(ts_ns)} times for {len(rows)} rows")
+            raise InputError(f"feature rows must have one time each, had {len(ts_ns)} times for {len(rows)} rows")
         joined, fresh = [rows, own], np.empty((len(rows), len(self.streams)), bool)
         for k, stream in enumerate(self.streams):
             values, fresh[:, k] = self._join(stream, ts_ns, self._rows_of(stream, streams))
@@ -185,7 +185,7 @@ class JoinedPlan:
         return LiveJoined(self)
 
     def arrange(self, own: Floats, crossed: Floats, fresh: NDArray[np.bool_]) -> Floats:
-        """Put outputs of both plans in their order, with 0 where a filled stream has nothing to say.
+        """Arrange the outputs of both plans in order, with 0 where a stream with ``fill`` has no row.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class JoinedPlan:
         return np.concatenate([own, crossed, flags], axis=1)[:, self._order]
 
     def to_spec(self) -> dict[str, Any]:
-        """Plain data (JSON) from which `from_spec` builds the same plan."""
+        """Plain data (JSON) from which `from_spec` rebuilds the plan."""
         return {
             "primary": self.primary.to_spec(),
             "streams": [msgspec.to_builtins(stream) for stream in self.streams],
@@ -216,30 +216,30 @@ class JoinedPlan:
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Self:
-        """Build a stored plan again.
+        """Rebuild a stored plan.
 
         Raises
         ------
         InputError
-            When it is no such thing, or when a kernel's code or the plan as a whole would give other numbers.
+            If it is not a stored plan, or a kernel or the plan as a whole would compute other numbers.
         """
         try:
             stored = msgspec.convert(spec, _JoinedSpec)
         except msgspec.ValidationError as error:
-            raise InputError(f"a stored joined plan must be what `to_spec` gave: {error}") from error
+            raise InputError(f"not a stored as-of plan: {error}") from error
         for stream_plan in stored.stream_plans.values():
             FeaturePlan.from_spec(stream_plan)
         cross = FeaturePlan.from_spec(stored.cross)
         plan = cls(FeaturePlan.from_spec(stored.primary), stored.streams, cross.specs, stored.left_out, stored.pruned)
         if plan.hash != stored.hash:
-            raise InputError(f"joined plan must hash to the stored {stored.hash[:12]}; was {plan.hash[:12]}")
+            raise InputError(f"as-of plan must have the stored hash {stored.hash[:12]}, was {plan.hash[:12]}")
         return plan
 
     def _layout(self) -> tuple[tuple[str, ...], int, NDArray[np.int64]]:
         names = (*self.primary.outputs, *self.cross.outputs, *self.fresh)
         for name in names:
             if names.count(name) > 1:
-                raise InputError(f"outputs of a joined plan must have unique names; {name!r} was twice")
+                raise InputError(f"names of outputs must be unique; {name!r} is used twice")
         unobserved = {
             *self.primary.outputs[self.primary.observed :],
             *self.cross.outputs[self.cross.observed :],
@@ -259,7 +259,7 @@ class JoinedPlan:
 
     def _rows_of(self, stream: StreamSpec, streams: Mapping[str, StreamRows]) -> StreamRows:
         if stream.name not in streams:
-            raise InputError(f"stream {stream.name} must be given; were {', '.join(streams) or 'none'}")
+            raise InputError(f"no rows of stream {stream.name}; given: {', '.join(streams) or 'none'}")
         return streams[stream.name]
 
     def _join(
@@ -285,12 +285,12 @@ class _JoinedSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def plan_from_spec(spec: dict[str, Any]) -> FeaturePlan | JoinedPlan:
-    """Build a stored plan again, of one stream or of several.
+    """Rebuild a stored plan, of one stream or of several.
 
     Raises
     ------
     InputError
-        As `FeaturePlan.from_spec` and `JoinedPlan.from_spec` do.
+        As in `FeaturePlan.from_spec` and `JoinedPlan.from_spec`.
     """
     return JoinedPlan.from_spec(spec) if "primary" in spec else FeaturePlan.from_spec(spec)
 

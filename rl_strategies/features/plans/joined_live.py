@@ -1,4 +1,4 @@
-"""A joined plan running bar by bar: context rows are kept until their lag has passed, then until they are too old."""
+"""A plan over several streams bar by bar: context rows wait until their lag has passed and are used until too old."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -39,9 +39,9 @@ class AsOfPlan(Protocol):
 class LiveJoined:
     """Features of a traded instrument and its context, made by `JoinedPlan.live`.
 
-    Push every context row that has closed with `push_context`, then the traded bar with `push`. A stream without lag
-    must be pushed before the bar of the same time, or the bar must wait: `take` it, `settle` it when its context is
-    there. A row that comes too late for a bar is used from the next one on and counted in ``late``, for batch would
+    Push every closed context row with `push_context`, then the traded bar with `push`. If a stream has no lag, its row
+    must come before the bar of the same time, or the bar must wait: `take` it, then `settle` it once its context has
+    arrived. A row that is too late for a bar is used from the next bar on and counted in ``late``, because batch would
     have used it.
 
     Parameters
@@ -51,9 +51,9 @@ class LiveJoined:
     Attributes
     ----------
     late : dict of str to int
-        Rows of each stream that came after a bar that should have seen them.
+        Rows of each stream that arrived after a bar that should have used them.
     own : float64[p]
-        Outputs of the primary plan for the last bar, which no context changes; overwritten by the next.
+        Outputs of the primary plan for the last bar, independent of context; overwritten by the next.
     """
 
     def __init__(self, plan: AsOfPlan) -> None:
@@ -73,28 +73,28 @@ class LiveJoined:
         Raises
         ------
         InputError
-            When there is no such stream, or the time is not after that of its last row.
+            If there is no such stream, or the time is not after that of its last row.
         """
         if name not in self._contexts:
-            raise InputError(f"stream must be one of {', '.join(self._contexts)}; was {name!r}")
+            raise InputError(f"stream must be one of {', '.join(self._contexts)}, was {name!r}")
         context = self._contexts[name]
         if ts_ns <= context.last_ns:
-            raise InputError(f"stream {name}: times must ascend; was {ts_ns} ns after {context.last_ns} ns")
+            raise InputError(f"times of stream {name} must ascend, was {ts_ns} ns after {context.last_ns} ns")
         context.push(ts_ns, row)
         self.late[name] += ts_ns + context.lag_ns <= self._settled_ns
 
     def last_ns(self, name: str) -> int:
-        """Close of a stream's last row, 0 before the first."""
+        """Close time of a stream's last row, 0 before the first."""
         return self._contexts[name].last_ns
 
     @property
     def is_warm(self) -> bool:
-        """Whether all streams were warm for as many settled bars as the cross features need."""
+        """Whether all streams have been warm for as many settled bars as the cross features need."""
         return self._warm_rows >= self._plan.cross.warmup
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Streams that by now have no warm row young enough to stand for the last bar."""
+        """Streams without a warm row that is recent enough for the last bar."""
         return tuple(name for name, context in self._contexts.items() if not context.has_row(self._taken_ns))
 
     def push(self, ts_ns: int, row: Floats | Sequence[float]) -> Floats:
@@ -103,12 +103,12 @@ class LiveJoined:
         return self.settle()
 
     def forward(self, rows: Floats, ts_ns: NDArray[np.int64], streams: Mapping[str, StreamRows]) -> None:
-        """Take many bars at once, and every context row known by the last: from a fresh state what `push` would do.
+        """Take many bars at once, and every context row known by the last, as repeated `push` from a fresh state would.
 
         Parameters
         ----------
         rows, ts_ns, streams
-            As for `JoinedPlan.batch`.
+            As in `JoinedPlan.batch`.
         """
         self.reset()
         if len(rows) == 0:
@@ -126,7 +126,7 @@ class LiveJoined:
         self._warm_rows = len(rows) - int(np.searchsorted(ts_ns, warm_ns))
 
     def take(self, ts_ns: int, row: Floats | Sequence[float]) -> None:
-        """Take the traded instrument's next bar, closed at ``ts_ns``, into `own`; the bar before it is settled."""
+        """Compute `own` for the traded instrument's next bar, closed at ``ts_ns``; settles the bar before it."""
         self.settle()
         own = self._primary.push(row)
         start = len(self._plan.columns)
@@ -135,7 +135,7 @@ class LiveJoined:
         self._taken_ns = ts_ns
 
     def settle(self) -> Floats:
-        """Compute every output of the last bar from the context pushed up to now; once settled it stays so.
+        """Compute every output of the last bar from the context pushed so far; later context does not change it.
 
         Returns
         -------
@@ -157,7 +157,7 @@ class LiveJoined:
         return self._outputs
 
     def snapshot(self) -> Snapshot:
-        """Copies of all state, by name: arrays that `numpy.savez` takes, to go on from with `restore`."""
+        """Copies of all state by name, as arrays for `numpy.savez`; continue with `restore`."""
         kept: Snapshot = {
             "primary": self._primary.snapshot(),
             "cross": self._cross.snapshot(),
@@ -170,17 +170,15 @@ class LiveJoined:
         return kept
 
     def restore(self, kept: Snapshot) -> None:
-        """Go on from a snapshot of the same plan.
+        """Continue from a snapshot of the same plan.
 
         Raises
         ------
         InputError
-            When it is of another plan.
+            If it belongs to another plan.
         """
         if kept.keys() != self.snapshot().keys():
-            raise InputError(
-                f"a snapshot of joined features must hold {', '.join(self.snapshot())}; had {', '.join(kept)}"
-            )
+            raise InputError(f"snapshot of another plan: expected {', '.join(self.snapshot())}; had {', '.join(kept)}")
         self._primary.restore(kept["primary"])
         self._cross.restore(kept["cross"])
         self._row[:] = kept["row"]

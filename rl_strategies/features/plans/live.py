@@ -1,4 +1,4 @@
-"""A plan running bar by bar, with its state in hand."""
+"""A feature plan running bar by bar."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ class LiveFeatures:
     Attributes
     ----------
     outputs : float64[m]
-        Of the last row; overwritten by the next.
+        Outputs of the last row; overwritten by the next.
     """
 
     def __init__(self, loop: CompiledLoop, state_size: int, scratch_size: int, columns: int, outputs: int) -> None:
@@ -27,36 +27,36 @@ class LiveFeatures:
         self._run = bound(loop, row, self._state, np.zeros(scratch_size), out)
 
     def push(self, row: Floats | Sequence[float]) -> Floats:
-        """Take the next row and compute every output.
+        """Compute every output of the next row.
 
         Parameters
         ----------
         row : float64[k]
-            The plan's columns for the bar that just closed.
+            The plan's columns of the bar that just closed.
 
         Returns
         -------
         float64[m]
-            `outputs`, which the next push overwrites: copy what has to last.
+            `outputs`, which the next push overwrites: copy what you keep.
         """
         self._row[:] = row
         self._run()
         return self.outputs
 
     def snapshot(self) -> Floats:
-        """Copy of the state, float64[state_size], to go on from later with `restore`."""
+        """Copy of the state, float64[state_size]; continue with `restore`."""
         return self._state.copy()
 
     def restore(self, state: Floats) -> None:
-        """Go on from a snapshot of the same plan.
+        """Continue from a snapshot of the same plan.
 
         Raises
         ------
         InputError
-            When its size is not the plan's.
+            If its size is not the plan's.
         """
         if state.shape != self._state.shape:
-            raise InputError(f"feature state must have {self._state.size} cells; was {state.shape}")
+            raise InputError(f"feature state must have {self._state.size} cells, had {state.size}")
         self._state[:] = state
 
     def reset(self) -> None:

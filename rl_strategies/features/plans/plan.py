@@ -1,7 +1,7 @@
 """A feature plan: a list of features made into one checked and hashed function of a row.
 
-The plan is what a trained policy carries with it: the same plan computes the training matrix in one call and,
-bar by bar, the live observation, bit for bit.
+A trained policy carries its plan: it computes the training matrix in one call and, bar by bar, the live observation,
+bit for bit alike.
 """
 
 import hashlib
@@ -28,16 +28,16 @@ class FeaturePlan:
     Parameters
     ----------
     specs : sequence of FeatureSpec
-        In order: a feature may read the outputs of earlier ones.
+        Features in order; one may read the outputs of earlier ones.
     columns : sequence of str
-        What a row holds.
+        Columns of a row.
     left_out : iterable of (name, reason)
-        Features that the data could not give, for reports.
+        Features that the data cannot give, for reports.
     session_rows : int
-        Most rows that a session has: 1440 suits every calendar of one-minute bars, a smaller true figure shortens the
-        warm-up and nothing else.
+        Most rows of a session. 1440 suits every calendar of one-minute bars; a smaller true number only shortens the
+        warm-up.
     pruned : sequence of (output, reason)
-        Outputs that are computed but not observed, for they would add nothing (`pruning.pruned_plan`).
+        Outputs that are computed but not observed, because they add nothing (`pruning.pruned_plan`).
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class FeaturePlan:
     observed : int
         Number of observed outputs.
     warmup : int
-        Rows until every output is finite and does not depend on the row that the plan was started on.
+        Rows until every output is finite and independent of the row that the plan started on.
     warmups : dict of str to int
         The same for each output.
     state_size : int
@@ -54,7 +54,7 @@ class FeaturePlan:
     scratch_size : int
         Float64 cells of working memory for `compiled_loop`; they need not be kept.
     hash : str
-        SHA-256 over everything that shapes the numbers.
+        SHA-256 of everything that shapes the numbers.
     kernels : tuple of Kernel
     source : str
         Python text of the generated loop.
@@ -64,12 +64,12 @@ class FeaturePlan:
     Raises
     ------
     InputError
-        When a kind, parameter or input is unknown, or a name is taken twice.
+        If a kind, parameter or input is unknown, or a name is used twice.
 
     Notes
     -----
-    A row whose input is not finite gives NaN and leaves the feature's state untouched; filling and masking
-    belong to whoever normalises.
+    A row with an input that is not finite gives NaN and leaves the feature's state unchanged; filling and masking are
+    left to the normaliser.
 
     Examples
     --------
@@ -88,7 +88,7 @@ class FeaturePlan:
         pruned: Sequence[tuple[str, str]] = (),
     ) -> None:
         if not specs:
-            raise InputError("a feature plan must have at least one feature; was empty")
+            raise InputError("a feature plan must have at least one feature, had none")
         self.specs, self.columns, self.left_out = tuple(specs), tuple(columns), tuple(left_out)
         self.session_rows, self.pruned = session_rows, tuple(pruned)
         allocation = allocate(self.specs, self.columns, session_rows, frozenset(name for name, _ in self.pruned))
@@ -126,7 +126,7 @@ class FeaturePlan:
         Raises
         ------
         InputError
-            When the plan has no such output.
+            If the plan has no such output.
         """
         return output_index(self.outputs, name)
 
@@ -140,9 +140,9 @@ class FeaturePlan:
         Parameters
         ----------
         rows : float64[n, len(columns)]
-            Ascending in time; left untouched.
+            Rows ascending in time; not changed.
         state : float64[state_size], optional
-            State to go on from, advanced in place; a fresh one by default.
+            State to continue from, advanced in place; fresh by default.
 
         Returns
         -------
@@ -151,14 +151,14 @@ class FeaturePlan:
         Raises
         ------
         InputError
-            When a shape is not the plan's.
+            If a shape is not the plan's.
         """
         if rows.ndim != 2 or rows.shape[1] != len(self.columns):
-            raise InputError(f"feature rows must have {len(self.columns)} columns; their shape was {rows.shape}")
+            raise InputError(f"feature rows must have {len(self.columns)} columns, had shape {rows.shape}")
         if state is None:
             state = np.zeros(self.state_size)
         elif state.shape != (self.state_size,) or state.dtype != np.float64:
-            raise InputError(f"feature state must be {self.state_size} float64 cells; was {state.dtype} {state.shape}")
+            raise InputError(f"feature state must be float64[{self.state_size}], was {state.dtype} {state.shape}")
         out = np.empty((len(rows), len(self.outputs)))
         self.compiled_loop(np.require(rows, np.float64, ["C", "W"]), state, np.zeros(self.scratch_size), out)
         return out
@@ -169,7 +169,7 @@ class FeaturePlan:
         return LiveFeatures(self.compiled_loop, *sizes)
 
     def to_spec(self) -> dict[str, Any]:
-        """Plain data (JSON) from which `from_spec` builds the same plan."""
+        """Plain data (JSON) from which `from_spec` rebuilds the plan."""
         spec = PlanSpec(
             columns=self.columns,
             features=self.specs,
@@ -187,34 +187,34 @@ class FeaturePlan:
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Self:
-        """Build a stored plan again.
+        """Rebuild a stored plan.
 
         Parameters
         ----------
         spec : dict
-            From `to_spec`, possibly through JSON.
+            Result of `to_spec`, possibly through JSON.
 
         Raises
         ------
         InputError
-            When it is no such thing, or when a kernel's code or the plan as a whole would give other numbers.
+            If it is not a stored plan, or a kernel or the plan as a whole would compute other numbers.
         """
         try:
             stored = msgspec.convert(spec, PlanSpec)
         except msgspec.ValidationError as error:
-            raise InputError(f"a stored feature plan must be what `to_spec` gave: {error}") from error
+            raise InputError(f"not a stored feature plan: {error}") from error
         for file in stored.files:
             load_stored_file(file)
         for kind, stored_hash in stored.kernels.items():
             now = find_kernel(kind).hash
             if now != stored_hash:
                 raise InputError(
-                    f"feature kernel {kind!r}: its code must be what the plan was stored with "
-                    f"({stored_hash[:12]}); was {now[:12]}"
+                    f"code of feature kernel {kind!r} has changed since the plan was stored: its hash must be "
+                    f"{stored_hash[:12]}, was {now[:12]}"
                 )
         plan = cls(stored.features, stored.columns, stored.left_out, stored.session_rows, stored.pruned)
         if plan.hash != stored.hash:
-            raise InputError(f"feature plan must hash to the stored {stored.hash[:12]}; was {plan.hash[:12]}")
+            raise InputError(f"feature plan must have the stored hash {stored.hash[:12]}, was {plan.hash[:12]}")
         return plan
 
     def _kernel_hashes(self) -> dict[str, str]:
@@ -222,13 +222,13 @@ class FeaturePlan:
 
 
 def output_index(outputs: Sequence[str], name: str) -> int:
-    """Place of an output among ``outputs``.
+    """Index of an output in ``outputs``.
 
     Raises
     ------
     InputError
-        When it is none of them.
+        If it is not there.
     """
     if name not in outputs:
-        raise InputError(f"feature output must be one of {', '.join(outputs)}; was {name!r}")
+        raise InputError(f"feature output must be one of {', '.join(outputs)}, was {name!r}")
     return outputs.index(name)

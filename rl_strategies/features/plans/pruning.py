@@ -1,6 +1,6 @@
-"""Taking out of the observation what adds nothing: outputs that hardly vary and outputs that repeat another one.
+"""Pruning of the observation: outputs that hardly vary or repeat another one are no longer observed.
 
-Fitted on training rows alone; which outputs were taken out, and why, is part of the plan and so of the bundle.
+It is fitted on training rows only. What was pruned, and why, is part of the plan and so of the bundle.
 """
 
 import msgspec
@@ -18,9 +18,9 @@ class PruningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     min_variation : float
-        Least standard deviation over mean absolute value. 0 takes out constants only.
+        Smallest standard deviation over mean absolute value that stays. 0 prunes constants only.
     max_correlation : float
-        Largest absolute correlation with an output that comes earlier and stays. 1 takes out exact repetitions only.
+        Largest absolute correlation with an earlier output that stays. 1 prunes exact repetitions only.
     """
 
     min_variation: float = 1e-4
@@ -28,41 +28,40 @@ class PruningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.min_variation < 0.0:
-            raise InputError(f"min_variation must not be negative; was {self.min_variation}")
+            raise InputError(f"min_variation must not be negative, was {self.min_variation}")
         if not 0.0 < self.max_correlation <= 1.0:
-            raise InputError(f"max_correlation must be above 0 and at most 1; was {self.max_correlation}")
+            raise InputError(f"max_correlation must be above 0 and at most 1, was {self.max_correlation}")
 
 
 def pruned_plan(
     plan: FeaturePlan | JoinedPlan, values: NDArray[np.float64], config: PruningConfig
 ) -> FeaturePlan | JoinedPlan:
-    """The plan with what adds nothing computed still, but no longer observed.
+    """The plan with outputs that add nothing still computed, but no longer observed.
 
     Parameters
     ----------
     plan : FeaturePlan or JoinedPlan
     values : float64[n, len(plan.outputs)]
-        The plan's outputs on the rows to learn from, and on no other; rows with a value that is not finite are left
-        out.
+        Outputs of the plan on training rows only; rows with a value that is not finite are ignored.
     config : PruningConfig
 
     Returns
     -------
     FeaturePlan or JoinedPlan
-        ``pruned`` names each output with the reason.
+        ``pruned`` holds the pruned outputs with reasons.
 
     Raises
     ------
     InputError
-        When fewer than three rows are finite.
+        If fewer than three rows are finite.
 
     Notes
     -----
-    Of two outputs that correlate the earlier one stays: put what should survive first.
+    Of two correlated outputs the earlier one stays: put the more important ones first.
     """
     rows = values[np.isfinite(values).all(axis=1), : plan.observed]
     if len(rows) < 3:
-        raise InputError(f"pruning must have at least 3 rows on which every feature is finite; had {len(rows)}")
+        raise InputError(f"pruning needs at least 3 rows with every feature finite, had {len(rows)}")
     deviation, size = rows.std(axis=0), np.abs(rows).mean(axis=0)
     still = deviation <= np.maximum(config.min_variation, 1e-12) * size
     pruned = [

@@ -1,4 +1,4 @@
-"""Named sets of features: the small default, every family, all of them together as ``full``; context by name."""
+"""Named sets of features: the small ``default``, one per family, and ``full``; named context sets."""
 
 from typing import NamedTuple
 
@@ -123,13 +123,13 @@ _LEVEL = (FeatureSpec("value", "level", inputs={"x": "close"}),)
 
 
 def vix_streams(*, lag_s: int, max_age_s: int) -> tuple[StreamSpec, ...]:
-    """Streams of the VIX family, for whatever source: daily values or bars.
+    """Streams of the VIX family, for daily values or bars.
 
     Parameters
     ----------
     lag_s, max_age_s : int
-        As in `StreamSpec`. A daily value stamped at its day's close needs no lag and four days of age, for weekends and
-        holidays; bars of a few minutes a lag of one bar and an age of a few.
+        As in `StreamSpec`. Daily values stamped at the day's close need no lag and four days of age (weekends,
+        holidays); bars of some minutes need a lag of one bar and an age of a few.
     """
     whole = (*_LEVEL, FeatureSpec("implied_volatility", "iv"), FeatureSpec("implied_volatility_z", "z"))
     parts = (("VIX", whole), ("VIX9D", _LEVEL), ("VIX3M", _LEVEL))
@@ -145,12 +145,12 @@ VIX_CROSS = (
 
 
 class ContextSet(NamedTuple):
-    """What comparing an instrument with others needs.
+    """Features that compare an instrument with context streams.
 
     Attributes
     ----------
     primary : tuple of FeatureSpec
-        Of the traded instrument, beside its other features.
+        Additional features of the traded instrument.
     streams : tuple of StreamSpec
     cross : tuple of FeatureSpec
     """
@@ -162,8 +162,8 @@ class ContextSet(NamedTuple):
 
 _DAY_S = 86_400
 
-# Futures trade when SPY does not: without it the comparison is 0, and SPY_fresh says so. A daily value has a night to
-# reach the catalog, and stands over a long weekend.
+# Futures trade when SPY does not: the comparison is then 0, and SPY_fresh marks it. A daily value has one night to
+# reach the catalog, and is valid over a long weekend.
 CONTEXT_SETS = {
     "smt": ContextSet(SMT_PRIMARY, tuple(replace(stream, fill=True) for stream in SMT_STREAMS), SMT_CROSS),
     "vix": ContextSet((), vix_streams(lag_s=_DAY_S // 2, max_age_s=5 * _DAY_S), VIX_CROSS),
@@ -187,12 +187,12 @@ def feature_set(names: str) -> tuple[FeatureSpec, ...]:
     Parameters
     ----------
     names : str
-        A key of `SETS`, or several joined by ``+``: ``"default+ict"``. A feature that is in two of them counts once.
+        A key of `SETS`, or several joined by ``+``: ``"default+ict"``. A feature in two of them counts once.
 
     Raises
     ------
     InputError
-        When a name is unknown.
+        If a name is unknown.
 
     Examples
     --------
@@ -202,7 +202,7 @@ def feature_set(names: str) -> tuple[FeatureSpec, ...]:
     chosen: list[FeatureSpec] = []
     for name in names.split("+"):
         if name not in SETS:
-            raise InputError(f"a set of features must be one of {', '.join(SETS)}; was {name!r}")
+            raise InputError(f"a set of features must be one of {', '.join(SETS)}, was {name!r}")
         chosen += [spec for spec in SETS[name] if spec not in chosen]
     return tuple(chosen)
 
@@ -218,7 +218,7 @@ def context_set(names: str) -> ContextSet:
     Raises
     ------
     InputError
-        When a name is unknown.
+        If a name is unknown.
 
     Examples
     --------
@@ -228,7 +228,7 @@ def context_set(names: str) -> ContextSet:
     chosen = names.split("+")
     for name in chosen:
         if name not in CONTEXT_SETS:
-            raise InputError(f"a context must be one of {', '.join(CONTEXT_SETS)}; was {name!r}")
+            raise InputError(f"a context must be one of {', '.join(CONTEXT_SETS)}, was {name!r}")
     sets = [CONTEXT_SETS[name] for name in dict.fromkeys(chosen)]
     return ContextSet(*(tuple(item for part in parts for item in part) for parts in zip(*sets, strict=True)))
 

@@ -1,7 +1,7 @@
-"""Feature matrices kept between runs: one file for a plan and its data, memory-mapped.
+"""Feature matrices cached between runs: one memory-mapped file for a plan and its data.
 
-A file's name is the hash of everything that shapes its numbers, so a changed plan or changed data is another file and
-nothing is ever stale. Several processes may ask at once: each writes aside and renames, the content being the same.
+A file's name is a hash of everything that shapes its numbers, so a changed plan or changed data uses another file and
+nothing is ever stale. Several processes may write at once: each writes a temporary file and renames it.
 """
 
 import hashlib
@@ -25,15 +25,15 @@ def cached_matrix(
     ----------
     plan : FeaturePlan or JoinedPlan
     data_hashes : iterable of str
-        Of everything that goes in, in a fixed order: ``BarSeries.hash`` of the bars and of each stream, the hash of the
+        Hashes of all inputs in a fixed order: ``BarSeries.hash`` of the bars and of each stream, the hash of the
         calendar's sessions.
     compute : callable
-        Gives the matrix.
+        Computes the matrix.
 
     Returns
     -------
     float64[n, len(plan.outputs)]
-        Read-only and memory-mapped: pages are shared between processes and read when touched.
+        Read-only and memory-mapped: processes share its pages.
     """
     path = matrix_path(plan, data_hashes)
     if not path.exists():
@@ -44,6 +44,6 @@ def cached_matrix(
 
 
 def matrix_path(plan: FeaturePlan | JoinedPlan, data_hashes: Iterable[str]) -> Path:
-    """Where the matrix of a plan and its data lies, or would lie."""
+    """File of the matrix of a plan and its data, whether it exists or not."""
     identity = "\0".join([plan.hash, *data_hashes])
     return cache_dir() / "matrices" / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"

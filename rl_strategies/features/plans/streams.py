@@ -1,7 +1,6 @@
-"""Context beside the traded instrument: what is declared of a stream, and which of its rows is known when.
+"""Context streams beside the traded instrument, and which of their rows may be used when.
 
-A row of a stream may be used from its close plus the declared lag on, and only until the declared age; the same rule in
-batch and live.
+A row may be used from its close plus the stream's lag, until the stream's maximum age; the same rule in batch and live.
 """
 
 from dataclasses import dataclass
@@ -21,25 +20,25 @@ AGE_OUTPUT = "age_minutes"
 
 
 class StreamSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A context stream as a configuration asks for it.
+    """A context stream of a configuration.
 
     Attributes
     ----------
     name : str
-        Instrument or index, such as ``SPY`` or ``VIX``; joined features read its outputs as ``SPY.momentum``, and the
-        age of what they read as ``SPY.age_minutes``.
+        Instrument or index, such as ``SPY`` or ``VIX``. Cross features read its outputs as ``SPY.momentum``, and their
+        age as ``SPY.age_minutes``.
     features : tuple of FeatureSpec
-        Computed on the stream's own rows, every one of them, whatever the traded instrument does.
+        Features computed on every row of the stream, independent of the traded instrument.
     lag_s : int
-        Seconds after its close before a row may be used. 0 takes the row that closes together with the traded bar, so
-        that live must wait for it; one bar length never waits.
+        Seconds after its close before a row may be used. With 0 the row that closes together with the traded bar is
+        used, so live waits for it; with one bar length it never waits.
     max_age_s : int
-        Seconds after its close until which a row may stand for now.
+        Seconds after its close until which a row may be used.
     fill : bool
-        True: where there is no such row, features that read the stream are 0 and ``NAME_fresh``, an output of its own,
-        says so. False: they are NaN.
+        True: without a usable row, features that read the stream are 0, and the extra output ``NAME_fresh`` is 0.
+        False: they are NaN.
     required : bool
-        True: to be without the stream is an error; False: what reads it is then left out, and said so.
+        True: a missing stream is an error. False: features that read it are then left out, with a reason.
     """
 
     name: str
@@ -51,19 +50,21 @@ class StreamSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
-            raise InputError(f"a stream's name must be letters, digits and underscores; was {self.name!r}")
+            raise InputError(f"name of a stream must be letters, digits and underscores, was {self.name!r}")
         if self.lag_s < 0:
-            raise InputError(f"stream {self.name}: lag_s must not be negative; was {self.lag_s}")
+            raise InputError(f"lag_s of stream {self.name} must not be negative, was {self.lag_s}")
         if self.max_age_s < self.lag_s or self.max_age_s <= 0:
-            raise InputError(f"stream {self.name}: max_age_s must be positive and reach the lag; was {self.max_age_s}")
+            raise InputError(
+                f"max_age_s of stream {self.name} must be positive and at least lag_s, was {self.max_age_s}"
+            )
 
     def plan(self) -> FeaturePlan:
-        """Its features as a plan, over prices and whatever other columns they read."""
+        """Plan of its features, over prices and the other columns that they read."""
         read = frozenset().union(*FeaturePlan(self.features, ALL_COLUMNS).needs.values())
         return FeaturePlan(self.features, [c for c in ALL_COLUMNS if c in PRICE_COLUMNS or c in read])
 
     def as_of(self, ts_ns: NDArray[np.int64], stream_ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Row of the stream that stands for each time, -1 where none does.
+        """As-of join: the row of the stream to use at each time, -1 for none.
 
         Parameters
         ----------
@@ -97,14 +98,14 @@ class StreamRows:
     Attributes
     ----------
     ts_ns : int64[m]
-        When each row was known: a bar's close; for a daily value the close of its day. Strictly ascending.
+        Time at which each row was known: a bar's close, or the close of a daily value's day. Strictly ascending.
     rows : float64[m, k]
-        Columns of the stream's plan.
+        Values in the columns of the stream's plan.
 
     Raises
     ------
     InputError
-        When the lengths differ or the times do not ascend.
+        If the lengths differ or the times do not ascend.
     """
 
     ts_ns: NDArray[np.int64]
@@ -112,10 +113,12 @@ class StreamRows:
 
     def __post_init__(self) -> None:
         if len(self.ts_ns) != len(self.rows):
-            raise InputError(f"a stream must have a time for each row; had {len(self.ts_ns)} and {len(self.rows)}")
+            raise InputError(
+                f"a stream must have one time per row, had {len(self.ts_ns)} times for {len(self.rows)} rows"
+            )
         if (np.diff(self.ts_ns) <= 0).any():
             row = int(np.argmax(np.diff(self.ts_ns) <= 0)) + 1
-            raise InputError(f"a stream's times must ascend; row {row} was {self.ts_ns[row]} ns")
+            raise InputError(f"times of a stream must ascend, was {self.ts_ns[row]} ns in row {row}")
 
 
 class ContextSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -124,11 +127,11 @@ class ContextSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     Attributes
     ----------
     name : str
-        Of the stream.
+        Name of the stream.
     instrument : InstrumentSpec or None
-        Whose bars they are; None for daily values from the catalog's context file.
+        Instrument of the bars; None for daily values from the catalog's context file.
     bar_type : str or None
-        NautilusTrader bar type of these bars.
+        NautilusTrader bar type of the bars.
     """
 
     name: str
