@@ -10,6 +10,7 @@ from adapters.ibkr.simulator.broker.rules import Answer, OrderRule
 SET_TO_DAY = 10349
 NOTICES = (399, SET_TO_DAY)
 HELD, CANCELLED = 404, 202
+# Words of TWS where they are known; clients must go by the codes alone.
 TEXTS = {
     103: "Duplicate order id",
     110: "The price does not conform to the minimum price variation for this contract.",
@@ -95,7 +96,7 @@ class OrderAnswers:
 
 
 def refusal_with(code: int) -> Refusal:
-    """Error of a code with the words of TWS."""
+    """Error of a code, with the words of TWS where they are known."""
     return Refusal(code, TEXTS.get(code, f"Order refused with error {code}"))
 
 
