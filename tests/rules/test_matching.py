@@ -298,6 +298,26 @@ def f47() -> Any:
     return market.open_trade((1003, 1004, 990, 1000)), market.filled
 
 
+def f56() -> Any:
+    # A single unit, bought and sold, slips as well.
+    market = Market(slippage=1)
+    market.order(1, 1)
+    return market.order(0, 0)
+
+
+def f57() -> Any:
+    # A target filled in part, then left: the next target is an order of its own and pays the minimum again.
+    market = Market(9, 0, 1010, minimum_cents=100, rate_micros=10_000).with_barriers(
+        Distance(8, "ticks"), Distance(9, "ticks")
+    )
+    market.bar((1000, 1010, 1000, 1005), volume=12)
+    market.order(1, 9)
+    market.order(0, 0)
+    market.order(1, 9)
+    market.bar((1000, 1010, 1000, 1005))
+    return market.filled[-1], int(market.fills["commission_cents"][market.leg.fill_count - 1])
+
+
 STORIES = {
     f30: ((0, 0), 0, 1),
     f31: ((990, 1010), ["-2@990 stop 990 stop_loss"], (0, 0)),
@@ -317,6 +337,8 @@ STORIES = {
     f45: (True, ["-3@1002 market 0 entry", "-2@1001 market 0 entry"]),
     f46: (False, []),
     f47: (False, []),
+    f56: ["+1@1001 market 0 entry", "-1@999 market 0 signal"],
+    f57: ("-9@1009 limit 1009 take_profit", 100),
 }
 
 
@@ -339,6 +361,9 @@ def test_orders(story: Any, expected: Any) -> None:
         pytest.param([(1000, 1002, 999, 1001), (1001, 1001, 1001, 1001)], [14, 400], True, [5, 100], id="F51"),
         pytest.param([(1000, 1000, 1000, 1000)], [3], False, [1], id="F52"),
         pytest.param([(1000, 1000, 1000, 1001)], [3], False, [1], id="F53"),
+        # The first bar's open moves the price whatever comes later.
+        pytest.param([(1000, 1000, 1000, 1000), (1001, 1001, 1001, 1001)], [14, 40], False, [3, 10], id="F54"),
+        pytest.param([(1000, 1002, 1000, 1002)], [14], False, [3], id="F55"),  # the high is the close
     ],
 )
 def test_quoted_size(rows: list[tuple[int, ...]], volume: list[int], at_open: bool, sizes: list[int]) -> None:

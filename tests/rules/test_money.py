@@ -33,6 +33,7 @@ from rl_strategies.decision.rules import RULES
         pytest.param("0.004", 0, 3, 1, id="C6"),
         pytest.param("0.004", 0, 4, 2, id="C7"),
         pytest.param("2.25", 0, 3, 675, id="C8"),
+        pytest.param("0.005", 100, 20_000, 10_000, id="C45"),
         # Nothing is filled, nothing is billed.
         pytest.param("0.005", 100, 0, 0, id="C9"),
     ],
@@ -83,6 +84,8 @@ def test_cents(usd: float, cents: int) -> None:
         pytest.param(2, 1, 6_001.25, 0, id="C25"),  # adding realises nothing
         pytest.param(-2, -1, 6_001.25, 0, id="C26"),
         pytest.param(0, 3, 6_001.25, 0, id="C27"),
+        pytest.param(1, -1, 6_001.25, 625, id="C43"),
+        pytest.param(-1, 1, 6_001.25, -625, id="C44"),
     ],
 )
 def test_what_a_fill_realises(held: int, units: int, price: float, cents: int) -> None:

@@ -55,6 +55,8 @@ def shows(units: int, *orders: Resting) -> Any:
         pytest.param(shows(-3, Resting("stop", "STP", 3)), -3, None, id="K8"),
         pytest.param(shows(-3, STOP), -3, "naked", id="K9"),  # a stop that would sell more
         pytest.param(shows(3, Resting("stop", "STP", -2), Resting("stop 2", "STP", -1)), 3, None, id="K10"),
+        pytest.param(shows(1, Resting("stop", "STP", -1)), 1, None, id="K57"),
+        pytest.param(shows(-1, Resting("stop", "STP", 1)), -1, None, id="K58"),
         pytest.param(shows(0, STOP), 0, "orphans", id="K11"),
         pytest.param(shows(3, STOP, FOREIGN), 3, "orphans", id="K12"),
         pytest.param(shows(3, STOP, Resting("old stop", "STP", -3)), 3, "orphans", id="K13"),

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import asdict
 
@@ -10,6 +11,7 @@ from rl_strategies.decision.barriers import BarrierConfig, Distance
 from rl_strategies.decision.rules import TradingConfig
 from rl_strategies.risk.config import RiskConfig, pack_limits
 from rl_strategies.risk.monitor_config import Limit, MonitorConfig
+from rl_strategies.risk.state_file import RiskState
 
 
 @pytest.mark.parametrize(
@@ -175,3 +177,24 @@ def test_limits_that_are_off_are_no_limits() -> None:
 )  # fmt: skip
 def test_defaults(settings: Any, defaults: dict[str, Any]) -> None:
     assert asdict(settings) == defaults
+
+
+SETTINGS = [
+    pytest.param(RiskConfig(), id="G34"),
+    pytest.param(MonitorConfig(), id="G35"),
+    pytest.param(Limit(), id="G36"),
+    pytest.param(BarrierConfig(), id="G37"),
+    pytest.param(Distance(1.0, "atr"), id="G38"),
+    pytest.param(TradingConfig(), id="G39"),
+    pytest.param(RiskState(), id="G40"),
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_misspelt_setting_is_refused_and_none_can_be_changed(settings: Any) -> None:
+    given = msgspec.to_builtins(settings)
+    assert msgspec.convert(given, type(settings)) == settings
+    with pytest.raises(msgspec.ValidationError, match="unknown field `mispelt`"):
+        msgspec.convert(given | {"mispelt": 1}, type(settings))
+    with pytest.raises(AttributeError, match="immutable type"):
+        setattr(settings, next(iter(given)), None)
