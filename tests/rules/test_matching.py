@@ -363,7 +363,6 @@ def test_orders(story: Any, expected: Any) -> None:
         pytest.param([(1000, 1000, 1000, 1001)], [3], False, [1], id="F53"),
         # The first bar's open moves the price whatever comes later.
         pytest.param([(1000, 1000, 1000, 1000), (1001, 1001, 1001, 1001)], [14, 40], False, [3, 10], id="F54"),
-        pytest.param([(1000, 1002, 1000, 1002)], [14], False, [3], id="F55"),  # the high is the close
     ],
 )
 def test_quoted_size(rows: list[tuple[int, ...]], volume: list[int], at_open: bool, sizes: list[int]) -> None:
@@ -371,3 +370,18 @@ def test_quoted_size(rows: list[tuple[int, ...]], volume: list[int], at_open: bo
     found = np.zeros(len(rows), np.int64)
     matching.book_sizes(np.array(volume), open_, high, low, close, 1, at_open, found)
     assert found.tolist() == sizes
+
+
+@pytest.mark.parametrize(
+    ("adaptive", "prices", "size"),
+    [
+        # The high is the close: it quotes 3 of 14 where it moved the price last, and 5 where the low came after it.
+        pytest.param(False, (1000, 1002, 1000, 1002), 3, id="F55"),
+        pytest.param(False, (1000, 1002, 999, 1002), 5, id="F58"),
+    ],
+)
+def test_quoted_size_where_the_high_comes_first(adaptive: bool, prices: tuple[int, ...], size: int) -> None:
+    open_, high, low, close = np.array([prices]).T
+    found = np.zeros(1, np.int64)
+    matching.book_sizes(np.array([14]), open_, high, low, close, adaptive, False, found)
+    assert found.tolist() == [size]
