@@ -373,15 +373,17 @@ def test_quoted_size(rows: list[tuple[int, ...]], volume: list[int], at_open: bo
 
 
 @pytest.mark.parametrize(
-    ("adaptive", "prices", "size"),
+    ("rows", "volume", "sizes"),
     [
-        # The high is the close: it quotes 3 of 14 where it moved the price last, and 5 where the low came after it.
-        pytest.param(False, (1000, 1002, 1000, 1002), 3, id="F55"),
-        pytest.param(False, (1000, 1002, 999, 1002), 5, id="F58"),
+        # The second bar opens where the first closed: its high and low quote anew, 10 of 40.
+        pytest.param([(1000, 1002, 999, 1000), (1000, 1002, 1000, 1000)], [14, 40], [5, 10], id="F55"),
+        pytest.param([(1000, 1002, 999, 1002)], [14], [5], id="F58"),  # after the low the close moved the price
     ],
 )
-def test_quoted_size_where_the_high_comes_first(adaptive: bool, prices: tuple[int, ...], size: int) -> None:
-    open_, high, low, close = np.array([prices]).T
-    found = np.zeros(1, np.int64)
-    matching.book_sizes(np.array([14]), open_, high, low, close, adaptive, False, found)
-    assert found.tolist() == [size]
+def test_quoted_size_where_the_high_comes_first(
+    rows: list[tuple[int, ...]], volume: list[int], sizes: list[int]
+) -> None:
+    open_, high, low, close = np.array(rows).T
+    found = np.zeros(len(rows), np.int64)
+    matching.book_sizes(np.array(volume), open_, high, low, close, 0, False, found)
+    assert found.tolist() == sizes
