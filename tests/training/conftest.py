@@ -1,4 +1,4 @@
-"""Markets that the environments of the tests walk through."""
+"""Markets for the tests of environments and training."""
 
 from collections.abc import Callable
 from dataclasses import replace

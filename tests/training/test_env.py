@@ -42,7 +42,7 @@ def test_seed_repeats_episodes(spy_market: TrainingMarket) -> None:
     assert tape(3) != tape(4)
 
 
-def test_vectorised_lanes_equal_single_environments(spy_market: TrainingMarket) -> None:
+def test_vectorised_environments_equal_single_ones(spy_market: TrainingMarket) -> None:
     vector = SessionVecEnv(spy_market, 3, seed=5)
     random = np.random.default_rng(1)
     seen = vector.reset()
@@ -89,16 +89,16 @@ def test_vec_normalize_takes_it(spy_market: TrainingMarket) -> None:
 def test_engine_survives_a_reset_in_the_middle(spy_market: TrainingMarket) -> None:
     env = EngineEnv(spy_market)
     try:
-        fresh = walk_engine(env, 1)
+        fresh = play_engine(env, 1)
         env.reset(options={"episode": 0})
         for action in (2, 2, 0):
             env.step(action)
-        assert walk_engine(env, 1) == fresh
+        assert play_engine(env, 1) == fresh
     finally:
         env.close()
 
 
-def walk_engine(env: EngineEnv, episode: int) -> list[object]:
+def play_engine(env: EngineEnv, episode: int) -> list[object]:
     """Fills of one episode under a fixed tape."""
     env.reset(options={"episode": episode})
     over, step = False, 0
@@ -111,7 +111,7 @@ def walk_engine(env: EngineEnv, episode: int) -> list[object]:
 def test_step_after_the_end_is_refused(spy_market: TrainingMarket) -> None:
     env = EngineEnv(spy_market)
     try:
-        walk_engine(env, 0)
+        play_engine(env, 0)
         with pytest.raises(RuntimeError, match=r"call reset\(\)"):
             env.step(1)
     finally:

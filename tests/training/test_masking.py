@@ -58,10 +58,10 @@ class TwoInstrumentsEnv(MaskedEnv):
 
 
 def train(path: Path, env: type[MaskedEnv], algorithm: str = "recurrent_ppo", mask: bool = True) -> FitResult:
-    lanes = VecMonitor(DummyVecEnv([lambda seed=seed: env(seed) for seed in range(4)]))
+    envs = VecMonitor(DummyVecEnv([lambda seed=seed: env(seed) for seed in range(4)]))
     config = msgspec.structs.replace(CONFIG, algorithm=algorithm)
     columns = 3 * env.instruments if mask else 0
-    return fit(config, lanes, path, seed=1, mask_columns=columns, on_update=lambda _: None)
+    return fit(config, envs, path, seed=1, mask_columns=columns, on_update=lambda _: None)
 
 
 CASES = [
@@ -79,17 +79,17 @@ def test_masks_hold_in_training_evaluation_and_the_exported_graph(
     result = train(tmp_path / "run", env, algorithm)  # every step of it is checked by the environment
     export_onnx(result.model, result.vecnormalize, tmp_path / "policy.onnx")
     policy = OnnxPolicy(tmp_path / "policy.onnx")
-    world, lanes = env(99), policy.batch(1)
+    single, batch = env(99), policy.batch(1)
     torch_policy = TorchBatchPolicy(result.model, result.vecnormalize)
-    observation, _ = world.reset()
+    observation, _ = single.reset()
     for step in range(300):
-        allowed = world.mask.astype(bool)
+        allowed = single.mask.astype(bool)
         start = np.array([step == 0])
         action = policy.act(observation)
-        np.testing.assert_array_equal(lanes.act_batch(observation[np.newaxis], start)[0], action)
+        np.testing.assert_array_equal(batch.act_batch(observation[np.newaxis], start)[0], action)
         np.testing.assert_array_equal(torch_policy.act_batch(observation[np.newaxis], start)[0], action)
         np.testing.assert_array_equal(np.isneginf(policy.logits).reshape(allowed.shape), ~allowed)
-        observation, *_ = world.step(action)
+        observation, *_ = single.step(action)
 
 
 @pytest.mark.parametrize(("algorithm", "env"), CASES)
@@ -137,6 +137,6 @@ def test_entropy_counts_only_what_is_allowed(tmp_path: Path) -> None:
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
-    lanes = VecMonitor(DummyVecEnv([lambda seed=seed: MaskedEnv(seed) for seed in range(4)]))
+    envs = VecMonitor(DummyVecEnv([lambda seed=seed: MaskedEnv(seed) for seed in range(4)]))
     with pytest.raises(InputError, match=r"mask columns must be 0 or 3 for Discrete\(3\), were 2"):
-        fit(CONFIG, lanes, tmp_path, seed=1, mask_columns=2, on_update=lambda _: None)
+        fit(CONFIG, envs, tmp_path, seed=1, mask_columns=2, on_update=lambda _: None)

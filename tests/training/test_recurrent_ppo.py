@@ -217,7 +217,7 @@ def test_stock_minibatches_are_understood_too() -> None:
 
 
 def test_pieces_as_long_as_episodes_give_the_whole_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(np.random, "randint", lambda _: 0)  # stock cuts its one batch here, between two lanes
+    monkeypatch.setattr(np.random, "randint", lambda _: 0)  # stock cuts its one batch here, between two environments
     stock, whole = make_model(RecurrentPPO), make_model(SequenceRecurrentPPO, seq_len=N_STEPS)
     short = make_model(SequenceRecurrentPPO, seq_len=3)
     buffer = collect(stock)

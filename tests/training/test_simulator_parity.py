@@ -193,11 +193,11 @@ def test_real_week_of_ten_tickers(shared_data: Path) -> None:
     assert len(market) == 5
     assert assert_equal_fills(market, 5, seed=9, switch=0.05) > 200
     tape = persistent_actions(np.random.default_rng(10), 10, 0.05)
-    simulated = walk_through(SessionEnv(market), tape)
+    simulated = play_all_episodes(SessionEnv(market), tape)
     assert node_fills(market, tape) == simulated
 
 
-def walk_through(env: SessionEnv, tape: np.ndarray) -> list[list[Fill]]:
+def play_all_episodes(env: SessionEnv, tape: np.ndarray) -> list[list[Fill]]:
     """Fills of all episodes, one after another on one account, by instrument."""
     fills: list[list[Fill]] = [[] for _ in env.market.instruments]
     balance, steps = env.market.execution.starting_cents, 0
