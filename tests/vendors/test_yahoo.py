@@ -93,7 +93,7 @@ def test_a_changed_past_is_refused_and_the_catalog_unchanged(
     before = read_bars(tmp_path, "SPY.EQUS-1-MINUTE-LAST-EXTERNAL").hash
     yahoo.vendor.close = [None if price is None else price / 2 for price in yahoo.vendor.close]  # a split since
     line = refusal("data", "fetch", "yahoo", "--symbols", "SPY", "--catalog", tmp_path)
-    assert "must agree with those in catalog" in line
+    assert "differ from the stored ones in catalog" in line
     assert read_bars(tmp_path, "SPY.EQUS-1-MINUTE-LAST-EXTERNAL").hash == before
 
 
