@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def instruments_path() -> Path:
-    """Path of the instrument table that ships with the project, for `catalogs.instruments.specification.load_table`."""
+    """Path of the instrument table that ships with the project, for `catalogs.instruments.table.load_table`."""
     return Path(str(files("configs") / "instruments.yaml"))
 
 

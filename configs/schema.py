@@ -1,4 +1,4 @@
-"""An experiment: everything that shapes a policy, composed of the frozen configurations of what it configures."""
+"""The schema of an experiment: everything that shapes a policy, in one YAML file."""
 
 from collections.abc import Collection
 from datetime import date
@@ -48,36 +48,36 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     Attributes
     ----------
     name : str
-        Names the run directory and the bundle.
+        Name of the run folder and the bundle.
     instrument : str
         For example ``SPY`` or ``MESZ6``.
     bar : str
         Bar length, for example ``1-MINUTE``.
     tickers : list of str
-        Further instruments that the same policy learns from, one at a time: episodes are drawn per ticker and session.
+        More instruments for the same policy, one at a time: an episode is one session of one ticker.
     portfolio : list of str
-        Further instruments that the policy trades together with ``instrument``, on one account: one target for each.
+        More instruments traded together with ``instrument`` on one account, each with its own position.
     test_tickers : list of str
-        Instruments kept out of the training, for `rl-intraday evaluate`.
+        Instruments kept out of training, for `rl-intraday evaluate`.
     train : DateRange
-        Trading days that the policy learns from; earlier bars of the catalog warm the features up.
+        Trading days to train on; earlier bars of the catalog warm up the features.
     validate : DateRange, float or None
-        Trading days that decide which state of the policy is kept: a range outside ``train``, or the last share
-        (0..0.5) of the training's trading days, which it then does not learn from.
+        Trading days that decide which state of the policy is kept: a range outside ``train``, or a share (0..0.5) taken
+        from the end of ``train``.
     test : DateRange or None
-        Trading days for the final judgement, outside both.
+        Trading days for the final evaluation, outside both.
     features : str or list of FeatureSpec
-        Names of sets joined by ``+`` (``default``, ``full``, ``default+ict``), or the features one by one.
+        Names of sets joined by ``+`` (``default``, ``full``, ``default+ict``), or a list of features.
     context : str or list of StreamSpec
-        What the instruments are compared with: ``smt`` (SPY and QQQ), ``vix`` (daily implied volatility), ``smt+vix``,
-        or streams one by one. A stream is bars of the same length or a daily index of the catalog; what reads one
-        that the catalog lacks is left out, with the reason.
+        Other series that features read: ``smt`` (SPY and QQQ), ``vix`` (daily implied volatility), ``smt+vix``, or a
+        list of streams. A stream is bars of the same length, or a daily index, in the catalog. Features of a missing
+        stream are left out, and the reason is printed.
     cross : list of FeatureSpec
-        Features that read streams (``SPY.momentum``), beside those of named sets.
+        More features that read streams (``SPY.momentum``).
     pruning : PruningConfig or None
-        Takes features out of the observation that hardly vary or repeat another one over the training sessions.
+        Removes features that hardly vary or repeat another one over the training sessions.
     feature_files : list of str
-        Python files of the user's own features, relative to the working directory.
+        Python files of your own features, relative to the working directory.
     trading : TradingConfig
     execution : ExecutionConfig
     reward : str or RewardConfig
@@ -120,14 +120,14 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         twice = sorted({ticker for ticker in seen if seen.count(ticker) > 1})
         if twice:
             raise ValueError(
-                f"instrument, portfolio, tickers and test_tickers must not overlap, {', '.join(twice)} did"
+                f"{', '.join(twice)} must be named once in instrument, portfolio, tickers and test_tickers"
             )
         if self.portfolio and (self.tickers or self.test_tickers):
-            raise ValueError("a portfolio is traded whole: tickers and test_tickers must be empty beside it")
+            raise ValueError("portfolio must not be combined with tickers or test_tickers")
 
     def _check_windows(self) -> None:
         if isinstance(self.validate, float) and not 0 < self.validate <= 0.5:
-            raise ValueError(f"validate must be a date range or a share above 0 and up to 0.5, was {self.validate}")
+            raise ValueError(f"validate must be a date range, or a share above 0 and up to 0.5, was {self.validate}")
         windows = {"train": self.train, "validate": self.validate, "test": self.test}
         ranges = [(name, window) for name, window in windows.items() if isinstance(window, DateRange)]
         for (name, window), (other, following) in combinations(ranges, 2):
@@ -139,7 +139,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     @property
     def markets(self) -> tuple[tuple[str, ...], ...]:
-        """Instruments of each market that the policy learns from: all of a portfolio in one, tickers one by one."""
+        """Instruments of each training market: all of a portfolio in one, or one market per ticker."""
         if self.portfolio:
             return ((self.instrument, *self.portfolio),)
         return tuple((ticker,) for ticker in (self.instrument, *self.tickers))
@@ -153,7 +153,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return ContextSet((), tuple(self.context), tuple(self.cross))
 
     def plan(self, data: DataAtHand, streams: Collection[str] = ()) -> FeaturePlan | JoinedPlan:
-        """Features of this experiment on the data at hand.
+        """Features of this experiment that the available data allow.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         Raises
         ------
         InputError
-            If the wiring is wrong, or the data cannot give a required feature or stream; the others are left out.
+            If the wiring is wrong, or the data do not allow a required feature or stream.
         """
         for file in self.feature_files:
             load_feature_file(Path(file))
@@ -175,7 +175,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return joined_plan_for(primary, parts.streams, parts.cross, streams) if parts.streams else primary
 
     def portable(self) -> "Experiment":
-        """As a bundle carries it: files of features by a name that says nothing of this machine's folders."""
+        """Copy for a bundle: feature files by name, without this machine's folders."""
         return msgspec.structs.replace(self, feature_files=[portable_name(file) for file in self.feature_files])
 
     def to_yaml(self) -> str:
@@ -191,7 +191,7 @@ def load_experiment(name: str, overrides: dict[str, Any] | None = None) -> Exper
     name : str
         Path of a YAML file, or the name of a preset in ``configs/experiments``.
     overrides : dict of str to Any, optional
-        Values that replace the file's, by dotted path: ``{"learner.total_timesteps": 1000}``.
+        Values that replace those of the file, by dotted path: ``{"learner.total_timesteps": 1000}``.
 
     Raises
     ------
@@ -205,20 +205,20 @@ def load_experiment(name: str, overrides: dict[str, Any] | None = None) -> Exper
             presets = ", ".join(sorted(preset.stem for preset in experiments_path().glob("*.yaml")))
             raise InputError(f"experiment must be a YAML file or one of {presets}, was {name!r}")
     if not path.is_file():
-        raise InputError(f"experiment file must exist, was {name}")
+        raise InputError(f"experiment file {name} does not exist")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: an experiment must be a mapping of keys, was {type(content).__name__}")
+        raise InputError(f"{path}: an experiment must be a mapping, was {type(content).__name__}")
     for dotted, value in (overrides or {}).items():
         _override(content, dotted, value)
     return parse_experiment(content, str(path))
 
 
-def parse_experiment(content: Any, origin: str) -> Experiment:
-    """Experiment from plain data; ``origin`` names its source in errors.
+def parse_experiment(content: Any, source: str) -> Experiment:
+    """Experiment from plain data; ``source`` names where it is from, for errors.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def parse_experiment(content: Any, origin: str) -> Experiment:
     try:
         return msgspec.convert(content, Experiment, strict=False)
     except msgspec.ValidationError as error:
-        raise InputError(f"{origin}: {error}") from error
+        raise InputError(f"{source}: {error}") from error
 
 
 def _override(content: dict[str, Any], dotted: str, value: Any) -> None:
@@ -236,6 +236,6 @@ def _override(content: dict[str, Any], dotted: str, value: Any) -> None:
     for parent in parents:
         inner = content.setdefault(parent, {})
         if not isinstance(inner, dict):
-            raise InputError(f"--set {dotted}: {parent!r} holds no keys, was {inner!r}")
+            raise InputError(f"--set {dotted}: {parent} must be a mapping, was {inner!r}")
         content = inner
     content[last] = value

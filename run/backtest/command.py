@@ -25,7 +25,7 @@ from run.backtest.window import backtest_window
 from run.console import print_json, report
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 from run.reports.artifacts import write_artifacts
-from run.reports.context import CostAssumptions, ReportContext
+from run.reports.metadata import CostAssumptions, ReportMetadata
 from run.reports.verdict import verdict
 from run.train.markets import bundle_market
 from training.envs.session_env import SessionEnv
@@ -135,8 +135,8 @@ def backtest_bundle(
     agrees = simulator_agrees(market, run)
     trades = build_trades(record)
     metrics = compute_metrics(record, trades, bootstrap_seed=seed)
-    context = _context(bundle, experiment, market, record, run, agrees, start, end, seed, truth)
-    files = write_artifacts(out, record, trades, metrics, context)
+    metadata = _metadata(bundle, experiment, market, record, run, agrees, start, end, seed, truth)
+    files = write_artifacts(out, record, trades, metrics, metadata)
     return BacktestResult(files, record, metrics, len(run.actions), agrees)
 
 
@@ -182,7 +182,7 @@ def print_backtest(result: BacktestResult) -> None:
     report(f"Report  {result.files['report.html']}")
 
 
-def _context(
+def _metadata(
     bundle: Bundle,
     experiment: Experiment,
     market: TrainingMarket,
@@ -193,9 +193,9 @@ def _context(
     end: date,
     seed: int,
     truth: SyntheticTruth | None,
-) -> ReportContext:
+) -> ReportMetadata:
     window = experiment.train
-    return ReportContext(
+    return ReportMetadata(
         title=experiment.name,
         bundle_id=bundle.id,
         window_start=start,
@@ -227,9 +227,9 @@ def _random(market: TrainingMarket, run: NodeRun, seed: int) -> NDArray[np.float
 
 def _costs(experiment: Experiment, market: TrainingMarket) -> CostAssumptions:
     price = (
-        "close of the bar that was decided on"
+        "close of the bar of the decision"
         if experiment.execution.fill == "same_close"
-        else "open of the bar after the one that was decided on"
+        else "open of the bar after the decision"
     )
     order = "nearer end first" if experiment.execution.high_low_order == "adaptive" else "high first"
     return CostAssumptions(
@@ -238,7 +238,7 @@ def _costs(experiment: Experiment, market: TrainingMarket) -> CostAssumptions:
         fill_rule=(f"market orders at the {price}; barriers inside the bar along open, high and low ({order}), close"),
         unknown_volume=""
         if market.volume_known
-        else "the source has no volume; the catalog's stand-in is filled against",
+        else "the source has no volume; orders fill against the catalog's assumed volume",
     )
 
 
@@ -249,11 +249,9 @@ def _commission(spec: InstrumentSpec) -> str:
 
 
 def _notes(market: TrainingMarket, agrees: bool, fills: int) -> tuple[str, ...]:
-    notes = [
-        f"{count} sessions of the window were not traded: {reason}" for reason, count in market.skipped.items() if count
-    ]
+    notes = [f"{count} sessions were not traded: {reason}" for reason, count in market.skipped.items() if count]
     if agrees:
-        notes.append(f"The training simulator repeats the engine's {fills} fills and every observation exactly.")
+        notes.append(f"The training simulator reproduces the engine's {fills} fills and every observation exactly.")
     else:
-        notes.append("The training simulator does NOT repeat the engine's fills: do not trust this report.")
+        notes.append("The training simulator does NOT reproduce the engine's fills: do not trust this report.")
     return tuple(notes)

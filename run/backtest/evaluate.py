@@ -18,8 +18,8 @@ from rl_strategies.bundle.bundle import Bundle, load_bundle
 from run.backtest.evaluation import EvaluationRow, MarketEvaluation, evaluate_market, market_name
 from run.console import print_json, report
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
-from run.reports.context import CostAssumptions, ReportContext
 from run.reports.frames import trade_table
+from run.reports.metadata import CostAssumptions, ReportMetadata
 from run.train.markets import bundle_market
 
 RESULTS, TRADES = "evaluation_results.json", "trades.csv"
@@ -160,7 +160,7 @@ def trade_rows(bundle: Bundle, dates: DateRange, found: list[MarketEvaluation], 
     """Trades of the likeliest actions, with the columns of a report's trades.csv."""
     trades: list[Trade] = [trade for evaluation in found for trade in evaluation.trades]
     costs = CostAssumptions(commission="", slippage_ticks=0.0, fill_rule="")
-    return trade_table(trades, ReportContext("evaluation", bundle.id, dates.start, dates.end, seed, costs))
+    return trade_table(trades, ReportMetadata("evaluation", bundle.id, dates.start, dates.end, seed, costs))
 
 
 def write(folder: Path, results: dict[str, Any], trades: pd.DataFrame) -> None:

@@ -1,1 +1,1 @@
-"""What a person reads after a run: one page, one picture, and the tables behind them."""
+"""Reports of a run: one HTML page, one picture, and CSV and JSON files with the same figures."""

@@ -1,4 +1,4 @@
-"""The report's pictures, each drawn on given axes: the page and the overview picture share them."""
+"""The report's charts, each drawn on given axes; shared by the page and the overview picture."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,15 +19,15 @@ from run.reports.formats import MINUS
 
 # Blue and vermilion stay apart in every common colour vision (Okabe and Ito, 2008).
 INK, MUTED, GRID, GAIN, LOSS = "#1f2933", "#6b7785", "#d9dee4", "#0072b2", "#d55e00"
-LINE_POINTS = 1_200  # more are not seen at the width of a page
+LINE_POINTS = 1_200  # more are not visible at the width of a page
 DATE_LABELS = 5
-FEW_SESSIONS = 8  # fewer do not grow wider bars
+FEW_SESSIONS = 8  # with fewer, bars do not get wider
 MANY_SESSIONS = 250
-MANY_TRADES = 2_000  # beyond, marks are drawn as pixels, which keeps the page light
+MANY_TRADES = 2_000  # above this, marks are drawn as pixels to keep the page small
 
 
 def draw_equity(top: Axes, bottom: Axes, record: RunRecord, baseline: BuyAndHold | None, zone: ZoneInfo) -> None:
-    """Account and buy-and-hold as change since the start, drawdown below; nights take no room."""
+    """Change of the account and of buy and hold since the start, drawdown below; nights are left out."""
     start = record.starting_balance_usd
     change = record.equity_usd - start
     drawdown = record.equity_usd - np.maximum(np.maximum.accumulate(record.equity_usd), start)
@@ -53,7 +53,7 @@ def draw_equity(top: Axes, bottom: Axes, record: RunRecord, baseline: BuyAndHold
 
 
 def draw_daily(axes: Axes, daily: pd.DataFrame, metrics: Metrics) -> None:
-    """PnL of every session, with the interval of their mean as a band."""
+    """PnL of every session, with the mean's interval as a band."""
     pnl = daily["pnl"].to_numpy()
     days = np.arange(len(pnl))
     colors = np.where(pnl < 0, LOSS, GAIN)
@@ -71,7 +71,7 @@ def draw_daily(axes: Axes, daily: pd.DataFrame, metrics: Metrics) -> None:
 
 
 def draw_random(axes: Axes, pnl: NDArray[np.float64], this_pnl: float) -> None:
-    """Net PnL of random policies, and where this one stands."""
+    """Histogram of random policies' net PnL, with this policy marked."""
     axes.hist(pnl, bins=min(30, max(5, len(pnl) // 6)), color=MUTED, alpha=0.6, linewidth=0)
     axes.axvline(this_pnl, color=LOSS if this_pnl < 0 else GAIN, linewidth=2, label="this policy")
     axes.axvline(float(np.median(pnl)), color=INK, linewidth=1, linestyle=":", label="median random policy")
@@ -97,7 +97,7 @@ def draw_hours(axes: Axes, trades: Sequence[Trade], zone: ZoneInfo) -> None:
 
 
 def draw_excursions(axes: Axes, trades: Sequence[Trade]) -> None:
-    """How far every trade ran against its entry (across) and for it (up); winners and losers by mark."""
+    """Worst (x) and best (y) excursion of every trade; winners and losers by mark."""
     for won, marker, color, label in ((True, "o", GAIN, "won"), (False, "x", LOSS, "lost or even")):
         chosen = [trade for trade in trades if (trade.pnl > 0) == won]
         axes.scatter(
@@ -120,7 +120,7 @@ def draw_excursions(axes: Axes, trades: Sequence[Trade]) -> None:
 
 
 def thinned(values: NDArray[np.float64], points: int = LINE_POINTS) -> NDArray[np.int64]:
-    """Indices that keep a line's looks: first, last, and every bucket's lowest and highest value.
+    """Indices that keep a line's shape: first, last, and every bucket's lowest and highest value.
 
     >>> thinned(np.array([0.0, 5.0, -5.0, 1.0, 1.0, 1.0, 9.0, 1.0]), points=4)
     array([0, 1, 2, 4, 6, 7])

@@ -1,4 +1,4 @@
-"""How figures are written for people: cents, signs that align, and a dash for what nobody knows."""
+"""Figures as text for people: cents, true minus signs, and a dash for unknown values."""
 
 MINUS = "\N{MINUS SIGN}"
 UNKNOWN = "\N{EN DASH}"

@@ -1,4 +1,4 @@
-"""The tables that leave as CSV: the account at every bar, every session, every trade."""
+"""The tables of the CSV files: the account at every bar, every session, every trade."""
 
 import math
 from collections import Counter, defaultdict
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rl_strategies.accounting.record import RunRecord
 from rl_strategies.analysis.equity_path import daily_pnl, max_drawdown, session_ends
 from rl_strategies.analysis.trades import Trade, fill_bar
-from run.reports.context import ReportContext
+from run.reports.metadata import ReportMetadata
 
 DECIMALS = 8  # strips the noise of binary floats; half a tick of the smallest price needs fewer
 
@@ -38,7 +38,7 @@ def portfolio_history(record: RunRecord) -> pd.DataFrame:
     -------
     DataFrame
         ts (bar close, ISO UTC), equity (USD), open_positions (instruments held), turnover (USD traded with that
-        bar), for each instrument units_<TICKER> (signed, after the bar's close was acted upon).
+        bar), for each instrument units_<TICKER> (signed, after the orders of that bar).
     """
     turnover = np.zeros(len(record.ts_ns))
     for leg in record.legs:
@@ -64,8 +64,8 @@ def daily_report(record: RunRecord, trades: Sequence[Trade]) -> pd.DataFrame:
     -------
     DataFrame
         session_date; pnl (USD); intraday_max_drawdown (USD, >= 0, from the equity before the session on);
-        sharpe_proxy (mean over standard deviation of the bars' PnL times the root of their number: how
-        steadily the session was made, comparable between sessions alone; empty without variation); trades
+        sharpe_proxy (mean over standard deviation of the bars' PnL times the root of their number,
+        comparable only between sessions; empty without variation); trades
         (entered); costs (USD, of these trades); end_equity (USD).
     """
     ends = session_ends(record.session_date)
@@ -94,16 +94,16 @@ def daily_report(record: RunRecord, trades: Sequence[Trade]) -> pd.DataFrame:
     return frame.round(DECIMALS)
 
 
-def trade_table(trades: Sequence[Trade], context: ReportContext) -> pd.DataFrame:
+def trade_table(trades: Sequence[Trade], metadata: ReportMetadata) -> pd.DataFrame:
     """Every trade with the columns of `TRADE_COLUMNS`, times in ISO UTC, money in USD."""
     rows = [{name: getattr(trade, name) for name in TRADE_COLUMNS if hasattr(trade, name)} for trade in trades]
     frame = pd.DataFrame(rows, columns=list(TRADE_COLUMNS))
     for name in ("entry", "exit"):
         ts_ns = np.array([getattr(trade, f"{name}_time_ns") for trade in trades], dtype=np.int64)
         frame[f"{name}_time"] = iso_utc(ts_ns)
-    frame["run_seed"] = context.run_seed
-    frame["window_start"] = context.window_start.isoformat()
-    frame["window_end"] = context.window_end.isoformat()
+    frame["run_seed"] = metadata.run_seed
+    frame["window_start"] = metadata.window_start.isoformat()
+    frame["window_end"] = metadata.window_end.isoformat()
     return frame.round(DECIMALS)
 
 

@@ -1,4 +1,4 @@
-"""`report.html`: one page, no network, no script, readable on a phone and in the dark."""
+"""`report.html`: one page without network or script, for phones and dark mode, too."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -11,8 +11,8 @@ from rl_strategies.accounting.record import RunRecord
 from rl_strategies.analysis.metrics import Metrics
 from rl_strategies.analysis.trades import Trade
 from run.reports import tables
-from run.reports.context import ReportContext
 from run.reports.formats import counted, number, usd
+from run.reports.metadata import ReportMetadata
 from run.reports.pictures import exchange_zone, page_pictures, traded
 from run.reports.verdict import comparisons, verdict
 
@@ -20,7 +20,7 @@ TEMPLATE = "report.html.j2"
 
 
 def render_page(
-    record: RunRecord, trades: Sequence[Trade], metrics: Metrics, context: ReportContext, daily: pd.DataFrame
+    record: RunRecord, trades: Sequence[Trade], metrics: Metrics, metadata: ReportMetadata, daily: pd.DataFrame
 ) -> str:
     """The whole page as text.
 
@@ -29,7 +29,7 @@ def render_page(
     record : RunRecord
     trades : sequence of Trade
     metrics : Metrics
-    context : ReportContext
+    metadata : ReportMetadata
     daily : DataFrame
         From `run.reports.frames.daily_report` of the same record.
     """
@@ -37,18 +37,18 @@ def render_page(
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((files("run.reports") / TEMPLATE).read_text(encoding="utf-8"))
     return template.render(
-        context=context,
+        metadata=metadata,
         metrics=metrics,
         instruments=traded(record),
         verdict=verdict(metrics),
-        comparisons=comparisons(metrics, context),
+        comparisons=comparisons(metrics, metadata),
         reconciliation=tables.reconciliation(metrics),
         outcome=("even", "gain", "loss")[int(np.sign(metrics.net_pnl_usd))],
         sessions=counted(metrics.sessions, "session"),
-        pictures=page_pictures(record, trades, metrics, context, daily),
+        pictures=page_pictures(record, trades, metrics, metadata, daily),
         zone=zone.key,
-        yardsticks=tables.yardstick_table(metrics, context),
-        result=tables.result_table(record, metrics, context),
+        baselines=tables.baseline_table(metrics, metadata),
+        result=tables.result_table(record, metrics, metadata),
         activity=tables.activity_table(metrics),
         costs=tables.cost_table(metrics),
         periods=tables.period_table(daily),
@@ -56,30 +56,30 @@ def render_page(
         exits=tables.exit_table(trades),
         extremes=tables.extreme_tables(trades, zone, max(leg.instrument.price_precision for leg in record.legs)),
         refusals=tables.refusal_table(record.refusals),
-        left_out=tables.Table("Features left out", ("Feature", "Reason"), context.left_out_features, words=2),
-        facts=_facts(record, metrics, context),
+        left_out=tables.Table("Features left out", ("Feature", "Reason"), metadata.left_out_features, words=2),
+        facts=_facts(record, metrics, metadata),
     )
 
 
-def _facts(record: RunRecord, metrics: Metrics, context: ReportContext) -> list[tuple[str, str]]:
-    costs, specs = context.costs, [leg.instrument for leg in record.legs]
+def _facts(record: RunRecord, metrics: Metrics, metadata: ReportMetadata) -> list[tuple[str, str]]:
+    costs, specs = metadata.costs, [leg.instrument for leg in record.legs]
     ticks = [f"{spec.instrument_id}, tick {spec.tick_size}, {usd(float(spec.tick_value_usd))} a tick" for spec in specs]
     names = ", ".join(leg.bars.bar_type for leg in record.legs)
     facts = [
         ("Instruments" if len(specs) > 1 else "Instrument", "; ".join(ticks)),
         ("Bars", f"{names}, {metrics.bars:,} in {counted(metrics.sessions, 'session')}"),
-        ("Window", f"{context.window_start} to {context.window_end}, {context.warmup_bars:,} bars of warm-up before"),
+        ("Window", f"{metadata.window_start} to {metadata.window_end}, after {metadata.warmup_bars:,} bars of warm-up"),
         ("Starting balance", f"{number(record.starting_balance_usd)} USD"),
         ("Fills", costs.fill_rule),
         ("Commission", costs.commission),
         ("Slippage", f"{costs.slippage_ticks:g} × the tick on every fill, limits included"),
         ("Unknown volume", costs.unknown_volume),
-        ("Policy", context.bundle_id),
-        ("Seeds", f"run {context.run_seed}, training {', '.join(map(str, context.training_seeds)) or 'none'}"),
+        ("Policy", metadata.bundle_id),
+        ("Seeds", f"run {metadata.run_seed}, training {', '.join(map(str, metadata.training_seeds)) or 'none'}"),
         ("Ratios", metrics.basis),
         ("Interval", _interval_basis(metrics)),
-        ("Oracle", context.oracle_note),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in context.versions.items())),
+        ("Oracle", metadata.oracle_note),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in metadata.versions.items())),
     ]  # fmt: skip
     return [(name, text) for name, text in facts if text]
 

@@ -1,4 +1,4 @@
-"""From drawings to bytes: SVG that takes the page's colours, and the overview picture as PNG."""
+"""Charts as files: SVG in the page's colours, and the overview picture as PNG."""
 
 import io
 import re
@@ -17,7 +17,7 @@ from rl_strategies.accounting.record import RunRecord
 from rl_strategies.analysis.metrics import Metrics
 from rl_strategies.analysis.trades import Trade
 from run.reports import figures
-from run.reports.context import ReportContext
+from run.reports.metadata import ReportMetadata
 
 STYLE = {
     "font.size": 9,
@@ -41,23 +41,23 @@ WIDE, NARROW = (9.6, 4.2), (4.8, 4.2)
 
 
 def page_pictures(
-    record: RunRecord, trades: Sequence[Trade], metrics: Metrics, context: ReportContext, daily: pd.DataFrame
+    record: RunRecord, trades: Sequence[Trade], metrics: Metrics, metadata: ReportMetadata, daily: pd.DataFrame
 ) -> dict[str, Markup]:
-    """Inline SVG by name; a picture that has nothing to show is left out."""
+    """Inline SVG by name; empty charts are left out."""
     zone = exchange_zone(record)
     pictures = {}
     with mpl.rc_context(STYLE):
         for name, size in (("equity_wide", WIDE), ("equity_narrow", NARROW)):
             figure = Figure(figsize=size, layout="constrained")
             top, bottom = figure.subplots(2, 1, height_ratios=[3, 1])
-            figures.draw_equity(top, bottom, record, context.buy_and_hold, zone)
+            figures.draw_equity(top, bottom, record, metadata.buy_and_hold, zone)
             pictures[name] = _inline(figure, name, "Change of the account over time with its drawdown")
         figure, axes = _card()
         figures.draw_daily(axes, daily, metrics)
         pictures["daily"] = _inline(figure, "daily", "PnL of every session as bars")
-        if context.random_policy_pnl is not None:
+        if metadata.random_policy_pnl is not None:
             figure, axes = _card()
-            figures.draw_random(axes, context.random_policy_pnl, metrics.net_pnl_usd)
+            figures.draw_random(axes, metadata.random_policy_pnl, metrics.net_pnl_usd)
             pictures["random"] = _inline(figure, "random", "Histogram of the PnL of random policies")
         if trades:
             figure, axes = _card()
@@ -73,7 +73,7 @@ def overview_png(
     record: RunRecord,
     trades: Sequence[Trade],
     metrics: Metrics,
-    context: ReportContext,
+    metadata: ReportMetadata,
     daily: pd.DataFrame,
     headline: str,
 ) -> bytes:
@@ -81,21 +81,21 @@ def overview_png(
     zone = exchange_zone(record)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12.8, 7.2), dpi=125, layout="constrained", facecolor="white")
-        title = f"{traded(record)}: {context.title}. {headline}"
+        title = f"{traded(record)}: {metadata.title}. {headline}"
         figure.suptitle("\n".join(textwrap.wrap(title, 125)), x=0.01, ha="left", fontsize=12)
         left, right = figure.subfigures(1, 2, width_ratios=[3, 2], squeeze=False)[0]
         top, bottom = left.subplots(2, 1, height_ratios=[3, 1])
-        figures.draw_equity(top, bottom, record, context.buy_and_hold, zone)
-        panels = right.subplots(3 if trades and context.random_policy_pnl is not None else 2, 1)
+        figures.draw_equity(top, bottom, record, metadata.buy_and_hold, zone)
+        panels = right.subplots(3 if trades and metadata.random_policy_pnl is not None else 2, 1)
         figures.draw_daily(panels[0], daily, metrics)
         panels[0].set_title("PnL by session, mean and its 95 % interval")
-        if context.random_policy_pnl is not None:
-            figures.draw_random(panels[1], context.random_policy_pnl, metrics.net_pnl_usd)
+        if metadata.random_policy_pnl is not None:
+            figures.draw_random(panels[1], metadata.random_policy_pnl, metrics.net_pnl_usd)
             panels[1].set_title("Against random policies with the same turnover", pad=20)  # above the legend
         if trades:
             figures.draw_hours(panels[-1], trades, zone)
             panels[-1].set_title(f"PnL by hour of entry, {zone.key}")
-        if not trades and context.random_policy_pnl is None:
+        if not trades and metadata.random_policy_pnl is None:
             panels[-1].set_axis_off()
         out = io.BytesIO()
         figure.savefig(out, format="png", metadata={"Software": None})

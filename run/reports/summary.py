@@ -10,49 +10,49 @@ import numpy as np
 from rl_strategies.accounting.record import InstrumentRecord, RunRecord
 from rl_strategies.analysis.metrics import Metrics
 from rl_strategies.analysis.trades import Trade
-from run.reports.context import ReportContext
+from run.reports.metadata import ReportMetadata
 from run.reports.verdict import comparisons, percentile, verdict
 
 FORMAT_VERSION = 2
 
 
-def summary(record: RunRecord, trades: Sequence[Trade], metrics: Metrics, context: ReportContext) -> dict[str, Any]:
+def summary(record: RunRecord, trades: Sequence[Trade], metrics: Metrics, metadata: ReportMetadata) -> dict[str, Any]:
     """Content of `summary.json`; unknown figures are null."""
     return {
         "format_version": FORMAT_VERSION,
-        "title": context.title,
+        "title": metadata.title,
         "verdict": verdict(metrics),
-        "comparisons": comparisons(metrics, context),
-        "synthetic": context.synthetic_note or None,
-        "bundle_id": context.bundle_id or None,
+        "comparisons": comparisons(metrics, metadata),
+        "synthetic": metadata.synthetic_note or None,
+        "bundle_id": metadata.bundle_id or None,
         "instruments": [_leg(leg, trades) for leg in record.legs],
         "window": {
-            "start": context.window_start,
-            "end": context.window_end,
+            "start": metadata.window_start,
+            "end": metadata.window_end,
             "sessions": metrics.sessions,
             "bars": metrics.bars,
-            "warmup_bars": context.warmup_bars,
+            "warmup_bars": metadata.warmup_bars,
         },
-        "seeds": {"run": context.run_seed, "training": context.training_seeds},
+        "seeds": {"run": metadata.run_seed, "training": metadata.training_seeds},
         "metrics": metrics,
-        "baselines": _baselines(metrics, context),
+        "baselines": _baselines(metrics, metadata),
         "assumptions": {
-            "commission": context.costs.commission,
-            "slippage_ticks": context.costs.slippage_ticks,
-            "fill_rule": context.costs.fill_rule,
-            "unknown_volume": context.costs.unknown_volume or None,
+            "commission": metadata.costs.commission,
+            "slippage_ticks": metadata.costs.slippage_ticks,
+            "fill_rule": metadata.costs.fill_rule,
+            "unknown_volume": metadata.costs.unknown_volume or None,
         },
         "refusals": record.refusals,
-        "left_out_features": [{"name": name, "reason": reason} for name, reason in context.left_out_features],
-        "training": context.training,
-        "notes": context.notes,
-        "versions": dict(context.versions),
+        "left_out_features": [{"name": name, "reason": reason} for name, reason in metadata.left_out_features],
+        "training": metadata.training,
+        "notes": metadata.notes,
+        "versions": dict(metadata.versions),
     }
 
 
-def summary_json(record: RunRecord, trades: Sequence[Trade], metrics: Metrics, context: ReportContext) -> bytes:
+def summary_json(record: RunRecord, trades: Sequence[Trade], metrics: Metrics, metadata: ReportMetadata) -> bytes:
     """`summary` as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(summary(record, trades, metrics, context)), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(summary(record, trades, metrics, metadata)), indent=2) + b"\n"
 
 
 def _leg(leg: InstrumentRecord, trades: Sequence[Trade]) -> dict[str, Any]:
@@ -66,8 +66,8 @@ def _leg(leg: InstrumentRecord, trades: Sequence[Trade]) -> dict[str, Any]:
     }
 
 
-def _baselines(metrics: Metrics, context: ReportContext) -> dict[str, Any]:
-    held, random, oracle = context.buy_and_hold, context.random_policy_pnl, context.oracle_pnl
+def _baselines(metrics: Metrics, metadata: ReportMetadata) -> dict[str, Any]:
+    held, random, oracle = metadata.buy_and_hold, metadata.random_policy_pnl, metadata.oracle_pnl
     return {
         "buy_and_hold": held and {"units": held.units, "pnl_usd": held.pnl_usd, "commission_usd": held.commission_usd},
         "random_policy": None
@@ -80,5 +80,5 @@ def _baselines(metrics: Metrics, context: ReportContext) -> dict[str, Any]:
             "as_good_or_better": int(np.sum(random >= metrics.net_pnl_usd)),
             "percentile_of_this": percentile(random, metrics.net_pnl_usd),
         },
-        "oracle": None if oracle is None else {"pnl_usd": oracle, "note": context.oracle_note or None},
+        "oracle": None if oracle is None else {"pnl_usd": oracle, "note": metadata.oracle_note or None},
     }

@@ -1,4 +1,4 @@
-"""The report's tables, their cells already written for people."""
+"""The report's tables, with cells as text."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ import pandas as pd
 from rl_strategies.accounting.record import RunRecord
 from rl_strategies.analysis.metrics import Metrics, compute_metrics
 from rl_strategies.analysis.trades import Trade
-from run.reports.context import ReportContext
 from run.reports.formats import UNKNOWN, counted, number, percent, usd
+from run.reports.metadata import ReportMetadata
 
-WEEKS_SHOWN = 13  # longer windows are told by month
+WEEKS_SHOWN = 13  # longer windows are shown by month
 EXTREMES_SHOWN = 5
 
 
@@ -28,30 +28,30 @@ class Table:
     words: int = 1
 
 
-def yardstick_table(metrics: Metrics, context: ReportContext) -> Table:
-    """Net PnL of the run, and of each yardstick that the context brings."""
+def baseline_table(metrics: Metrics, metadata: ReportMetadata) -> Table:
+    """Net PnL of the run and of each baseline in the metadata."""
     compared: dict[str, tuple[float, str]] = {"This policy": (metrics.net_pnl_usd, "")}
-    if context.buy_and_hold is not None:
-        compared["Buy and hold (keeps its position overnight)"] = (context.buy_and_hold.pnl_usd, "")
-    if context.random_policy_pnl is not None:
-        low, middle, high = np.quantile(context.random_policy_pnl, [0.05, 0.5, 0.95])
-        name = f"Median of {len(context.random_policy_pnl)} random policies with the same turnover"
+    if metadata.buy_and_hold is not None:
+        compared["Buy and hold (keeps its position overnight)"] = (metadata.buy_and_hold.pnl_usd, "")
+    if metadata.random_policy_pnl is not None:
+        low, middle, high = np.quantile(metadata.random_policy_pnl, [0.05, 0.5, 0.95])
+        name = f"Median of {len(metadata.random_policy_pnl)} random policies with the same turnover"
         compared[name] = (float(middle), f"{number(low)} to {number(high)}")
-    if context.oracle_pnl is not None:
-        compared["Oracle, which knows the planted edge"] = (context.oracle_pnl, "")
+    if metadata.oracle_pnl is not None:
+        compared["Oracle, which knows the planted edge"] = (metadata.oracle_pnl, "")
     start = metrics.starting_balance_usd
     rows = [
         (name, number(pnl, signed=True), percent(100 * pnl / start, signed=True), span)
         for name, (pnl, span) in compared.items()
     ]
-    return Table("Net PnL beside its yardsticks", ("", "USD", "Return", "5 % to 95 %, USD"), rows)
+    return Table("Net PnL and baselines", ("", "USD", "Return", "5 % to 95 %, USD"), rows)
 
 
-def result_table(record: RunRecord, metrics: Metrics, context: ReportContext) -> Table:
+def result_table(record: RunRecord, metrics: Metrics, metadata: ReportMetadata) -> Table:
     """The run's figures beside those of buy and hold."""
     columns = {"This policy": _account_figures(metrics)}
-    if context.buy_and_hold is not None:
-        held = replace(record, equity_usd=context.buy_and_hold.equity_usd)
+    if metadata.buy_and_hold is not None:
+        held = replace(record, equity_usd=metadata.buy_and_hold.equity_usd)
         columns["Buy and hold"] = _account_figures(compute_metrics(held, []))
     rows = [(name, *(column[name] for column in columns.values())) for name in columns["This policy"]]
     return Table("Account", ("", *columns), rows)
@@ -80,7 +80,7 @@ def activity_table(metrics: Metrics) -> Table:
 
 
 def cost_table(metrics: Metrics) -> Table:
-    """What trading cost by kind, and the PnL without it."""
+    """Costs by kind, and the PnL before and after them."""
     closed = metrics.trades + metrics.open_trades
     kinds = {
         "Commission": metrics.commission_usd,
@@ -159,9 +159,9 @@ def extreme_tables(trades: Sequence[Trade], zone: ZoneInfo, price_decimals: int)
 
 
 def refusal_table(refusals: Mapping[str, int]) -> Table:
-    """Refused targets by reason."""
+    """Refused actions by reason."""
     rows = [(reason.replace("_", " "), number(count, 0)) for reason, count in refusals.items()]
-    return Table("Targets that the risk overlay refused", ("Reason", "Count"), rows)
+    return Table("Actions refused by the risk limits", ("Reason", "Count"), rows)
 
 
 def _account_figures(metrics: Metrics) -> dict[str, str]:
@@ -216,7 +216,7 @@ def _trade_rows(caption: str, trades: Sequence[Trade], zone: ZoneInfo, price_dec
 
 
 def reconciliation(metrics: Metrics) -> str:
-    """Whether the trades explain the account."""
+    """One sentence: whether the trades add up to the account."""
     if metrics.unreconciled_usd == 0:
         return "Starting balance and trades add up to the final equity to the cent."
     return f"The trades leave {usd(metrics.unreconciled_usd, signed=True)} of the final equity unexplained."

@@ -1,16 +1,16 @@
-"""The first line of a report: what was made or lost, and whether that is more than chance."""
+"""The first line of a report: the profit or loss, and whether it is more than chance."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rl_strategies.analysis.bootstrap import MIN_SESSIONS_INTERVAL
 from rl_strategies.analysis.metrics import Metrics
-from run.reports.context import ReportContext
 from run.reports.formats import counted, number, percent, usd
+from run.reports.metadata import ReportMetadata
 
 
 def verdict(metrics: Metrics) -> str:
-    """One sentence that states a loss as plainly as a gain, and what the days allow to conclude.
+    """One sentence with the profit or loss and its statistical evidence.
 
     Parameters
     ----------
@@ -28,27 +28,27 @@ def verdict(metrics: Metrics) -> str:
     return f"{_outcome(metrics)} {after}; {_evidence(metrics)}."
 
 
-def comparisons(metrics: Metrics, context: ReportContext) -> list[str]:
-    """One sentence for each yardstick that the context brings."""
+def comparisons(metrics: Metrics, metadata: ReportMetadata) -> list[str]:
+    """One sentence for each baseline in the metadata."""
     lines = []
-    if context.random_policy_pnl is not None:
-        pnl = context.random_policy_pnl
+    if metadata.random_policy_pnl is not None:
+        pnl = metadata.random_policy_pnl
         as_good = int(np.sum(pnl >= metrics.net_pnl_usd))
         lines.append(
             f"{as_good} of {len(pnl)} random policies with the same turnover did as well or better (this one "
             f"stands at percentile {number(percentile(pnl, metrics.net_pnl_usd), 0)}; their median is "
             f"{usd(float(np.median(pnl)), signed=True)})."
         )
-    if context.buy_and_hold is not None:
-        held = context.buy_and_hold
+    if metadata.buy_and_hold is not None:
+        held = metadata.buy_and_hold
         lines.append(f"Buy and hold of {_holdings(held.units)}, held overnight: {usd(held.pnl_usd, signed=True)}.")
-    if context.oracle_pnl is not None:
+    if metadata.oracle_pnl is not None:
         share = (
-            f"; this policy found {percent(100 * metrics.net_pnl_usd / context.oracle_pnl, 0)} of it"
-            if min(metrics.net_pnl_usd, context.oracle_pnl) > 0
+            f"; this policy found {percent(100 * metrics.net_pnl_usd / metadata.oracle_pnl, 0)} of it"
+            if min(metrics.net_pnl_usd, metadata.oracle_pnl) > 0
             else ""
         )
-        lines.append(f"An oracle that knows the planted edge: {usd(context.oracle_pnl, signed=True)}{share}.")
+        lines.append(f"An oracle that knows the planted edge: {usd(metadata.oracle_pnl, signed=True)}{share}.")
     return lines
 
 

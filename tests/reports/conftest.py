@@ -10,7 +10,7 @@ import pytest
 from catalogs.bars import BarSeries
 from catalogs.instruments.specification import InstrumentSpec
 from rl_strategies.accounting.record import Fill, InstrumentRecord, RunRecord
-from run.reports.context import CostAssumptions, ReportContext
+from run.reports.metadata import CostAssumptions, ReportMetadata
 
 MINUTE = 60_000_000_000
 OPEN_MINUTE = 14 * 60 + 31  # close of New York's first minute in winter, UTC
@@ -34,9 +34,9 @@ def make_run() -> MakeRun:
 
 
 @pytest.fixture(scope="session")
-def context() -> ReportContext:
+def metadata() -> ReportMetadata:
     """The least that a report must be told."""
-    return ReportContext(
+    return ReportMetadata(
         title="backtest",
         bundle_id="demo-0123456789ab",
         window_start=dt.date(2024, 1, 2),

@@ -23,7 +23,7 @@ from rl_strategies.analysis.baselines import buy_and_hold
 from rl_strategies.analysis.metrics import compute_metrics
 from rl_strategies.analysis.trades import build_trades
 from run.reports.artifacts import write_artifacts
-from run.reports.context import ReportContext
+from run.reports.metadata import ReportMetadata
 
 NAMES = {"summary.json", "portfolio_history.csv", "daily_report.csv", "trades.csv", "report.html", "report.png"}
 SPY = InstrumentSpec(
@@ -74,15 +74,15 @@ class Page(HTMLParser):
             self.text += data
 
 
-def report(out: Path, record: RunRecord, context: ReportContext) -> dict[str, Path]:
+def report(out: Path, record: RunRecord, metadata: ReportMetadata) -> dict[str, Path]:
     trades = build_trades(record)
-    return write_artifacts(out, record, trades, compute_metrics(record, trades), context)
+    return write_artifacts(out, record, trades, compute_metrics(record, trades), metadata)
 
 
 @pytest.fixture
-def full_context(make_run, context) -> ReportContext:
+def full_metadata(make_run, metadata) -> ReportMetadata:
     return replace(
-        context,
+        metadata,
         title="<script>alert(1)</script>",
         synthetic_note="Synthetic data with a planted edge.",
         buy_and_hold=buy_and_hold(make_run(sessions=12)),
@@ -96,9 +96,9 @@ def full_context(make_run, context) -> ReportContext:
     )
 
 
-def test_every_file_is_written_and_agrees(tmp_path: Path, make_run, full_context) -> None:
+def test_every_file_is_written_and_agrees(tmp_path: Path, make_run, full_metadata) -> None:
     record = make_run(sessions=12)
-    written = report(tmp_path / "run" / "report", record, full_context)
+    written = report(tmp_path / "run" / "report", record, full_metadata)
     assert set(written) == NAMES == {path.name for path in (tmp_path / "run" / "report").iterdir()}
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["report"]
     summary = msgspec.json.decode(written["summary.json"].read_bytes())
@@ -120,8 +120,8 @@ def test_every_file_is_written_and_agrees(tmp_path: Path, make_run, full_context
     assert written["report.png"].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_page_needs_nothing_from_outside(tmp_path: Path, make_run, full_context) -> None:
-    text = report(tmp_path / "report", make_run(sessions=12), full_context)["report.html"].read_text()
+def test_page_needs_nothing_from_outside(tmp_path: Path, make_run, full_metadata) -> None:
+    text = report(tmp_path / "report", make_run(sessions=12), full_metadata)["report.html"].read_text()
     page = Page(text)
     assert page.tags["script"] == page.tags["link"] == page.tags["iframe"] == 0
     assert page.tags["svg"] == 6
@@ -134,22 +134,22 @@ def test_page_needs_nothing_from_outside(tmp_path: Path, make_run, full_context)
         assert said in page.text
 
 
-def test_same_run_same_bytes(tmp_path: Path, make_run, full_context) -> None:
+def test_same_run_same_bytes(tmp_path: Path, make_run, full_metadata) -> None:
     record = make_run(sessions=12)
-    first, second = (report(tmp_path / name, record, full_context) for name in ("a", "b"))
+    first, second = (report(tmp_path / name, record, full_metadata) for name in ("a", "b"))
     for name in NAMES:
         assert first[name].read_bytes() == second[name].read_bytes(), name
 
 
 @pytest.mark.parametrize("shape", [{"sessions": 30, "hold": 0}, {"sessions": 1}, {"sessions": 1, "bars": 1, "hold": 0}])
-def test_poor_runs_still_make_a_report(tmp_path: Path, make_run, context, shape: dict[str, int]) -> None:
-    page = Page(report(tmp_path / "report", make_run(**shape), context)["report.html"].read_text())
+def test_poor_runs_still_make_a_report(tmp_path: Path, make_run, metadata, shape: dict[str, int]) -> None:
+    page = Page(report(tmp_path / "report", make_run(**shape), metadata)["report.html"].read_text())
     expected = "no evidence either way" if shape.get("hold", 1) else "No trades in"
     assert expected in page.text
     assert not re.search(r"\b(nan|inf|None)\b", page.text)
 
 
-def test_all_losses_are_said_plainly(tmp_path: Path, make_run, context) -> None:
+def test_all_losses_are_said_plainly(tmp_path: Path, make_run, metadata) -> None:
     record = make_run(sessions=12)
     (leg,) = record.legs
     steady = np.full(len(leg.bars), 20_000)
@@ -160,7 +160,7 @@ def test_all_losses_are_said_plainly(tmp_path: Path, make_run, context) -> None:
         cash[np.searchsorted(bars.ts_ns, fill.ts_ns) :] -= fill.units * fill.price_ticks * 12.5 + 2.10
     equity = 100_000 + cash + leg.position_units * 20_000 * 12.5
     written = report(
-        tmp_path / "report", replace(record, legs=(replace(leg, bars=bars, fills=fills),), equity_usd=equity), context
+        tmp_path / "report", replace(record, legs=(replace(leg, bars=bars, fills=fills),), equity_usd=equity), metadata
     )
     summary = msgspec.json.decode(written["summary.json"].read_bytes())
     assert summary["verdict"].startswith(f"Lost {len(fills) * 14.6:,.2f} USD")
@@ -169,12 +169,12 @@ def test_all_losses_are_said_plainly(tmp_path: Path, make_run, context) -> None:
     assert summary["metrics"]["profit_factor"] == 0
 
 
-def test_report_of_months_is_light(tmp_path: Path, make_run, context) -> None:
-    page = report(tmp_path / "report", make_run(sessions=64, bars=390, hold=20), context)["report.html"]
+def test_report_of_months_is_light(tmp_path: Path, make_run, metadata) -> None:
+    page = report(tmp_path / "report", make_run(sessions=64, bars=390, hold=20), metadata)["report.html"]
     assert page.stat().st_size < 1_500_000
 
 
-def test_real_minutes_add_up_to_the_cent(tmp_path: Path, shared_data: Path, context) -> None:
+def test_real_minutes_add_up_to_the_cent(tmp_path: Path, shared_data: Path, metadata) -> None:
     frame = pd.read_parquet(shared_data / "spy_1min_202403_202504.parquet").iloc[: 390 * 20]
     ticks = {name: (frame[name] * 100).round().astype(np.int64).to_numpy() for name in ("open", "high", "low", "close")}
     ts_ns = frame["ts_event"].dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64) + 60_000_000_000
@@ -191,7 +191,7 @@ def test_real_minutes_add_up_to_the_cent(tmp_path: Path, shared_data: Path, cont
             price = int(ticks["close"][bar + offset]) + side * units // abs(units) * int(rng.integers(0, 4))
             fills.append(Fill(int(ts_ns[bar + offset]), side * units, price, 100, "market", 0, why))
     record = build_record([Traded(SPY, bars, days, fills)], 10_000_000, {})
-    written = report(tmp_path / "report", record, context)
+    written = report(tmp_path / "report", record, metadata)
     metrics = msgspec.json.decode(written["summary.json"].read_bytes())["metrics"]
     assert (metrics["unreconciled_usd"], metrics["trades"], metrics["sessions"]) == (
         0,
@@ -203,10 +203,10 @@ def test_real_minutes_add_up_to_the_cent(tmp_path: Path, shared_data: Path, cont
     assert round(100_000 + pnl, 2) == round(record.equity_usd[-1], 2)
 
 
-def test_failure_leaves_what_was_there(tmp_path: Path, make_run, context) -> None:
+def test_failure_leaves_what_was_there(tmp_path: Path, make_run, metadata) -> None:
     out = tmp_path / "report"
     record = make_run()
-    written = report(out, record, context)
+    written = report(out, record, metadata)
     before = {path: path.read_bytes() for path in written.values()}
     (out / "mine.txt").write_text("kept")
     (leg,) = record.legs
@@ -214,15 +214,15 @@ def test_failure_leaves_what_was_there(tmp_path: Path, make_run, context) -> Non
     unknown_zone = replace(record, legs=(elsewhere,))
     trades = build_trades(record)
     with pytest.raises(KeyError, match="XLON"):
-        write_artifacts(out, unknown_zone, trades, compute_metrics(record, trades), context)
+        write_artifacts(out, unknown_zone, trades, compute_metrics(record, trades), metadata)
     assert {path: path.read_bytes() for path in written.values()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
-    report(out, make_run(seed=1), context)
+    report(out, make_run(seed=1), metadata)
     assert (out / "mine.txt").read_text() == "kept"
     assert written["trades.csv"].read_bytes() != before[written["trades.csv"]]
 
 
-def test_a_file_is_no_folder(tmp_path: Path, make_run, context) -> None:
+def test_a_file_is_no_folder(tmp_path: Path, make_run, metadata) -> None:
     (tmp_path / "report").write_text("in the way")
     with pytest.raises(InputError, match=r"report folder .* must be a folder, was a file"):
-        report(tmp_path / "report", make_run(), context)
+        report(tmp_path / "report", make_run(), metadata)

@@ -66,8 +66,8 @@ def test_session_without_trades_has_no_ratio(make_run) -> None:
     assert (session["trades"], session["costs"], session["pnl"]) == (0, 0, 0)
 
 
-def test_trade_table(two_days, context) -> None:
-    frame = trade_table(build_trades(two_days), context)
+def test_trade_table(two_days, metadata) -> None:
+    frame = trade_table(build_trades(two_days), metadata)
     assert ",".join(frame) == (
         "ticker,direction,entry_time,exit_time,entry_price,exit_price,units,duration_bars,duration_minutes,pnl,mfe,mae,"
         "commission,spread_cost,slippage_cost,impact_cost,total_cost_est,return_pct,trade_id,run_seed,window_start,"
@@ -81,8 +81,8 @@ def test_trade_table(two_days, context) -> None:
     assert (row["trade_id"], row["exit_reason"], row["direction"]) == ("ESH4-1", "take_profit", "long")
 
 
-def test_no_trades_keep_the_columns(context) -> None:
-    frame = trade_table([], context)
+def test_no_trades_keep_the_columns(metadata) -> None:
+    frame = trade_table([], metadata)
     assert len(frame) == 0
     assert len(frame.columns) == 23
 

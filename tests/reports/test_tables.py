@@ -13,13 +13,13 @@ from rl_strategies.analysis.trades import build_trades
 from run.reports.formats import number, percent, usd
 from run.reports.frames import daily_report
 from run.reports.tables import (
+    baseline_table,
     cost_table,
     exit_table,
     extreme_tables,
     period_table,
     reconciliation,
     result_table,
-    yardstick_table,
 )
 
 CHICAGO = ZoneInfo("America/Chicago")
@@ -76,16 +76,16 @@ def test_exits_count_every_trade(make_run) -> None:
     assert exit_table([]).rows == []
 
 
-def test_yardsticks_stand_beside_the_result(make_run, context) -> None:
+def test_baselines_stand_beside_the_result(make_run, metadata) -> None:
     record = make_run(sessions=12)
     metrics = compute_metrics(record, build_trades(record))
-    told = replace(context, buy_and_hold=buy_and_hold(record), random_policy_pnl=np.arange(-50.0, 51.0))
-    rows = {row[0]: row[1:] for row in yardstick_table(metrics, told).rows}
+    told = replace(metadata, buy_and_hold=buy_and_hold(record), random_policy_pnl=np.arange(-50.0, 51.0))
+    rows = {row[0]: row[1:] for row in baseline_table(metrics, told).rows}
     assert rows["Median of 101 random policies with the same turnover"] == ("0.00", "0.00 %", "−45.00 to 45.00")
     held = record.legs[0].bars.close[-1] - record.legs[0].bars.close[0]
     assert rows["Buy and hold (keeps its position overnight)"][0] == number(held * 12.5 - 4.2, signed=True)
     assert result_table(record, metrics, told).header == ("", "This policy", "Buy and hold")
-    assert result_table(record, metrics, context).header == ("", "This policy")
+    assert result_table(record, metrics, metadata).header == ("", "This policy")
 
 
 def test_unexplained_money_is_named(make_run) -> None:

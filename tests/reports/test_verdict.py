@@ -60,9 +60,9 @@ def test_no_trades(make_run) -> None:
     assert verdict(metrics) == "No trades in 1 session: 0.00 USD made, nothing to judge."
 
 
-def test_comparisons(metrics: Metrics, context) -> None:
+def test_comparisons(metrics: Metrics, metadata) -> None:
     told = replace(
-        context,
+        metadata,
         random_policy_pnl=np.array([-300.0, -100.0, 100.0, 500.0]),
         buy_and_hold=BuyAndHold((2,), -80.0, 8.4, np.zeros(1)),
         oracle_pnl=1_000.0,
@@ -75,7 +75,7 @@ def test_comparisons(metrics: Metrics, context) -> None:
         "An oracle that knows the planted edge: +1,000.00 USD; this policy found 25 % of it.",
     ]
     assert comparisons(changed(metrics, -250.0), told)[-1].endswith("edge: +1,000.00 USD.")
-    assert comparisons(metrics, context) == []
+    assert comparisons(metrics, metadata) == []
 
 
 def test_percentile_counts_ties_half() -> None:

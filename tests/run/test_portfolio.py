@@ -131,9 +131,9 @@ def test_a_stopped_portfolio_with_context_resumes_to_the_same_bundle(
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"tickers": ["QQQ"]}, "a portfolio is traded whole"),
-        ({"test_tickers": ["QQQ"]}, "a portfolio is traded whole"),
-        ({"portfolio": ["SPY"]}, "must not overlap, SPY did"),
+        ({"tickers": ["QQQ"]}, "portfolio must not be combined with tickers"),
+        ({"test_tickers": ["QQQ"]}, "portfolio must not be combined with tickers"),
+        ({"portfolio": ["SPY"]}, "SPY must be named once"),
     ],
 )
 def test_wrong_portfolios_are_refused(changes: dict[str, Any], line: str) -> None:

@@ -1,4 +1,4 @@
-"""What a report must be told because a run's record does not know it: origin, assumptions, yardsticks."""
+"""What a report states beside the run's record: title, dates, seeds, cost assumptions, baselines."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ from rl_strategies.analysis.baselines import BuyAndHold
 
 @dataclass(frozen=True)
 class CostAssumptions:
-    """What the simulation charged.
+    """Costs and fill rules of a simulation.
 
     Attributes
     ----------
     commission : str
-        In words, for example ``"2.10 USD per contract and side"``.
+        Text, for example ``"2.10 USD per contract and side"``.
     slippage_ticks : float
         Ticks that every fill is worse than its reference price, limit orders included.
     fill_rule : str
-        In words, for example ``"market orders at the close of the bar that was decided on"``.
+        Text, for example ``"market orders at the close of the bar of the decision"``.
     unknown_volume : str
-        What is assumed where the source had no volume; empty where volume is known.
+        Assumption about missing volume; empty if the volume is known.
     """
 
     commission: str
@@ -34,23 +34,23 @@ class CostAssumptions:
 
 
 @dataclass(frozen=True)
-class ReportContext:
-    """Everything that a report says and a `RunRecord` does not hold.
+class ReportMetadata:
+    """What a report states and a `RunRecord` does not contain.
 
     Attributes
     ----------
     title : str
     bundle_id : str
-        Identity of the trained policy; empty for a rule-based one.
+        Bundle of the policy; empty for a rule-based one.
     window_start, window_end : datetime.date
-        First and last trading day asked for.
+        First and last trading day requested.
     run_seed : int
     costs : CostAssumptions
     warmup_bars : int
-        Bars before the window that only warmed the features.
+        Bars before the window, for warm-up only.
     training_seeds : tuple of int
     synthetic_note : str
-        Set where the data are synthetic: said at the top of the report.
+        Stated at the top of the report; set only for synthetic data.
     buy_and_hold : BuyAndHold or None
         From `rl_strategies.analysis.baselines.buy_and_hold`.
     random_policy_pnl : float64[k] or None
@@ -59,7 +59,7 @@ class ReportContext:
         Net PnL in USD of a policy that knows the planted edge; synthetic data only.
     oracle_note : str
     training : tuple of str
-        One line a fact.
+        Lines about the training.
     left_out_features : tuple of (name, reason)
     notes : tuple of str
     versions : mapping of str to str
@@ -68,7 +68,7 @@ class ReportContext:
     Raises
     ------
     InputError
-        If the window ends before it starts, an oracle comes without `synthetic_note`, or
+        If the window ends before it starts, `oracle_pnl` is set without `synthetic_note`, or
         `random_policy_pnl` is empty or not finite.
     """
 
@@ -92,11 +92,9 @@ class ReportContext:
 
     def __post_init__(self) -> None:
         if self.window_end < self.window_start:
-            raise InputError(f"report window must not end before {self.window_start}, its start, was {self.window_end}")
+            raise InputError(f"window_end must not be before window_start {self.window_start}, was {self.window_end}")
         if self.oracle_pnl is not None and not self.synthetic_note:
-            raise InputError(
-                f"oracle_pnl exists on synthetic data alone and needs a synthetic_note, was {self.oracle_pnl}"
-            )
+            raise InputError(f"oracle_pnl needs a synthetic_note (synthetic data only), was {self.oracle_pnl}")
         pnl = self.random_policy_pnl
         if pnl is not None and not (len(pnl) and np.all(np.isfinite(pnl))):
-            raise InputError(f"random_policy_pnl must hold finite numbers, at least one, was {pnl}")
+            raise InputError(f"random_policy_pnl must be one or more finite numbers, was {pnl}")
