@@ -224,5 +224,5 @@ def test_failure_leaves_what_was_there(tmp_path: Path, make_run, metadata) -> No
 
 def test_a_file_is_no_folder(tmp_path: Path, make_run, metadata) -> None:
     (tmp_path / "report").write_text("in the way")
-    with pytest.raises(InputError, match=r"report folder .* must be a folder, was a file"):
+    with pytest.raises(InputError, match=r"report folder .* is a file"):
         report(tmp_path / "report", make_run(), metadata)

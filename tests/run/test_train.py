@@ -169,7 +169,7 @@ def test_fewer_lanes_than_tickers_are_refused(synthetic_catalog: Path, tmp_path:
     [
         ({"tickers": ["SPY"]}, "SPY must be named once in instrument, portfolio, tickers and test_tickers"),
         ({"tickers": ["AAPL"], "test_tickers": ["AAPL"]}, "AAPL must be named once"),
-        ({"validate": 0.7}, "validate must be a date range or a share above 0 and up to 0.5, was 0.7"),
+        ({"validate": 0.7}, "validate must be a date range, or a share above 0 and up to 0.5, was 0.7"),
         ({"validate": {"start": "2024-11-26", "end": "2024-12-03"}}, "train and validate must not overlap"),
         ({"test": {"start": "2024-11-01", "end": "2024-12-03"}}, "train and test must not overlap"),
     ],
