@@ -120,7 +120,7 @@ def test_wrong_wiring_and_streams_are_refused() -> None:
         plan.batch(ROWS, MINUTES[:3], {})
     with pytest.raises(InputError, match="times of a stream must ascend, was 60000000000 ns in row 1"):
         StreamRows(MINUTES[[0, 0]], prices(1.0, 2.0))
-    with pytest.raises(InputError, match="a time for each row; had 2 and 1"):
+    with pytest.raises(InputError, match="one time per row, had 2 times for 1 rows"):
         StreamRows(MINUTES[:2], prices(1.0))
     with pytest.raises(InputError, match=r"feature 'spy': inputs must be .*; was 'SPY.momentum'"):
         JoinedPlan(PRIMARY, [SPY], [FeatureSpec("value", "spy", inputs={"x": "SPY.momentum"})])

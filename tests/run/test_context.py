@@ -152,7 +152,7 @@ def test_required_context_that_is_missing_is_refused(synthetic_catalog: Path) ->
     momentum = {"kind": "momentum", "name": "momentum", "params": {"n": 10}}
     stream = {"name": "QQQ", "features": [momentum], "required": True}
     cross = [{"kind": "value", "name": "qqq", "inputs": {"x": "QQQ.momentum"}}]
-    with pytest.raises(InputError, match="stream QQQ is required, but it has no data"):
+    with pytest.raises(InputError, match="stream QQQ is required, but has no data"):
         experiment_markets(experiment(context=[stream], cross=cross), synthetic_catalog)
     optional = experiment(context=[stream | {"required": False}], cross=cross)
     (market,) = experiment_markets(optional, synthetic_catalog).train
