@@ -190,8 +190,8 @@ class OrderExecution:
         factory = self._host.order_factory
         exit_side = _order_side(-self._core.side)
         quantity, tags = Quantity.from_int(units), self._tags(group)
-        stop = self._core.lay_barrier("stop", entry_ticks, self._market_ticks)
-        take_profit = self._core.lay_barrier("target", entry_ticks, self._market_ticks)
+        stop = self._core.lay_barrier("stop_loss", entry_ticks, self._market_ticks)
+        take_profit = self._core.lay_barrier("take_profit", entry_ticks, self._market_ticks)
         if stop:
             order = factory.stop_market(
                 self._instrument_id, exit_side, quantity, self._price(stop), reduce_only=True, tags=tags

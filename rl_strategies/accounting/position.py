@@ -20,8 +20,8 @@ LEG = np.dtype(
             ("entries", np.int64),  # entries from flat in this session
             ("average_price", np.float64),  # of the open position, as the engine averages it
             ("stop_ticks", np.int64),  # resting stop loss, 0 for none
-            ("target_ticks", np.int64),  # resting take profit, 0 for none
-            ("target_filled", np.int64),  # filled units of the resting take profit
+            ("take_profit_ticks", np.int64),  # resting take profit, 0 for none
+            ("take_profit_filled", np.int64),  # filled units of the resting take profit
             # The instrument's last bar, known when a decision is taken.
             ("close_ticks", np.int64),
             ("price", np.float64),  # the close as a float
@@ -91,8 +91,8 @@ def clear_leg(leg):  # type: ignore[no-untyped-def]
     leg.entries = 0
     leg.average_price = 0.0
     leg.stop_ticks = 0
-    leg.target_ticks = 0
-    leg.target_filled = 0
+    leg.take_profit_ticks = 0
+    leg.take_profit_filled = 0
     leg.waiting = 0
     leg.fill_count = 0
 

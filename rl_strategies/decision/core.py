@@ -24,6 +24,9 @@ from rl_strategies.features import FeaturePlan, JoinedPlan, context_streams
 from rl_strategies.risk.config import pack_limits
 from rl_strategies.risk.overlay import APPROVED, REASONS
 
+# Keys of snapshots that differ from the fields' names, so that those written earlier can be restored.
+_STORED_NAMES = {"take_profit_ticks": "target_ticks", "take_profit_filled": "target_filled"}
+
 
 class Review(NamedTuple):
     """Answer of the risk overlay: side to hold, units of an entry, and the reason if the target was refused."""
@@ -172,7 +175,11 @@ class DecisionCore:
 
     def _columns(self) -> dict[str, NDArray[Any]]:
         records = {"account": self.accounts, "legs": self.legs}
-        return {f"{name}.{field}": table[field] for name, table in records.items() for field in table.dtype.names}
+        return {
+            f"{name}.{_STORED_NAMES.get(field, field)}": table[field]
+            for name, table in records.items()
+            for field in table.dtype.names
+        }
 
     def _check_state(self, state: dict[str, NDArray[Any]]) -> None:
         own = self.snapshot()

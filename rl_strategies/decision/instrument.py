@@ -11,7 +11,7 @@ from catalogs.compiled import bound
 from catalogs.errors import InputError
 from catalogs.instruments.specification import InstrumentSpec
 from catalogs.sessions import SessionCalendar
-from rl_strategies.decision.kernels import clear, lay_stop, lay_target, quote_bar
+from rl_strategies.decision.kernels import clear, lay_stop_loss, lay_take_profit, quote_bar
 from rl_strategies.features import FeaturePlan, JoinedPlan, LiveJoined, LiveRows
 
 NS_PER_MINUTE = 60_000_000_000
@@ -82,8 +82,8 @@ class InstrumentCore:
         atr = own.index(ATR_FEATURE)
         self._quote = bound(quote_bar, *leg, self._last_ns, values, atr, session, observed, free=(int, int, int))
         self._lay = {
-            "stop": bound(lay_stop, *leg, free=(int, int)),
-            "target": bound(lay_target, *leg, free=(int, int)),
+            "stop_loss": bound(lay_stop_loss, *leg, free=(int, int)),
+            "take_profit": bound(lay_take_profit, *leg, free=(int, int)),
         }
 
     def reset(self) -> None:
@@ -224,7 +224,7 @@ class InstrumentCore:
             return 0, 0
         return int(self.calendar.open_ns[index]), int(self.calendar.close_ns[index]) - self._flatten_ns
 
-    def lay_barrier(self, barrier: Literal["stop", "target"], entry_ticks: int, market_ticks: int) -> int:
+    def lay_barrier(self, barrier: Literal["stop_loss", "take_profit"], entry_ticks: int, market_ticks: int) -> int:
         """Price in ticks of a barrier for an entry filled at ``entry_ticks`` with the market at ``market_ticks``; 0 if
         none is configured.
         """

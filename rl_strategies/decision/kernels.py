@@ -91,11 +91,11 @@ def take_fill(accounts, legs, rules, k, units, price_ticks, commission_cents):  
     book_fill(accounts[0], legs[k], rules[k], units, price_ticks, commission_cents)
     if legs[k].units == 0:
         legs[k].stop_ticks = 0
-        legs[k].target_ticks = 0
+        legs[k].take_profit_ticks = 0
 
 
 @kernel
-def lay_stop(legs, k, rules, entry_ticks, market_ticks):  # type: ignore[no-untyped-def]
+def lay_stop_loss(legs, k, rules, entry_ticks, market_ticks):  # type: ignore[no-untyped-def]
     """Stop loss of leg ``k`` in ticks, from its entry; 0 if none is configured."""
     leg, rule = legs[k], rules[k]
     side = side_of_units(leg.units)
@@ -106,14 +106,14 @@ def lay_stop(legs, k, rules, entry_ticks, market_ticks):  # type: ignore[no-unty
 
 
 @kernel
-def lay_target(legs, k, rules, entry_ticks, market_ticks):  # type: ignore[no-untyped-def]
+def lay_take_profit(legs, k, rules, entry_ticks, market_ticks):  # type: ignore[no-untyped-def]
     """Take profit of leg ``k`` in ticks, from its entry; 0 if none is configured."""
     leg, rule = legs[k], rules[k]
     side = side_of_units(leg.units)
-    leg.target_ticks = barrier_ticks(
-        rule.target_unit, rule.target_value, side, entry_ticks, market_ticks, rule.tick_size, leg.atr
+    leg.take_profit_ticks = barrier_ticks(
+        rule.take_profit_unit, rule.take_profit_value, side, entry_ticks, market_ticks, rule.tick_size, leg.atr
     )
-    return leg.target_ticks
+    return leg.take_profit_ticks
 
 
 @kernel

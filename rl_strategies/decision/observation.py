@@ -65,9 +65,9 @@ def write_position(out, start, leg, rules, limits, is_portfolio):  # type: ignor
         gap = side * (leg.close_ticks - leg.stop_ticks) * rules.tick_size / scale
         out[at] = gap if leg.stop_ticks != 0 else 0.0
         at += 1
-    if rules.target_unit >= 0:
-        gap = side * (leg.target_ticks - leg.close_ticks) * rules.tick_size / scale
-        out[at] = gap if leg.target_ticks != 0 else 0.0
+    if rules.take_profit_unit >= 0:
+        gap = side * (leg.take_profit_ticks - leg.close_ticks) * rules.tick_size / scale
+        out[at] = gap if leg.take_profit_ticks != 0 else 0.0
         at += 1
     if limits.max_entries_per_session > 0.0:
         out[at] = max(0.0, 1.0 - leg.entries / limits.max_entries_per_session)

@@ -122,9 +122,9 @@ def test_wrong_wiring_and_streams_are_refused() -> None:
         StreamRows(MINUTES[[0, 0]], prices(1.0, 2.0))
     with pytest.raises(InputError, match="one time per row, had 2 times for 1 rows"):
         StreamRows(MINUTES[:2], prices(1.0))
-    with pytest.raises(InputError, match=r"feature 'spy': inputs must be .*; was 'SPY.momentum'"):
+    with pytest.raises(InputError, match=r"feature 'spy': inputs must be .*, was 'SPY.momentum'"):
         JoinedPlan(PRIMARY, [SPY], [FeatureSpec("value", "spy", inputs={"x": "SPY.momentum"})])
-    with pytest.raises(InputError, match="unique names; were SPY, SPY"):
+    with pytest.raises(InputError, match="must be unique, were SPY, SPY"):
         JoinedPlan(PRIMARY, [SPY, SPY], CROSS)
     for wrong, message in [({"lag_s": -1}, "lag_s"), ({"max_age_s": 0}, "max_age_s"), ({"name": "S.PY"}, "name")]:
         with pytest.raises(InputError, match=message):

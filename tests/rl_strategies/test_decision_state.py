@@ -57,7 +57,7 @@ def live_through(core: DecisionCore, held: Held, times: np.ndarray, seed: int) -
             wanted = answer.side * answer.units if answer.units else answer.side * abs(leg.units)
             if wanted != leg.units and leg.close_ticks:
                 core.on_fill(k, wanted - leg.units, leg.close_ticks, 100)
-                said.append((leg.lay_barrier("stop", leg.close_ticks, leg.close_ticks), answer))
+                said.append((leg.lay_barrier("stop_loss", leg.close_ticks, leg.close_ticks), answer))
         said.append((core.account.balance_cents, core.mark(), core.flat_ns(0), core.is_warm_at(ts_ns)))
     return said
 
@@ -141,3 +141,8 @@ def test_context_goes_through_the_state_even_between_a_bar_and_its_context(held:
         assert decide(second, row) == decide(first, row)
         heard.add(float(first.instruments[0].values[plan.index("z")]))
     assert len(heard) > 5, "the context must be heard"
+
+
+def test_keys_of_a_stored_state_keep_their_names(held: Held) -> None:
+    state = new_core(held).snapshot()
+    assert {"account.balance_cents", "legs.stop_ticks", "legs.target_ticks", "legs.target_filled"} <= state.keys()

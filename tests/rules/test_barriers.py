@@ -74,7 +74,10 @@ def holding(units: int) -> DecisionCore:
 )
 def test_barriers_of_a_held_position(units: int, stop: int, target: int) -> None:
     leg = holding(units).instruments[0]
-    assert (leg.lay_barrier("stop", 50_001, 50_000), leg.lay_barrier("target", 50_001, 50_000)) == (stop, target)
+    assert (leg.lay_barrier("stop_loss", 50_001, 50_000), leg.lay_barrier("take_profit", 50_001, 50_000)) == (
+        stop,
+        target,
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,10 +89,10 @@ def test_barriers_of_a_held_position(units: int, stop: int, target: int) -> None
 )
 def test_barriers_after_an_exit(left: int, stop: int, target: int) -> None:
     core = holding(3)
-    for barrier in ("stop", "target"):
+    for barrier in ("stop_loss", "take_profit"):
         core.instruments[0].lay_barrier(barrier, 50_001, 50_000)
     core.on_fill(0, left - 3, 50_000, 0)
-    assert (core.legs["stop_ticks"].item(), core.legs["target_ticks"].item()) == (stop, target)
+    assert (core.legs["stop_ticks"].item(), core.legs["take_profit_ticks"].item()) == (stop, target)
 
 
 @pytest.mark.parametrize(

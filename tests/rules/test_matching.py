@@ -57,17 +57,18 @@ class Market:
         self.rules, self.fills = np.zeros(1, RULES)[0], np.zeros(kept, FILL)
         self.slips = np.array(slips) if slips else ALWAYS
         self.leg.units, self.leg.average_price, self.leg.atr = units, 10.0, 0.10
-        self.leg.stop_ticks, self.leg.target_ticks = stop, target
+        self.leg.stop_ticks, self.leg.take_profit_ticks = stop, target
         for name, value in {
             "tick_raw": 1e14, "tick_size": 0.01, "multiplier": 1.0, "adaptive": adaptive, "stop_unit": -1,
-            "target_unit": -1, "slippage_ticks": slippage, "minimum_cents": minimum_cents, "rate_micros": rate_micros,
+            "take_profit_unit": -1, "slippage_ticks": slippage, "minimum_cents": minimum_cents,
+            "rate_micros": rate_micros,
         }.items():  # fmt: skip
             self.rules[name] = value
 
     def with_barriers(self, stop: Distance, target: Distance) -> "Market":
         """Entries get these barriers."""
         self.rules.stop_unit, self.rules.stop_value = unit_code(stop), stop.value
-        self.rules.target_unit, self.rules.target_value = unit_code(target), target.value
+        self.rules.take_profit_unit, self.rules.take_profit_value = unit_code(target), target.value
         return self
 
     def bar(self, prices: Sequence[int], last: int = 1_000, volume: int = 4_000) -> list[str]:
@@ -100,7 +101,7 @@ class Market:
     @property
     def resting(self) -> tuple[int, int]:
         """Stop and target that still rest."""
-        return int(self.leg.stop_ticks), int(self.leg.target_ticks)
+        return int(self.leg.stop_ticks), int(self.leg.take_profit_ticks)
 
 
 def _bar(prices: Sequence[int], volume: int) -> Any:

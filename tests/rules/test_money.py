@@ -172,8 +172,8 @@ def test_a_session_begins_with_its_equity_and_nothing_traded() -> None:
 
 def test_a_cleared_leg_is_one_that_never_traded() -> None:
     leg = np.zeros(1, LEG)[0]
-    kept = ("units", "age_bars", "entries", "average_price", "stop_ticks", "target_ticks", "target_filled", "waiting",
-            "fill_count")  # fmt: skip
+    kept = ("units", "age_bars", "entries", "average_price", "stop_ticks", "take_profit_ticks", "take_profit_filled",
+            "waiting", "fill_count")  # fmt: skip
     for name in kept:
         leg[name] = 7
     clear_leg(leg)

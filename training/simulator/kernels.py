@@ -93,7 +93,7 @@ def rematch(shared, lane, legs, fills, at, done, opened, ts_ns):  # type: ignore
     The first ``done`` legs have had their bar of time ``at``, the next up to ``opened`` only its opening trade.
     """
     for k in range(len(legs)):
-        if legs[k].target_filled != 0 and legs[k].units != 0:  # rare, and the call is expensive
+        if legs[k].take_profit_filled != 0 and legs[k].units != 0:  # rare, and the call is expensive
             fill_leftovers(shared, lane, legs, fills, at, done, opened, ts_ns)
             return
 
@@ -109,12 +109,12 @@ def fill_leftovers(shared, lane, legs, fills, at, done, opened, ts_ns):  # type:
         again = False
         for k in range(len(legs)):
             leg = legs[k]
-            if leg.units == 0 or leg.target_filled == 0:
+            if leg.units == 0 or leg.take_profit_filled == 0:
                 continue
             is_opened = k >= done and k < opened and shared.row[at, k] >= 0
             bar = shared.bars[shared.row[at, k] if is_opened else shared.seen[at if k < done else at - 1, k]]
             price, size = (bar.open, tick_sizes(bar.volume)[0]) if is_opened else (bar.close, bar.book_size)
-            if price == leg.target_ticks:
+            if price == leg.take_profit_ticks:
                 has_stop = leg.stop_ticks != 0
                 fill_take_profit(lane, leg, shared.rules[k], fills[k], shared.slips, ts_ns, price, size)
                 again = again or (leg.units == 0 and has_stop)
@@ -188,7 +188,7 @@ def play_bars(shared, lane, legs, fills, at):  # type: ignore[no-untyped-def]
         if at_open and row >= 0 and (leg.units != 0 or leg.waiting != 0):
             bar = shared.bars[row]
             open_ns = bar.ts_ns - shared.settings[0].open_lead_ns
-            has_both = leg.stop_ticks != 0 and leg.target_ticks != 0
+            has_both = leg.stop_ticks != 0 and leg.take_profit_ticks != 0
             sent = trade_at_open(lane, leg, shared.rules[k], fills[k], shared.slips, bar, open_ns)
             if sent or (has_both and leg.units == 0):
                 rematch(shared, lane, legs, fills, at, 0, k + 1, open_ns)
@@ -198,7 +198,7 @@ def play_bars(shared, lane, legs, fills, at):  # type: ignore[no-untyped-def]
         if row >= 0 and leg.units != 0:
             bar = shared.bars[row]
             last = bar.open if at_open else shared.bars[row - 1].close
-            has_both = leg.stop_ticks != 0 and leg.target_ticks != 0
+            has_both = leg.stop_ticks != 0 and leg.take_profit_ticks != 0
             match_bar(lane, leg, shared.rules[k], fills[k], shared.slips, bar, last)
             if leg.units != 0:
                 leg.age_bars += 1

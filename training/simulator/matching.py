@@ -110,23 +110,23 @@ def take_book(lane, leg, rules, fills, slips, ts_ns, units, price_ticks, size, k
 def clear_barriers(leg):  # type: ignore[no-untyped-def]
     """Cancel both barriers."""
     leg.stop_ticks = 0
-    leg.target_ticks = 0
-    leg.target_filled = 0
+    leg.take_profit_ticks = 0
+    leg.take_profit_filled = 0
 
 
 @kernel
 def fill_take_profit(lane, leg, rules, fills, slips, ts_ns, price_ticks, size):  # type: ignore[no-untyped-def]
     """Take profit touched or traded through: fills at its own price, beyond ``size`` only if traded through."""
-    side, take_profit = side_of_units(leg.units), leg.target_ticks
+    side, take_profit = side_of_units(leg.units), leg.take_profit_ticks
     at_touch = min(abs(leg.units), size)
     price = take_profit - side * slip(lane, rules, slips)
-    filled = leg.target_filled
+    filled = leg.take_profit_filled
     execute(lane, leg, rules, fills, ts_ns, -side * at_touch, price, filled, LIMIT, take_profit, TAKE_PROFIT)
     filled += at_touch
     rest = abs(leg.units)
     if rest > 0 and price_ticks != take_profit:
         execute(lane, leg, rules, fills, ts_ns, -side * rest, take_profit, filled, LIMIT, take_profit, TAKE_PROFIT)
-    leg.target_filled = filled
+    leg.take_profit_filled = filled
     if leg.units == 0:
         clear_barriers(leg)
 
@@ -142,7 +142,7 @@ def match_tick(lane, leg, rules, fills, slips, ts_ns, price_ticks, size, is_gap)
         clear_barriers(leg)
         reference = price_ticks if is_gap else stop
         take_book(lane, leg, rules, fills, slips, ts_ns, -leg.units, reference, size, STOP, stop, STOP_LOSS)
-    elif leg.target_ticks != 0 and (price_ticks - leg.target_ticks) * side >= 0:
+    elif leg.take_profit_ticks != 0 and (price_ticks - leg.take_profit_ticks) * side >= 0:
         fill_take_profit(lane, leg, rules, fills, slips, ts_ns, price_ticks, size)
 
 
@@ -181,7 +181,9 @@ def open_position(lane, leg, rules, fills, slips, price_ticks, size, ts_ns, unit
     price = take_book(lane, leg, rules, fills, slips, ts_ns, units, price_ticks, size, MARKET, 0, ENTRY)
     side, atr, tick = side_of_units(units), leg.atr, rules.tick_size
     leg.stop_ticks = barrier_ticks(rules.stop_unit, rules.stop_value, -side, price, price_ticks, tick, atr)
-    leg.target_ticks = barrier_ticks(rules.target_unit, rules.target_value, side, price, price_ticks, tick, atr)
+    leg.take_profit_ticks = barrier_ticks(
+        rules.take_profit_unit, rules.take_profit_value, side, price, price_ticks, tick, atr
+    )
 
 
 @kernel
