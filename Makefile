@@ -13,16 +13,16 @@ FIND_PYTHON = for p in python3.12 python3.13 python3 python; do \
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: $(STAMP) ## create .venv and install the project (a no-op once done)
+install: $(STAMP) ## create .venv and install the project, if not done yet
 
 $(STAMP): pyproject.toml constraints.txt
 	@python=$$($(FIND_PYTHON)); \
-	if [ -z "$$python" ]; then echo "rl-intraday needs Python 3.12 or 3.13; none was found on PATH" >&2; exit 2; fi; \
+	if [ -z "$$python" ]; then echo "rl-intraday needs Python 3.12 or 3.13, none found on PATH" >&2; exit 2; fi; \
 	echo "Creating $(VENV) with $$("$$python" --version) and installing rl-intraday (a few minutes, once) ..."; \
 	"$$python" -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade pip \
 	&& $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' && touch $@
 
-demo: $(STAMP) ## the whole path on synthetic sessions: data, training, backtest, report
+demo: $(STAMP) ## the whole path on synthetic data: catalog, training, backtest, report
 	@echo "Running the demo (no key, no network, under three minutes) ..."
 	@$(BIN)/rl-intraday demo
 
@@ -30,7 +30,7 @@ test: $(STAMP) ## every test
 	@echo "Running every test ..."
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
-test-fast: $(STAMP) ## the tests that take seconds
+test-fast: $(STAMP) ## only the fast tests
 	@echo "Running the fast tests ..."
 	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
 
@@ -43,15 +43,15 @@ types: $(STAMP)
 	@$(BIN)/mypy
 
 imports: $(STAMP)
-	@echo "Checking the direction of imports (import-linter) ..."
+	@echo "Checking import rules (import-linter) ..."
 	@$(BIN)/lint-imports
 
-check: lint types imports test ## lint, types, imports and every test: what CI runs
+check: lint types imports test ## style, types, import rules and every test, as CI does
 
 $(BENCH_STAMP): $(STAMP)
-	@echo "Installing the peers that the benchmarks measure beside this project ..."
+	@echo "Installing the packages that the benchmarks compare with ..."
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]' && touch $@
 
-bench: $(BENCH_STAMP) ## the benchmarks, one JSON object each
+bench: $(BENCH_STAMP) ## every benchmark, as one JSON object each
 	@echo "Running the benchmarks ..."
 	@$(BIN)/python -m benchmarks all --json
