@@ -136,6 +136,10 @@ BARRIERS = {
     "F5": Barrier(5, 990, 0, (985, 986, 980, 984), ["-5@985 stop 990 stop_loss"]),
     "F6": Barrier(-5, 1010, 0, (1013, 1014, 1012, 1014), ["+5@1013 stop 1010 stop_loss"]),
     "F7": Barrier(5, 990, 0, (990, 992, 980, 984), ["-5@990 stop 990 stop_loss"]),
+    # Passed within the bar it still fills at its trigger.
+    "F59": Barrier(5, 990, 0, (1000, 1002, 985, 995), ["-5@990 stop 990 stop_loss"]),
+    "F60": Barrier(-5, 1010, 0, (1000, 1015, 999, 1005), ["+5@1010 stop 1010 stop_loss"]),
+    "F61": Barrier(5, 990, 0, (1000, 1000, 1000, 985), ["-5@990 stop 990 stop_loss"]),
     # Slippage is one tick against the position.
     "F8": Barrier(5, 990, 0, (1000, 1002, 990, 995), ["-5@989 stop 990 stop_loss"], slippage=1),
     "F9": Barrier(-5, 1010, 0, (1000, 1010, 999, 1005), ["+5@1011 stop 1010 stop_loss"], slippage=1),
@@ -155,6 +159,9 @@ BARRIERS = {
     "F20": Barrier(5, 0, 1010, (1000, 1010, 999, 1005), ["-3@1010 limit 1010 take_profit"], 12),
     "F21": Barrier(
         5, 0, 1010, (1000, 1011, 999, 1005), ["-3@1010 limit 1010 take_profit", "-2@1010 limit 1010 take_profit"], 12
+    ),
+    "F63": Barrier(
+        4, 0, 1010, (1000, 1011, 999, 1005), ["-3@1010 limit 1010 take_profit", "-1@1010 limit 1010 take_profit"], 12
     ),
     # Twice in one bar: at the high 3 of 5, at the close 2 more.
     "F22": Barrier(
@@ -319,6 +326,33 @@ def f57() -> Any:
     return market.filled[-1], int(market.fills["commission_cents"][market.leg.fill_count - 1])
 
 
+def f62() -> Any:
+    # Without slippage nothing is drawn, though there are draws.
+    market = Market(slips=(True, False))
+    return market.order(1, 5), int(market.lane.draws)
+
+
+def f64() -> Any:
+    # A target that is filled takes the stop from the venue.
+    market = Market(5, 990, 1010)
+    market.bar((1000, 1010, 999, 1005))
+    return market.resting
+
+
+def f65() -> Any:
+    # One unit left is still protected, long and short.
+    long, short = Market(4, 990, 1010), Market(-4, 1010, 990)
+    long.bar((1000, 1010, 1000, 1005), volume=12)
+    short.bar((1000, 1000, 990, 995), volume=12)
+    return int(long.leg.units), long.resting, int(short.leg.units), short.resting
+
+
+def f66() -> Any:
+    market = Market(slippage=1)
+    market.order(-1, 1)
+    return market.order(0, 0)
+
+
 STORIES = {
     f30: ((0, 0), 0, 1),
     f31: ((990, 1010), ["-2@990 stop 990 stop_loss"], (0, 0)),
@@ -339,6 +373,10 @@ STORIES = {
     f46: (False, []),
     f47: (False, []),
     f56: ["+1@1001 market 0 entry", "-1@999 market 0 signal"],
+    f62: (["+5@1000 market 0 entry"], 0),
+    f64: (0, 0),
+    f65: (1, (990, 1010), -1, (1010, 990)),
+    f66: ["-1@999 market 0 entry", "+1@1001 market 0 signal"],
     f57: ("-9@1009 limit 1009 take_profit", 100),
 }
 
