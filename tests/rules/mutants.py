@@ -27,7 +27,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "rl_strategies/live/execution/reconciler.py": ("reconciler",),
     "rl_strategies/live/execution/comparison.py": ("reconciler",),
 }
-OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly")
+OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "-p", "no:xdist", "-p", "no:randomly")
 
 
 def main() -> int:
