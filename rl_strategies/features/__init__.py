@@ -23,7 +23,7 @@ from rl_strategies.features.plans.joined_live import LiveJoined
 from rl_strategies.features.plans.live import LiveFeatures
 from rl_strategies.features.plans.plan import FeaturePlan
 from rl_strategies.features.plans.pruning import PruningConfig, pruned_plan
-from rl_strategies.features.plans.sets import SETS, feature_set, identity_set
+from rl_strategies.features.plans.sets import SETS, feature_set
 from rl_strategies.features.plans.store import cached_matrix
 from rl_strategies.features.plans.streams import StreamRows, StreamSpec
 from rl_strategies.features.plugins import load_entry_points, load_feature_file
@@ -59,7 +59,6 @@ __all__ = [
     "feature_set",
     "ict",
     "identity",
-    "identity_set",
     "input_rows",
     "joined_plan_for",
     "load_entry_points",

@@ -231,11 +231,3 @@ def context_set(names: str) -> ContextSet:
             raise InputError(f"a context must be one of {', '.join(CONTEXT_SETS)}, was {name!r}")
     sets = [CONTEXT_SETS[name] for name in dict.fromkeys(chosen)]
     return ContextSet(*(tuple(item for part in parts for item in part) for parts in zip(*sets, strict=True)))
-
-
-def identity_set(instruments: int) -> tuple[FeatureSpec, ...]:
-    """One-hot ticker for a policy of that many instruments, numbered from 1 in the experiment's order."""
-    return tuple(
-        FeatureSpec("is_instrument", f"is_instrument_{number}", {"number": number})
-        for number in range(1, instruments + 1)
-    )
