@@ -1,5 +1,5 @@
 """Positions, fills, cash and commission in integer ticks and cents.
 
-``record`` (`Fill`, `RunRecord`: what a run leaves), ``account`` (the path rebuilt from fills), ``position`` (the records
-that kernels change), ``money`` and ``commission`` (rounding and fees).
+``record`` (`Fill`, `RunRecord`), ``account`` (the account rebuilt from fills), ``position`` (the records that kernels
+change), ``money`` and ``commission`` (rounding and fees).
 """
