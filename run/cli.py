@@ -36,14 +36,14 @@ VERBS = {
     "certify": Verb("run.backtest.certify", "Compare simulator and NautilusTrader engine, fill by fill."),
     "evaluate": Verb("run.backtest.evaluate", "Evaluate a bundle on unseen windows and tickers, in the simulator."),
     "backtest": Verb("run.backtest.command", "Backtest a bundle in NautilusTrader's BacktestNode and write a report."),
-    "paper": Verb("run.trade.paper", "Trade a bundle on a paper account or a simulated gateway."),
-    "live": Verb("run.trade.live", "Trade a bundle on a live account, with real money."),
-    "replay": Verb("run.trade.replay.command", "Replay a session; list differing decisions by cause."),
-    "flatten": Verb("run.trade.safety.flatten", "Cancel all orders and close all positions; needs no trading node."),
-    "doctor": Verb("run.trade.safety.doctor", "Check gateway, account, contract, data, margin, disk and calendar."),
-    "unhalt": Verb("run.trade.safety.unhalt", "Clear a halt (reason required)."),
-    "calibrate": Verb("run.trade.replay.calibrate", "Measure slippage, latency and costs from session journals."),
-    "gateway": Verb("run.trade.gateway", "Run a simulated IB Gateway over catalog bars."),
+    "paper": Verb("run.trade.commands", "Trade a bundle on a paper account or a simulated gateway."),
+    "live": Verb("run.trade.commands", "Trade a bundle on a live account, with real money."),
+    "replay": Verb("run.trade.commands", "Replay a session; list differing decisions by cause."),
+    "flatten": Verb("run.trade.commands", "Cancel all orders and close all positions; needs no trading node."),
+    "doctor": Verb("run.trade.commands", "Check gateway, account, contract, data, margin, disk and calendar."),
+    "unhalt": Verb("run.trade.commands", "Clear a halt (reason required)."),
+    "calibrate": Verb("run.trade.commands", "Measure slippage, latency and costs from session journals."),
+    "gateway": Verb("run.trade.commands", "Run a simulated IB Gateway over catalog bars."),
 }
 
 
@@ -63,7 +63,7 @@ def build_app(called: str | None) -> typer.Typer:
         elif verb.is_group:
             app.add_typer(import_module(verb.module).app, name=name, help=verb.help)
         else:
-            app.command(name)(import_module(verb.module).command)
+            app.command(name)(getattr(import_module(verb.module), name.replace("-", "_")))
     return app
 
 

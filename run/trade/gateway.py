@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import numpy as np
-import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from adapters.ibkr.exchanges import EXCHANGES
@@ -26,7 +24,6 @@ from catalogs.storage.arrow import read_bars
 from configs import instruments_path
 from run.console import messages, print_json, report
 from run.day import DAY_NS, midnight_ns
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 ACCOUNT = "DU0000001"
 HISTORY_DAYS = 40
@@ -35,34 +32,22 @@ CON_ID = 900_000_001
 MADE_UP_ISIN = "US0000000002"
 
 
-def command(
-    instrument: Annotated[str, typer.Argument(help="Instrument, for example MESZ6 or SPY.")],
-    start: Annotated[
-        datetime,
-        typer.Option(
-            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First UTC day; the 40 days before serve as history."
-        ),
-    ],
-    end: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last UTC day; default: start."),
-    ] = None,
-    bar: Annotated[str, typer.Option(help="Bar length in the catalog.")] = "1-MINUTE",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 4002,
-    speed: Annotated[float, typer.Option(min=0.01, help="Simulated seconds per real second.")] = 60.0,
-    slippage_ticks: Annotated[
-        int,
-        typer.Option(min=0, max=1, help="Ticks by which every fill is worse, as in `execution:` of the experiment."),
-    ] = 1,
-    cash: Annotated[float, typer.Option(min=1, help="Starting balance, USD.")] = 100_000.0,
-    faults: Annotated[Path | None, typer.Option(help="Faults to play: YAML list of {step, name, value}.")] = None,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    as_json: JsonOption = False,
+def run_gateway(
+    instrument: str,
+    start: datetime,
+    end: datetime | None,
+    bar: str,
+    port: int,
+    speed: float,
+    slippage_ticks: int,
+    cash: float,
+    faults: Path | None,
+    catalog: Path,
+    as_json: bool,
 ) -> None:
     """Serve a simulated IB Gateway over TCP; the bars start when a client subscribes to them.
 
-    Any TWS client connects: NautilusTrader, IB's own API, ib_insync. Orders fill by NautilusTrader's rules for bars.
-    Ends after the last bar and prints what the account holds.
+    The options are those of the verb; see `run.trade.commands.gateway`.
     """
     spec = resolve(instrument, instruments_path(), start.date())
     window_ns = midnight_ns(start.date()), midnight_ns((end or start).date()) + DAY_NS

@@ -1,6 +1,6 @@
 """`rl-intraday live`: a bundle trades real money, once every check has passed."""
 
-from typing import Annotated
+from pathlib import Path
 
 import typer
 
@@ -8,29 +8,16 @@ from catalogs.errors import InputError
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import load_bundle
 from run.console import report
-from run.options import JsonOption
-from run.trade.paper import PAPER_PREFIX, BundleArgument, SessionsOption, print_outcome, session_home, trade
+from run.trade.paper import PAPER_PREFIX, print_outcome, session_home, trade
 from run.trade.safety.doctor import examine
 from run.trade.session.advice import flatten_command
 from run.trade.session_runner import NOT_STARTED
 
 
-def command(
-    bundle: BundleArgument,
-    account: Annotated[str, typer.Option(help="Account number; must equal the one in the environment.")],
-    is_meant: Annotated[bool, typer.Option("--live", help="Confirm that real money is traded.")] = False,
-    live: Annotated[str, typer.Option("--config", help="Live configuration: a preset or a YAML file.")] = "live",
-    sessions: SessionsOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def run_live(bundle: Path, account: str, is_meant: bool, live: str, sessions: Path | None, as_json: bool) -> None:
     """Trade a bundle on a live account of Interactive Brokers, with real money.
 
-    Needs --live, the account number as in the environment, and no failed check of `rl-intraday doctor`.
-    Journal, restart, signals and exit codes are those of `rl-intraday paper`.
-
-    \b
-    Example:
-      rl-intraday live runs/…/bundle/mes_intraday-… --live --account U1234567
+    The options are those of the verb; see `run.trade.commands.live`.
     """
     config = load_live(live)
     check_intent(config, account, is_meant)

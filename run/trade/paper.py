@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -20,7 +20,6 @@ from rl_strategies.bundle.bundle import Bundle, load_bundle
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.strategy import LiveStrategy
 from run.console import print_json, report
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 from run.trade.gateway import ACCOUNT, CON_ID, load_faults, simulated_server
 from run.trade.session.context import check_daily_values, live_context, read_streams
 from run.trade.session.contract import contract_on
@@ -33,44 +32,22 @@ POLL_S = 0.002
 CONTEXT_S = 0.2  # the simulated gateway sends all bars of a minute together
 PAPER_PREFIX = "DU"
 
-BundleArgument = Annotated[Path, typer.Argument(help="Bundle folder, printed by `rl-intraday train`.")]
-SessionsOption = Annotated[
-    Path | None, typer.Option("--sessions", help="Session folder; default: the configuration's.")
-]
 
-
-def command(
-    bundle: BundleArgument,
-    live: Annotated[str, typer.Option("--config", help="Live configuration: a preset or a YAML file.")] = "paper",
-    sessions: SessionsOption = None,
-    simulated: Annotated[
-        bool, typer.Option("--simulated", help="Trade on a simulated gateway that replays catalog bars.")
-    ] = False,
-    start: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="With --simulated: first trading day."),
-    ] = None,
-    end: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="With --simulated: last trading day."),
-    ] = None,
-    speed: Annotated[float, typer.Option(min=0.01, help="With --simulated: simulated seconds per real second.")] = 60.0,
-    faults: Annotated[
-        Path | None, typer.Option(help="With --simulated: faults to play, a YAML list of {step, name, value}.")
-    ] = None,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    as_json: JsonOption = False,
+def run_paper(
+    bundle: Path,
+    live: str,
+    sessions: Path | None,
+    simulated: bool,
+    start: datetime | None,
+    end: datetime | None,
+    speed: float,
+    faults: Path | None,
+    catalog: Path,
+    as_json: bool,
 ) -> None:
     """Trade a bundle on a paper account of Interactive Brokers.
 
-    Every decision and order is journaled under --sessions; a session interrupted on the same trading day is resumed.
-    Ctrl-C and SIGTERM close the position, unless the configuration says to hold it.
-
-    Exit codes: 0 ended normally, 1 error, 4 not started, 5 halted until `rl-intraday unhalt`.
-
-    \b
-    Example:
-      rl-intraday paper runs/…/bundle/demo-… --simulated --start 2025-02-18 --catalog demo/catalog
+    The options are those of the verb; see `run.trade.commands.paper`.
     """
     loaded = load_bundle(bundle)
     config = load_live(live)

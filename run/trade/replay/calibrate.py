@@ -1,10 +1,9 @@
 """`rl-intraday calibrate`: costs of fills at the broker, measured from journals, for training."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -13,26 +12,15 @@ from rl_strategies.live.calibration.calibration import Calibration, Distribution
 from rl_strategies.live.calibration.execution_log import ExecutionLog, read_execution_log
 from rl_strategies.live.journal.journal import read_journal
 from run.console import print_json, print_result, report
-from run.options import JsonOption
 from run.trade.session.folder import JOURNAL_FOLDER
 from run.trade.session.metadata import METADATA_FILE
 from run.train.execution_file import write_execution
 
 
-def command(
-    sessions: Annotated[list[Path], typer.Argument(help="Session folders, or folders of single days.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Write the measured costs here, for `rl-intraday train --execution`.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
+def run_calibrate(sessions: list[Path], out: Path | None, as_json: bool) -> None:
     """Measure slippage, latency, fill rate and commission from the journals of live sessions.
 
-    A session on a simulated gateway measures the simulator's own costs; a warning says so.
-
-    \b
-    Example:
-      rl-intraday calibrate sessions/paper/mes_intraday-… --out measured.yaml
+    The options are those of the verb; see `run.trade.commands.calibrate`.
     """
     journals = list(dict.fromkeys(journal for session in sessions for journal in journals_of(session)))
     found = calibrate([_read(journal) for journal in journals])

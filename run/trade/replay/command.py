@@ -1,7 +1,7 @@
 """`rl-intraday replay`: replay a live session; list differing decisions by cause."""
 
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -10,31 +10,16 @@ from rich.table import Table
 from catalogs.hygiene.report import iso_utc
 from rl_strategies.live.journal.rebuild import Cause, Divergence
 from run.console import print_json, report
-from run.options import JsonOption
 from run.trade.replay.session import Replay, replay_session
 
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 SHOWN = 100  # divergences of one cause in --json; the first ones say why, the rest is how many
 
 
-def command(
-    session: Annotated[Path, typer.Argument(help="Folder of one day of a session.")],
-    catalog: Annotated[
-        Path | None, typer.Option(help="Catalog to compare the journal's bars with; without it they are not compared.")
-    ] = None,
-    bundle: Annotated[Path | None, typer.Option(help="The session's bundle, if it was moved.")] = None,
-    as_json: JsonOption = False,
-) -> None:
+def run_replay(session: Path, catalog: Path | None, bundle: Path | None, as_json: bool) -> None:
     """Replay a live session; list differing decisions by cause.
 
-    Every decision is made again from the journal's own bars and fills. Then the same bars and decisions go through the
-    backtest engine, and its fills are compared with the broker's, one by one.
-
-    Exit codes: 0 all decisions equal, 1 at least one differs, 2 bad input.
-
-    \b
-    Example:
-      rl-intraday replay sessions/demo-…-simulated/2025-02-18 --catalog demo/catalog
+    The options are those of the verb; see `run.trade.commands.replay`.
     """
     replay = replay_session(session, catalog, bundle)
     if as_json:

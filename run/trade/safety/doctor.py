@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import typer
@@ -19,10 +18,8 @@ from configs.live.contract import WantedContract
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import load_bundle
 from run.console import print_json, print_result
-from run.options import JsonOption
 from run.trade.safety import doctor_checks as local
 from run.trade.safety.doctor_context import ContextFindings, examine_context
-from run.trade.safety.flatten import ConfigurationArgument
 from run.trade.session.advice import flatten_command
 from run.trade.session.contract import contract_on
 
@@ -31,22 +28,10 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 CALENDARS = {"FUT": "CME Globex Equity", "STK": "NYSE"}
 
 
-def command(
-    configuration: ConfigurationArgument = "paper",
-    bundle: Annotated[Path | None, typer.Option(help="Bundle to trade; checks it and its context too.")] = None,
-    port: Annotated[int | None, typer.Option(help="Gateway port; default: the configuration's.")] = None,
-    folder: Annotated[Path, typer.Option(help="Session folder, whose disk must have room.")] = Path(),
-    as_json: JsonOption = False,
-) -> None:
+def run_doctor(configuration: str, bundle: Path | None, port: int | None, folder: Path, as_json: bool) -> None:
     """Check gateway, account, contract, data, margin, clock, bundle, disk, stores and calendar.
 
-    The table says what to do about every check that is not ok.
-
-    Exit codes: 0 nothing failed, 1 a check failed.
-
-    \b
-    Example:
-      rl-intraday doctor live --bundle runs/…/bundle/mes_intraday-…
+    The options are those of the verb; see `run.trade.commands.doctor`.
     """
     config = load_live(configuration)
     reached = msgspec.structs.replace(config, port=port or config.port)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import typer
 
@@ -15,47 +15,24 @@ from adapters.ibkr.flatten import Flattened, Flattening, flatten_gateway
 from catalogs.errors import InputError
 from configs.live.schema import LiveConfig, load_live
 from run.console import print_json, report
-from run.options import JsonOption
+from run.trade.commands import ScopeName
 
 NOT_FLAT = 3
 
-ScopeName = Literal["session", "contract", "account"]
-ConfigurationArgument = Annotated[
-    str, typer.Argument(metavar="CONFIGURATION", help="Live configuration: a preset (paper, live) or a YAML file.")
-]
 
-
-def command(
-    configuration: ConfigurationArgument,
-    scope: Annotated[
-        ScopeName,
-        typer.Option(
-            help="account: every order and position; contract: those in the configured contract; "
-            "session: what one session bought and ordered itself."
-        ),
-    ] = "account",
-    session: Annotated[
-        Path | None, typer.Option(help="With --scope session: folder of the session, or of one of its days.")
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Gateway host; default: the configuration's.")] = None,
-    port: Annotated[int | None, typer.Option(help="Gateway port; default: the configuration's.")] = None,
-    account: Annotated[
-        str | None, typer.Option(help="Account number; default: the environment's, or the gateway's only one.")
-    ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds after which it gives up and prints what is left.")] = 60.0,
-    as_json: JsonOption = False,
+def run_flatten(
+    configuration: str,
+    scope: ScopeName,
+    session: Path | None,
+    host: str | None,
+    port: int | None,
+    account: str | None,
+    timeout: float,
+    as_json: bool,
 ) -> None:
     """Cancel orders and close positions at the market, by default all of the account, until the broker shows none.
 
-    Prints what it is going to close, on which account, host and port, before it acts. Never sends more than is held,
-    however late the broker's answers are. Needs no trading node: it may be running, hanging or dead.
-    If the gateway does not answer or the connection breaks, it tries again until the timeout.
-
-    Exit codes: 0 no order and no position, 2 the broker could not be asked, 3 something is left, which is printed.
-
-    \b
-    Example:
-      rl-intraday flatten live
+    The options are those of the verb; see `run.trade.commands.flatten`.
     """
     if (scope == "session") != (session is not None):
         raise InputError("--session and --scope session go together: give both or neither")

@@ -3,7 +3,6 @@
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import typer
@@ -13,7 +12,6 @@ from rl_strategies.live.journal.journal import Journal
 from rl_strategies.risk.monitor import Transition
 from rl_strategies.risk.state_file import RiskState
 from run.console import print_json, report
-from run.options import JsonOption
 from run.trade.session.advice import flatten_command
 from run.trade.session.folder import SessionHome, find_home
 from run.trade.session.metadata import read_metadata
@@ -21,23 +19,10 @@ from run.trade.session.metadata import read_metadata
 UNKNOWN_CONFIGURATION = "`rl-intraday flatten` with the configuration of this session"
 
 
-def command(
-    session: Annotated[Path, typer.Argument(help="Folder of the session, or of one of its days.")],
-    reason: Annotated[str, typer.Option(help="Why the session may trade again; written to its journal.")],
-    from_here: Annotated[
-        bool, typer.Option("--from-here", help="Count losses and drawdowns from the equity at the next start.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: JsonOption = False,
-) -> None:
+def run_unhalt(session: Path, reason: str, from_here: bool, yes: bool, as_json: bool) -> None:
     """Clear a halt, so that the session trades again at its next start (reason required).
 
-    Shows what halted it and when, and asks. The session must not be running. Losses go on counting from the session's
-    first equity and the all-time high, so a loss beyond its limit halts again at once; `--from-here` forgets both.
-
-    \b
-    Example:
-      rl-intraday unhalt sessions/paper/mes_intraday-… --reason "checked the fills with the broker"
+    The options are those of the verb; see `run.trade.commands.unhalt`.
     """
     if not reason.strip():
         raise InputError("--reason must not be empty")

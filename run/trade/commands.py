@@ -1,0 +1,238 @@
+"""Verbs of trading as the command line declares them; the work is imported when a verb is called."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
+
+BundleArgument = Annotated[Path, typer.Argument(help="Bundle folder, printed by `rl-intraday train`.")]
+SessionsOption = Annotated[
+    Path | None, typer.Option("--sessions", help="Session folder; default: the configuration's.")
+]
+ConfigurationArgument = Annotated[
+    str, typer.Argument(metavar="CONFIGURATION", help="Live configuration: a preset (paper, live) or a YAML file.")
+]
+ScopeName = Literal["session", "contract", "account"]
+
+
+def paper(
+    bundle: BundleArgument,
+    live: Annotated[str, typer.Option("--config", help="Live configuration: a preset or a YAML file.")] = "paper",
+    sessions: SessionsOption = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Trade on a simulated gateway that replays catalog bars.")
+    ] = False,
+    start: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="With --simulated: first trading day."),
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="With --simulated: last trading day."),
+    ] = None,
+    speed: Annotated[float, typer.Option(min=0.01, help="With --simulated: simulated seconds per real second.")] = 60.0,
+    faults: Annotated[
+        Path | None, typer.Option(help="With --simulated: faults to play, a YAML list of {step, name, value}.")
+    ] = None,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Trade a bundle on a paper account of Interactive Brokers.
+
+    Every decision and order is journaled under --sessions; a session interrupted on the same trading day is resumed.
+    Ctrl-C and SIGTERM close the position, unless the configuration says to hold it.
+
+    Exit codes: 0 ended normally, 1 error, 4 not started, 5 halted until `rl-intraday unhalt`.
+
+    \b
+    Example:
+      rl-intraday paper runs/…/bundle/demo-… --simulated --start 2025-02-18 --catalog demo/catalog
+    """
+    from run.trade.paper import run_paper
+
+    run_paper(bundle, live, sessions, simulated, start, end, speed, faults, catalog, as_json)
+
+
+def live(
+    bundle: BundleArgument,
+    account: Annotated[str, typer.Option(help="Account number; must equal the one in the environment.")],
+    is_meant: Annotated[bool, typer.Option("--live", help="Confirm that real money is traded.")] = False,
+    live: Annotated[str, typer.Option("--config", help="Live configuration: a preset or a YAML file.")] = "live",
+    sessions: SessionsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Trade a bundle on a live account of Interactive Brokers, with real money.
+
+    Needs --live, the account number as in the environment, and no failed check of `rl-intraday doctor`.
+    Journal, restart, signals and exit codes are those of `rl-intraday paper`.
+
+    \b
+    Example:
+      rl-intraday live runs/…/bundle/mes_intraday-… --live --account U1234567
+    """
+    from run.trade.live import run_live
+
+    run_live(bundle, account, is_meant, live, sessions, as_json)
+
+
+def gateway(
+    instrument: Annotated[str, typer.Argument(help="Instrument, for example MESZ6 or SPY.")],
+    start: Annotated[
+        datetime,
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First UTC day; the 40 days before serve as history."
+        ),
+    ],
+    end: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last UTC day; default: start."),
+    ] = None,
+    bar: Annotated[str, typer.Option(help="Bar length in the catalog.")] = "1-MINUTE",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 4002,
+    speed: Annotated[float, typer.Option(min=0.01, help="Simulated seconds per real second.")] = 60.0,
+    slippage_ticks: Annotated[
+        int,
+        typer.Option(min=0, max=1, help="Ticks by which every fill is worse, as in `execution:` of the experiment."),
+    ] = 1,
+    cash: Annotated[float, typer.Option(min=1, help="Starting balance, USD.")] = 100_000.0,
+    faults: Annotated[Path | None, typer.Option(help="Faults to play: YAML list of {step, name, value}.")] = None,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a simulated IB Gateway over TCP; the bars start when a client subscribes to them.
+
+    Any TWS client connects: NautilusTrader, IB's own API, ib_insync. Orders fill by NautilusTrader's rules for bars.
+    Ends after the last bar and prints what the account holds.
+    """
+    from run.trade.gateway import run_gateway
+
+    run_gateway(instrument, start, end, bar, port, speed, slippage_ticks, cash, faults, catalog, as_json)
+
+
+def replay(
+    session: Annotated[Path, typer.Argument(help="Folder of one day of a session.")],
+    catalog: Annotated[
+        Path | None, typer.Option(help="Catalog to compare the journal's bars with; without it they are not compared.")
+    ] = None,
+    bundle: Annotated[Path | None, typer.Option(help="The session's bundle, if it was moved.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a live session; list differing decisions by cause.
+
+    Every decision is made again from the journal's own bars and fills. Then the same bars and decisions go through the
+    backtest engine, and its fills are compared with the broker's, one by one.
+
+    Exit codes: 0 all decisions equal, 1 at least one differs, 2 bad input.
+
+    \b
+    Example:
+      rl-intraday replay sessions/demo-…-simulated/2025-02-18 --catalog demo/catalog
+    """
+    from run.trade.replay.command import run_replay
+
+    run_replay(session, catalog, bundle, as_json)
+
+
+def calibrate(
+    sessions: Annotated[list[Path], typer.Argument(help="Session folders, or folders of single days.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Write the measured costs here, for `rl-intraday train --execution`.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure slippage, latency, fill rate and commission from the journals of live sessions.
+
+    A session on a simulated gateway measures the simulator's own costs; a warning says so.
+
+    \b
+    Example:
+      rl-intraday calibrate sessions/paper/mes_intraday-… --out measured.yaml
+    """
+    from run.trade.replay.calibrate import run_calibrate
+
+    run_calibrate(sessions, out, as_json)
+
+
+def doctor(
+    configuration: ConfigurationArgument = "paper",
+    bundle: Annotated[Path | None, typer.Option(help="Bundle to trade; checks it and its context too.")] = None,
+    port: Annotated[int | None, typer.Option(help="Gateway port; default: the configuration's.")] = None,
+    folder: Annotated[Path, typer.Option(help="Session folder, whose disk must have room.")] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Check gateway, account, contract, data, margin, clock, bundle, disk, stores and calendar.
+
+    The table says what to do about every check that is not ok.
+
+    Exit codes: 0 nothing failed, 1 a check failed.
+
+    \b
+    Example:
+      rl-intraday doctor live --bundle runs/…/bundle/mes_intraday-…
+    """
+    from run.trade.safety.doctor import run_doctor
+
+    run_doctor(configuration, bundle, port, folder, as_json)
+
+
+def flatten(
+    configuration: ConfigurationArgument,
+    scope: Annotated[
+        ScopeName,
+        typer.Option(
+            help="account: every order and position; contract: those in the configured contract; "
+            "session: what one session bought and ordered itself."
+        ),
+    ] = "account",
+    session: Annotated[
+        Path | None, typer.Option(help="With --scope session: folder of the session, or of one of its days.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Gateway host; default: the configuration's.")] = None,
+    port: Annotated[int | None, typer.Option(help="Gateway port; default: the configuration's.")] = None,
+    account: Annotated[
+        str | None, typer.Option(help="Account number; default: the environment's, or the gateway's only one.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds after which it gives up and prints what is left.")] = 60.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Cancel orders and close positions at the market, by default all of the account, until the broker shows none.
+
+    Prints what it is going to close, on which account, host and port, before it acts. Never sends more than is held,
+    however late the broker's answers are. Needs no trading node: it may be running, hanging or dead.
+    If the gateway does not answer or the connection breaks, it tries again until the timeout.
+
+    Exit codes: 0 no order and no position, 2 the broker could not be asked, 3 something is left, which is printed.
+
+    \b
+    Example:
+      rl-intraday flatten live
+    """
+    from run.trade.safety.flatten import run_flatten
+
+    run_flatten(configuration, scope, session, host, port, account, timeout, as_json)
+
+
+def unhalt(
+    session: Annotated[Path, typer.Argument(help="Folder of the session, or of one of its days.")],
+    reason: Annotated[str, typer.Option(help="Why the session may trade again; written to its journal.")],
+    from_here: Annotated[
+        bool, typer.Option("--from-here", help="Count losses and drawdowns from the equity at the next start.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Clear a halt, so that the session trades again at its next start (reason required).
+
+    Shows what halted it and when, and asks. The session must not be running. Losses go on counting from the session's
+    first equity and the all-time high, so a loss beyond its limit halts again at once; `--from-here` forgets both.
+
+    \b
+    Example:
+      rl-intraday unhalt sessions/paper/mes_intraday-… --reason "checked the fills with the broker"
+    """
+    from run.trade.safety.unhalt import run_unhalt
+
+    run_unhalt(session, reason, from_here, yes, as_json)
