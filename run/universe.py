@@ -18,7 +18,8 @@ from catalogs.cache import written_aside
 from catalogs.errors import InputError
 from catalogs.storage.downloads import Chunk
 from run.console import print_json, report
-from run.data.fetch.massive import FREE_PLAN_PER_MINUTE, Order, fetch, massive_client
+from run.data.fetch.choices import FREE_PLAN_PER_MINUTE
+from run.data.fetch.massive import Order, fetch, massive_client
 from run.data.fetch.yahoo import fetch_symbol, yahoo_client
 from run.data.universe import Universe, load_universe
 from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption

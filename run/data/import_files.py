@@ -1,11 +1,8 @@
 """``rl-intraday data import``: bars, trades and quotes from CSV, Parquet and DBN files into the catalog."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from adapters.databento.files import SUFFIXES as DBN_SUFFIXES
@@ -20,15 +17,8 @@ from configs import instruments_path
 from run.console import messages, print_json, report
 from run.data import dbn as data_dbn
 from run.data import output as data_output
+from run.data.choices import Stamp
 from run.day import day_of
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
-
-
-class Stamp(StrEnum):
-    """Whether timestamps mark bar open or close."""
-
-    OPEN = "open"
-    CLOSE = "close"
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -41,42 +31,21 @@ class Reading(msgspec.Struct, frozen=True):
     strict: bool
 
 
-def import_command(
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="CSV, Parquet or DBN files.")],
-    instrument: Annotated[
-        str | None,
-        typer.Option("--instrument", metavar="ID", help="SPY, MESZ6 (default: the symbols in the files)."),
-    ] = None,
-    bar: Annotated[str, typer.Option("--bar", metavar="BAR", help="Bar length: N-MINUTE or N-HOUR.")] = "1-MINUTE",
-    stamp: Annotated[
-        Stamp | None,
-        typer.Option("--stamp", help="Timestamps mark bar open or close (default: open)."),
-    ] = None,
-    tz: Annotated[
-        str | None, typer.Option("--tz", metavar="ZONE", help="Time zone of timestamps without one, e.g. UTC.")
-    ] = None,
-    symbol: Annotated[
-        str | None, typer.Option("--symbol", metavar="S", help="Symbol to take from files with several.")
-    ] = None,
-    assume_volume: Annotated[
-        int, typer.Option("--assume-volume", metavar="N", min=0, help="Volume to store where it is missing.")
-    ] = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse files that need repairs.")] = False,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    as_json: JsonOption = False,
+def run_import(
+    files: list[Path],
+    instrument: str | None,
+    bar: str,
+    stamp: Stamp | None,
+    tz: str | None,
+    symbol: str | None,
+    assume_volume: int,
+    strict: bool,
+    catalog: Path,
+    as_json: bool,
 ) -> None:
     """Import bars from CSV or Parquet files, or bars, trades, quotes and definitions from Databento's DBN files.
 
-    Prices are rounded to the tick, times become bar closes in UTC, bars outside exchange hours are dropped; every
-    change is counted. If a file cannot be read, nothing is written. A longer file of the same bars appends the new
-    ones; bars that differ from stored ones are refused.
-
-    \b
-    Examples:
-      rl-intraday data import spy.csv --instrument SPY --tz America/New_York
-      rl-intraday data import es-*.parquet --instrument ESU5 --bar 5-MINUTE --stamp close
-      rl-intraday data import thirty-tickers.parquet --stamp open
-      rl-intraday data import glbx-mdp3-20240701.ohlcv-1m.dbn.zst
+    The options are those of the verb; see `run.data.commands.import_`.
     """
     table = load_table(instruments_path())
     bar_length_ns(bar)

@@ -1,11 +1,8 @@
 """``rl-intraday data rolls``: the roll table of a future, from the contract months in the catalog."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-import typer
 
 from catalogs.bars import BarSeries
 from catalogs.continuous import continuous_bars
@@ -18,53 +15,24 @@ from catalogs.storage.arrow import read_bars, stored_bar_types
 from catalogs.storage.export import write_bar_file
 from configs import instruments_path
 from run.console import print_json, print_result
+from run.data.choices import RollMethod
 from run.data.maintain import existing
 from run.day import day_of
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 
-class RollMethod(StrEnum):
-    """What makes the next month the front month."""
-
-    VOLUME = "volume"
-    CALENDAR = "calendar"
-
-
-def rolls_command(
-    root: Annotated[str, typer.Argument(help="Root symbol: ES, MES, NQ or MNQ.")],
-    bar: Annotated[
-        str, typer.Option("--bar", metavar="BAR", help="Length of the bars whose volume is read.")
-    ] = "1-MINUTE",
-    method: Annotated[RollMethod, typer.Option("--method", help="Roll by volume or by calendar.")] = (
-        RollMethod.VOLUME
-    ),
-    days_before_expiry: Annotated[
-        int | None,
-        typer.Option(
-            "--days-before-expiry",
-            min=1,
-            help="Sessions before expiry of the latest roll (default: 4 by calendar, 1 by volume).",
-        ),
-    ] = None,
-    continuous: Annotated[
-        Path | None, typer.Option("--continuous", metavar="FILE", help="Also write a continuous series to this file.")
-    ] = None,
-    back_adjusted: Annotated[
-        bool, typer.Option("--back-adjusted", help="Shift past prices by each roll's gap; for charts only.")
-    ] = False,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    as_json: JsonOption = False,
+def run_rolls(
+    root: str,
+    bar: str,
+    method: RollMethod,
+    days_before_expiry: int | None,
+    continuous: Path | None,
+    back_adjusted: bool,
+    catalog: Path,
+    as_json: bool,
 ) -> None:
     """Build and store the roll table of a future.
 
-    By volume, a roll takes effect at the open of the session after the first in which the next month traded more.
-    Training, charts and live trading read the same table.
-
-    \b
-    Examples:
-      rl-intraday data rolls ES --bar 5-MINUTE
-      rl-intraday data rolls MES --method calendar --days-before-expiry 8
-      rl-intraday data rolls ES --bar 5-MINUTE --continuous es.csv --back-adjusted
+    The options are those of the verb; see `run.data.commands.rolls`.
     """
     contracts, bars = _contract_months(existing(catalog), root.upper(), bar)
     table = build_rolls(contracts, bars, method.value, days_before_expiry)

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 from rich.table import Table
 
 from catalogs.bars import BarSeries
@@ -28,31 +27,24 @@ from rl_strategies.features.compiler.compile import Floats
 from rl_strategies.features.plans.coverage import FamilyCoverage, family_coverage
 from rl_strategies.features.plans.sets import context_set
 from run.console import messages, print_json, print_result
-from run.features.check import FilesOption
 from run.features.context import FoundStream, find_streams
 from run.features.plan import load_own_features, named_context, named_specs
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 
-def build(
-    instrument: Annotated[str, typer.Argument(help="Instrument, for example SPY or MESZ6.")],
-    features: Annotated[str, typer.Option(help="Feature sets (default+ict, full), or an experiment.")] = "default",
-    bar: Annotated[str, typer.Option(help="Bar length.")] = "1-MINUTE",
-    smt: Annotated[
-        bool, typer.Option("--smt", help="Add features relative to SPY and QQQ, if the catalog has them.")
-    ] = False,
-    vix: Annotated[bool, typer.Option("--vix", help="Add daily implied volatility, if the catalog has it.")] = False,
-    file: FilesOption = None,
-    out: Annotated[Path | None, typer.Option(help="Also write matrix, names and times to this .npz file.")] = None,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    as_json: JsonOption = False,
+def run_build(
+    instrument: str,
+    features: str,
+    bar: str,
+    smt: bool,
+    vix: bool,
+    file: list[Path] | None,
+    out: Path | None,
+    catalog: Path,
+    as_json: bool,
 ) -> None:
     """Compute the features of an instrument's bars and print how many values are finite.
 
-    \b
-    Examples:
-      rl-intraday features build SPY
-      rl-intraday features build MESZ6 --features full --smt --vix --json
+    The options are those of the verb; see `run.features.commands.build`.
     """
     load_own_features(file or [])
     spec = resolve(instrument, instruments_path())

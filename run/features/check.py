@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import typer
@@ -18,37 +18,16 @@ from rl_strategies.features.checks.recording import Plan
 from rl_strategies.features.checks.samples import every_context, made_up_market
 from run.console import messages, print_json, print_result
 from run.features.plan import load_own_features, named_plan
-from run.options import JsonOption
 
 FIRST_DATE = np.datetime64("2025-05-19")
 LAST_DATE = np.datetime64("2025-06-24")
 FAILED = 1
 
-FilesOption = Annotated[list[Path] | None, typer.Option("--file", help="Python file of your own features.")]
 
-
-def check(
-    plan: Annotated[
-        str | None,
-        typer.Argument(help="Feature sets (default+ict), an experiment or a bundle (default: every feature)."),
-    ] = None,
-    file: FilesOption = None,
-    instrument: Annotated[
-        str, typer.Option(help="Instrument whose calendar and tick size the synthetic market has.")
-    ] = "MESZ6",
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    as_json: JsonOption = False,
-) -> None:
+def run_check(plan: str | None, file: list[Path] | None, instrument: str, seed: int, as_json: bool) -> None:
     """Prove that features do not look ahead and are the same in training and live.
 
-    Each check changes something that must not matter (later bars, the first bar, how the rows are split) on a synthetic
-    market with quotes and context, and compares every output bit for bit. Exit code 1 if one differs.
-
-    \b
-    Examples:
-      rl-intraday features check
-      rl-intraday features check full --json
-      rl-intraday features check --file my_features.py
+    The options are those of the verb; see `run.features.commands.check`.
     """
     load_own_features(file or [])
     spec = resolve(instrument, instruments_path())

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
+from run.trade.choices import ScopeName
 
 BundleArgument = Annotated[Path, typer.Argument(help="Bundle folder, printed by `rl-intraday train`.")]
 SessionsOption = Annotated[
@@ -15,7 +16,6 @@ SessionsOption = Annotated[
 ConfigurationArgument = Annotated[
     str, typer.Argument(metavar="CONFIGURATION", help="Live configuration: a preset (paper, live) or a YAML file.")
 ]
-ScopeName = Literal["session", "contract", "account"]
 
 
 def paper(

@@ -1,25 +1,17 @@
 """`rl-intraday lr-bump`: multiplies the learning rate of a training in progress."""
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from catalogs.errors import InputError
 from run.console import report
 from run.train.run_metadata import check_run
-from training.learning.stability import BUMP_FILE, DEFAULT_BUMP
+from training.learning.stability import BUMP_FILE
 
 
-def command(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    factor: Annotated[float, typer.Option(help="Factor of the learning rate.")] = DEFAULT_BUMP,
-) -> None:
+def run_lr_bump(run: Path, factor: float) -> None:
     """Multiply the learning rate of a training in progress, from its next rollout on.
 
-    Touching <run>/.lr_bump doubles it.
-
-    Example: rl-intraday lr-bump runs/20260102-090000-spy_single --factor 0.5
+    The options are those of the verb; see `run.train.commands.lr_bump`.
     """
     check_run(run)
     if not 0 < factor < float("inf"):

@@ -1,31 +1,19 @@
 """`rl-intraday resume`: continues a stopped or killed run from its last checkpoint."""
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from catalogs.errors import InputError
 from configs.schema import load_experiment
 from run.console import print_json, report
-from run.options import JsonOption
 from run.train.markets import experiment_markets
 from run.train.run_folder import TrainedRun, announce, data_hash, describe, learn, print_run
 from run.train.run_metadata import read_run_metadata
 
 
-def command(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    catalog: Annotated[
-        Path | None, typer.Option(help="Catalog of bars (default: the one the run started with).")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
+def run_resume(run: Path, catalog: Path | None, as_json: bool) -> None:
     """Resume a training run that was stopped or killed; at most one rollout is repeated.
 
-    On a CPU with one thread, the run ends with exactly the weights of an uninterrupted run.
-
-    Example: rl-intraday resume runs/20260102-090000-spy_single
+    The options are those of the verb; see `run.train.commands.resume`.
     """
     trained = resume_run(run, catalog)
     if as_json:

@@ -2,16 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-import typer
 import yaml
 from rich.table import Table
 
 from catalogs.errors import InputError
 from run.console import print_json, report
-from run.options import DEFAULT_RUNS, JsonOption, RunsOption
 from run.train.run_metadata import check_run, is_run
 from training.learning.summary import TrainingSummary
 
@@ -38,14 +36,10 @@ class RunOverview(NamedTuple):
     bundle: str | None
 
 
-def command(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders to compare (default: list all).")] = None,
-    folder: RunsOption = DEFAULT_RUNS,
-    as_json: JsonOption = False,
-) -> None:
+def run_runs(runs: list[Path] | None, folder: Path, as_json: bool) -> None:
     """List training runs, or compare some: differing settings and all results.
 
-    Example: rl-intraday runs runs/20260102-090000-spy_single runs/20260103-090000-spy_single
+    The options are those of the verb; see `run.train.commands.runs`.
     """
     if runs:
         compared = [read_run(path) for path in runs]

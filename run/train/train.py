@@ -3,42 +3,37 @@
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 import yaml
 
 from catalogs.errors import InputError
 from configs.schema import Experiment, load_experiment
 from run.console import print_json
-from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption
 from run.train.execution_file import execution_overrides
 from run.train.markets import experiment_markets
 from run.train.run_folder import TrainedRun, announce, describe, learn, make_run_dir, print_run
 from training.learning.update_metrics import UpdateMetrics
 
 
-def command(
-    experiment: Annotated[str, typer.Argument(help="YAML file, or name of a preset.")],
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    runs: RunsOption = DEFAULT_RUNS,
-    start: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First trading day.")] = None,
-    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")] = None,
-    instrument: Annotated[str | None, typer.Option(help="Instrument (default: the experiment's).")] = None,
-    timesteps: Annotated[int | None, typer.Option(help="Training steps (default: the experiment's).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed (default: the experiment's).")] = None,
-    tickers: Annotated[str | None, typer.Option(help="More instruments of the same policy: AAPL,MSFT.")] = None,
-    test_tickers: Annotated[str | None, typer.Option(help="Instruments kept out of training: ADBE,V.")] = None,
-    execution: Annotated[Path | None, typer.Option(help="Costs measured by `rl-intraday calibrate --out`.")] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the experiment, e.g. trading.units=2."),
-    ] = None,
-    as_json: JsonOption = False,
+def run_train(
+    experiment: str,
+    catalog: Path,
+    runs: Path,
+    start: datetime | None,
+    end: datetime | None,
+    instrument: str | None,
+    timesteps: int | None,
+    seed: int | None,
+    tickers: str | None,
+    test_tickers: str | None,
+    execution: Path | None,
+    changes: list[str] | None,
+    as_json: bool,
 ) -> None:
     """Train an experiment into a bundle.
 
-    Example: rl-intraday train spy_single --start 2024-04-01 --end 2024-12-31
+    The options are those of the verb; see `run.train.commands.train`.
     """
     named = {
         "train.start": start.date() if start else None,

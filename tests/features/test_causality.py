@@ -16,7 +16,7 @@ from rl_strategies.features.checks.recording import Recording
 from rl_strategies.features.checks.samples import every_context, made_up_market
 from rl_strategies.features.compiler.compile import Floats
 from run.features import check as features_check
-from run.features.app import app
+from run.features.commands import app
 
 HONEST = FeatureSpec("log_return", "honest")
 LEAK = FeatureSpec("value", "leak", inputs={"x": "joined"})

@@ -5,7 +5,7 @@ import json
 from typer.testing import CliRunner
 
 from rl_strategies.features import REGISTRY
-from run.features.app import app
+from run.features.commands import app
 
 
 def test_json_lists_every_kind() -> None:

@@ -7,6 +7,8 @@ import msgspec
 
 from catalogs.errors import InputError
 
+DEFAULT_BUMP = 2.0  # factor of the learning rate that `rl-intraday lr-bump` asks for by default
+
 
 def _require(name: str, value: object, holds: bool, rule: str) -> None:
     if not holds:

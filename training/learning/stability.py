@@ -7,12 +7,11 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
 from catalogs.errors import InputError
-from training.algorithms.config import LearnerConfig
+from training.algorithms.config import DEFAULT_BUMP, LearnerConfig
 from training.algorithms.schedules import rate_of
 from training.learning.callbacks import MetricsCallback
 
 BUMP_FILE = ".lr_bump"
-DEFAULT_BUMP = 2.0
 ADAPTATION = 1.5
 
 

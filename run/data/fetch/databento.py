@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -19,7 +19,6 @@ from run.data.dbn import import_file
 from run.data.fetch.databento_contracts import contracts_meant
 from run.data.fetch.databento_jobs import BatchJobs
 from run.data.fetch.vendors import address, secret
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 
 @dataclass(frozen=True)
@@ -30,31 +29,21 @@ class Piece:
     path: Path
 
 
-def fetch_command(
-    symbols: Annotated[str, typer.Option("--symbols", help="MESZ6,MNQZ6, or continuous: MES.v.0 (by volume).")],
-    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")],
-    end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day, UTC, included.")],
-    dataset: Annotated[str, typer.Option("--dataset", help="Databento dataset.")] = "GLBX.MDP3",
-    schema: Annotated[
-        str, typer.Option("--schema", help="ohlcv-1m, ohlcv-1h, trades, mbp-1, bbo-1s, bbo-1m or definition.")
-    ] = "ohlcv-1m",
-    yes: Annotated[bool, typer.Option("--yes", help="Pay without asking.")] = False,
-    max_cost: Annotated[
-        float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Highest price to pay.")
-    ] = None,
-    batch: Annotated[bool, typer.Option("--batch", help="Use batch jobs; for long ranges.")] = False,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    as_json: JsonOption = False,
+def fetch_databento(
+    symbols: str,
+    start: datetime,
+    end: datetime,
+    dataset: str,
+    schema: str,
+    yes: bool,
+    max_cost: float | None,
+    batch: bool,
+    catalog: Path,
+    as_json: bool,
 ) -> None:
     """Fetch history from Databento, after showing the price and asking.
 
-    A continuous symbol is fetched as its contracts, each with enough earlier days to warm up features, and gives a
-    roll table. Finished chunks stay in the catalog's downloads, so that nothing is paid for twice.
-
-    \b
-    Examples:
-      rl-intraday data fetch databento --symbols MES.v.0 --start 2025-01-01 --end 2025-06-30 --max-cost 5
-      rl-intraday data fetch databento --symbols ESU5 --schema trades --start 2025-07-01 --end 2025-07-01 --yes
+    The options are those of the verb; see `run.data.fetch.commands.databento`.
     """
     kind_of(schema, "Databento")
     if end < start:

@@ -2,11 +2,10 @@
 
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import typer
 
 from adapters.errors import SourceError
 from adapters.ibkr.connection import GatewayError, gateway
@@ -20,29 +19,16 @@ from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
 from run.console import print_json, print_result, progress_bar, report
 from run.data.fetch.last_session import last_finished_day
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 CONNECT_TIMEOUT_S = 15.0
 
 
-def fetch_command(
-    symbols: Annotated[str, typer.Option("--symbols", help="Comma-separated: SPY,MESZ6.")],
-    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First trading day.")],
-    end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")],
-    host: Annotated[str, typer.Option("--host", help="Host of TWS or IB Gateway.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port: 4002 for Gateway paper, 7497 for TWS paper.")] = 4002,
-    client_id: Annotated[int, typer.Option("--client-id", help="Client id; not one that trades.")] = 91,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    as_json: JsonOption = False,
+def fetch_ibkr(
+    symbols: str, start: datetime, end: datetime, host: str, port: int, client_id: int, catalog: Path, as_json: bool
 ) -> None:
     """Fetch one-minute bars from Interactive Brokers through a running TWS or IB Gateway.
 
-    Every session is one request and stays in the catalog's downloads. A refused or empty answer is an error; the next
-    call continues there.
-
-    \b
-    Example:
-      rl-intraday data fetch ibkr --symbols MESZ6 --start 2026-09-21 --end 2026-10-16
+    The options are those of the verb; see `run.data.fetch.commands.ibkr`.
     """
     last = min(end.date(), last_finished_day())
     if last < start.date():

@@ -6,10 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pyarrow.parquet as pq
-import typer
 
 from adapters.http import HttpSource
 from adapters.limiter import Limiter
@@ -27,9 +26,7 @@ from run.console import print_json, print_result, progress_bar, report
 from run.data.fetch.last_session import last_finished_day
 from run.data.fetch.vendors import address, secret
 from run.data.universe import load_universe
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
-FREE_PLAN_PER_MINUTE = 5.0
 _MINUTE_NS = 60 * 10**9
 
 
@@ -54,31 +51,21 @@ class Order:
         return f"{self.bar}-{'adjusted' if self.adjusted else 'raw'}"
 
 
-def fetch_command(
-    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day.")],
-    end: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day (default: the last finished session).")
-    ] = None,
-    tickers: Annotated[str, typer.Option("--tickers", help="Comma-separated: AAPL,MSFT.")] = "",
-    universe: Annotated[str | None, typer.Option("--universe", help="Name or YAML file of a universe.")] = None,
-    bar: Annotated[str, typer.Option("--bar", help="Bar length: N-MINUTE.")] = "1-MINUTE",
-    adjusted: Annotated[
-        bool, typer.Option("--adjusted", help="Adjust prices for later splits (default: as traded).")
-    ] = False,
-    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Concurrent requests.")] = 4,
-    cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests per minute.")] = FREE_PLAN_PER_MINUTE,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    as_json: JsonOption = False,
+def fetch_massive(
+    start: datetime,
+    end: datetime | None,
+    tickers: str,
+    universe: str | None,
+    bar: str,
+    adjusted: bool,
+    concurrency: int,
+    cpm: float,
+    catalog: Path,
+    as_json: bool,
 ) -> None:
     """Fetch minute bars of US stocks from Massive (formerly Polygon).
 
-    Finished months stay in the catalog's downloads; a repeated call fetches only what is missing. Splits and dividends
-    are stored, too.
-
-    \b
-    Examples:
-      rl-intraday data fetch massive --tickers AAPL,MSFT --start 2025-01-01 --end 2025-03-31
-      rl-intraday data fetch massive --universe low_price --start 2025-01-01 --cpm 300 --concurrency 8
+    The options are those of the verb; see `run.data.fetch.commands.massive`.
     """
     named = [name.strip().upper() for name in tickers.split(",") if name.strip()]
     if universe is not None:

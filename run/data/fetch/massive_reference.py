@@ -2,32 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from adapters.massive import MassiveClient
 from catalogs.cache import written_aside
 from catalogs.corporate_actions import write_actions
 from catalogs.errors import InputError
 from run.console import print_json, print_result, progress_bar
-from run.data.fetch.massive import FREE_PLAN_PER_MINUTE, massive_client
+from run.data.fetch.massive import massive_client
 from run.data.universe import load_universe
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 
-def fetch_command(
-    tickers: Annotated[str, typer.Option("--tickers", help="Comma-separated: AAPL,MSFT.")] = "",
-    universe: Annotated[str | None, typer.Option("--universe", help="Name or YAML file of a universe.")] = None,
-    cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests per minute.")] = FREE_PLAN_PER_MINUTE,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    as_json: JsonOption = False,
-) -> None:
+def fetch_massive_reference(tickers: str, universe: str | None, cpm: float, catalog: Path, as_json: bool) -> None:
     """Fetch reference data, statements, splits and dividends of US stocks from Massive.
 
-    \b
-    Example:
-      rl-intraday data fetch massive-reference --tickers AAPL,MSFT
+    The options are those of the verb; see `run.data.fetch.commands.massive_reference`.
     """
     named = [name.strip().upper() for name in tickers.split(",") if name.strip()]
     if universe is not None:

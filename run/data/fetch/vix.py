@@ -4,11 +4,9 @@ import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import pyarrow as pa
-import typer
 
 from adapters.errors import SourceError
 from adapters.http import HttpSource
@@ -17,13 +15,11 @@ from catalogs.daily_values import context_path, unified, write_context
 from catalogs.errors import InputError
 from configs.secrets import read_secret
 from run.console import print_json, print_result, report
+from run.data.fetch.choices import FREE_PLAN_PER_MINUTE
 from run.data.fetch.last_session import last_finished_day
-from run.data.fetch.massive import FREE_PLAN_PER_MINUTE, massive_client
+from run.data.fetch.massive import massive_client
 from run.data.fetch.vendors import address
 from run.data.fetch.yahoo import yahoo_client
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
-
-ORDER = "cboe,fred,yahoo,massive"
 
 Source = Callable[[str], pa.Table]
 
@@ -38,25 +34,10 @@ class Step(msgspec.Struct, frozen=True):
     last: str = ""
 
 
-def fetch_command(
-    sources: Annotated[str, typer.Option("--sources", help="Sources in the order in which they are asked.")] = ORDER,
-    files: Annotated[
-        list[Path] | None,
-        typer.Option("--file", metavar="FILE", help="Files to read first: VIX_History.csv, VIX9D….dbn.zst."),
-    ] = None,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    as_json: JsonOption = False,
-) -> None:
+def fetch_vix(sources: str, files: list[Path] | None, catalog: Path, as_json: bool) -> None:
     """Fetch daily values of VIX, VIX9D and VIX3M into the catalog's context series.
 
-    Sources are asked in order until the series reaches the last finished session; each day comes from the first source
-    that has it. A value counts as known from 16:15 New York time of its day.
-
-    \b
-    Examples:
-      rl-intraday data fetch vix
-      rl-intraday data fetch vix --sources yahoo,cboe
-      rl-intraday data fetch vix --sources "" --file VIX_History.csv
+    The options are those of the verb; see `run.data.fetch.commands.vix`.
     """
     last = last_finished_day()
     asked = _sources([name for name in sources.split(",") if name], files or [], last)

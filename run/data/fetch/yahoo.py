@@ -2,9 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from adapters.http import HttpSource
 from adapters.limiter import Limiter
@@ -20,33 +18,26 @@ from run.console import print_json, print_result, progress_bar, report
 from run.data.fetch.last_session import last_finished_day
 from run.data.fetch.vendors import address
 from run.data.output import import_record
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 
 PER_MINUTE = 60.0
 
 
-def fetch_command(
-    more: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="More symbols.")] = None,
-    symbols: Annotated[list[str] | None, typer.Option("--symbols", help="Symbols: SPY QQQ, or SPY,QQQ.")] = None,
-    days: Annotated[int, typer.Option("--days", min=1, max=MINUTE_DAYS, help="Calendar days to fetch.")] = MINUTE_DAYS,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    as_json: JsonOption = False,
+def fetch_yahoo(
+    more: list[str] | None, symbols: list[str] | None, days: int | None, catalog: Path, as_json: bool
 ) -> None:
     """Fetch one-minute bars of US stocks from Yahoo: finished sessions of the last four weeks, without a key.
 
-    Run it daily to build up history; only new bars are added.
-
-    \b
-    Example:
-      rl-intraday data fetch yahoo --symbols SPY QQQ
+    The options are those of the verb; see `run.data.fetch.commands.yahoo`.
     """
     names = [name.upper() for text in [*(symbols or []), *(more or [])] for name in text.split(",") if name]
     if not names:
         raise InputError("no symbol: give --symbols")
     for name in names:
         resolve(name, instruments_path())
+    if days is not None and days > MINUTE_DAYS:
+        raise InputError(f"--days must be {MINUTE_DAYS} or less, was {days}: Yahoo keeps minute bars no longer")
     last = last_finished_day()
-    chunk = Chunk(last - timedelta(days=days - 1), last)
+    chunk = Chunk(last - timedelta(days=(days or MINUTE_DAYS) - 1), last)
     client = yahoo_client()
     shown = progress_bar(names, "fetching")
     records = [fetch_symbol(client, name, chunk, catalog) for name in shown]

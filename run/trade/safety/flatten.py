@@ -15,7 +15,7 @@ from adapters.ibkr.flatten import Flattened, Flattening, flatten_gateway
 from catalogs.errors import InputError
 from configs.live.schema import LiveConfig, load_live
 from run.console import print_json, report
-from run.trade.commands import ScopeName
+from run.trade.choices import ScopeName
 
 NOT_FLAT = 3
 

@@ -1,10 +1,8 @@
 """``rl-intraday data``: list and check the catalog; the sub-verbs import, fetch, export and consolidate."""
 
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-import typer
 
 from catalogs.cache import cache_dir
 from catalogs.errors import InputError
@@ -15,31 +13,14 @@ from catalogs.storage.arrow import read_bars, stored_bar_types
 from catalogs.storage.inventory import check as coverage_of
 from catalogs.storage.inventory import inventory
 from run.console import print_json
-from run.data import import_files as data_import
-from run.data import maintain as data_care
 from run.data import output as data_output
-from run.data import rolls as data_rolls
-from run.data.fetch import app as data_fetch
 from run.data.maintain import existing
-from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption
-
-app = typer.Typer(no_args_is_help=True)
-app.command("import")(data_import.import_command)
-app.command("consolidate")(data_care.consolidate_command)
-app.command("export")(data_care.export_command)
-app.add_typer(data_fetch.app, name="fetch", help="Fetch from a vendor.")
-app.command("rolls")(data_rolls.rolls_command)
 
 
-@app.command("list")
-def list_(
-    catalog: CatalogOption = DEFAULT_CATALOG, runs: RunsOption = DEFAULT_RUNS, as_json: JsonOption = False
-) -> None:
+def run_list(catalog: Path, runs: Path, as_json: bool) -> None:
     """List the catalog's bars, instruments, context series, roll tables and downloads, and the trained bundles.
 
-    \b
-    Example:
-      rl-intraday data list --catalog catalogs/store
+    The options are those of the verb; see `run.data.commands.list_`.
     """
     stored = inventory(existing(catalog))
     rest = {
@@ -57,28 +38,10 @@ def list_(
     data_output.print_rest(rest)
 
 
-@app.command("check")
-def check(
-    bar_types: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[BAR_TYPE]...", help="Bar types as `data list` names them (default: all)."),
-    ] = None,
-    against: Annotated[
-        Path | None, typer.Option("--against", metavar="CATALOG", help="Another catalog to compare with.")
-    ] = None,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    as_json: JsonOption = False,
-) -> None:
+def run_check(bar_types: list[str] | None, against: Path | None, catalog: Path, as_json: bool) -> None:
     """Check stored bars: missing sessions and minutes, outliers, suspected splits, changed hours.
 
-    With --against, compares them with another catalog's bars of the same type (another vendor's, for example): bars
-    missing on either side, differing closes, a late clock.
-
-    \b
-    Examples:
-      rl-intraday data check
-      rl-intraday data check SPY.EQUS-1-MINUTE-LAST-EXTERNAL --json
-      rl-intraday data check --against other/catalog
+    The options are those of the verb; see `run.data.commands.check`.
     """
     names = bar_types or stored_bar_types(existing(catalog))
     results = [coverage_of(catalog, name) for name in names]

@@ -1,38 +1,19 @@
 """`rl-intraday features`: the features that an experiment can use."""
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
 from rl_strategies.features import COLUMNS, REGISTRY, FeaturePlan, FeatureSpec, Kernel
 from run.console import print_result
-from run.features.build import build
-from run.features.check import check
-
-app = typer.Typer(help="List, build and check features.", no_args_is_help=True)
 
 
-app.command("build")(build)
-app.command("check")(check)
-
-
-@app.callback()
-def features() -> None:
-    """List, build and check features."""
-
-
-@app.command("list")
-def list_features(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
-) -> None:
+def run_list(as_json: bool) -> None:
     """List every kind of feature: outputs, parameters, inputs, warm-up.
 
-    An input that is not a column of the bar must be wired to a column or to the output of an earlier feature.
-
-    Example: rl-intraday features list --json
+    The options are those of the verb; see `run.features.commands.list_`.
     """
     described = [describe(REGISTRY[kind]) for kind in sorted(REGISTRY, key=_family_then_kind)]
     if as_json:

@@ -1,0 +1,17 @@
+"""Choices that options of ``rl-intraday data`` offer."""
+
+from enum import StrEnum
+
+
+class Stamp(StrEnum):
+    """Whether timestamps mark bar open or close."""
+
+    OPEN = "open"
+    CLOSE = "close"
+
+
+class RollMethod(StrEnum):
+    """What makes the next month the front month."""
+
+    VOLUME = "volume"
+    CALENDAR = "calendar"

@@ -1,0 +1,186 @@
+"""Verbs of ``rl-intraday data`` as the command line declares them; the work is imported when a verb is called."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from run.data.choices import RollMethod, Stamp
+from run.data.fetch import commands as fetch
+from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption
+
+BarTypes = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[BAR_TYPE]...", help="Bar types as `data list` names them (default: all)."),
+]
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="UTC day, included.")]
+
+app = typer.Typer(no_args_is_help=True)
+app.add_typer(fetch.app, name="fetch", help="Fetch from a vendor.")
+
+
+@app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="CSV, Parquet or DBN files.")],
+    instrument: Annotated[
+        str | None,
+        typer.Option("--instrument", metavar="ID", help="SPY, MESZ6 (default: the symbols in the files)."),
+    ] = None,
+    bar: Annotated[str, typer.Option("--bar", metavar="BAR", help="Bar length: N-MINUTE or N-HOUR.")] = "1-MINUTE",
+    stamp: Annotated[
+        Stamp | None,
+        typer.Option("--stamp", help="Timestamps mark bar open or close (default: open)."),
+    ] = None,
+    tz: Annotated[
+        str | None, typer.Option("--tz", metavar="ZONE", help="Time zone of timestamps without one, e.g. UTC.")
+    ] = None,
+    symbol: Annotated[
+        str | None, typer.Option("--symbol", metavar="S", help="Symbol to take from files with several.")
+    ] = None,
+    assume_volume: Annotated[
+        int, typer.Option("--assume-volume", metavar="N", min=0, help="Volume to store where it is missing.")
+    ] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse files that need repairs.")] = False,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Import bars from CSV or Parquet files, or bars, trades, quotes and definitions from Databento's DBN files.
+
+    Prices are rounded to the tick, times become bar closes in UTC, bars outside exchange hours are dropped; every
+    change is counted. If a file cannot be read, nothing is written. A longer file of the same bars appends the new
+    ones; bars that differ from stored ones are refused.
+
+    \b
+    Examples:
+      rl-intraday data import spy.csv --instrument SPY --tz America/New_York
+      rl-intraday data import es-*.parquet --instrument ESU5 --bar 5-MINUTE --stamp close
+      rl-intraday data import thirty-tickers.parquet --stamp open
+      rl-intraday data import glbx-mdp3-20240701.ohlcv-1m.dbn.zst
+    """
+    from run.data.import_files import run_import
+
+    run_import(files, instrument, bar, stamp, tz, symbol, assume_volume, strict, catalog, as_json)
+
+
+@app.command("consolidate")
+def consolidate(
+    bar_types: BarTypes = None, catalog: CatalogOption = DEFAULT_CATALOG, as_json: JsonOption = False
+) -> None:
+    """Join the many files of daily appends; the bars do not change.
+
+    \b
+    Example:
+      rl-intraday data consolidate
+    """
+    from run.data.maintain import run_consolidate
+
+    run_consolidate(bar_types, catalog, as_json)
+
+
+@app.command("export")
+def export(
+    bar_type: Annotated[str, typer.Argument(help="Bar type as `data list` names it.")],
+    out: Annotated[Path, typer.Argument(help="Output file, .csv or .parquet.")],
+    start: Day = None,
+    end: Day = None,
+    adjusted: Annotated[
+        bool, typer.Option("--split-adjusted", help="Divide prices before stored splits by their ratios.")
+    ] = False,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Write stored bars to a CSV or Parquet file. Times are bar closes in UTC, prices in USD.
+
+    \b
+    Example:
+      rl-intraday data export SPY.EQUS-1-MINUTE-LAST-EXTERNAL spy.csv --start 2025-01-01 --end 2025-03-31
+    """
+    from run.data.maintain import run_export
+
+    run_export(bar_type, out, start, end, adjusted, catalog, as_json)
+
+
+@app.command("rolls")
+def rolls(
+    root: Annotated[str, typer.Argument(help="Root symbol: ES, MES, NQ or MNQ.")],
+    bar: Annotated[
+        str, typer.Option("--bar", metavar="BAR", help="Length of the bars whose volume is read.")
+    ] = "1-MINUTE",
+    method: Annotated[RollMethod, typer.Option("--method", help="Roll by volume or by calendar.")] = (
+        RollMethod.VOLUME
+    ),
+    days_before_expiry: Annotated[
+        int | None,
+        typer.Option(
+            "--days-before-expiry",
+            min=1,
+            help="Sessions before expiry of the latest roll (default: 4 by calendar, 1 by volume).",
+        ),
+    ] = None,
+    continuous: Annotated[
+        Path | None, typer.Option("--continuous", metavar="FILE", help="Also write a continuous series to this file.")
+    ] = None,
+    back_adjusted: Annotated[
+        bool, typer.Option("--back-adjusted", help="Shift past prices by each roll's gap; for charts only.")
+    ] = False,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Build and store the roll table of a future.
+
+    By volume, a roll takes effect at the open of the session after the first in which the next month traded more.
+    Training, charts and live trading read the same table.
+
+    \b
+    Examples:
+      rl-intraday data rolls ES --bar 5-MINUTE
+      rl-intraday data rolls MES --method calendar --days-before-expiry 8
+      rl-intraday data rolls ES --bar 5-MINUTE --continuous es.csv --back-adjusted
+    """
+    from run.data.rolls import run_rolls
+
+    run_rolls(root, bar, method, days_before_expiry, continuous, back_adjusted, catalog, as_json)
+
+
+@app.command("list")
+def list_(
+    catalog: CatalogOption = DEFAULT_CATALOG, runs: RunsOption = DEFAULT_RUNS, as_json: JsonOption = False
+) -> None:
+    """List the catalog's bars, instruments, context series, roll tables and downloads, and the trained bundles.
+
+    \b
+    Example:
+      rl-intraday data list --catalog catalogs/store
+    """
+    from run.data.contents import run_list
+
+    run_list(catalog, runs, as_json)
+
+
+@app.command("check")
+def check(
+    bar_types: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[BAR_TYPE]...", help="Bar types as `data list` names them (default: all)."),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="CATALOG", help="Another catalog to compare with.")
+    ] = None,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Check stored bars: missing sessions and minutes, outliers, suspected splits, changed hours.
+
+    With --against, compares them with another catalog's bars of the same type (another vendor's, for example): bars
+    missing on either side, differing closes, a late clock.
+
+    \b
+    Examples:
+      rl-intraday data check
+      rl-intraday data check SPY.EQUS-1-MINUTE-LAST-EXTERNAL --json
+      rl-intraday data check --against other/catalog
+    """
+    from run.data.contents import run_check
+
+    run_check(bar_types, against, catalog, as_json)

@@ -1,0 +1,98 @@
+"""Verbs of training as the command line declares them; the work is imported when a verb is called."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption
+from training.algorithms.config import DEFAULT_BUMP
+
+
+def train(
+    experiment: Annotated[str, typer.Argument(help="YAML file, or name of a preset.")],
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    runs: RunsOption = DEFAULT_RUNS,
+    start: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First trading day.")] = None,
+    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")] = None,
+    instrument: Annotated[str | None, typer.Option(help="Instrument (default: the experiment's).")] = None,
+    timesteps: Annotated[int | None, typer.Option(help="Training steps (default: the experiment's).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed (default: the experiment's).")] = None,
+    tickers: Annotated[str | None, typer.Option(help="More instruments of the same policy: AAPL,MSFT.")] = None,
+    test_tickers: Annotated[str | None, typer.Option(help="Instruments kept out of training: ADBE,V.")] = None,
+    execution: Annotated[Path | None, typer.Option(help="Costs measured by `rl-intraday calibrate --out`.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the experiment, e.g. trading.units=2."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train an experiment into a bundle.
+
+    Example: rl-intraday train spy_single --start 2024-04-01 --end 2024-12-31
+    """
+    from run.train.train import run_train
+
+    run_train(
+        experiment,
+        catalog,
+        runs,
+        start,
+        end,
+        instrument,
+        timesteps,
+        seed,
+        tickers,
+        test_tickers,
+        execution,
+        changes,
+        as_json,
+    )
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    catalog: Annotated[
+        Path | None, typer.Option(help="Catalog of bars (default: the one the run started with).")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Resume a training run that was stopped or killed; at most one rollout is repeated.
+
+    On a CPU with one thread, the run ends with exactly the weights of an uninterrupted run.
+
+    Example: rl-intraday resume runs/20260102-090000-spy_single
+    """
+    from run.train.resume import run_resume
+
+    run_resume(run, catalog, as_json)
+
+
+def runs(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders to compare (default: list all).")] = None,
+    folder: RunsOption = DEFAULT_RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """List training runs, or compare some: differing settings and all results.
+
+    Example: rl-intraday runs runs/20260102-090000-spy_single runs/20260103-090000-spy_single
+    """
+    from run.train.runs import run_runs
+
+    run_runs(runs, folder, as_json)
+
+
+def lr_bump(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    factor: Annotated[float, typer.Option(help="Factor of the learning rate.")] = DEFAULT_BUMP,
+) -> None:
+    """Multiply the learning rate of a training in progress, from its next rollout on.
+
+    Touching <run>/.lr_bump doubles it.
+
+    Example: rl-intraday lr-bump runs/20260102-090000-spy_single --factor 0.5
+    """
+    from run.train.lr_bump import run_lr_bump
+
+    run_lr_bump(run, factor)
