@@ -25,17 +25,17 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "demo": Verb("run.demo", "Run the whole path on synthetic data: catalog, training, backtest, report."),
+    "demo": Verb("run.commands", "Run the whole path on synthetic data: catalog, training, backtest, report."),
     "data": Verb("run.data.commands", "Market data: import, fetch, list, check, export.", is_group=True),
-    "universe": Verb("run.universe", "Collect, train and backtest a universe of tickers."),
+    "universe": Verb("run.commands", "Collect, train and backtest a universe of tickers."),
     "features": Verb("run.features.commands", "List, build and check features.", is_group=True),
     "train": Verb("run.train.commands", "Train an experiment into a bundle."),
     "resume": Verb("run.train.commands", "Resume a training run that was stopped or killed."),
     "runs": Verb("run.train.commands", "List or compare training runs."),
     "lr-bump": Verb("run.train.commands", "Multiply the learning rate of a training in progress."),
-    "certify": Verb("run.backtest.certify", "Compare simulator and NautilusTrader engine, fill by fill."),
-    "evaluate": Verb("run.backtest.evaluate", "Evaluate a bundle on unseen windows and tickers, in the simulator."),
-    "backtest": Verb("run.backtest.command", "Backtest a bundle in NautilusTrader's BacktestNode and write a report."),
+    "certify": Verb("run.backtest.commands", "Compare simulator and NautilusTrader engine, fill by fill."),
+    "evaluate": Verb("run.backtest.commands", "Evaluate a bundle on unseen windows and tickers, in the simulator."),
+    "backtest": Verb("run.backtest.commands", "Backtest a bundle in NautilusTrader's BacktestNode and write a report."),
     "paper": Verb("run.trade.commands", "Trade a bundle on a paper account or a simulated gateway."),
     "live": Verb("run.trade.commands", "Trade a bundle on a live account, with real money."),
     "replay": Verb("run.trade.commands", "Replay a session; list differing decisions by cause."),

@@ -3,10 +3,8 @@
 import time
 from datetime import date
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 
 from catalogs.instruments.specification import resolve
 from catalogs.storage.arrow import write_bars
@@ -14,10 +12,9 @@ from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sess
 from configs import instruments_path
 from configs.schema import DateRange, load_experiment
 from rl_strategies.bundle.bundle import load_bundle
-from run.backtest import command as backtest
+from run.backtest import backtest
 from run.backtest.random_policies import rule_pnl
 from run.console import print_json, report
-from run.options import JsonOption
 from run.train import run_folder as training_run
 from run.train import train
 from run.train.markets import bundle_market
@@ -27,16 +24,10 @@ TEST_START, TEST_END = date(2025, 2, 18), date(2025, 3, 7)
 SEED = 20250106
 
 
-def command(
-    out: Annotated[Path, typer.Option(help="Output folder.")] = Path("demo"),
-    timesteps: Annotated[int | None, typer.Option(help="Training steps (default: the preset's).")] = None,
-    as_json: JsonOption = False,
-) -> None:
+def run_demo(out: Path, timesteps: int | None, as_json: bool) -> None:
     """Run the whole path on synthetic MES sessions, in under three minutes and without downloads.
 
-    Makes sessions with a planted edge, trains a PPO-LSTM policy on them, backtests it on later sessions in
-    NautilusTrader's BacktestNode and writes a report. Because the edge is planted, the result shows that the program
-    works, not that money can be made.
+    The options are those of the verb; see `run.commands.demo`.
     """
     began = time.perf_counter()
     overrides = {"learner.total_timesteps": timesteps} if timesteps else {}

@@ -7,10 +7,9 @@ what is missing.
 import hashlib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-import typer
 from rich.table import Table
 
 from adapters.errors import SourceError
@@ -18,11 +17,9 @@ from catalogs.cache import written_aside
 from catalogs.errors import InputError
 from catalogs.storage.downloads import Chunk
 from run.console import print_json, report
-from run.data.fetch.choices import FREE_PLAN_PER_MINUTE
 from run.data.fetch.massive import Order, fetch, massive_client
 from run.data.fetch.yahoo import fetch_symbol, yahoo_client
 from run.data.universe import Universe, load_universe
-from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption
 
 
 class TickerProgress(msgspec.Struct):
@@ -41,22 +38,10 @@ class UniverseProgress(msgspec.Struct):
     tickers: dict[str, TickerProgress] = {}
 
 
-def command(
-    universe: Annotated[str, typer.Argument(help="YAML file, or name of a universe in configs/universes.")],
-    cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests per minute to Massive.")] = (
-        FREE_PLAN_PER_MINUTE
-    ),
-    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Concurrent requests.")] = 4,
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    runs: RunsOption = DEFAULT_RUNS,
-    as_json: JsonOption = False,
-) -> None:
+def run_universe(universe: str, cpm: float, concurrency: int, catalog: Path, runs: Path, as_json: bool) -> None:
     """Collect, import, train and backtest every ticker of a universe.
 
-    Can be stopped at any time; the same call continues with what is missing. A ticker that fails (too few bars, for
-    example) is reported and skipped.
-
-    Example: rl-intraday universe low_price --cpm 300
+    The options are those of the verb; see `run.commands.universe`.
     """
     chosen = load_universe(universe)
     folder = runs / f"universe-{chosen.name}"
@@ -128,7 +113,7 @@ def _train(universe: Universe, ticker: str, folder: Path, catalog: Path) -> Path
 
 def _test(universe: Universe, ticker: str, done: TickerProgress, folder: Path, catalog: Path) -> None:
     from rl_strategies.bundle.bundle import load_bundle
-    from run.backtest.command import backtest_bundle
+    from run.backtest.backtest import backtest_bundle
 
     first = universe.train_until + timedelta(days=1)
     out = folder / "backtests" / ticker

@@ -1,7 +1,6 @@
 """`rl-intraday certify`: compares the training simulator with the NautilusTrader engine, fill by fill."""
 
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import typer
@@ -14,29 +13,19 @@ from catalogs.instruments.specification import InstrumentSpec, resolve
 from catalogs.storage.arrow import read_bars, stored_bar_types
 from configs import instruments_path
 from run.console import messages, print_json, report
-from run.options import JsonOption
 from training.parity.certify import Certificate, certify
 
 SYNTHETIC = ("SPY", "AAPL", "MSFT", "NVDA", "QQQ", "IWM", "XOM", "JPM", "MESH5", "NQH5")
 MOST_RECORDED_BARS = 8_000
 
 
-def command(
-    episodes: Annotated[int, typer.Option(min=1, help="Number of random configurations, one episode each.")] = 60,
-    instruments: Annotated[
-        int, typer.Option(min=1, max=len(SYNTHETIC), help="Largest number of instruments in a portfolio.")
-    ] = 10,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    catalog: Annotated[Path | None, typer.Option(help="Also use one-minute bars of this catalog.")] = None,
-    as_json: JsonOption = False,
-) -> None:
+def run_certify(episodes: int, instruments: int, seed: int, catalog: Path | None, as_json: bool) -> None:
     """Prove that the simulator trades exactly as the NautilusTrader engine does.
 
-    Draws random rules, bars and actions, runs them through both, and compares every observation, reward, fill (time,
-    side, quantity, price, commission), refusal and balance. Exit code 1 on any difference.
-
-    Example: rl-intraday certify --episodes 200 --seed 7
+    The options are those of the verb; see `run.backtest.commands.certify`.
     """
+    if instruments > len(SYNTHETIC):
+        raise InputError(f"--instruments must be {len(SYNTHETIC)} or less, was {instruments}")
     specs = [resolve(name, instruments_path()) for name in SYNTHETIC]
     recorded = _recorded(catalog) if catalog else []
     with Progress(console=messages, transient=True) as bar:

@@ -4,11 +4,10 @@ import shutil
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import pandas as pd
-import typer
 from rich.table import Table
 
 from catalogs.errors import InputError
@@ -17,7 +16,6 @@ from rl_strategies.analysis.trades import Trade
 from rl_strategies.bundle.bundle import Bundle, load_bundle
 from run.backtest.evaluation import EvaluationRow, MarketEvaluation, evaluate_market, market_name
 from run.console import print_json, report
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 from run.reports.frames import trade_table
 from run.reports.metadata import CostAssumptions, ReportMetadata
 from run.train.markets import bundle_market
@@ -25,30 +23,23 @@ from run.train.markets import bundle_market
 RESULTS, TRADES = "evaluation_results.json", "trades.csv"
 
 
-def command(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    start: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="First trading day (default: the experiment's test range)."),
-    ] = None,
-    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")] = None,
-    tickers: Annotated[str | None, typer.Option(help="Comma-separated: AAPL,MSFT (default: all trained on).")] = None,
-    test_tickers: Annotated[
-        bool, typer.Option("--test-tickers", help="Evaluate the experiment's test_tickers.")
-    ] = False,
-    window: Annotated[int, typer.Option(min=1, help="Sessions per window.")] = 20,
-    samples: Annotated[int, typer.Option(min=1, help="Number of runs with sampled actions.")] = 8,
-    strict_test_window: Annotated[
-        bool, typer.Option("--strict-test-window", help="Fail if a ticker has no session in the range.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Output folder (default: <run>/evaluation).")] = None,
-    seed: Annotated[int, typer.Option(help="Random seed, for sampled actions and random policies.")] = 0,
-    as_json: JsonOption = False,
+def run_evaluate(
+    bundle: Path,
+    catalog: Path,
+    start: datetime | None,
+    end: datetime | None,
+    tickers: str | None,
+    test_tickers: bool,
+    window: int,
+    samples: int,
+    strict_test_window: bool,
+    out: Path | None,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Evaluate a bundle on sessions that its training never saw, by window and by ticker.
 
-    Example: rl-intraday evaluate runs/…/bundle/us30_multiticker-… --test-tickers --window 10
+    The options are those of the verb; see `run.backtest.commands.evaluate`.
     """
     loaded = load_bundle(bundle)
     experiment = parse_experiment(loaded.experiment, f"bundle {loaded.id}")

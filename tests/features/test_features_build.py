@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from run.features.commands import app
 from typer.testing import CliRunner
 
 from catalogs.daily_values import write_context
@@ -20,6 +19,7 @@ from configs import instruments_path
 from rl_strategies.features.plans.coverage import family_coverage
 from rl_strategies.features.plans.plan import FeaturePlan
 from rl_strategies.features.spec import FeatureSpec
+from run.features.commands import app
 
 FIRST, LAST = np.datetime64("2025-03-03"), np.datetime64("2025-03-14")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from run.backtest.command import simulator_agrees
+from run.backtest.backtest import simulator_agrees
 from run.backtest.node import NodeRun
 from tests.training.conftest import market_of, synthetic_bars
 from training.envs.session_env import SessionEnv

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 from catalogs.instruments.specification import InstrumentSpec
@@ -23,7 +22,6 @@ from run.backtest.node import NodeRun, run_node
 from run.backtest.random_policies import random_policies
 from run.backtest.window import backtest_window
 from run.console import print_json, report
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
 from run.reports.artifacts import write_artifacts
 from run.reports.metadata import CostAssumptions, ReportMetadata
 from run.reports.verdict import verdict
@@ -70,18 +68,12 @@ class BacktestResult:
     simulator_agrees: bool
 
 
-def command(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First trading day.")],
-    end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")],
-    catalog: CatalogOption = DEFAULT_CATALOG,
-    out: Annotated[Path | None, typer.Option(help="Report folder (default: <run>/backtest).")] = None,
-    seed: Annotated[int, typer.Option(help="Random seed, for the random policies and the bootstrap.")] = 0,
-    as_json: JsonOption = False,
+def run_backtest(
+    bundle: Path, start: datetime, end: datetime, catalog: Path, out: Path | None, seed: int, as_json: bool
 ) -> None:
     """Backtest a bundle in NautilusTrader's BacktestNode and write a report.
 
-    Example: rl-intraday backtest runs/…/bundle/spy_single-… --start 2025-01-01 --end 2025-03-31
+    The options are those of the verb; see `run.backtest.commands.backtest`.
     """
     loaded = load_bundle(bundle)
     folder = out or default_report_folder(bundle)

@@ -1,0 +1,78 @@
+"""Verbs that test a bundle, as the command line declares them; the work is imported when a verb is called."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
+
+
+def backtest(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First trading day.")],
+    end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")],
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    out: Annotated[Path | None, typer.Option(help="Report folder (default: <run>/backtest).")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed, for the random policies and the bootstrap.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Backtest a bundle in NautilusTrader's BacktestNode and write a report.
+
+    Example: rl-intraday backtest runs/…/bundle/spy_single-… --start 2025-01-01 --end 2025-03-31
+    """
+    from run.backtest.backtest import run_backtest
+
+    run_backtest(bundle, start, end, catalog, out, seed, as_json)
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    start: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="First trading day (default: the experiment's test range)."),
+    ] = None,
+    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")] = None,
+    tickers: Annotated[str | None, typer.Option(help="Comma-separated: AAPL,MSFT (default: all trained on).")] = None,
+    test_tickers: Annotated[
+        bool, typer.Option("--test-tickers", help="Evaluate the experiment's test_tickers.")
+    ] = False,
+    window: Annotated[int, typer.Option(min=1, help="Sessions per window.")] = 20,
+    samples: Annotated[int, typer.Option(min=1, help="Number of runs with sampled actions.")] = 8,
+    strict_test_window: Annotated[
+        bool, typer.Option("--strict-test-window", help="Fail if a ticker has no session in the range.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Output folder (default: <run>/evaluation).")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed, for sampled actions and random policies.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate a bundle on sessions that its training never saw, by window and by ticker.
+
+    Example: rl-intraday evaluate runs/…/bundle/us30_multiticker-… --test-tickers --window 10
+    """
+    from run.backtest.evaluate import run_evaluate
+
+    run_evaluate(
+        bundle, catalog, start, end, tickers, test_tickers, window, samples, strict_test_window, out, seed, as_json
+    )
+
+
+def certify(
+    episodes: Annotated[int, typer.Option(min=1, help="Number of random configurations, one episode each.")] = 60,
+    instruments: Annotated[int, typer.Option(min=1, help="Largest number of instruments in a portfolio.")] = 10,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    catalog: Annotated[Path | None, typer.Option(help="Also use one-minute bars of this catalog.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that the simulator trades exactly as the NautilusTrader engine does.
+
+    Draws random rules, bars and actions, runs them through both, and compares every observation, reward, fill (time,
+    side, quantity, price, commission), refusal and balance. Exit code 1 on any difference.
+
+    Example: rl-intraday certify --episodes 200 --seed 7
+    """
+    from run.backtest.certify import run_certify
+
+    run_certify(episodes, instruments, seed, catalog, as_json)
