@@ -103,7 +103,7 @@ def test_a_changed_past_is_refused_and_the_catalog_unchanged(
         (("--symbols", "ZZZZ"), "Yahoo does not know ZZZZ: No data found, symbol may be delisted"),
         ((), "no symbol: give --symbols"),
         (("--symbols", "SPY.XNAS"), "venue of instrument SPY.XNAS"),
-        (("--symbols", "SPY", "--days", "400"), "'--days'"),
+        (("--symbols", "SPY", "--days", "400"), "--days must be 29 or less, was 400"),
     ],
 )
 def test_bad_input_is_one_line(
