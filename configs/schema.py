@@ -11,6 +11,7 @@ import yaml
 
 from catalogs.errors import InputError
 from configs import experiments_path
+from configs.explain import explain
 from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import (
     DataAtHand,
@@ -228,7 +229,7 @@ def parse_experiment(content: Any, source: str) -> Experiment:
     try:
         return msgspec.convert(content, Experiment, strict=False)
     except msgspec.ValidationError as error:
-        raise InputError(f"{source}: {error}") from error
+        raise InputError(f"{source}: {explain(error)}") from error
 
 
 def _override(content: dict[str, Any], dotted: str, value: Any) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from catalogs.errors import InputError
+from configs.explain import explain
 from configs.live.contract import ContextConfig, FrontMonthContract, WantedContract
 from configs.live.supervision import HealthConfig, OrderLimits, RedisConfig
 from configs.secrets import read_secret
@@ -134,7 +135,7 @@ def load_live(name: str) -> LiveConfig:
     try:
         return msgspec.yaml.decode(path.read_bytes(), type=LiveConfig)
     except (msgspec.MsgspecError, InputError) as error:
-        raise InputError(f"live configuration {path}: {error}") from error
+        raise InputError(f"live configuration {path}: {explain(error)}") from error
 
 
 def configuration_name(name: str) -> str:

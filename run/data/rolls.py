@@ -60,7 +60,7 @@ def _contract_months(catalog: Path, root: str, bar: str) -> tuple[list[Instrumen
         contracts.append(resolve(symbol, table, day_of(int(bars.ts_ns[-1]))))
         series.append(bars)
     if not contracts:
-        raise InputError(f"no {bar} bars of a {root} contract in catalog {catalog}")
+        raise InputError(f"no {bar} bars of {root} contracts in catalog {catalog}")
     return contracts, series
 
 

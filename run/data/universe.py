@@ -8,6 +8,7 @@ import msgspec
 
 from catalogs.errors import InputError
 from configs import universes_path
+from configs.explain import explain
 
 
 class Universe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,4 +70,4 @@ def load_universe(name: str) -> Universe:
     try:
         return msgspec.yaml.decode(path.read_bytes(), type=Universe, strict=False)
     except msgspec.DecodeError as error:
-        raise InputError(f"universe {path} is not valid: {' '.join(str(error).split())}") from error
+        raise InputError(f"universe {path}: {explain(error)}") from error

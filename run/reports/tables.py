@@ -159,9 +159,9 @@ def extreme_tables(trades: Sequence[Trade], zone: ZoneInfo, price_decimals: int)
 
 
 def refusal_table(refusals: Mapping[str, int]) -> Table:
-    """Refused actions by reason."""
+    """Refused targets by reason."""
     rows = [(reason.replace("_", " "), number(count, 0)) for reason, count in refusals.items()]
-    return Table("Actions refused by the risk limits", ("Reason", "Count"), rows)
+    return Table("Targets refused by the risk limits", ("Reason", "Count"), rows)
 
 
 def _account_figures(metrics: Metrics) -> dict[str, str]:

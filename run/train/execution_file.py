@@ -7,6 +7,7 @@ import msgspec
 
 from catalogs.cache import written_aside
 from catalogs.errors import InputError
+from configs.explain import explain
 from rl_strategies.decision.rules import ExecutionConfig
 from rl_strategies.live.calibration.calibration import Calibration, Distribution
 
@@ -49,7 +50,7 @@ def execution_overrides(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"execution file {path}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
-        raise InputError(f"execution file {path}: {error}") from error
+        raise InputError(f"execution file {path}: {explain(error)}") from error
     return {f"execution.{key}": value for key, value in execution.items()}
 
 

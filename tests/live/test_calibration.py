@@ -239,7 +239,7 @@ def test_the_file_is_an_execution_with_what_it_rests_on(session: Path, tmp_path:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "must be readable, was not: No such file or directory"),
+        (None, "measured.yaml: No such file or directory"),
         ("slippage_ticks: 1\n", "slippage_ticks"),
         ("execution: {slippage: 1}\n", "slippage"),
         ("execution: {slippage_probability: 1.5}\n", "slippage_probability must be in"),
