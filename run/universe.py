@@ -17,7 +17,7 @@ from catalogs.cache import written_aside
 from catalogs.errors import InputError
 from catalogs.storage.downloads import Chunk
 from run.console import print_json, report
-from run.data.fetch.massive import Order, fetch, massive_client
+from run.data.fetch.massive import FetchRequest, fetch, massive_client
 from run.data.fetch.yahoo import fetch_symbol, yahoo_client
 from run.data.universe import Universe, load_universe
 
@@ -74,8 +74,8 @@ def _save(state: UniverseProgress, folder: Path) -> None:
 
 def _collect(universe: Universe, catalog: Path, cpm: float, concurrency: int) -> None:
     if universe.vendor == "massive":
-        order = Order(tuple(universe.tickers), universe.first_day, universe.last_day, universe.bar)
-        fetch(massive_client(cpm), order, catalog, concurrency)
+        request = FetchRequest(tuple(universe.tickers), universe.first_day, universe.last_day, universe.bar)
+        fetch(massive_client(cpm), request, catalog, concurrency)
     elif universe.vendor == "yahoo":
         client = yahoo_client()
         for ticker in universe.tickers:

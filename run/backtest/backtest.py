@@ -22,6 +22,7 @@ from run.backtest.node import NodeRun, run_node
 from run.backtest.random_policies import random_policies
 from run.backtest.window import backtest_window
 from run.console import print_json, report
+from run.options import results_folder
 from run.reports.artifacts import write_artifacts
 from run.reports.metadata import CostAssumptions, ReportMetadata
 from run.reports.verdict import verdict
@@ -76,18 +77,12 @@ def run_backtest(
     The options are those of the verb; see `run.backtest.commands.backtest`.
     """
     loaded = load_bundle(bundle)
-    folder = out or default_report_folder(bundle)
+    folder = out or results_folder(bundle, "backtest")
     result = backtest_bundle(loaded, catalog, start.date(), end.date(), folder, seed=seed)
     if as_json:
         print_json(describe(result))
     else:
         print_backtest(result)
-
-
-def default_report_folder(bundle: Path) -> Path:
-    """``<run>/backtest`` for a bundle inside a run, else ``backtest`` in the current folder."""
-    parent = bundle.resolve().parent
-    return parent.parent / "backtest" if parent.name == "bundle" else Path("backtest")
 
 
 def backtest_bundle(

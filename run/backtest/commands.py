@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, day_option
 
 
 def backtest(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First trading day.")],
-    end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")],
+    start: Annotated[datetime, day_option("First trading day.")],
+    end: Annotated[datetime, day_option("Last trading day, included.")],
     catalog: CatalogOption = DEFAULT_CATALOG,
     out: Annotated[Path | None, typer.Option(help="Report folder (default: <run>/backtest).")] = None,
     seed: Annotated[int, typer.Option(help="Random seed, for the random policies and the bootstrap.")] = 0,
@@ -30,11 +30,8 @@ def backtest(
 def evaluate(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     catalog: CatalogOption = DEFAULT_CATALOG,
-    start: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="First trading day (default: the experiment's test range)."),
-    ] = None,
-    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")] = None,
+    start: Annotated[datetime | None, day_option("First trading day (default: the experiment's test range).")] = None,
+    end: Annotated[datetime | None, day_option("Last trading day, included.")] = None,
     tickers: Annotated[str | None, typer.Option(help="Comma-separated: AAPL,MSFT (default: all trained on).")] = None,
     test_tickers: Annotated[
         bool, typer.Option("--test-tickers", help="Evaluate the experiment's test_tickers.")

@@ -16,6 +16,7 @@ from rl_strategies.analysis.trades import Trade
 from rl_strategies.bundle.bundle import Bundle, load_bundle
 from run.backtest.evaluation import EvaluationRow, MarketEvaluation, evaluate_market, market_name
 from run.console import print_json, report
+from run.options import comma_separated, results_folder
 from run.reports.frames import trade_table
 from run.reports.metadata import CostAssumptions, ReportMetadata
 from run.train.markets import bundle_market
@@ -61,7 +62,7 @@ def run_evaluate(
     if not found:
         raise InputError(f"no ticker has a session from {dates.start} to {dates.end} ({len(names)} checked)")
     results = describe(loaded, dates, found, missing, seed)
-    folder = out or default_folder(bundle)
+    folder = out or results_folder(bundle, "evaluation")
     write(folder, results, trade_rows(loaded, dates, found, seed))
     if as_json:
         print_json(results)
@@ -103,7 +104,7 @@ def requested_tickers(experiment: Experiment, named: str | None, test_tickers: b
     if named is not None and test_tickers:
         raise InputError("give either --tickers or --test-tickers, not both")
     if named is not None:
-        return named.split(",")
+        return comma_separated(named)
     if test_tickers and not experiment.test_tickers:
         raise InputError(f"experiment {experiment.name} has no test_tickers")
     return list(experiment.test_tickers if test_tickers else (experiment.instrument, *experiment.tickers))
@@ -178,12 +179,6 @@ def print_evaluation(found: list[MarketEvaluation], folder: Path) -> None:
         table.add_row(*_cells(evaluation.whole), style="bold")
     report(table)
     report(f"Results {folder / RESULTS}\nTrades  {folder / TRADES}")
-
-
-def default_folder(bundle: Path) -> Path:
-    """``<run>/evaluation`` for a bundle inside a run, else ``evaluation`` in the current folder."""
-    parent = bundle.resolve().parent
-    return parent.parent / "evaluation" if parent.name == "bundle" else Path("evaluation")
 
 
 def _cells(row: EvaluationRow) -> list[str]:

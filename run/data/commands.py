@@ -8,13 +8,13 @@ import typer
 
 from run.data.choices import RollMethod, Stamp
 from run.data.fetch import commands as fetch
-from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption
+from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption, day_option
 
 BarTypes = Annotated[
     list[str] | None,
     typer.Argument(metavar="[BAR_TYPE]...", help="Bar types as `data list` names them (default: all)."),
 ]
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="UTC day, included.")]
+Day = Annotated[datetime | None, day_option("UTC day, included.")]
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(fetch.app, name="fetch", help="Fetch from a vendor.")
@@ -160,10 +160,7 @@ def list_(
 
 @app.command("check")
 def check(
-    bar_types: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[BAR_TYPE]...", help="Bar types as `data list` names them (default: all)."),
-    ] = None,
+    bar_types: BarTypes = None,
     against: Annotated[
         Path | None, typer.Option("--against", metavar="CATALOG", help="Another catalog to compare with.")
     ] = None,

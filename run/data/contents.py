@@ -13,8 +13,8 @@ from catalogs.storage.arrow import read_bars, stored_bar_types
 from catalogs.storage.inventory import check as coverage_of
 from catalogs.storage.inventory import inventory
 from run.console import print_json
-from run.data import output as data_output
-from run.data.maintain import existing
+from run.data.output import print_comparison, print_coverage, print_inventory, print_rest
+from run.options import existing_catalog
 
 
 def run_list(catalog: Path, runs: Path, as_json: bool) -> None:
@@ -22,7 +22,7 @@ def run_list(catalog: Path, runs: Path, as_json: bool) -> None:
 
     The options are those of the verb; see `run.data.commands.list_`.
     """
-    stored = inventory(existing(catalog))
+    stored = inventory(existing_catalog(catalog))
     rest = {
         "instruments": stored_instruments(catalog),
         "context": _stems(catalog / "context", "*.parquet"),
@@ -34,8 +34,8 @@ def run_list(catalog: Path, runs: Path, as_json: bool) -> None:
     if as_json:
         print_json({"catalog": str(catalog), "bars": msgspec.to_builtins(stored), **rest})
         return
-    data_output.print_inventory(stored, catalog)
-    data_output.print_rest(rest)
+    print_inventory(stored, catalog)
+    print_rest(rest)
 
 
 def run_check(bar_types: list[str] | None, against: Path | None, catalog: Path, as_json: bool) -> None:
@@ -43,9 +43,9 @@ def run_check(bar_types: list[str] | None, against: Path | None, catalog: Path, 
 
     The options are those of the verb; see `run.data.commands.check`.
     """
-    names = bar_types or stored_bar_types(existing(catalog))
+    names = bar_types or stored_bar_types(existing_catalog(catalog))
     results = [coverage_of(catalog, name) for name in names]
-    compared = {} if against is None else _compared(catalog, existing(against), names)
+    compared = {} if against is None else _compared(catalog, existing_catalog(against), names)
     if as_json:
         content = {"catalog": str(catalog), "coverage": msgspec.to_builtins(results)}
         if against is not None:
@@ -53,11 +53,11 @@ def run_check(bar_types: list[str] | None, against: Path | None, catalog: Path, 
         print_json(content)
         return
     if not results:
-        data_output.print_inventory([], catalog)
+        print_inventory([], catalog)
     for coverage in results:
-        data_output.print_coverage(coverage)
+        print_coverage(coverage)
     for bar_type, comparison in compared.items():
-        data_output.print_comparison(bar_type, comparison)
+        print_comparison(bar_type, comparison)
 
 
 def _compared(catalog: Path, other: Path, names: list[str]) -> dict[str, SourceComparison]:

@@ -17,8 +17,7 @@ from catalogs.storage.lock import writing
 from catalogs.storage.provenance import SourceFile
 from catalogs.storage.ticks import TickKind, write_ticks
 from configs import instruments_path
-from run.console import print_json, print_result
-from run.data import output as data_output
+from run.data.output import import_record, print_records
 from run.day import day_of
 
 
@@ -30,12 +29,7 @@ def import_files(
     for path in files:
         with open_dbn(path) as file:
             records += import_file(file, instrument, catalog, strict=strict)
-    if as_json:
-        print_json(records[0] if len(records) == 1 else {"imports": records})
-        return
-    for record in records:
-        what = record.get("bar_type") or f"{record['kind']} of {record['instrument_id']}"
-        print_result(f"{record['outcome']}: {record['rows']:,} {'bars of ' if 'bar_type' in record else ''}{what}")
+    print_records(records, as_json)
 
 
 def import_file(file: DbnFile, instrument: str | None, catalog: Path, *, strict: bool = False) -> list[dict[str, Any]]:
@@ -80,7 +74,7 @@ def _import_bars(
         spec = resolve(instrument or symbol, table, day_of(bars["ts_ns"][0].as_py()))
         source = SourceFile(str(file.path), file.sha256, len(bars), symbol)
         imported = import_bars(catalog, spec, BARS[file.schema], [bars], [source], stamp="open", strict=strict)
-        records.append(data_output.import_record(imported, catalog))
+        records.append(import_record(imported, catalog))
     if not records:
         raise InputError(f"no bars in {file.path.name}")
     return records

@@ -14,10 +14,10 @@ from catalogs.instruments.table import InstrumentTable, load_table
 from catalogs.storage.ingest import Imported, import_bars
 from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
-from run.console import messages, print_json, report
-from run.data import dbn as data_dbn
-from run.data import output as data_output
+from run.console import messages, report
+from run.data import dbn
 from run.data.choices import Stamp
+from run.data.output import import_record, print_import, print_records
 from run.day import day_of
 
 
@@ -52,7 +52,7 @@ def run_import(
     if instrument is not None:
         resolve(instrument, table)  # refuses an unknown name before reading anything
     if all(path.name.endswith(DBN_SUFFIXES) for path in files):
-        data_dbn.import_files(files, instrument, catalog, as_json=as_json, strict=strict)
+        dbn.import_files(files, instrument, catalog, as_json=as_json, strict=strict)
         return
     if stamp is None:
         report("timestamps are taken as bar OPENS; pass --stamp close if they mark bar closes")
@@ -62,11 +62,10 @@ def run_import(
         for name, holding in _wanted(files, instrument, symbol)
     ]
     if as_json:
-        records = [data_output.import_record(imported, catalog) for imported in imports]
-        print_json(records[0] if len(records) == 1 else {"imports": records})
+        print_records([import_record(imported, catalog) for imported in imports], as_json)
         return
     for imported in imports:
-        data_output.print_import(imported, catalog)
+        print_import(imported, catalog)
 
 
 def _wanted(files: list[Path], instrument: str | None, symbol: str | None) -> list[tuple[str | None, list[Path]]]:

@@ -11,6 +11,7 @@ from catalogs.storage.consolidate import consolidate
 from catalogs.storage.export import export_bars
 from run.console import print_json, print_result, progress_bar
 from run.day import DAY_NS, midnight_ns
+from run.options import existing_catalog
 
 
 def run_consolidate(bar_types: list[str] | None, catalog: Path, as_json: bool) -> None:
@@ -18,7 +19,7 @@ def run_consolidate(bar_types: list[str] | None, catalog: Path, as_json: bool) -
 
     The options are those of the verb; see `run.data.commands.consolidate`.
     """
-    names = bar_types or stored_bar_types(existing(catalog))
+    names = bar_types or stored_bar_types(existing_catalog(catalog))
     unknown = sorted(set(names) - set(stored_bar_types(catalog)))
     if unknown:
         raise InputError(f"no bars of {unknown[0]!r} in catalog {catalog}")
@@ -40,21 +41,8 @@ def run_export(
     """
     start_ns = None if start is None else midnight_ns(start.date())
     end_ns = None if end is None else midnight_ns(end.date()) + DAY_NS - 1
-    rows = export_bars(existing(catalog), bar_type, out, start_ns, end_ns, adjust_splits=adjusted)
+    rows = export_bars(existing_catalog(catalog), bar_type, out, start_ns, end_ns, adjust_splits=adjusted)
     if as_json:
         print_json({"bar_type": bar_type, "rows": rows, "file": str(out)})
     else:
         print_result(f"{rows:,} bars of {bar_type} in {out}")
-
-
-def existing(catalog: Path) -> Path:
-    """The catalog's folder, checked.
-
-    Raises
-    ------
-    InputError
-        If it does not exist.
-    """
-    if not catalog.is_dir():
-        raise InputError(f"catalog {catalog} does not exist")
-    return catalog

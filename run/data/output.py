@@ -1,6 +1,7 @@
 """What ``rl-intraday data`` shows: tables for people, plain data for machines."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.box import SIMPLE_HEAD
@@ -10,12 +11,12 @@ from catalogs.hygiene.report import RULES, iso_utc
 from catalogs.hygiene.suspicion import SourceComparison
 from catalogs.storage.ingest import Imported
 from catalogs.storage.inventory import Coverage, StoredBars
-from run.console import print_result
+from run.console import print_json, print_result
 
 SHOWN = 10  # sessions listed before "and N more"
 
 
-def import_record(imported: Imported, catalog: Path) -> dict[str, object]:
+def import_record(imported: Imported, catalog: Path) -> dict[str, Any]:
     """Outcome of an import for machines."""
     bars, provenance = imported.bars, imported.provenance
     return {
@@ -33,6 +34,22 @@ def import_record(imported: Imported, catalog: Path) -> dict[str, object]:
         "findings": msgspec.to_builtins(provenance.quality.findings),
         "sources": msgspec.to_builtins(provenance.sources),
     }
+
+
+def print_records(records: list[dict[str, Any]], as_json: bool) -> None:
+    """Outcomes of imports: one JSON object, or a line each."""
+    if as_json:
+        print_json(records[0] if len(records) == 1 else {"imports": records})
+        return
+    for record in records:
+        print_record(record)
+
+
+def print_record(record: dict[str, Any]) -> None:
+    """Outcome of an import in one line."""
+    what = f"bars of {record['bar_type']}" if "bar_type" in record else f"{record['kind']} of {record['instrument_id']}"
+    new = f", {record['new_rows']:,} new" if "new_rows" in record else ""
+    print_result(f"{record['outcome']}: {record['rows']:,} {what}{new}")
 
 
 def print_import(imported: Imported, catalog: Path) -> None:

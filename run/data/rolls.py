@@ -16,8 +16,8 @@ from catalogs.storage.export import write_bar_file
 from configs import instruments_path
 from run.console import print_json, print_result
 from run.data.choices import RollMethod
-from run.data.maintain import existing
 from run.day import day_of
+from run.options import existing_catalog
 
 
 def run_rolls(
@@ -34,7 +34,7 @@ def run_rolls(
 
     The options are those of the verb; see `run.data.commands.rolls`.
     """
-    contracts, bars = _contract_months(existing(catalog), root.upper(), bar)
+    contracts, bars = _contract_months(existing_catalog(catalog), root.upper(), bar)
     table = build_rolls(contracts, bars, method.value, days_before_expiry)
     series = None if continuous is None else continuous_bars(catalog, table, bar, back_adjusted=back_adjusted)
     path = write_rolls(catalog, table)

@@ -9,6 +9,7 @@ import msgspec
 from catalogs.errors import InputError
 from configs import universes_path
 from configs.explain import explain
+from run.options import comma_separated
 
 
 class Universe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -71,3 +72,19 @@ def load_universe(name: str) -> Universe:
         return msgspec.yaml.decode(path.read_bytes(), type=Universe, strict=False)
     except msgspec.DecodeError as error:
         raise InputError(f"universe {path}: {explain(error)}") from error
+
+
+def named_tickers(tickers: str, universe: str | None) -> list[str]:
+    """Tickers of ``--tickers`` and of ``--universe``, each once.
+
+    Raises
+    ------
+    InputError
+        If there are none, or as `load_universe`.
+    """
+    named = [name.upper() for name in comma_separated(tickers)]
+    if universe is not None:
+        named += load_universe(universe).tickers
+    if not named:
+        raise InputError("no ticker: give --tickers or --universe")
+    return list(dict.fromkeys(named))

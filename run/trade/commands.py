@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, day_option
 from run.trade.choices import ScopeName
 
 BundleArgument = Annotated[Path, typer.Argument(help="Bundle folder, printed by `rl-intraday train`.")]
@@ -25,14 +25,8 @@ def paper(
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Trade on a simulated gateway that replays catalog bars.")
     ] = False,
-    start: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="With --simulated: first trading day."),
-    ] = None,
-    end: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="With --simulated: last trading day."),
-    ] = None,
+    start: Annotated[datetime | None, day_option("With --simulated: first trading day.")] = None,
+    end: Annotated[datetime | None, day_option("With --simulated: last trading day.")] = None,
     speed: Annotated[float, typer.Option(min=0.01, help="With --simulated: simulated seconds per real second.")] = 60.0,
     faults: Annotated[
         Path | None, typer.Option(help="With --simulated: faults to play, a YAML list of {step, name, value}.")
@@ -80,16 +74,8 @@ def live(
 
 def gateway(
     instrument: Annotated[str, typer.Argument(help="Instrument, for example MESZ6 or SPY.")],
-    start: Annotated[
-        datetime,
-        typer.Option(
-            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First UTC day; the 40 days before serve as history."
-        ),
-    ],
-    end: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last UTC day; default: start."),
-    ] = None,
+    start: Annotated[datetime, day_option("First UTC day; the 40 days before serve as history.")],
+    end: Annotated[datetime | None, day_option("Last UTC day; default: start.")] = None,
     bar: Annotated[str, typer.Option(help="Bar length in the catalog.")] = "1-MINUTE",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 4002,
     speed: Annotated[float, typer.Option(min=0.01, help="Simulated seconds per real second.")] = 60.0,

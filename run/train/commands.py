@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption
+from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption, day_option
 from training.algorithms.config import DEFAULT_BUMP
 
 
@@ -14,8 +14,8 @@ def train(
     experiment: Annotated[str, typer.Argument(help="YAML file, or name of a preset.")],
     catalog: CatalogOption = DEFAULT_CATALOG,
     runs: RunsOption = DEFAULT_RUNS,
-    start: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First trading day.")] = None,
-    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")] = None,
+    start: Annotated[datetime | None, day_option("First trading day (default: the experiment's).")] = None,
+    end: Annotated[datetime | None, day_option("Last trading day, included (default: the experiment's).")] = None,
     instrument: Annotated[str | None, typer.Option(help="Instrument (default: the experiment's).")] = None,
     timesteps: Annotated[int | None, typer.Option(help="Training steps (default: the experiment's).")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed (default: the experiment's).")] = None,

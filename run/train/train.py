@@ -10,6 +10,7 @@ import yaml
 from catalogs.errors import InputError
 from configs.schema import Experiment, load_experiment
 from run.console import print_json
+from run.options import comma_separated
 from run.train.execution_file import execution_overrides
 from run.train.markets import experiment_markets
 from run.train.run_folder import TrainedRun, announce, describe, learn, make_run_dir, print_run
@@ -41,8 +42,8 @@ def run_train(
         "instrument": instrument,
         "learner.total_timesteps": timesteps,
         "seed": seed,
-        "tickers": tickers.split(",") if tickers else None,
-        "test_tickers": test_tickers.split(",") if test_tickers else None,
+        "tickers": comma_separated(tickers) if tickers else None,
+        "test_tickers": comma_separated(test_tickers) if test_tickers else None,
     }
     measured = execution_overrides(execution) if execution else {}
     given = {key: value for key, value in named.items() if value is not None}

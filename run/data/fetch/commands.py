@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from run.data.fetch.choices import FREE_PLAN_PER_MINUTE, SOURCES
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
+from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, day_option
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -15,8 +15,8 @@ app = typer.Typer(no_args_is_help=True)
 @app.command("databento")
 def databento(
     symbols: Annotated[str, typer.Option("--symbols", help="MESZ6,MNQZ6, or continuous: MES.v.0 (by volume).")],
-    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")],
-    end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day, UTC, included.")],
+    start: Annotated[datetime, day_option("First day, UTC.")],
+    end: Annotated[datetime, day_option("Last day, UTC, included.")],
     dataset: Annotated[str, typer.Option("--dataset", help="Databento dataset.")] = "GLBX.MDP3",
     schema: Annotated[
         str, typer.Option("--schema", help="ohlcv-1m, ohlcv-1h, trades, mbp-1, bbo-1s, bbo-1m or definition.")
@@ -47,8 +47,8 @@ def databento(
 @app.command("ibkr")
 def ibkr(
     symbols: Annotated[str, typer.Option("--symbols", help="Comma-separated: SPY,MESZ6.")],
-    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First trading day.")],
-    end: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last trading day, included.")],
+    start: Annotated[datetime, day_option("First trading day.")],
+    end: Annotated[datetime, day_option("Last trading day, included.")],
     host: Annotated[str, typer.Option("--host", help="Host of TWS or IB Gateway.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port: 4002 for Gateway paper, 7497 for TWS paper.")] = 4002,
     client_id: Annotated[int, typer.Option("--client-id", help="Client id; not one that trades.")] = 91,
@@ -71,10 +71,8 @@ def ibkr(
 
 @app.command("massive")
 def massive(
-    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day.")],
-    end: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day (default: the last finished session).")
-    ] = None,
+    start: Annotated[datetime, day_option("First day.")],
+    end: Annotated[datetime | None, day_option("Last day (default: the last finished session).")] = None,
     tickers: Annotated[str, typer.Option("--tickers", help="Comma-separated: AAPL,MSFT.")] = "",
     universe: Annotated[str | None, typer.Option("--universe", help="Name or YAML file of a universe.")] = None,
     bar: Annotated[str, typer.Option("--bar", help="Bar length: N-MINUTE.")] = "1-MINUTE",

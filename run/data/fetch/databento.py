@@ -14,11 +14,13 @@ from adapters.retries import Retries
 from catalogs.errors import InputError
 from catalogs.rolls import write_rolls
 from catalogs.storage.downloads import day_chunks, download_path, week_chunks
-from run.console import messages, print_json, print_result, progress_bar, report
+from run.console import messages, print_json, progress_bar, report
 from run.data.dbn import import_file
 from run.data.fetch.databento_contracts import contracts_meant
 from run.data.fetch.databento_jobs import BatchJobs
 from run.data.fetch.vendors import address, secret
+from run.data.output import print_record
+from run.options import comma_separated
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def fetch_databento(
     gateway = address("databento", "") or None
     client, retries = connect(secret("DATABENTO_API_KEY", "Databento"), gateway), Retries(report=report)
     vendor = DatabentoHistory(client, retries)
-    named = [name.strip() for name in symbols.split(",") if name.strip()]
+    named = comma_separated(symbols)
     spans, tables = contracts_meant(vendor, dataset, named, start.date(), end.date())
     if batch:
         jobs = BatchJobs(catalog)
@@ -73,8 +75,7 @@ def fetch_databento(
         print_json({"catalog": str(catalog), "cost_usd": cost, "imports": imports})
         return
     for record in imports:
-        what = record.get("bar_type") or f"{record['kind']} of {record['instrument_id']}"
-        print_result(f"{record['outcome']}: {record['rows']:,} {what}")
+        print_record(record)
 
 
 def _pieces(catalog: Path, dataset: str, schema: str, spans: list[ContractSpan]) -> list[Piece]:

@@ -19,6 +19,7 @@ from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
 from run.console import print_json, print_result, progress_bar, report
 from run.data.fetch.last_session import last_finished_day
+from run.options import comma_separated
 
 CONNECT_TIMEOUT_S = 15.0
 
@@ -33,7 +34,7 @@ def fetch_ibkr(
     last = min(end.date(), last_finished_day())
     if last < start.date():
         raise InputError(f"--start must not be after the last finished day ({last}), was {start.date()}")
-    specs = [resolve(name.strip(), instruments_path(), last) for name in symbols.split(",") if name.strip()]
+    specs = [resolve(name, instruments_path(), last) for name in comma_separated(symbols)]
     try:
         with gateway(host, port, (client_id,), CONNECT_TIMEOUT_S) as client:
             history = IbkrHistory(client)

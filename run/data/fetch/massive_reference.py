@@ -6,10 +6,9 @@ from pathlib import Path
 from adapters.massive import MassiveClient
 from catalogs.cache import written_aside
 from catalogs.corporate_actions import write_actions
-from catalogs.errors import InputError
 from run.console import print_json, print_result, progress_bar
 from run.data.fetch.massive import massive_client
-from run.data.universe import load_universe
+from run.data.universe import named_tickers
 
 
 def fetch_massive_reference(tickers: str, universe: str | None, cpm: float, catalog: Path, as_json: bool) -> None:
@@ -17,11 +16,7 @@ def fetch_massive_reference(tickers: str, universe: str | None, cpm: float, cata
 
     The options are those of the verb; see `run.data.fetch.commands.massive_reference`.
     """
-    named = [name.strip().upper() for name in tickers.split(",") if name.strip()]
-    if universe is not None:
-        named += load_universe(universe).tickers
-    if not named:
-        raise InputError("no ticker: give --tickers or --universe")
+    named = named_tickers(tickers, universe)
     client = massive_client(cpm)
     for ticker in progress_bar(named, "fetching"):
         _fetch(client, ticker, catalog)

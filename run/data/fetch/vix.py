@@ -20,6 +20,7 @@ from run.data.fetch.last_session import last_finished_day
 from run.data.fetch.massive import massive_client
 from run.data.fetch.vendors import address
 from run.data.fetch.yahoo import yahoo_client
+from run.options import comma_separated
 
 Source = Callable[[str], pa.Table]
 
@@ -40,7 +41,7 @@ def fetch_vix(sources: str, files: list[Path] | None, catalog: Path, as_json: bo
     The options are those of the verb; see `run.data.fetch.commands.vix`.
     """
     last = last_finished_day()
-    asked = _sources([name for name in sources.split(",") if name], files or [], last)
+    asked = _sources(comma_separated(sources), files or [], last)
     steps: list[Step] = []
     series = {}
     for index in INDICES:

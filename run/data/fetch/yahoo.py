@@ -14,10 +14,11 @@ from catalogs.storage.downloads import Chunk, download_path, keep_table, sha256_
 from catalogs.storage.ingest import import_bars
 from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
-from run.console import print_json, print_result, progress_bar, report
+from run.console import progress_bar, report
 from run.data.fetch.last_session import last_finished_day
 from run.data.fetch.vendors import address
-from run.data.output import import_record
+from run.data.output import import_record, print_records
+from run.options import comma_separated
 
 PER_MINUTE = 60.0
 
@@ -29,7 +30,7 @@ def fetch_yahoo(
 
     The options are those of the verb; see `run.data.fetch.commands.yahoo`.
     """
-    names = [name.upper() for text in [*(symbols or []), *(more or [])] for name in text.split(",") if name]
+    names = [name.upper() for text in [*(symbols or []), *(more or [])] for name in comma_separated(text)]
     if not names:
         raise InputError("no symbol: give --symbols")
     for name in names:
@@ -41,13 +42,7 @@ def fetch_yahoo(
     client = yahoo_client()
     shown = progress_bar(names, "fetching")
     records = [fetch_symbol(client, name, chunk, catalog) for name in shown]
-    if as_json:
-        print_json(records[0] if len(records) == 1 else {"imports": records})
-        return
-    for record in records:
-        print_result(
-            f"{record['outcome']}: {record['rows']:,} bars of {record['bar_type']}, {record['new_rows']:,} new"
-        )
+    print_records(records, as_json)
 
 
 def yahoo_client() -> YahooClient:
