@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from rl_strategies.risk.config import RiskConfig
 from rl_strategies.risk.monitor_config import Limit, MonitorConfig
-from tests.rules import day, test_entries, test_halts, test_holding, test_live_limits, test_portfolio
+from rl_strategies.risk.overlay import REASONS
+from tests.rules import day, test_entries, test_halts, test_holding, test_live_limits, test_portfolio, test_sizing
 
 HERE = Path(__file__).parent
 MANUAL = HERE.parents[1] / "docs" / "risk.md"
@@ -49,6 +50,13 @@ def test_every_level_of_a_live_limit_is_seen() -> None:
     assert list(test_live_limits.READINGS) == [
         name for name in MonitorConfig.__struct_fields__ if isinstance(getattr(MonitorConfig(), name), Limit)
     ]
+
+
+def test_every_reason_of_the_overlay_is_seen() -> None:
+    cases = [*OVERLAY_CASES.values(), *(case.values[0] for case in test_sizing.test_budget.pytestmark[0].args[1])]
+    outcomes = [case.outcome() for case in cases]
+    seen = set(re.findall(r"\w+", str(outcomes)))
+    assert set(REASONS) - seen == set()
 
 
 def modules() -> Iterator[ModuleType]:
