@@ -149,3 +149,19 @@ def test_hours_of_a_session(day: str, opens: str, flat: str) -> None:
     core.begin_session(core.instruments[0].on_bar(time_ns(f"{day} 09:31"), 50_000, 50_000, 50_000, 50_000, 400))
     assert core.flat_ns(0) == core.last_flat_ns == time_ns(f"{day} {flat}")
     assert core.instruments[0].session_hours(core.session_date)[0] == time_ns(f"{day} {opens}")
+
+
+@pytest.mark.parametrize(
+    ("clock", "is_open"),
+    [
+        pytest.param("09:30", 0, id="E17"),
+        pytest.param("09:31", 1, id="E18"),
+        pytest.param("15:54", 1, id="E19"),
+        pytest.param("15:55", 0, id="E20"),
+    ],
+)
+def test_when_a_decision_lies_in_the_session(clock: str, is_open: int) -> None:
+    core = DecisionCore([share("AAA")], PLAN, TradingConfig(risk=FLAT_BY_FIVE_TO), ExecutionConfig())
+    core.begin_session(core.instruments[0].on_bar(time_ns("09:31"), 50_000, 50_000, 50_000, 50_000, 400))
+    core.look(time_ns(clock))
+    assert core.legs["is_open"].item() == is_open

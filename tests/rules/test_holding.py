@@ -88,6 +88,24 @@ STORIES = {
             At("09:32", 490.0, LONG, "+0 daily_loss"),
         ],
     ),
+    "T10": Story(  # a single unit ages as any other, long
+        NO_LIMIT,
+        [
+            At("09:31", 500.0, LONG, "+1 approved"),
+            At("09:32", 500.0, LONG, "+0 time_limit"),
+        ],
+        units=1,
+        time_limit_bars=1,
+    ),
+    "T11": Story(  # and short
+        NO_LIMIT,
+        [
+            At("09:31", 500.0, SHORT, "-1 approved"),
+            At("09:32", 500.0, SHORT, "+0 time_limit"),
+        ],
+        units=1,
+        time_limit_bars=1,
+    ),
 }
 
 

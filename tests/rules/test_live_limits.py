@@ -174,6 +174,11 @@ WATCHES = {
         only("leverage"), [(0, {}), (1, {EQUITY: 0.0, GROSS: 0.0}), (2, {EQUITY: 0.0, GROSS: 0.01})],
         [[], [], ["flatten"]],
     ),
+    "L48": Watch(  # an equity of half a dollar carries a dollar twice
+        replace(NO_LIMIT, leverage=Limit(reduce_only=2.5)),
+        [(0, {EQUITY: 0.5, GROSS: 1.0}), (1, {EQUITY: 0.5, GROSS: 1.25})],
+        [[], ["reduce_only"]],
+    ),
     "L25": Watch(  # a debt from the start on counts as a loss of everything
         only("daily_loss"), [(0, {EQUITY: -1.0}), (1, {EQUITY: -2.0})], [[], ["flatten"]]
     ),
@@ -314,3 +319,45 @@ def test_every_level_of_a_limit(name: str) -> None:
 )
 def test_level_of_a_reading(reading: float, level: str) -> None:
     assert ALL_LEVELS.level_of(reading) == level
+
+
+@pytest.mark.parametrize(
+    ("config", "seen", "level", "reason"),
+    [
+        pytest.param(
+            only("drawdown"), [(0, {EQUITY: None}), (600, {EQUITY: None})],
+            "flatten", "drawdown must be known, was unknown for 600 s", id="L47",
+        ),
+        pytest.param(
+            only("leverage"), [(0, {GROSS: 610_000.0})], "reduce_only", "leverage must stay below 6, was 6.1", id="L49"
+        ),
+        pytest.param(
+            only("data_age_s"), [(0, {AGE: 90.0}), (1, {}), (121, {})], "normal", "no limit was reached for 120 s",
+            id="L50",
+        ),
+        pytest.param(
+            only("data_age_s"), [(0, {AGE: 600.0, "is_flat": True})], "halted",
+            "the broker shows no position and no order, after data_age_s must stay below 600, was 600", id="L67",
+        ),
+    ],
+)  # fmt: skip
+def test_reason(config: MonitorConfig, seen: Sequence[tuple[float, dict[str, Any]]], level: str, reason: str) -> None:
+    monitor = RiskMonitor(config, RiskState())
+    for second, changed in seen:
+        monitor.observe(replace(WELL, ts_ns=second * S, **changed))
+    assert (monitor.level, monitor.state.reason) == (level, reason)
+
+
+@pytest.mark.parametrize(
+    ("equity", "gross", "reading"),
+    [
+        pytest.param(100_000.0, 150_000.0, 1.5, id="L68"),
+        pytest.param(0.0, 0.0, 0.0, id="L69"),
+        pytest.param(0.0, 1.0, math.inf, id="L70"),
+        pytest.param(None, 1.0, None, id="L71"),
+    ],
+)
+def test_usage_of_a_limit(equity: float | None, gross: float, reading: float | None) -> None:
+    monitor = RiskMonitor(only("leverage"), RiskState())
+    monitor.observe(replace(WELL, equity_usd=equity, gross_exposure_usd=gross))
+    assert monitor.usage() == [("leverage", reading, 6.0)]

@@ -1,5 +1,6 @@
 """Which targets the mask of an observation grants. Numbered as in docs/risk.md."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from rl_strategies.accounting.position import LEG
-from rl_strategies.decision.rules import RULES
+from rl_strategies.decision.barriers import BarrierConfig
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.decision.rules import RULES, ExecutionConfig, TradingConfig
 from rl_strategies.risk.config import RiskConfig, pack_limits
 from rl_strategies.risk.overlay import REASONS, write_mask
-from tests.rules.day import NO_LIMIT
+from tests.rules.day import NO_LIMIT, PLAN, share, time_ns
 
 
 def mask_of(legs: list[dict[str, Any]], risk: RiskConfig, halted: str = "") -> list[str]:
@@ -54,3 +57,25 @@ def mask_of(legs: list[dict[str, Any]], risk: RiskConfig, halted: str = "") -> l
 )  # fmt: skip
 def test_mask(legs: list[dict[str, Any]], risk: RiskConfig, halted: str, expected: list[str]) -> None:
     assert mask_of(legs, risk, halted) == expected
+
+
+@pytest.mark.parametrize(
+    ("units", "side", "gain_atr", "mask"),
+    [
+        pytest.param(100, 1.0, 2.0, [0.0, 0.0, 1.0], id="A16"),
+        pytest.param(-100, -1.0, -2.0, [1.0, 0.0, 0.0], id="A17"),
+    ],
+)
+def test_what_the_policy_sees_of_a_position(units: int, side: float, gain_atr: float, mask: list[float]) -> None:
+    # Entered at 500.00 one bar ago, to be held for two; 502.00 now, an average true range of 1.00 USD. Of 389 minutes
+    # in which a position may be held 387 are left.
+    risk = replace(NO_LIMIT, minimum_hold_bars=2)
+    trading = TradingConfig(100, BarrierConfig(None, None, 0), risk, mask_actions=True)
+    core = DecisionCore([share("AAA")], PLAN, trading, ExecutionConfig())
+    (leg,) = core.instruments
+    core.begin_session(leg.on_bar(time_ns("09:31"), 50_000, 50_000, 50_000, 50_000, 10_000))
+    core.on_fill(0, units, 50_000, 0)
+    leg.on_bar(time_ns("09:32"), 50_200, 50_200, 50_200, 50_200, 10_000)
+    core.legs["atr"] = 1.0
+    seen = [math.log(502 / 500), side, 1 / 60, gain_atr, 387 / 389, *mask]
+    assert core.look(time_ns("09:32")).tolist() == pytest.approx(seen, rel=1e-6)
