@@ -28,7 +28,7 @@ def report(shown: RenderableType = "", *, label: str = "", style: str = "") -> N
     label : str
         First words of the line, in ``style``: ``report("no volume", label="warning:", style="yellow")``.
     style : str
-        Of the label, bold by default; of the whole line where there is no label.
+        Colour of the label, bold by default; of the whole line if there is no label.
     """
     if label:
         messages.print(Text.assemble((label, style or "bold"), " ", str(shown)))

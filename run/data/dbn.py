@@ -38,7 +38,7 @@ def import_file(file: DbnFile, instrument: str | None, catalog: Path, *, strict:
     Returns
     -------
     list of dict
-        What was stored, one per instrument, for machines.
+        Import records as plain data, one per instrument.
 
     Raises
     ------

@@ -122,7 +122,7 @@ def validator(markets: tuple[TrainingMarket, ...]) -> Validate | None:
 
 
 def session_pnl(market: TrainingMarket, policy: BatchPolicy) -> NDArray[np.float64]:
-    """Net PnL in USD of every session, each walked from the starting balance; float64[sessions]."""
+    """Net PnL in USD of every session, each from the starting balance; float64[sessions]."""
     lanes = rollout(market, lambda observed, begun, at: policy.act_batch(observed, begun), range(len(market)), 0)
     return lanes.equity - market.starting_usd
 

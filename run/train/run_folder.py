@@ -62,7 +62,7 @@ def announce(experiment: Experiment, markets: ExperimentMarkets) -> None:
     sessions = sum(len(market) for market in markets.train)
     report(
         f"Training {experiment.name} on {names}: {sessions} sessions {dates[0]} to {dates[-1]}, "
-        f"{_bars_walked(markets.train):,} bars, {len(first.observation_names)} observations, "
+        f"{_bars_traded(markets.train):,} bars, {len(first.observation_names)} observations, "
         f"{experiment.learner.planned_steps:,} steps, seed {experiment.seed}"
     )
     if markets.validate:
@@ -122,7 +122,7 @@ def learn(
     bundle = _bundle(experiment, markets, result, run_dir)
     sessions = sum(len(market) for market in markets.train)
     left_out = (*markets.train[0].plan.left_out, *markets.train[0].plan.pruned)
-    return TrainedRun(run_dir, bundle, sessions, _bars_walked(markets.train), left_out, result.summary)
+    return TrainedRun(run_dir, bundle, sessions, _bars_traded(markets.train), left_out, result.summary)
 
 
 def print_run(trained: TrainedRun) -> None:
@@ -155,7 +155,7 @@ def data_hash(markets: ExperimentMarkets) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
-def _bars_walked(markets: tuple[TrainingMarket, ...]) -> int:
+def _bars_traded(markets: tuple[TrainingMarket, ...]) -> int:
     episodes = [market.arrays.episodes for market in markets]
     return sum(int((walked["last"] - walked["first"] + 1).sum()) for walked in episodes)
 

@@ -77,7 +77,7 @@ def test_same_policy_same_fills_in_all_three_clocks(spy: Path, home: Path) -> No
     assert main(["backtest", str(spy), *words]) == 0
     summary = json.loads((out / "summary.json").read_text())
     # `backtest` itself refuses to report when the node's observations or fills differ from the simulator's by a bit.
-    assert f"repeats the engine's {len(simulated)} fills and every observation exactly" in " ".join(summary["notes"])
+    assert f"reproduces the engine's {len(simulated)} fills and every observation exactly" in " ".join(summary["notes"])
     assert summary["metrics"]["net_pnl_usd"] == pytest.approx(pnl, abs=1e-6)
     assert summary["metrics"]["commission_usd"] == pytest.approx(sum(fill.commission_cents for fill in simulated) / 100)
 
