@@ -164,4 +164,4 @@ def test_flatten_of_a_contract_leaves_the_others(
 @pytest.mark.parametrize("words", [["--scope", "session"], ["--session", "x"]])
 def test_a_session_is_named_where_it_is_meant(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["flatten", "paper", *words]) == 2
-    assert capsys.readouterr().err == "error: --session must be given with --scope session, and only there\n"
+    assert capsys.readouterr().err == "error: --session and --scope session go together: give both or neither\n"

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from google.protobuf.message import Message
 from ibapi.protobuf.ExecutionDetails_pb2 import ExecutionDetails
@@ -21,11 +22,15 @@ from ibapi.protobuf.PositionEnd_pb2 import PositionEnd
 
 from adapters.ibkr.closing import Executed, Pace
 from adapters.ibkr.closing_scope import OneContract, OwnTrades, Scope, WholeAccount
+from adapters.ibkr.connection import GatewayError
 from adapters.ibkr.connection import gateway as connected
 from adapters.ibkr.flatten import Flattened, Flattening, flatten_gateway
 from adapters.ibkr.simulator import answers
+from adapters.ibkr.simulator.adversary.draw import random_adversary
+from adapters.ibkr.simulator.adversities import behave
 from adapters.ibkr.simulator.broker.acceptance import Refusal
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
+from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.market import SECOND_NS, Market, TapeBar
 from adapters.ibkr.simulator.server import GatewayServer, ThreadedServer, running
@@ -138,41 +143,45 @@ class Adversary:
 
 
 @pytest.fixture
-def adversary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Adversary]:
-    """A gateway of MES and SPY that stands still, its answers in the hands of the test."""
+def plain() -> Iterator[ThreadedServer]:
+    """A gateway of MES and SPY that stands still."""
     bars = {
         terms.con_id: [TapeBar(START_NS + 60 * SECOND_NS * i, 24000, 24004, 23996, 24000, 400) for i in range(20)]
         for terms in (MES, SPY)
     }
     market = Market([MES, SPY], bars, start_ns=START_NS + 300 * SECOND_NS)
     with running(GatewayServer(Gateway([MES, SPY], market, ACCOUNT, 1_000_000_000))) as threaded:
-        taken = Adversary(threaded)
-        for kind, real in list(answers.ANSWERS.items()):
+        yield threaded
 
-            def asked(
-                gateway: Gateway, session: Any, request: Any, kind: str = kind, real: Any = real
-            ) -> list[Message]:
-                return taken.answer(kind, real, gateway, session, request)
 
-            monkeypatch.setitem(answers.ANSWERS, kind, asked)
-        gateway = threaded.gateway
-        start, tell = gateway.start, gateway.deliver
+@pytest.fixture
+def adversary(plain: ThreadedServer, monkeypatch: pytest.MonkeyPatch) -> Adversary:
+    """The gateway with its answers in the hands of the test."""
+    taken = Adversary(plain)
+    for kind, real in list(answers.ANSWERS.items()):
 
-        def begin(session: Any, client_id: int) -> bool:
-            is_begun = start(session, client_id)
-            for number, message in enumerate(session.outbox):
-                if isinstance(message, ManagedAccounts):
-                    session.outbox[number] = ManagedAccounts(accountsList=taken.accounts)
-            return is_begun
+        def asked(gateway: Gateway, session: Any, request: Any, kind: str = kind, real: Any = real) -> list[Message]:
+            return taken.answer(kind, real, gateway, session, request)
 
-        def deliver() -> None:
-            events = gateway.broker.events
-            events[:] = [each for each in events if not isinstance(each.message, taken.lost)]
-            tell()
+        monkeypatch.setitem(answers.ANSWERS, kind, asked)
+    gateway = plain.gateway
+    start, tell = gateway.start, gateway.deliver
 
-        monkeypatch.setattr(gateway, "start", begin)
-        monkeypatch.setattr(gateway, "deliver", deliver)
-        yield taken
+    def begin(session: Any, client_id: int) -> bool:
+        is_begun = start(session, client_id)
+        for number, message in enumerate(session.outbox):
+            if isinstance(message, ManagedAccounts):
+                session.outbox[number] = ManagedAccounts(accountsList=taken.accounts)
+        return is_begun
+
+    def deliver() -> None:
+        events = gateway.broker.events
+        events[:] = [each for each in events if not isinstance(each.message, taken.lost)]
+        tell()
+
+    monkeypatch.setattr(gateway, "start", begin)
+    monkeypatch.setattr(gateway, "deliver", deliver)
+    return taken
 
 
 def order(
@@ -187,7 +196,11 @@ def order(
 
 
 def flatten(
-    adversary: Adversary, scope: Scope | None = None, pace: Pace | None = None, timeout_s: float = 20.0
+    adversary: Adversary,
+    scope: Scope | None = None,
+    pace: Pace | None = None,
+    timeout_s: float = 20.0,
+    request_timeout_s: float = 12.0,
 ) -> tuple[Flattened, list[str]]:
     """Flatten as the command does; what it said comes with it."""
     said: list[str] = []
@@ -196,7 +209,7 @@ def flatten(
         return Flattening(ACCOUNT, scope or WholeAccount(), pace or Pace().faster(FAST), said.append)
 
     where = "127.0.0.1", adversary.server.port
-    return flatten_gateway(where, (91, 92), 12.0, begin, timeout_s, said.append), said
+    return flatten_gateway(where, (91, 92), request_timeout_s, begin, timeout_s, said.append), said
 
 
 def reversals(adversary: Adversary, con_id: int, first: int) -> list[int]:
@@ -278,6 +291,22 @@ def test_whatever_the_answers_do_no_more_is_sent_than_is_held(adversary: Adversa
     assert adversary.held()[MES.con_id] == 0
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_random_adversary_never_makes_it_send_more_than_is_held(plain: ThreadedServer, seed: int) -> None:
+    adversary = Adversary(plain)
+    first = 2 + seed % 3
+    order(adversary, SESSION, 1, first)
+    drawn = msgspec.structs.replace(random_adversary(seed), acts=())
+    plain.call(lambda server: behave(server, drawn))
+    try:
+        _, said = flatten(adversary, timeout_s=6.0, request_timeout_s=1.5)
+    except GatewayError as error:  # some never answer
+        said = [str(error)]
+    assert reversals(adversary, MES.con_id, first) == [], said
+    accepted = [each for each in adversary.broker.orders.values() if each.request.orderRef.startswith("flatten-")]
+    assert sum(each.filled + each.remaining * each.is_working for each in accepted) <= first, said
+
+
 def test_a_list_that_does_not_show_the_entry_yet_is_not_flat(adversary: Adversary) -> None:
     adversary.staleness_s = 0.3
     time.sleep(0.35)
@@ -324,17 +353,11 @@ def test_refusals_are_said_with_code_and_text_counted_and_paused(adversary: Adve
 
 def test_a_notice_about_the_order_does_not_make_it_send_again(adversary: Adversary) -> None:
     order(adversary, SESSION, 1, 3)
-    place = adversary.broker.place
     adversary.broker.halted = True
-
-    def notice(client_id: int, request: PlaceOrderRequest) -> None:
-        place(client_id, request)
-        adversary.broker.tell(client_id, request.orderId, Refusal(10349, "Order TIF was set to DAY"))
-
-    adversary.broker.place = notice
+    adversary.threaded.call(lambda server: FAULTS["order_error"](server, 10349))
     done, said = flatten(adversary, timeout_s=3.0)
     assert (done.is_flat, done.orders_left, sent(adversary)) == (False, 1, 3)
-    assert "closing order for MESH6: 10349 Order TIF was set to DAY" in said
+    assert any(line.startswith("closing order for MESH6: 10349 ") for line in said)
 
 
 def test_a_fraction_of_a_share_is_named_and_left(adversary: Adversary) -> None:
