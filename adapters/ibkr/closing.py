@@ -215,7 +215,7 @@ class ContractBook:
         gap = units - self._executions.total()
         # A list that equals today's executions is fresh. Otherwise something was held before them, or the list is old:
         # it counts once no execution is so recent that it may lack it, and when it was seen twice.
-        if gap == 0 or (gap == self._candidate and asked_s >= self._recent_until_s):
+        if gap in (0, self._candidate):
             self._before = gap
         else:
             self._before = None
