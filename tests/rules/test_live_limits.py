@@ -1,5 +1,6 @@
 """Limits of a live session: at which reading which level begins. Numbered as in docs/risk.md."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from rl_strategies.risk.monitor import RiskMonitor, Vitals
 from rl_strategies.risk.monitor_config import Limit, MonitorConfig, RiskLevel
+from rl_strategies.risk.rolling_readings import ValueAtRisk
 from rl_strategies.risk.state_file import RiskState
 
 MONDAY, TUESDAY = date(2026, 1, 5), date(2026, 1, 6)
@@ -182,13 +184,13 @@ WATCHES = {
     "L25": Watch(  # a debt from the start on counts as a loss of everything
         only("daily_loss"), [(0, {EQUITY: -1.0}), (1, {EQUITY: -2.0})], [[], ["flatten"]]
     ),
-    # Refused orders of one minute: the first is 60 s old when the third comes, and 59.999 s.
+    # Refused orders of one minute: the first is 60 s old when the third comes, and one nanosecond less.
     "L26": Watch(
         only("rejects_per_minute"), [(0, {"rejects": 1}), (10, {"rejects": 2}), (60, {"rejects": 3})], [[], [], []]
     ),
     "L27": Watch(
         only("rejects_per_minute"),
-        [(0, {"rejects": 1}), (10, {"rejects": 2}), (59.999, {"rejects": 3})],
+        [(0, {"rejects": 1}), (10, {"rejects": 2}), (59.999_999_999, {"rejects": 3})],
         [[], [], ["reduce_only"]],
     ),
     "L28": Watch(  # a restarted process counts from zero: 2 and 1
@@ -258,6 +260,14 @@ WATCHES = {
         ),
         [(0, {}), (29.999, {EQUITY: 99_000.0}), (30, {EQUITY: 99_500.0})],
         [[], [], ["flatten"]],
+    ),
+    "L72": Watch(  # and 15 s after the last one is within its interval
+        replace(
+            NO_LIMIT, value_at_risk=Limit(flatten=0.005), value_at_risk_interval_s=30.0, value_at_risk_minimum=1,
+            value_at_risk_tail=0.5,
+        ),
+        [(30, {}), (45, {EQUITY: 99_000.0}), (60, {})],
+        [[], [], []],
     ),
     "L44": Watch(  # 10 s instead of 120 s
         only("data_age_s", recover_after_s=10.0),
@@ -361,3 +371,18 @@ def test_usage_of_a_limit(equity: float | None, gross: float, reading: float | N
     monitor = RiskMonitor(only("leverage"), RiskState())
     monitor.observe(replace(WELL, equity_usd=equity, gross_exposure_usd=gross))
     assert monitor.usage() == [("leverage", reading, 6.0)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "usd"),
+    [
+        pytest.param([-50.0], 0.0, id="L73"),  # too few
+        pytest.param([-50.0, 20.0], 50.0, id="L74"),
+        pytest.param([10.0, 20.0], 0.0, id="L75"),  # gains
+    ],
+)
+def test_value_at_risk(changes: list[float], usd: float) -> None:
+    risk = ValueAtRisk(tail=0.5, interval_s=1.0, minimum=2)
+    for second, equity in enumerate(itertools.accumulate(changes, initial=1_000.0)):
+        risk.update(second * S, equity)
+    assert risk.value == usd

@@ -317,9 +317,9 @@ def k45() -> Any:
 
 
 def k46() -> Any:
-    # Silence is not flat: unknown at once, a dead connection after the second.
+    # Silence is not flat: unknown at once, a dead connection after the second; two more for the next.
     session = Session(3, SILENT).begun()
-    return session.at(2), session.at(2.25), session.reconciler.is_flat
+    return session.at(2), session.at(2.25), session.reconciler.is_flat, session.at(2.5), session.at(2.75)
 
 
 def k47() -> Any:
@@ -348,8 +348,8 @@ def k49() -> Any:
 
 
 def k50() -> Any:
-    # Missed fills explain the position and count once: 499.604 is nearest to 49,960 ticks, 0.349 USD to 35 cents.
-    fill = SimpleNamespace(trade_id="t1", order_ref="stop", ts_ns=5, units=-3, price=499.604, commission_usd=0.349)
+    # Missed fills explain the position and count once: 499.604 is nearest to 49,960 ticks, 1.004 USD to 100 cents.
+    fill = SimpleNamespace(trade_id="t1", order_ref="stop", ts_ns=5, units=-3, price=499.604, commission_usd=1.004)
     session = Session(3, shows(0), fills=[fill]).begun()
     session.reconciler.request_fills()
     first = session.at(2)
@@ -412,11 +412,14 @@ STORIES: dict[Any, Any] = {
     k43: ([ASKED, UNKNOWN], [ASKED], LOST),
     k44: ([ASKED, UNKNOWN], [ASKED], [ASKED, "orders cancelled", "cancel LMT -1"]),
     k45: ([ASKED], [ASKED], LOST),
-    k46: ([ASKED, UNKNOWN], [ASKED, "connection hung up", "disconnect"], None),
+    k46: (
+        [ASKED, UNKNOWN], [ASKED, "connection hung up", "disconnect"], None,
+        [ASKED], [ASKED, "connection hung up", "disconnect"],
+    ),
     k47: ([ASKED, KNOWN], [ASKED, UNKNOWN], [ASKED, "connection hung up", "disconnect"]),
     k48: [ASKED],
     k49: (["ask fills", UNKNOWN], ["ask fills", "connection hung up", "disconnect"]),
-    k50: (["ask fills", "fill -3 at 49960 for 35, late True", "fill found", ASKED], ["ask fills", ASKED], 0),
+    k50: (["ask fills", "fill -3 at 49960 for 100, late True", "fill found", ASKED], ["ask fills", ASKED], 0),
     k51: (True, None),
     k52: (["connection down", UNKNOWN], [], ["drop requests", "connection up"], ["ask fills", ASKED, KNOWN], True),
     k53: (["ask fills", ASKED, "ignore old"], True, True),
