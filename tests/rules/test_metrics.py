@@ -62,6 +62,18 @@ FIVE = equity_run([10_100.0], [9_999.0], [10_198.98], [9_995.0004], [10_094.9504
 TEN_EQUAL = equity_run(*[[10_000.0 + 5.0 * day] for day in range(1, 11)])
 NO_DRAWDOWN = equity_run(*[[10_000.0 + 5.0 * day] for day in range(1, 21)])
 
+# Three trades of 0.00, +0.50 and -0.50 USD after two commissions of 1.00: 100 × 0.02, 50 × 0.05, 50 × 0.03.
+SMALL = record_of(
+    [[50_000, 50_002, 50_000, 50_005, 50_000, 50_003]],
+    (
+        fill(0, 0, 100, 50_000), fill(0, 1, -100, 50_002, "signal"),
+        fill(0, 2, 50, 50_000), fill(0, 3, -50, 50_005, "signal"),
+        fill(0, 4, 50, 50_000), fill(0, 5, -50, 50_003, "signal"),
+    ),
+)  # fmt: skip
+# An equity with a fraction of a cent; a fall that is made good on the last bar of the next session.
+FRACTION, NEXT_DAY = equity_run([10_000.126]), equity_run([9_990.0], [10_000.0], [10_000.0])
+
 FIGURES: list[tuple[str, RunRecord, str, Any]] = [
     ("M1", TRADES, "sessions", 3),
     ("M2", TRADES, "bars", 10),
@@ -127,6 +139,16 @@ FIGURES: list[tuple[str, RunRecord, str, Any]] = [
     ("M59", equity_run([5_000.0], [-1.0]), "turnover", 0.0),  # the average is above zero still
     ("M60", equity_run([-5_000.0]), "turnover", None),
     ("M61", equity_run([-5_000.0]), "turnover_per_session", None),
+    ("M92", SMALL, "win_rate_pct", 100 / 3),
+    ("M93", SMALL, "average_win_usd", 0.5),
+    ("M94", SMALL, "average_loss_usd", -0.5),
+    ("M95", SMALL, "profit_factor", 1.0),
+    ("M96", equity_run([-5_000.0], [5_000.0]), "turnover", None),
+    ("M97", equity_run([0.5]), "turnover", 0.0),
+    ("M98", equity_run([-0.5]), "turnover", None),
+    ("M99", FRACTION, "net_pnl_usd", 0.13),
+    ("M100", FRACTION, "unreconciled_usd", 0.13),
+    ("M101", NEXT_DAY, "recovery_sessions", 1),
     ("M62", equity_run(*[[10_000.0 - 500.0 * day] for day in range(1, 21)]), "annualised_return_pct", None),
 ]  # fmt: skip
 
@@ -241,3 +263,6 @@ def test_a_record_with_columns_of_two_lengths_is_refused(column: str) -> None:
 def test_a_record_without_bars_is_refused() -> None:
     with pytest.raises(InputError, match="a record must have at least one bar of every instrument, had none"):
         compute_metrics(replace(TRADES, ts_ns=TRADES.ts_ns[:0]), [])
+    leg = replace(TRADES.legs[0], bars=TRADES.legs[0].bars.slice(0, 0), position_units=np.zeros(0, np.int64))
+    with pytest.raises(InputError, match="a record must have at least one bar of every instrument, had none"):
+        compute_metrics(replace(TRADES, legs=(leg,)), [])

@@ -4,8 +4,10 @@ One E-mini S&P 500 contract: a tick is 0.25 points and 12.50 USD; a fill costs 2
 low, close), are `tests.rl_strategies.test_trades.ROWS`.
 """
 
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from rl_strategies.accounting.record import Fill
@@ -34,6 +36,7 @@ from tests.rl_strategies.test_trades import at, market, record_of
         pytest.param(Fill(at(4), -2, 20054, 0, "stop", 20055, "stop_loss"), 12.5, 12.5, 0, id="R13"),  # opened above it
         pytest.param(Fill(at(3) + 1, 2, 20061, 0, "stop", 20040, "stop_loss"), 12.5, 12.5, 0, id="R14"),  # in bar 4
         pytest.param(Fill(at(4) + 1, 2, 20061, 0, "stop", 20040, "stop_loss"), 12.5, 12.5, 0, id="R15"),  # later
+        pytest.param(Fill(at(4), 1, 20061, 0, "stop", 20040, "stop_loss"), 6.25, 6.25, 0, id="R46"),  # a single unit
     ],
 )  # fmt: skip
 def test_cost_of_a_fill(fill: Fill, spread: float, slippage: float, impact: float) -> None:
@@ -81,6 +84,7 @@ OPEN = (market(3, 1, 20030),)
         pytest.param(OPEN, "pnl", 272.9, id="R42"),  # one commission so far
         pytest.param(OPEN, "exit_time_ns", at(4), id="R43"),
         pytest.param(OPEN, "is_open", True, id="R44"),
+        pytest.param(OPEN, "trade_id", "ESH4-1", id="R45"),
     ],
 )
 def test_round_trip(fills: tuple[Fill, ...], figure: str, expected: Any) -> None:
@@ -94,3 +98,12 @@ def test_a_flip_is_two_trades() -> None:
     trades = build_trades(record_of(*fills))
     found = [(trade.trade_id, trade.direction, trade.gross, trade.commission) for trade in trades]
     assert found == [("ESH4-1", "long", 25.0, 4.2), ("ESH4-2", "short", -125.0, 4.2)]
+
+
+def test_trades_of_several_instruments_come_in_the_order_of_their_exits_the_open_ones_last() -> None:
+    first = record_of(market(0, 1, 20000), market(3, -1, 20030, "signal"), market(4, 1, 20052))
+    second = record_of(market(1, 1, 20002), market(2, -1, 20012, "signal"))
+    (other,) = second.legs
+    named = replace(other, instrument=msgspec.structs.replace(other.instrument, instrument_id="NQH4.XCME"))
+    both = replace(first, legs=(*first.legs, named))
+    assert [trade.trade_id for trade in build_trades(both)] == ["NQH4-1", "ESH4-1", "ESH4-2"]
