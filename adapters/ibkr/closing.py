@@ -160,8 +160,8 @@ class ContractBook:
         self._zero_since_s: float | None = None
         self._next_s = LONG_AGO_S
 
-    def executed(self, execution: Executed, now_s: float, age_s: float = 0.0) -> None:
-        """Take an execution, an own one or another's; any number of times.
+    def executed(self, execution: Executed, now_s: float, age_s: float = 0.0) -> bool:
+        """Take an execution, an own one or another's; any number of times. False where it is known.
 
         Parameters
         ----------
@@ -172,12 +172,13 @@ class ContractBook:
             How long before that it happened, as far as the broker says so.
         """
         if not self._executions.add(execution):
-            return
+            return False
         order = self._orders.get(execution.order_ref)
         if order is not None:
             order.ended |= self._filled(execution.order_ref) >= order.units
         self._changed_s = now_s
         self._recent_until_s = max(self._recent_until_s, now_s - max(0.0, age_s) + self._pace.lag_s)
+        return True
 
     def answered(self, order_ref: str, filled: Decimal, ended: bool, now_s: float) -> None:
         """Take what the broker says of an own order; what it filled never becomes less.

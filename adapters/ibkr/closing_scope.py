@@ -59,6 +59,9 @@ class Scope(ABC):
         """Executions known beside those that the broker lists, which are of today alone."""
         return ()
 
+    def keep(self, closing: Executed) -> None:  # noqa: B027
+        """Take an execution of a closing order, for a flatten on a later day."""
+
     @property
     def claims(self) -> Callable[[Executions], Decimal] | None:
         """Gives the signed units that are to be closed of what is held; None where that is all."""
@@ -112,6 +115,8 @@ class OwnTrades(Scope):
         Set where its journal is damaged: orders of its client id whose reference begins so count as its own too.
     fills : tuple of Executed
         Executions in its journal, also of earlier days.
+    keeper : callable, optional
+        Receives every execution of its closing orders.
     """
 
     tag: str
@@ -120,6 +125,7 @@ class OwnTrades(Scope):
     order_refs: frozenset[str]
     ref_prefix: str = ""
     fills: tuple[Executed, ...] = ()
+    keeper: Callable[[Executed], None] | None = None
 
     def covers(self, con_id: int) -> bool:
         """Whether the session trades the contract."""
@@ -132,6 +138,11 @@ class OwnTrades(Scope):
     def carried(self) -> tuple[Executed, ...]:
         """Executions of the journal."""
         return self.fills
+
+    def keep(self, closing: Executed) -> None:
+        """Hand it to the keeper."""
+        if self.keeper is not None:
+            self.keeper(closing)
 
     @property
     def claims(self) -> Callable[[Executions], Decimal]:

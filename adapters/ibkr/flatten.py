@@ -256,7 +256,10 @@ class Flattening:
 
     def _take_execution(self, fill: Any, age_s: float) -> None:
         if fill.execution.acctNumber == self._account and self._scope.covers(fill.contract.conId):
-            self._book(fill.contract).executed(execution_of(fill), time.monotonic(), age_s)
+            execution = execution_of(fill)
+            is_new = self._book(fill.contract).executed(execution, time.monotonic(), age_s)
+            if is_new and execution.order_ref in self._refs:
+                self._scope.keep(execution)
 
     def _take_positions(self, positions: Sequence[Any], asked_s: float) -> None:
         shown: dict[int, Decimal] = {}

@@ -152,6 +152,23 @@ def test_flatten_of_a_session_leaves_its_owners_things(
     assert owners_things(gateway) == UNTOUCHED
 
 
+def test_what_was_closed_on_an_earlier_day_is_not_closed_again(
+    session: Path,
+    gateway: ThreadedServer,
+    order: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("IB_ACCOUNT", raising=False)
+    words = ["flatten", "paper", "--port", str(gateway.port), "--scope", "session", "--session", str(session)]
+    assert main(words) == 0
+    gateway.call(lambda server: server.gateway.broker.trades.clear())  # the broker lists executions of today alone
+    order(OWNER, 8, 10)
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["closed"] == {}
+    assert owners_things(gateway) == (12, 100, UNTOUCHED[2])
+
+
 def test_flatten_of_a_contract_leaves_the_others(
     session: Path, gateway: ThreadedServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,12 @@
 """What a session calls its own at the broker, read from its journal: order references and executions."""
 
+import contextlib
 import hashlib
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,9 @@ from run.trade.session.folder import JOURNAL_FOLDER, find_home
 from run.trade.session.metadata import METADATA_FILE, read_metadata
 from run.trade.session.plan import broker_contract
 
+CLOSED_FILE = "closed.jsonl"  # executions of a flatten of the session; the broker lists those of today alone
 NAUTILUS_PREFIX = "O-"  # begins every client order id of a session
+log = logging.getLogger(__name__)
 
 
 def session_folder(given: Path) -> Path:
@@ -76,7 +81,8 @@ def own_trades(
         con_ids=frozenset(con_ids.values()),
         order_refs=frozenset(order["client_order_id"] for order in orders if order["role"] != "external"),
         ref_prefix=NAUTILUS_PREFIX if is_damaged or not is_whole else "",
-        fills=tuple(_fills(rows, con_ids, client_id)),
+        fills=(*_fills(rows, con_ids, client_id), *_closed(folder)),
+        keeper=partial(_keep, folder),
     )
 
 
@@ -96,6 +102,24 @@ def _fills(rows: Iterable[dict[str, Any]], con_ids: dict[str, int], client_id: i
             if fill["role"] != "external":
                 con_id, units = con_ids[row["instrument_id"]], Decimal(fill["units"])
                 yield Executed(fill["trade_id"], con_id, units, client_id, fill["client_order_id"])
+
+
+def _keep(folder: Path, closing: Executed) -> None:
+    try:
+        with (folder / CLOSED_FILE).open("ab") as file:
+            file.write(msgspec.json.encode(closing) + b"\n")
+    except OSError as error:  # a full disk stops no emergency exit
+        log.warning("%s is not written: %s", CLOSED_FILE, error)
+
+
+def _closed(folder: Path) -> Iterable[Executed]:
+    try:
+        lines = (folder / CLOSED_FILE).read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        with contextlib.suppress(msgspec.MsgspecError):  # torn by a crash
+            yield msgspec.json.decode(line, type=Executed)
 
 
 def _resolved(instrument_id: str, folder: Path) -> InstrumentSpec:
