@@ -98,6 +98,8 @@ def test_what_a_fill_realises(held: int, units: int, price: float, cents: int) -
         pytest.param([(2, 100.0)], 2, 100.0, 1, 0, id="C28"),
         # 2 at 100 and 1 at 103 are 3 at 101.
         pytest.param([(2, 100.0), (1, 103.0)], 3, 101.0, 1, 7, id="C29"),
+        pytest.param([(2, 100.0), (2, 103.0)], 4, 101.5, 1, 7, id="C46"),
+        pytest.param([(1, 100.0), (1, 103.0)], 2, 101.5, 1, 7, id="C47"),
         pytest.param([(-2, 100.0), (-1, 97.0)], -3, 99.0, 1, 7, id="C30"),
         # An exit leaves the average, the age and the count of entries alone.
         pytest.param([(3, 100.0), (-1, 103.0)], 2, 100.0, 1, 7, id="C31"),
@@ -145,6 +147,8 @@ def test_account(fills: list[tuple[int, int, int]], balance: int, traded: int, t
         pytest.param(3, 6_001.25, 18.75, id="C37"),
         pytest.param(-3, 6_001.25, -18.75, id="C38"),
         pytest.param(0, 6_001.25, 0.0, id="C39"),
+        pytest.param(1, 6_001.25, 6.25, id="C50"),
+        pytest.param(-1, 6_001.25, -6.25, id="C51"),
     ],
 )
 def test_open_position(units: int, price: float, usd: float) -> None:
@@ -155,7 +159,13 @@ def test_open_position(units: int, price: float, usd: float) -> None:
 
 @pytest.mark.parametrize(
     ("units", "side"),
-    [pytest.param(3, 1, id="C40"), pytest.param(-3, -1, id="C41"), pytest.param(0, 0, id="C42")],
+    [
+        pytest.param(3, 1, id="C40"),
+        pytest.param(-3, -1, id="C41"),
+        pytest.param(0, 0, id="C42"),
+        pytest.param(1, 1, id="C48"),
+        pytest.param(-1, -1, id="C49"),
+    ],
 )
 def test_side(units: int, side: int) -> None:
     assert side_of_units(units) == side
