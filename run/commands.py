@@ -44,4 +44,4 @@ def universe(
     """
     from run.universe import run_universe
 
-    run_universe(universe, cpm, concurrency, catalog, runs, as_json)
+    run_universe(universe=universe, cpm=cpm, concurrency=concurrency, catalog=catalog, runs=runs, as_json=as_json)

@@ -38,7 +38,7 @@ class UniverseProgress(msgspec.Struct):
     tickers: dict[str, TickerProgress] = {}
 
 
-def run_universe(universe: str, cpm: float, concurrency: int, catalog: Path, runs: Path, as_json: bool) -> None:
+def run_universe(*, universe: str, cpm: float, concurrency: int, catalog: Path, runs: Path, as_json: bool) -> None:
     """Collect, import, train and backtest every ticker of a universe.
 
     The options are those of the verb; see `run.commands.universe`.

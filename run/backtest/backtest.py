@@ -70,7 +70,7 @@ class BacktestResult:
 
 
 def run_backtest(
-    bundle: Path, start: datetime, end: datetime, catalog: Path, out: Path | None, seed: int, as_json: bool
+    *, bundle: Path, start: datetime, end: datetime, catalog: Path, out: Path | None, seed: int, as_json: bool
 ) -> None:
     """Backtest a bundle in NautilusTrader's BacktestNode and write a report.
 

@@ -19,7 +19,7 @@ SYNTHETIC = ("SPY", "AAPL", "MSFT", "NVDA", "QQQ", "IWM", "XOM", "JPM", "MESH5",
 MOST_RECORDED_BARS = 8_000
 
 
-def run_certify(episodes: int, instruments: int, seed: int, catalog: Path | None, as_json: bool) -> None:
+def run_certify(*, episodes: int, instruments: int, seed: int, catalog: Path | None, as_json: bool) -> None:
     """Prove that the simulator trades exactly as the NautilusTrader engine does.
 
     The options are those of the verb; see `run.backtest.commands.certify`.

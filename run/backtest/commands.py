@@ -24,7 +24,7 @@ def backtest(
     """
     from run.backtest.backtest import run_backtest
 
-    run_backtest(bundle, start, end, catalog, out, seed, as_json)
+    run_backtest(bundle=bundle, start=start, end=end, catalog=catalog, out=out, seed=seed, as_json=as_json)
 
 
 def evaluate(
@@ -52,7 +52,18 @@ def evaluate(
     from run.backtest.evaluate import run_evaluate
 
     run_evaluate(
-        bundle, catalog, start, end, tickers, test_tickers, window, samples, strict_test_window, out, seed, as_json
+        bundle=bundle,
+        catalog=catalog,
+        start=start,
+        end=end,
+        tickers=tickers,
+        test_tickers=test_tickers,
+        window=window,
+        samples=samples,
+        strict_test_window=strict_test_window,
+        out=out,
+        seed=seed,
+        as_json=as_json,
     )
 
 
@@ -72,4 +83,4 @@ def certify(
     """
     from run.backtest.certify import run_certify
 
-    run_certify(episodes, instruments, seed, catalog, as_json)
+    run_certify(episodes=episodes, instruments=instruments, seed=seed, catalog=catalog, as_json=as_json)

@@ -25,6 +25,7 @@ RESULTS, TRADES = "evaluation_results.json", "trades.csv"
 
 
 def run_evaluate(
+    *,
     bundle: Path,
     catalog: Path,
     start: datetime | None,

@@ -60,7 +60,18 @@ def import_(
     """
     from run.data.import_files import run_import
 
-    run_import(files, instrument, bar, stamp, tz, symbol, assume_volume, strict, catalog, as_json)
+    run_import(
+        files=files,
+        instrument=instrument,
+        bar=bar,
+        stamp=stamp,
+        tz=tz,
+        symbol=symbol,
+        assume_volume=assume_volume,
+        strict=strict,
+        catalog=catalog,
+        as_json=as_json,
+    )
 
 
 @app.command("consolidate")
@@ -98,7 +109,7 @@ def export(
     """
     from run.data.maintain import run_export
 
-    run_export(bar_type, out, start, end, adjusted, catalog, as_json)
+    run_export(bar_type=bar_type, out=out, start=start, end=end, adjusted=adjusted, catalog=catalog, as_json=as_json)
 
 
 @app.command("rolls")
@@ -140,7 +151,16 @@ def rolls(
     """
     from run.data.rolls import run_rolls
 
-    run_rolls(root, bar, method, days_before_expiry, continuous, back_adjusted, catalog, as_json)
+    run_rolls(
+        root=root,
+        bar=bar,
+        method=method,
+        days_before_expiry=days_before_expiry,
+        continuous=continuous,
+        back_adjusted=back_adjusted,
+        catalog=catalog,
+        as_json=as_json,
+    )
 
 
 @app.command("list")
@@ -180,4 +200,4 @@ def check(
     """
     from run.data.contents import run_check
 
-    run_check(bar_types, against, catalog, as_json)
+    run_check(bar_types=bar_types, against=against, catalog=catalog, as_json=as_json)

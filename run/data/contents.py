@@ -38,7 +38,7 @@ def run_list(catalog: Path, runs: Path, as_json: bool) -> None:
     print_rest(rest)
 
 
-def run_check(bar_types: list[str] | None, against: Path | None, catalog: Path, as_json: bool) -> None:
+def run_check(*, bar_types: list[str] | None, against: Path | None, catalog: Path, as_json: bool) -> None:
     """Check stored bars: missing sessions and minutes, outliers, suspected splits, changed hours.
 
     The options are those of the verb; see `run.data.commands.check`.

@@ -32,6 +32,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 def run_import(
+    *,
     files: list[Path],
     instrument: str | None,
     bar: str,

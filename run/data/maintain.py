@@ -33,7 +33,14 @@ def run_consolidate(bar_types: list[str] | None, catalog: Path, as_json: bool) -
 
 
 def run_export(
-    bar_type: str, out: Path, start: datetime | None, end: datetime | None, adjusted: bool, catalog: Path, as_json: bool
+    *,
+    bar_type: str,
+    out: Path,
+    start: datetime | None,
+    end: datetime | None,
+    adjusted: bool,
+    catalog: Path,
+    as_json: bool,
 ) -> None:
     """Write stored bars to a CSV or Parquet file. Times are bar closes in UTC, prices in USD.
 

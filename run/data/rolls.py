@@ -21,6 +21,7 @@ from run.options import existing_catalog
 
 
 def run_rolls(
+    *,
     root: str,
     bar: str,
     method: RollMethod,

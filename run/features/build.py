@@ -32,6 +32,7 @@ from run.features.plan import load_own_features, named_context, named_specs
 
 
 def run_build(
+    *,
     instrument: str,
     features: str,
     bar: str,

@@ -24,7 +24,7 @@ LAST_DATE = np.datetime64("2025-06-24")
 FAILED = 1
 
 
-def run_check(plan: str | None, file: list[Path] | None, instrument: str, seed: int, as_json: bool) -> None:
+def run_check(*, plan: str | None, file: list[Path] | None, instrument: str, seed: int, as_json: bool) -> None:
     """Prove that features do not look ahead and are the same in training and live.
 
     The options are those of the verb; see `run.features.commands.check`.

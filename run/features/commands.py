@@ -55,7 +55,17 @@ def build(
     """
     from run.features.build import run_build
 
-    run_build(instrument, features, bar, smt, vix, file, out, catalog, as_json)
+    run_build(
+        instrument=instrument,
+        features=features,
+        bar=bar,
+        smt=smt,
+        vix=vix,
+        file=file,
+        out=out,
+        catalog=catalog,
+        as_json=as_json,
+    )
 
 
 @app.command("check")
@@ -84,4 +94,4 @@ def check(
     """
     from run.features.check import run_check
 
-    run_check(plan, file, instrument, seed, as_json)
+    run_check(plan=plan, file=file, instrument=instrument, seed=seed, as_json=as_json)

@@ -47,7 +47,18 @@ def paper(
     """
     from run.trade.paper import run_paper
 
-    run_paper(bundle, live, sessions, simulated, start, end, speed, faults, catalog, as_json)
+    run_paper(
+        bundle=bundle,
+        live=live,
+        sessions=sessions,
+        simulated=simulated,
+        start=start,
+        end=end,
+        speed=speed,
+        faults=faults,
+        catalog=catalog,
+        as_json=as_json,
+    )
 
 
 def live(
@@ -69,7 +80,7 @@ def live(
     """
     from run.trade.live import run_live
 
-    run_live(bundle, account, is_meant, live, sessions, as_json)
+    run_live(bundle=bundle, account=account, is_meant=is_meant, live=live, sessions=sessions, as_json=as_json)
 
 
 def gateway(
@@ -95,7 +106,19 @@ def gateway(
     """
     from run.trade.gateway import run_gateway
 
-    run_gateway(instrument, start, end, bar, port, speed, slippage_ticks, cash, faults, catalog, as_json)
+    run_gateway(
+        instrument=instrument,
+        start=start,
+        end=end,
+        bar=bar,
+        port=port,
+        speed=speed,
+        slippage_ticks=slippage_ticks,
+        cash=cash,
+        faults=faults,
+        catalog=catalog,
+        as_json=as_json,
+    )
 
 
 def replay(
@@ -119,7 +142,7 @@ def replay(
     """
     from run.trade.replay.command import run_replay
 
-    run_replay(session, catalog, bundle, as_json)
+    run_replay(session=session, catalog=catalog, bundle=bundle, as_json=as_json)
 
 
 def calibrate(
@@ -161,7 +184,7 @@ def doctor(
     """
     from run.trade.safety.doctor import run_doctor
 
-    run_doctor(configuration, bundle, port, folder, as_json)
+    run_doctor(configuration=configuration, bundle=bundle, port=port, folder=folder, as_json=as_json)
 
 
 def flatten(
@@ -198,7 +221,16 @@ def flatten(
     """
     from run.trade.safety.flatten import run_flatten
 
-    run_flatten(configuration, scope, session, host, port, account, timeout, as_json)
+    run_flatten(
+        configuration=configuration,
+        scope=scope,
+        session=session,
+        host=host,
+        port=port,
+        account=account,
+        timeout=timeout,
+        as_json=as_json,
+    )
 
 
 def unhalt(
@@ -221,4 +253,4 @@ def unhalt(
     """
     from run.trade.safety.unhalt import run_unhalt
 
-    run_unhalt(session, reason, from_here, yes, as_json)
+    run_unhalt(session=session, reason=reason, from_here=from_here, yes=yes, as_json=as_json)

@@ -33,6 +33,7 @@ MADE_UP_ISIN = "US0000000002"
 
 
 def run_gateway(
+    *,
     instrument: str,
     start: datetime,
     end: datetime | None,

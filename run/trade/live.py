@@ -14,7 +14,7 @@ from run.trade.session.advice import flatten_command
 from run.trade.session_runner import NOT_STARTED
 
 
-def run_live(bundle: Path, account: str, is_meant: bool, live: str, sessions: Path | None, as_json: bool) -> None:
+def run_live(*, bundle: Path, account: str, is_meant: bool, live: str, sessions: Path | None, as_json: bool) -> None:
     """Trade a bundle on a live account of Interactive Brokers, with real money.
 
     The options are those of the verb; see `run.trade.commands.live`.

@@ -34,6 +34,7 @@ PAPER_PREFIX = "DU"
 
 
 def run_paper(
+    *,
     bundle: Path,
     live: str,
     sessions: Path | None,

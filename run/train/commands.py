@@ -35,19 +35,19 @@ def train(
     from run.train.train import run_train
 
     run_train(
-        experiment,
-        catalog,
-        runs,
-        start,
-        end,
-        instrument,
-        timesteps,
-        seed,
-        tickers,
-        test_tickers,
-        execution,
-        changes,
-        as_json,
+        experiment=experiment,
+        catalog=catalog,
+        runs=runs,
+        start=start,
+        end=end,
+        instrument=instrument,
+        timesteps=timesteps,
+        seed=seed,
+        tickers=tickers,
+        test_tickers=test_tickers,
+        execution=execution,
+        changes=changes,
+        as_json=as_json,
     )
 
 

@@ -18,6 +18,7 @@ from training.learning.update_metrics import UpdateMetrics
 
 
 def run_train(
+    *,
     experiment: str,
     catalog: Path,
     runs: Path,

@@ -24,7 +24,11 @@ class LiveTable:
         self._total_steps = total_steps
         self._reward: float | None = None
         self._best: tuple[float, int] | None = None
-        self._live = Live("first rollout ...", console=console or Console(stderr=True), refresh_per_second=4)
+        self._live = Live(
+            "first rollout ...",
+            console=console or Console(stderr=True, markup=False, emoji=False),
+            refresh_per_second=4,
+        )
 
     def __enter__(self) -> Self:
         self._live.start()

@@ -41,7 +41,18 @@ def databento(
     """
     from run.data.fetch.databento import fetch_databento
 
-    fetch_databento(symbols, start, end, dataset, schema, yes, max_cost, batch, catalog, as_json)
+    fetch_databento(
+        symbols=symbols,
+        start=start,
+        end=end,
+        dataset=dataset,
+        schema=schema,
+        yes=yes,
+        max_cost=max_cost,
+        batch=batch,
+        catalog=catalog,
+        as_json=as_json,
+    )
 
 
 @app.command("ibkr")
@@ -66,7 +77,16 @@ def ibkr(
     """
     from run.data.fetch.ibkr import fetch_ibkr
 
-    fetch_ibkr(symbols, start, end, host, port, client_id, catalog, as_json)
+    fetch_ibkr(
+        symbols=symbols,
+        start=start,
+        end=end,
+        host=host,
+        port=port,
+        client_id=client_id,
+        catalog=catalog,
+        as_json=as_json,
+    )
 
 
 @app.command("massive")
@@ -96,7 +116,18 @@ def massive(
     """
     from run.data.fetch.massive import fetch_massive
 
-    fetch_massive(start, end, tickers, universe, bar, adjusted, concurrency, cpm, catalog, as_json)
+    fetch_massive(
+        start=start,
+        end=end,
+        tickers=tickers,
+        universe=universe,
+        bar=bar,
+        adjusted=adjusted,
+        concurrency=concurrency,
+        cpm=cpm,
+        catalog=catalog,
+        as_json=as_json,
+    )
 
 
 @app.command("massive-reference")
@@ -115,7 +146,7 @@ def massive_reference(
     """
     from run.data.fetch.massive_reference import fetch_massive_reference
 
-    fetch_massive_reference(tickers, universe, cpm, catalog, as_json)
+    fetch_massive_reference(tickers=tickers, universe=universe, cpm=cpm, catalog=catalog, as_json=as_json)
 
 
 @app.command("vix")
@@ -141,7 +172,7 @@ def vix(
     """
     from run.data.fetch.vix import fetch_vix
 
-    fetch_vix(sources, files, catalog, as_json)
+    fetch_vix(sources=sources, files=files, catalog=catalog, as_json=as_json)
 
 
 @app.command("yahoo")
@@ -164,4 +195,4 @@ def yahoo(
     """
     from run.data.fetch.yahoo import fetch_yahoo
 
-    fetch_yahoo(more, symbols, days, catalog, as_json)
+    fetch_yahoo(more=more, symbols=symbols, days=days, catalog=catalog, as_json=as_json)

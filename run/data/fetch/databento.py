@@ -32,6 +32,7 @@ class Piece:
 
 
 def fetch_databento(
+    *,
     symbols: str,
     start: datetime,
     end: datetime,

@@ -25,7 +25,7 @@ CONNECT_TIMEOUT_S = 15.0
 
 
 def fetch_ibkr(
-    symbols: str, start: datetime, end: datetime, host: str, port: int, client_id: int, catalog: Path, as_json: bool
+    *, symbols: str, start: datetime, end: datetime, host: str, port: int, client_id: int, catalog: Path, as_json: bool
 ) -> None:
     """Fetch one-minute bars from Interactive Brokers through a running TWS or IB Gateway.
 

@@ -51,6 +51,7 @@ class FetchRequest:
 
 
 def fetch_massive(
+    *,
     start: datetime,
     end: datetime | None,
     tickers: str,

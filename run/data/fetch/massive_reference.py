@@ -11,7 +11,7 @@ from run.data.fetch.massive import massive_client
 from run.data.universe import named_tickers
 
 
-def fetch_massive_reference(tickers: str, universe: str | None, cpm: float, catalog: Path, as_json: bool) -> None:
+def fetch_massive_reference(*, tickers: str, universe: str | None, cpm: float, catalog: Path, as_json: bool) -> None:
     """Fetch reference data, statements, splits and dividends of US stocks from Massive.
 
     The options are those of the verb; see `run.data.fetch.commands.massive_reference`.

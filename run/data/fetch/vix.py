@@ -35,7 +35,7 @@ class Step(msgspec.Struct, frozen=True):
     last: str = ""
 
 
-def fetch_vix(sources: str, files: list[Path] | None, catalog: Path, as_json: bool) -> None:
+def fetch_vix(*, sources: str, files: list[Path] | None, catalog: Path, as_json: bool) -> None:
     """Fetch daily values of VIX, VIX9D and VIX3M into the catalog's context series.
 
     The options are those of the verb; see `run.data.fetch.commands.vix`.

@@ -24,7 +24,7 @@ PER_MINUTE = 60.0
 
 
 def fetch_yahoo(
-    more: list[str] | None, symbols: list[str] | None, days: int | None, catalog: Path, as_json: bool
+    *, more: list[str] | None, symbols: list[str] | None, days: int | None, catalog: Path, as_json: bool
 ) -> None:
     """Fetch one-minute bars of US stocks from Yahoo: finished sessions of the last four weeks, without a key.
 

@@ -16,7 +16,7 @@ CAUSES: tuple[Cause, ...] = get_args(Cause)
 SHOWN = 100  # divergences of one cause in --json; the first ones say why, the rest is how many
 
 
-def run_replay(session: Path, catalog: Path | None, bundle: Path | None, as_json: bool) -> None:
+def run_replay(*, session: Path, catalog: Path | None, bundle: Path | None, as_json: bool) -> None:
     """Replay a live session; list differing decisions by cause.
 
     The options are those of the verb; see `run.trade.commands.replay`.

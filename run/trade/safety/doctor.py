@@ -28,7 +28,7 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 CALENDARS = {"FUT": "CME Globex Equity", "STK": "NYSE"}
 
 
-def run_doctor(configuration: str, bundle: Path | None, port: int | None, folder: Path, as_json: bool) -> None:
+def run_doctor(*, configuration: str, bundle: Path | None, port: int | None, folder: Path, as_json: bool) -> None:
     """Check gateway, account, contract, data, margin, clock, bundle, disk, stores and calendar.
 
     The options are those of the verb; see `run.trade.commands.doctor`.

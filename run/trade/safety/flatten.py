@@ -21,6 +21,7 @@ NOT_FLAT = 3
 
 
 def run_flatten(
+    *,
     configuration: str,
     scope: ScopeName,
     session: Path | None,

@@ -19,7 +19,7 @@ from run.trade.session.metadata import read_metadata
 UNKNOWN_CONFIGURATION = "`rl-intraday flatten` with the configuration of this session"
 
 
-def run_unhalt(session: Path, reason: str, from_here: bool, yes: bool, as_json: bool) -> None:
+def run_unhalt(*, session: Path, reason: str, from_here: bool, yes: bool, as_json: bool) -> None:
     """Clear a halt, so that the session trades again at its next start (reason required).
 
     The options are those of the verb; see `run.trade.commands.unhalt`.
