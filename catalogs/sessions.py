@@ -52,6 +52,20 @@ class SessionCalendar:
     def __len__(self) -> int:
         return len(self.session_date)
 
+    def until(self, last_trade_ns: int) -> "SessionCalendar":
+        """The sessions up to a contract's last moment of trading: the session of that moment closes then.
+
+        Parameters
+        ----------
+        last_trade_ns : int
+            UTC nanoseconds.
+        """
+        count = int(np.searchsorted(self.open_ns, last_trade_ns, side="left"))
+        columns = {name: column[:count] for name, column in vars(self).items() if isinstance(column, np.ndarray)}
+        columns["close_ns"] = np.minimum(columns["close_ns"], last_trade_ns)
+        columns["close_ns"].flags.writeable = False
+        return SessionCalendar(self.name, **columns)
+
     def locate(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index of the session of each close time, -1 outside every session.
 
@@ -103,12 +117,14 @@ class SessionCalendar:
 
 
 @functools.cache
-def session_calendar(name: str) -> SessionCalendar:
+def session_calendar(name: str, last_trade_ns: int = 0) -> SessionCalendar:
     """Sessions of an exchange from 1990 to the end of next year.
 
     Parameters
     ----------
     name : {"NYSE", "CME Globex Equity"}
+    last_trade_ns : int
+        Last moment of trading of a contract, after which it has no session; 0 for none.
 
     Returns
     -------
@@ -121,6 +137,8 @@ def session_calendar(name: str) -> SessionCalendar:
     """
     if name not in ZONES:
         raise InputError(f"calendar must be one of {', '.join(map(repr, ZONES))}, was {name!r}")
+    if last_trade_ns:
+        return session_calendar(name).until(last_trade_ns)
     last_day = horizon()
     hours = exchange_hours(name, last_day)
     nyse = exchange_hours("NYSE", last_day)

@@ -100,7 +100,7 @@ def synthetic_sessions(
         If the calendar has no session in the range.
     """
     edge = edge or PlantedEdge()
-    calendar = session_calendar(instrument.calendar)
+    calendar = instrument.sessions
     chosen = (calendar.session_date >= first_date) & (calendar.session_date <= last_date)
     if not chosen.any():
         raise InputError(f"calendar {calendar.name} has no session from {first_date} to {last_date}")

@@ -15,8 +15,9 @@ from nautilus_trader.model.objects import Price, Quantity
 
 from catalogs.errors import InputError
 from catalogs.instruments.contract_months import MONTH_CODES, expiration_ns
+from catalogs.instruments.identifiers import symbol_of, venue_of
 from catalogs.instruments.table import EquityTerms, FutureTerms, InstrumentTable, load_table
-from catalogs.sessions import CalendarName
+from catalogs.sessions import CalendarName, SessionCalendar, session_calendar
 
 # A continuous series never expires; NautilusTrader wants a date all the same: 2200-01-01.
 NO_EXPIRATION_NS = 7_258_118_400_000_000_000
@@ -61,6 +62,21 @@ class InstrumentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     margin_maintenance: Decimal = Decimal(0)
     underlying: str = ""
     expiration_ns: int = 0
+
+    @property
+    def symbol(self) -> str:
+        """Symbol without the venue: ``"ESU5"``, ``"BRK.B"``."""
+        return symbol_of(self.instrument_id)
+
+    @property
+    def venue(self) -> str:
+        """Venue, as the catalog names it: ``"XCME"``."""
+        return venue_of(self.instrument_id)
+
+    @property
+    def sessions(self) -> SessionCalendar:
+        """Sessions in which it trades: those of its exchange, for a contract month up to its last moment of trading."""
+        return session_calendar(self.calendar, self.expiration_ns)
 
     @property
     def tick_raw(self) -> float:

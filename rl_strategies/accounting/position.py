@@ -31,6 +31,7 @@ LEG = np.dtype(
             ("to_close", np.float64),  # minutes from the bar's close to the session's close
             ("is_open", np.int64),  # the decision is in the session, before its closing time
             ("is_missing", np.int64),  # 1 if no bar closed at the time of the decision
+            ("is_expiring", np.int64),  # 1 if it is too late to enter a contract month that expires
             # The risk overlay's review of the last target.
             ("side", np.int64),  # side to hold
             ("order_units", np.int64),  # units of an entry, unsigned

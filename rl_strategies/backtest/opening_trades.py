@@ -17,8 +17,7 @@ from nautilus_trader.model.objects import Price, Quantity
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns
-from rl_strategies.decision.instrument import NS_PER_MINUTE
-from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
+from rl_strategies.decision.rules import NS_PER_MINUTE, ExecutionConfig, TradingConfig
 
 AFTER_OPEN_NS = 1_000_000  # later than any decision on the bar before
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from catalogs.compiled import bound
 from catalogs.errors import InputError
 from catalogs.instruments.specification import InstrumentSpec
-from catalogs.sessions import session_calendar
 from rl_strategies.accounting.position import ACCOUNT, LEG
 from rl_strategies.decision import kernels
 from rl_strategies.decision.actions import FLAT
@@ -92,7 +91,7 @@ class DecisionCore:
         self.instruments = tuple(
             InstrumentCore(
                 spec,
-                session_calendar(spec.calendar),
+                spec.sessions,
                 plan,
                 self.legs,
                 self._rules,

@@ -12,9 +12,9 @@ from catalogs.errors import InputError
 from catalogs.instruments.specification import InstrumentSpec
 from catalogs.sessions import SessionCalendar
 from rl_strategies.decision.kernels import clear, lay_stop_loss, lay_take_profit, quote_bar
+from rl_strategies.decision.rules import NS_PER_MINUTE
 from rl_strategies.features import FeaturePlan, JoinedPlan, LiveJoined, LiveRows
 
-NS_PER_MINUTE = 60_000_000_000
 ATR_FEATURE = "atr_14"
 FEATURES_STATE = "features"
 
@@ -26,7 +26,7 @@ class InstrumentCore:
     ----------
     instrument : InstrumentSpec
     calendar : SessionCalendar
-        Calendar of the instrument.
+        Sessions of the instrument.
     plan : FeaturePlan or JoinedPlan
         A plan that computes ``atr_14`` from the instrument's own bars.
     legs, rules : `rl_strategies.accounting.position.LEG`[K], `rl_strategies.decision.rules.RULES`[K]

@@ -66,6 +66,7 @@ def look(  # type: ignore[no-untyped-def]
     for k in range(len(legs)):
         legs[k].is_missing = last_ns[k] != now_ns
         legs[k].is_open = hours_ns[k, 0] < now_ns and now_ns < hours_ns[k, 1]
+        legs[k].is_expiring = now_ns > rules[k].last_entry_ns
     account = accounts[0]
     account.equity = mark(accounts, legs, rules)
     update_halt(account, limits[0])

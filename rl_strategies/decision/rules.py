@@ -92,6 +92,9 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
 
 
+NS_PER_MINUTE = 60_000_000_000
+NEVER_NS = np.iinfo(np.int64).max
+
 RULES = np.dtype(
     (
         np.record,
@@ -110,6 +113,7 @@ RULES = np.dtype(
             ("time_limit_bars", np.int64),
             ("slippage_ticks", np.int64),
             ("adaptive", np.int64),
+            ("last_entry_ns", np.int64),  # last moment of an entry into a contract month that expires
         ],
     )
 )
@@ -121,6 +125,13 @@ def pack_rules(instruments: Sequence[InstrumentSpec], trading: TradingConfig, ex
     for record, instrument in zip(rules, instruments, strict=True):
         _pack(record, instrument, trading, execution)
     return rules
+
+
+def last_entry_ns(instrument: InstrumentSpec, risk: RiskConfig) -> int:
+    """Last moment at which a contract month may be entered, UTC nanoseconds; `NEVER_NS` if it does not expire."""
+    if not instrument.expiration_ns:
+        return NEVER_NS
+    return instrument.expiration_ns - risk.no_entry_before_expiry_minutes * NS_PER_MINUTE
 
 
 def _pack(rules: Any, instrument: InstrumentSpec, trading: TradingConfig, execution: ExecutionConfig) -> None:
@@ -140,6 +151,7 @@ def _pack(rules: Any, instrument: InstrumentSpec, trading: TradingConfig, execut
         "time_limit_bars": barriers.time_limit_bars,
         "slippage_ticks": execution.slippage_ticks,
         "adaptive": execution.high_low_order == "adaptive",
+        "last_entry_ns": last_entry_ns(instrument, trading.risk),
     }
     for name, value in values.items():
         rules[name] = value

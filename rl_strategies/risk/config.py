@@ -16,7 +16,10 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flatten_before_close_minutes : int
         Minutes before the close of the instrument's session from which positions are closed and none is opened.
     no_trade_first_minutes, no_trade_last_minutes : int
-        Minutes after the session's open and before its close without entries; exits are free.
+        Minutes after the session's open and before its close without entries; exits are free. A contract month's last
+        session closes at its last moment of trading.
+    no_entry_before_expiry_minutes : int
+        Minutes before a contract month's last moment of trading without entries; exits are free.
     minimum_hold_bars : int
         Bars before which the policy may not leave a position; barriers, time limit and halts may.
     max_gross_exposure : float
@@ -38,6 +41,7 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flatten_before_close_minutes: int = 5
     no_trade_first_minutes: int = 5
     no_trade_last_minutes: int = 5
+    no_entry_before_expiry_minutes: int = 60
     minimum_hold_bars: int = 0
     max_gross_exposure: float = 4.0
     max_net_exposure: float = 0.0

@@ -26,6 +26,7 @@ REASONS = (
     "gross_exposure",
     "net_exposure",
     "leverage",
+    "expiry",
 )
 (
     APPROVED,
@@ -43,6 +44,7 @@ REASONS = (
     GROSS_EXPOSURE,
     NET_EXPOSURE,
     LEVERAGE,
+    EXPIRY,
 ) = range(len(REASONS))
 
 
@@ -104,6 +106,8 @@ def entry_refusal(leg, limits):  # type: ignore[no-untyped-def]
     """Why the leg may not be entered with its ``order_units``; `APPROVED` if it may."""
     if leg.since_open < limits.no_trade_first_minutes or leg.to_close < limits.no_trade_last_minutes:
         return NO_TRADE_WINDOW
+    if leg.is_expiring != 0:
+        return EXPIRY
     if limits.max_entries_per_session > 0 and leg.entries >= limits.max_entries_per_session:
         return ENTRY_LIMIT
     if leg.order_units < 1:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import typer
 from rich.progress import Progress
 
@@ -13,7 +14,7 @@ from catalogs.instruments.specification import InstrumentSpec, resolve
 from catalogs.storage.arrow import read_bars, stored_bar_types
 from configs import instruments_path
 from run.console import messages, print_json, report
-from training.parity.certify import Certificate, certify
+from training.parity.certify import FIRST_DAY, Certificate, certify
 
 SYNTHETIC = ("SPY", "AAPL", "MSFT", "NVDA", "QQQ", "IWM", "XOM", "JPM", "MESH5", "NQH5")
 MOST_RECORDED_BARS = 8_000
@@ -26,7 +27,7 @@ def run_certify(*, episodes: int, instruments: int, seed: int, catalog: Path | N
     """
     if instruments > len(SYNTHETIC):
         raise InputError(f"--instruments must be {len(SYNTHETIC)} or less, was {instruments}")
-    specs = [resolve(name, instruments_path()) for name in SYNTHETIC]
+    specs = [resolve(name, instruments_path(), FIRST_DAY.item()) for name in SYNTHETIC]
     recorded = _recorded(catalog) if catalog else []
     with Progress(console=messages, transient=True) as bar:
         task = bar.add_task("certifying", total=episodes)
@@ -51,7 +52,8 @@ def _recorded(catalog: Path) -> list[tuple[InstrumentSpec, BarSeries]]:
     for bar_type in stored_bar_types(catalog):
         if "-1-MINUTE-" in bar_type:
             bars = read_bars(catalog, bar_type)
-            spec = resolve(instrument_id_of(bar_type), instruments_path())
+            last_day = np.datetime64(int(bars.ts_ns[-1]), "ns").astype("datetime64[D]").item()
+            spec = resolve(instrument_id_of(bar_type), instruments_path(), last_day)
             found.append((spec, bars.slice(0, min(len(bars), MOST_RECORDED_BARS))))
     if not found:
         raise InputError(f"no one-minute bars in catalog {catalog}")
@@ -61,8 +63,8 @@ def _recorded(catalog: Path) -> list[tuple[InstrumentSpec, BarSeries]]:
 def _print(result: Certificate) -> None:
     report(
         f"{result.configurations} configurations ({result.portfolio_configurations} portfolios, "
-        f"{result.context_configurations} with context), seed {result.seed}: "
-        f"{result.steps:,} steps, {result.fills:,} fills"
+        f"{result.context_configurations} with context, {result.expiry_configurations} on an expiry day), "
+        f"seed {result.seed}: {result.steps:,} steps, {result.fills:,} fills"
     )
     report(f"steps/s, one lane: simulator {result.steps_per_s_simulator:,.0f}, engine {result.steps_per_s_engine:,.0f}")
     if result.divergences == 0:

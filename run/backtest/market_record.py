@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from catalogs.sessions import session_calendar
 from rl_strategies.accounting.account import Traded, build_record
 from rl_strategies.accounting.record import Fill, RunRecord
 from training.simulator.market import TrainingMarket
@@ -29,7 +28,7 @@ def market_record(
     """
     traded = []
     for spec, bars, own in zip(market.instruments, market.series, fills, strict=True):
-        calendar = session_calendar(spec.calendar)
+        calendar = spec.sessions
         days = calendar.session_date[calendar.locate(bars.ts_ns)]
         first, stop = np.searchsorted(days, first_day), np.searchsorted(days, last_day, side="right")
         traded.append(Traded(spec, bars.slice(int(first), int(stop)), days[first:stop], tuple(own)))

@@ -101,13 +101,20 @@ def balance_cents(engine: BacktestEngine, instruments: Sequence[InstrumentSpec],
 
 def _opening_trades(bundle: Bundle, catalog: Path, window: ReplayWindow) -> list[TradeTick]:
     core = bundle.core()
-    series = [read_bars(catalog, name, window.warm_from_ns, window.end_ns) for name in bundle.bar_types]
+    series = [
+        read_bars(catalog, name, window.warm_from_ns, _end_ns(spec, window))
+        for name, spec in zip(bundle.bar_types, bundle.instruments, strict=True)
+    ]
     lead_ns = opening_lead_ns(series, core.trading, core.execution)
     return [
         trade
         for spec, bars in zip(bundle.instruments, series, strict=True)
         for trade in opening_trades(bars, to_nautilus(spec), lead_ns)
     ]
+
+
+def _end_ns(spec: InstrumentSpec, window: ReplayWindow) -> int:
+    return min(window.end_ns, spec.expiration_ns or window.end_ns)
 
 
 def _run_config(
@@ -128,7 +135,11 @@ def _run_config(
             **setup.strategy_options,
         },
     )
-    followed = dict.fromkeys((*bundle.bar_types, *(s.bar_type for s in bundle.context if s.bar_type is not None)))
+    traded = zip(bundle.bar_types, bundle.instruments, strict=True)
+    ends_ns = {bar_type: _end_ns(spec, window) for bar_type, spec in traded}
+    for source in bundle.context:
+        if source.bar_type is not None:
+            ends_ns.setdefault(source.bar_type, window.end_ns)
     data = [
         BacktestDataConfig(
             catalog_path=str(catalog.resolve()),
@@ -136,9 +147,9 @@ def _run_config(
             instrument_id=instrument_id_of(bar_type),
             bar_types=[bar_type],
             start_time=window.warm_from_ns,
-            end_time=window.end_ns,
+            end_time=end_ns,
         )
-        for bar_type in followed
+        for bar_type, end_ns in ends_ns.items()
     ]
     return BacktestRunConfig(
         venues=_venues(bundle, execution),

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.instruments.specification import InstrumentSpec
-from catalogs.sessions import session_calendar
 from rl_strategies.bundle.bundle import Bundle
 from rl_strategies.features import StreamSpec, context_streams
 from rl_strategies.features.plans.streams import NS_PER_SECOND
@@ -57,6 +56,6 @@ def _bar_streams(market: TrainingMarket, bundle: Bundle) -> list[tuple[StreamSpe
 
 def _session_start(spec: InstrumentSpec, ts_ns: NDArray[np.int64], row: int) -> int:
     # Whole sessions: features that reset with the session must see its first bar.
-    calendar, row = session_calendar(spec.calendar), min(max(row, 0), len(ts_ns) - 1)
+    calendar, row = spec.sessions, min(max(row, 0), len(ts_ns) - 1)
     session = int(calendar.locate(ts_ns[row : row + 1])[0])
     return int(ts_ns[np.searchsorted(ts_ns, calendar.open_ns[session], side="right")])

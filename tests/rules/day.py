@@ -23,14 +23,15 @@ NO_LIMIT = RiskConfig(
     flatten_before_close_minutes=1,
     no_trade_first_minutes=0,
     no_trade_last_minutes=0,
+    no_entry_before_expiry_minutes=0,
     max_gross_exposure=0.0,
 )
 PLAN = FeaturePlan([FeatureSpec("log_return", "return_1"), FeatureSpec("atr", "atr_14", {"n": 14}, observe=False)])
 NEW_YORK = ZoneInfo("America/New_York")
 
 
-def share(name: str) -> InstrumentSpec:
-    """A share that costs nothing to trade: one tick is one cent."""
+def share(name: str, expires: str = "") -> InstrumentSpec:
+    """A share that costs nothing to trade: one tick is one cent; ``expires`` like a contract month at that time."""
     return InstrumentSpec(
         instrument_id=f"{name}.EQUS",
         kind="equity",
@@ -39,6 +40,7 @@ def share(name: str) -> InstrumentSpec:
         commission_per_unit=Decimal(0),
         commission_minimum=Decimal(0),
         calendar="NYSE",
+        expiration_ns=time_ns(expires) if expires else 0,
     )
 
 
@@ -84,6 +86,8 @@ class Story:
         Of every entry.
     time_limit_bars : int
     risk_budget_usd, atr : float
+    expires : str
+        Last moment of trading of the first instrument; empty for none.
     """
 
     risk: RiskConfig
@@ -93,6 +97,7 @@ class Story:
     risk_budget_usd: float = 0.0
     atr: float = 1.0
     names: tuple[str, ...] = field(default=("AAA", "BBB"))
+    expires: str = ""
 
     @property
     def expected(self) -> list[str]:
@@ -105,7 +110,8 @@ class Story:
         trading = TradingConfig(self.units, barriers, risk or self.risk, self.risk_budget_usd)
         first = self.steps[0].close
         names = self.names[: len(first)] if isinstance(first, tuple) else self.names[:1]
-        core = DecisionCore([share(name) for name in names], PLAN, trading, ExecutionConfig())
+        instruments = [share(name, self.expires if name == names[0] else "") for name in names]
+        core = DecisionCore(instruments, PLAN, trading, ExecutionConfig())
         return [f"{step.clock} {self._live(core, step)}" for step in self.steps]
 
     def _live(self, core: DecisionCore, step: At) -> str:

@@ -12,6 +12,8 @@ TWO_ENTRIES = replace(NO_LIMIT, max_entries_per_session=2)
 ONE_ENTRY = replace(NO_LIMIT, max_entries_per_session=1)
 FIRST_FIVE = replace(NO_LIMIT, no_trade_first_minutes=5)
 LAST_TEN = replace(NO_LIMIT, no_trade_last_minutes=10)
+NO_ENTRY_IN_THE_LAST_HOUR = replace(NO_LIMIT, no_entry_before_expiry_minutes=60)
+NO_ENTRY_IN_THE_LAST_DAY = replace(NO_LIMIT, no_entry_before_expiry_minutes=1440)
 FLAT_BY_FIVE_TO = replace(NO_LIMIT, flatten_before_close_minutes=5)
 
 STORIES = {
@@ -129,6 +131,34 @@ STORIES = {
         ],
         units=2,
     ),
+    "E21": Story(  # sixty minutes before the last trade, and fifty-nine; exits are free, a reversal becomes an exit
+        NO_ENTRY_IN_THE_LAST_HOUR,
+        [
+            At("11:00", (500.0, 50.0), (LONG, FLAT), "+100 approved, +0 approved"),
+            At("11:01", (500.0, 50.0), (SHORT, LONG), "+0 expiry, +100 approved"),
+            At("11:02", (500.0, 50.0), (LONG, SHORT), "+0 expiry, -100 approved"),
+        ],
+        expires="12:00",
+    ),
+    "E22": Story(  # the limit may reach into the session before
+        NO_ENTRY_IN_THE_LAST_DAY,
+        [
+            At("2024-12-02 12:00", 500.0, LONG, "+100 approved"),
+            At("2024-12-02 12:01", 500.0, FLAT, "+0 approved"),
+            At("2024-12-02 12:02", 500.0, LONG, "+0 expiry"),
+            At("09:31", 500.0, LONG, "+0 expiry"),
+        ],
+        expires="12:00",
+    ),
+    "E23": Story(  # the session of the expiry closes at the last trade
+        replace(LAST_TEN, flatten_before_close_minutes=5),
+        [
+            At("11:50", (500.0, 50.0), (FLAT, LONG), "+0 approved, +100 approved"),
+            At("11:51", (500.0, 50.0), (LONG, LONG), "+0 no_trade_window, +100 approved"),
+            At("11:55", (500.0, 50.0), (LONG, LONG), "+0 session_closed, +100 approved"),
+        ],
+        expires="12:00",
+    ),
 }
 
 
@@ -138,14 +168,16 @@ def test_entry(story: Story) -> None:
 
 
 @pytest.mark.parametrize(
-    ("day", "opens", "flat"),
+    ("day", "expires", "opens", "flat"),
     [
-        pytest.param("2024-12-03", "09:30", "15:55", id="E14"),
-        pytest.param("2024-11-29", "09:30", "12:55", id="E15"),  # a half day
+        pytest.param("2024-12-03", "", "09:30", "15:55", id="E14"),
+        pytest.param("2024-11-29", "", "09:30", "12:55", id="E15"),  # a half day
+        pytest.param("2024-12-03", "12:00", "09:30", "11:55", id="E24"),
+        pytest.param("2024-12-02", "12:00", "09:30", "15:55", id="E25"),  # the day before
     ],
 )
-def test_hours_of_a_session(day: str, opens: str, flat: str) -> None:
-    core = DecisionCore([share("AAA")], PLAN, TradingConfig(risk=FLAT_BY_FIVE_TO), ExecutionConfig())
+def test_hours_of_a_session(day: str, expires: str, opens: str, flat: str) -> None:
+    core = DecisionCore([share("AAA", expires)], PLAN, TradingConfig(risk=FLAT_BY_FIVE_TO), ExecutionConfig())
     core.begin_session(core.instruments[0].on_bar(time_ns(f"{day} 09:31"), 50_000, 50_000, 50_000, 50_000, 400))
     assert core.flat_ns(0) == core.last_flat_ns == time_ns(f"{day} {flat}")
     assert core.instruments[0].session_hours(core.session_date)[0] == time_ns(f"{day} {opens}")

@@ -137,7 +137,8 @@ def test_limits_that_are_off_are_no_limits() -> None:
             RiskConfig(),
             {
                 "max_entries_per_session": 20, "flatten_before_close_minutes": 5, "no_trade_first_minutes": 5,
-                "no_trade_last_minutes": 5, "minimum_hold_bars": 0, "max_gross_exposure": 4.0, "max_net_exposure": 0.0,
+                "no_trade_last_minutes": 5, "no_entry_before_expiry_minutes": 60, "minimum_hold_bars": 0,
+                "max_gross_exposure": 4.0, "max_net_exposure": 0.0,
                 "max_concentration": 0.0, "max_leverage": 0.0, "max_daily_loss": 0.0, "max_daily_drawdown": 0.0,
                 "ruin": 0.0,
             },

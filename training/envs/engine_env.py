@@ -18,7 +18,6 @@ from nautilus_trader.model.data import BarType
 from numpy.typing import NDArray
 
 from catalogs.instruments.specification import to_nautilus
-from catalogs.sessions import session_calendar
 from rl_strategies.backtest.engine import backtest_engine, bar_objects
 from rl_strategies.backtest.opening_trades import opening_trades
 from rl_strategies.backtest.venue import stream_fill_model
@@ -79,7 +78,7 @@ class EngineEnv(gym.Env):
         self.action_space = action_space(market)
         self._instruments = [to_nautilus(instrument) for instrument in market.instruments]
         self._rows = [
-            input_rows(bars, session_calendar(spec.calendar), market.plan.columns)
+            input_rows(bars, spec.sessions, market.plan.columns)
             for spec, bars in zip(market.instruments, market.series, strict=True)
         ]
         self._policy = _StepPolicy()

@@ -1,7 +1,8 @@
 """Proof that the simulator equals the engine: random rules, bars and actions, played through both.
 
 Each configuration is drawn from a seed: one instrument or a portfolio on one or two venues, bars with holes and thin
-volume, context with and without lag, barriers, sizing, limits, slippage, reward. Any difference at all is a divergence.
+volume, context with and without lag, barriers, sizing, limits, slippage, reward, a contract month that expires. Any
+difference at all is a divergence.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,8 +39,11 @@ from training.simulator.market import TrainingMarket, build_portfolio_market
 PORTFOLIO_SHARE = 0.4
 CONTEXT_SHARE = 0.25
 FIRST_DAY, LAST_DAY = np.datetime64("2025-01-06"), np.datetime64("2025-01-14")
+EXPIRY_EVERY = 4  # configurations: in one of them a contract month expires
+DAYS_BEFORE_EXPIRY, DAYS_AFTER_EXPIRY = 9, 4
 
 Held = list[tuple[InstrumentSpec, BarSeries]]
+Days = tuple[np.datetime64, np.datetime64]
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,8 +51,9 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    configurations, portfolio_configurations, context_configurations : int
-        All, those with several instruments, those with context; a configuration may count as both.
+    configurations, portfolio_configurations, context_configurations, expiry_configurations : int
+        All, those with several instruments, with context, and those played on a day on which a contract month expires;
+        a configuration may be several of these.
     steps, fills : int
     divergences : int
         Configurations in which anything differed.
@@ -61,6 +66,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     configurations: int
     portfolio_configurations: int
     context_configurations: int
+    expiry_configurations: int
     steps: int
     fills: int
     divergences: int
@@ -84,7 +90,7 @@ def certify(
     Parameters
     ----------
     instruments : sequence of InstrumentSpec
-        Instruments of the synthetic bars; portfolios are drawn from them.
+        Instruments of the synthetic bars; portfolios are drawn from them. The contract months among them also expire.
     episodes : int
         Configurations, one episode each.
     most_instruments : int
@@ -101,9 +107,11 @@ def certify(
         tape = _tape(random, len(market.instruments))
         if number == 1:
             _compile(market)
+        episode = _episode(random, market)
         with closing(EngineEnv(market, reward=reward)) as engine:
-            comparison = compare_tape(market, engine, int(random.integers(len(market))), tape, reward)
-        outcomes.append(_Outcome(len(market.instruments) > 1, bool(market.context), comparison))
+            comparison = compare_tape(market, engine, episode, tape, reward)
+        is_expiry = episode in _expiry_episodes(market)
+        outcomes.append(_Outcome(len(market.instruments) > 1, bool(market.context), is_expiry, comparison))
         if progress:
             progress(number)
     return _certificate(outcomes, seed)
@@ -112,6 +120,7 @@ def certify(
 class _Outcome(NamedTuple):
     is_portfolio: bool
     has_context: bool
+    is_expiry: bool
     comparison: Comparison
 
 
@@ -123,6 +132,7 @@ def _certificate(outcomes: Sequence[_Outcome], seed: int) -> Certificate:
         configurations=len(outcomes),
         portfolio_configurations=sum(outcome.is_portfolio for outcome in outcomes),
         context_configurations=sum(outcome.has_context for outcome in outcomes),
+        expiry_configurations=sum(outcome.is_expiry for outcome in outcomes),
         steps=steps,
         fills=sum(comparison.fills for comparison in comparisons),
         divergences=len(divergences),
@@ -140,19 +150,23 @@ def _configurations(
     most_instruments: int,
     seed: int,
 ) -> Iterator[tuple[TrainingMarket, RewardConfig, np.random.Generator]]:
-    # Portfolios have fixed numbers, so that their share does not depend on luck.
+    # Portfolios and expiries have fixed numbers, so that their shares do not depend on luck.
     for number in range(episodes):
         random = np.random.default_rng([seed, number])
         portfolio = most_instruments > 1 and (number % 5) / 5 < PORTFOLIO_SHARE
+        expiring = _expiring(random, instruments) if number % EXPIRY_EVERY == EXPIRY_EVERY - 1 else None
+        days = (FIRST_DAY, LAST_DAY) if expiring is None else _days_around_expiry(expiring)
         if portfolio:
-            held = _portfolio(random, instruments, int(random.integers(2, most_instruments + 1)))
+            held = _portfolio(random, instruments, int(random.integers(2, most_instruments + 1)), days, expiring)
+        elif expiring is not None:
+            held = [_synthetic(random, expiring, days)]
         elif recorded and number % 2:
             held = [recorded[int(random.integers(len(recorded)))]]
         else:
-            held = [_synthetic(random, instruments[int(random.integers(len(instruments)))])]
+            held = [_synthetic(random, instruments[int(random.integers(len(instruments)))], days)]
         execution = _execution(random, several_venues=len({_venue(spec) for spec, _ in held}) > 1)
         trading, reward = _trading(random), RewardConfig(str(random.choice(sorted(REWARDS))))
-        plan, context = _with_context(random, _plan(held), instruments)
+        plan, context = _with_context(random, _plan(held), instruments, days)
         yield build_portfolio_market(held, plan, trading, execution, context=context), reward, random
 
 
@@ -163,19 +177,47 @@ def _compile(market: TrainingMarket) -> None:
     env.step(np.ones(len(market.instruments), np.int64))
 
 
-def _portfolio(random: np.random.Generator, instruments: Sequence[InstrumentSpec], count: int) -> Held:
-    chosen = random.choice(len(instruments), min(count, len(instruments)), replace=False)
-    return [_synthetic(random, instruments[int(place)], holes=0.05) for place in chosen]
+def _expiring(random: np.random.Generator, instruments: Sequence[InstrumentSpec]) -> InstrumentSpec | None:
+    months = [spec for spec in instruments if spec.expiration_ns]
+    return months[int(random.integers(len(months)))] if months else None
+
+
+def _days_around_expiry(spec: InstrumentSpec) -> Days:
+    day = spec.sessions.session_date[-1]
+    return day - np.timedelta64(DAYS_BEFORE_EXPIRY, "D"), day + np.timedelta64(DAYS_AFTER_EXPIRY, "D")
+
+
+def _expiry_episodes(market: TrainingMarket) -> list[int]:
+    last_days = {spec.sessions.session_date[-1] for spec in market.instruments if spec.expiration_ns}
+    return [episode for episode, day in enumerate(market.session_dates) if day in last_days]
+
+
+def _episode(random: np.random.Generator, market: TrainingMarket) -> int:
+    expiry = _expiry_episodes(market)
+    return int(random.choice(expiry)) if expiry else int(random.integers(len(market)))
+
+
+def _portfolio(
+    random: np.random.Generator,
+    instruments: Sequence[InstrumentSpec],
+    count: int,
+    days: Days,
+    expiring: InstrumentSpec | None,
+) -> Held:
+    places = random.choice(len(instruments), min(count, len(instruments)), replace=False)
+    chosen = [instruments[int(place)] for place in places]
+    if expiring is not None and expiring not in chosen:
+        chosen[-1] = expiring
+    return [_synthetic(random, spec, days, holes=0.05) for spec in chosen]
 
 
 def _synthetic(
-    random: np.random.Generator, instrument: InstrumentSpec, holes: float = 0.1
+    random: np.random.Generator, instrument: InstrumentSpec, days: Days, holes: float = 0.1
 ) -> tuple[InstrumentSpec, BarSeries]:
     edge = PlantedEdge(noise_ticks=float(random.uniform(0.5, 8.0)), drift_ticks=float(random.uniform(0, 2)))
     made = synthetic_sessions(
         instrument,
-        FIRST_DAY,
-        LAST_DAY,
+        *days,
         seed=int(random.integers(2**31)),
         edge=edge,
         start_price=float(random.uniform(20_000, 90_000)) * float(instrument.tick_size),
@@ -198,11 +240,11 @@ def _plan(held: Held) -> FeaturePlan:
 
 
 def _with_context(
-    random: np.random.Generator, plan: FeaturePlan, instruments: Sequence[InstrumentSpec]
+    random: np.random.Generator, plan: FeaturePlan, instruments: Sequence[InstrumentSpec], days: Days
 ) -> tuple[FeaturePlan | JoinedPlan, dict[str, StreamRows]]:
     if random.random() > CONTEXT_SHARE:
         return plan, {}
-    spec, bars = _synthetic(random, instruments[int(random.integers(len(instruments)))], holes=0.4)
+    spec, bars = _synthetic(random, instruments[int(random.integers(len(instruments)))], days, holes=0.4)
     momentum = FeatureSpec("momentum", "momentum", {"n": 5})
     # A maximum age of days bridges the other market's nights; its first rows come long before the first episode.
     stream = StreamSpec("OTHER", (momentum,), lag_s=int(random.choice([0, 0, 60])), max_age_s=5 * 86_400, fill=True)
@@ -212,7 +254,7 @@ def _with_context(
 
 
 def _venue(spec: InstrumentSpec) -> str:
-    return spec.instrument_id.rpartition(".")[2]
+    return spec.venue
 
 
 def _trading(random: np.random.Generator) -> TradingConfig:
@@ -227,6 +269,7 @@ def _trading(random: np.random.Generator) -> TradingConfig:
             flatten_before_close_minutes=int(random.choice([1, 5, 30])),
             no_trade_first_minutes=int(random.choice([0, 5])),
             no_trade_last_minutes=int(random.choice([0, 5, 40])),
+            no_entry_before_expiry_minutes=int(random.choice([0, 60, 400, 3000])),
             minimum_hold_bars=int(random.choice([0, 0, 3])),
             max_gross_exposure=limit(0.05, 4.0, 0.6),
             max_net_exposure=limit(0.05, 2.0),

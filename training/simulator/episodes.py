@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries
 from catalogs.instruments.specification import InstrumentSpec
-from catalogs.sessions import SessionCalendar, session_calendar
-from rl_strategies.decision.instrument import NS_PER_MINUTE
-from rl_strategies.decision.rules import TradingConfig
+from catalogs.sessions import SessionCalendar
+from rl_strategies.decision.rules import NS_PER_MINUTE, TradingConfig
 from training.simulator.arrays import EPISODE
 from training.simulator.clock_index import ClockIndex
 
@@ -85,7 +84,7 @@ def _days(held: Held, clock: ClockIndex) -> NDArray[np.datetime64]:
     # The trading day of any bar that closed at that time; the calendars agree on it.
     day_of = np.empty(len(clock.time_ns), "datetime64[D]")
     for k, (spec, bars) in enumerate(held):
-        calendar = session_calendar(spec.calendar)
+        calendar = spec.sessions
         present = clock.row[:, k] >= 0
         day_of[present] = calendar.session_date[calendar.locate(bars.ts_ns)]
     return day_of
@@ -94,7 +93,7 @@ def _days(held: Held, clock: ClockIndex) -> NDArray[np.datetime64]:
 def _trading_hours(
     held: Held, days: NDArray[np.datetime64], flatten_minutes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    hours = [_hours(session_calendar(spec.calendar), days, flatten_minutes * NS_PER_MINUTE) for spec, _ in held]
+    hours = [_hours(spec.sessions, days, flatten_minutes * NS_PER_MINUTE) for spec, _ in held]
     open_ns, flat_ns = (np.stack(columns, axis=1) for columns in zip(*hours, strict=True))
     return open_ns, flat_ns
 

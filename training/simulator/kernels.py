@@ -58,6 +58,7 @@ def mark_to_market(shared, lane, legs):  # type: ignore[no-untyped-def]
         leg.to_close = bar.to_close
         leg.is_missing = shared.row[lane.at, k] < 0
         leg.is_open = shared.open_ns[lane.episode, k] < now_ns and now_ns < shared.flat_ns[lane.episode, k]
+        leg.is_expiring = now_ns > rules.last_entry_ns
         equity += unrealized_usd(leg, leg.price, rules.multiplier)
     lane.equity = equity
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments.specification import InstrumentSpec
-from catalogs.sessions import SessionCalendar, session_calendar
+from catalogs.sessions import SessionCalendar
 from rl_strategies.accounting.account import GRACE_NS
 from rl_strategies.backtest.opening_trades import opening_lead_ns
 from rl_strategies.backtest.slippage import slippage_stream
@@ -88,7 +88,7 @@ class TrainingMarket:
     @property
     def calendar(self) -> SessionCalendar:
         """Calendar of the only instrument."""
-        return session_calendar(self.instrument.calendar)
+        return self.instrument.sessions
 
     @property
     def observation_names(self) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ class TrainingMarket:
         day = self.session_dates[episode]
         closes = []
         for instrument in self.instruments:
-            calendar = session_calendar(instrument.calendar)
+            calendar = instrument.sessions
             index = int(np.searchsorted(calendar.session_date, day))
             if index < len(calendar.session_date) and calendar.session_date[index] == day:
                 closes.append(int(calendar.close_ns[index]))
@@ -181,6 +181,7 @@ def build_portfolio_market(
     InputError
         If no episode is left, or a feature is not finite inside one.
     """
+    held = [(instrument, _until_expiry(instrument, bars)) for instrument, bars in held]
     instruments = tuple(instrument for instrument, _ in held)
     series = tuple(bars for _, bars in held)
     rules = pack_rules(instruments, trading, execution)
@@ -237,6 +238,17 @@ def with_plan(market: TrainingMarket, plan: Plan) -> TrainingMarket:
     return replace(market, plan=plan, arrays=market.arrays._replace(features=features))
 
 
+def _until_expiry(instrument: InstrumentSpec, bars: BarSeries) -> BarSeries:
+    # Vendors send stray bars after a contract's last moment of trading.
+    if not instrument.expiration_ns or bars.ts_ns[-1] <= instrument.expiration_ns:
+        return bars
+    kept = bars.slice(0, int(np.searchsorted(bars.ts_ns, instrument.expiration_ns, side="right")))
+    if len(kept) == 0:
+        expired = np.datetime64(instrument.expiration_ns, "ns").astype("datetime64[D]")
+        raise InputError(f"{instrument.instrument_id} must have bars before it expires on {expired}, had none")
+    return kept
+
+
 def _settings(
     series: Sequence[BarSeries], plan: Plan, trading: TradingConfig, execution: ExecutionConfig
 ) -> NDArray[np.void]:
@@ -252,7 +264,7 @@ def _features(
     held: Held, plan: Plan, context: Mapping[str, StreamRows]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     # Input rows and outputs of the plan for all bars, one instrument after another.
-    rows = [input_rows(bars, session_calendar(spec.calendar), plan.columns) for spec, bars in held]
+    rows = [input_rows(bars, spec.sessions, plan.columns) for spec, bars in held]
     values = [_values(plan, part, bars.ts_ns, context) for (_, bars), part in zip(held, rows, strict=True)]
     return np.concatenate(rows), np.concatenate(values)
 
