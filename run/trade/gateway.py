@@ -108,7 +108,8 @@ def simulated_server(
     for number, each in enumerate((spec, *followed)):
         if each.kind == "future" and not each.expiration_ns:
             raise InputError(f"name a contract month, such as MESZ6, was {each.instrument_id}")
-        bars = read_bars(catalog, bar_type_of(each, bar), first_ns - HISTORY_DAYS * DAY_NS, last_ns)
+        until_ns = min(last_ns, each.expiration_ns or last_ns)
+        bars = read_bars(catalog, bar_type_of(each, bar), first_ns - HISTORY_DAYS * DAY_NS, until_ns)
         terms = contract_terms(each, CON_ID + number)
         contracts.append(terms)
         tapes[terms.con_id] = _tape(each, bars, bar_length_ns(bar))
@@ -147,7 +148,8 @@ def contract_terms(spec: InstrumentSpec, con_id: int = CON_ID) -> ContractTerms:
         return terms
     last_day = datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC).strftime("%Y%m%d")
     return replace(
-        terms, symbol=spec.underlying, sec_type="FUT", primary_exchange=exchange, last_trade_date=last_day, isin="",
+        terms, symbol=spec.underlying, sec_type="FUT", primary_exchange=exchange, last_trade_date=last_day,
+        last_trade_ns=spec.expiration_ns, isin="",
         time_zone="US/Central", regular_open=time(8, 30), regular_close=time(15, 0),
     )  # fmt: skip
 
