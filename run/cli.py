@@ -39,6 +39,7 @@ VERBS = {
     "paper": Verb("run.trade.commands", "Trade a bundle on a paper account or a simulated gateway."),
     "live": Verb("run.trade.commands", "Trade a bundle on a live account, with real money."),
     "replay": Verb("run.trade.commands", "Replay a session; list differing decisions by cause."),
+    "guard": Verb("run.trade.commands", "Watch a session from outside; close its own position where it cannot."),
     "flatten": Verb("run.trade.commands", "Cancel all orders and close all positions; needs no trading node."),
     "doctor": Verb("run.trade.commands", "Check gateway, account, contract, data, margin, disk and calendar."),
     "unhalt": Verb("run.trade.commands", "Clear a halt (reason required)."),

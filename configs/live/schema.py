@@ -14,7 +14,7 @@ import msgspec
 from catalogs.errors import InputError
 from configs.explain import explain
 from configs.live.contract import ContextConfig, FrontMonthContract, WantedContract
-from configs.live.supervision import HealthConfig, OrderLimits, RedisConfig
+from configs.live.supervision import GuardConfig, HealthConfig, OrderLimits, RedisConfig
 from configs.secrets import read_secret
 from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.risk.monitor_config import MonitorConfig
@@ -55,6 +55,8 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     orders : OrderLimits
     health : HealthConfig or None
         None serves no health endpoint.
+    guard : GuardConfig or None
+        None starts no guard beside a session.
     telemetry_url_variable : str
         Environment variable with the telemetry store's address; unset means SQLite in the session's folder.
     redis : RedisConfig or None
@@ -77,6 +79,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     monitor: MonitorConfig = MonitorConfig()
     orders: OrderLimits = OrderLimits()
     health: HealthConfig | None = HealthConfig()
+    guard: GuardConfig | None = GuardConfig()
     telemetry_url_variable: str = "RL_INTRADAY_TELEMETRY_URL"
     redis: RedisConfig | None = None
 
@@ -84,6 +87,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if (self.contract is None) == (self.front_month is None):
             raise InputError(f"give either contract or front_month, was {'both' if self.contract else 'neither'}")
         ids = (self.trading_client_id, self.doctor_client_id, *self.flatten_client_ids)
+        ids += self.guard.client_ids if self.guard is not None else ()
         if len(set(ids)) != len(ids) or not self.flatten_client_ids:
             raise InputError(f"client ids must differ, with at least one in flatten_client_ids, were {ids}")
         if not 0 < self.port < 65536:

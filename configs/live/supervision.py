@@ -1,4 +1,4 @@
-"""Live configuration beside the strategy: order limits, health endpoint, Redis."""
+"""Live configuration beside the strategy: order limits, health endpoint, guard, Redis."""
 
 import ipaddress
 import math
@@ -52,6 +52,41 @@ class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"health.port must be between 0 and 65535, was {self.port}")
         if not (self.max_tick_age_s > 0 and math.isfinite(self.max_tick_age_s)):
             raise ValueError(f"health.max_tick_age_s must be above zero, was {self.max_tick_age_s}")
+
+
+class GuardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The guard, a process that closes a session's own position where the session no longer can.
+
+    Attributes
+    ----------
+    client_ids : tuple of int
+        Tried in order; no other process may use them.
+    frozen_s : float
+        Seconds without a heartbeat after which a session counts as frozen.
+    confirm_s : float
+        Seconds for which a position must be seen without a stop, at least twice, before it is closed.
+    restart_s : float
+        Seconds that a session which died has to be started again, where its position has a stop or there is none.
+    look_s : float
+        Seconds between two looks at the broker while the session is healthy.
+    close_before_end_s : float
+        Seconds before the end of the exchange's session at which a position that was left to its stop is closed.
+    """
+
+    client_ids: tuple[int, ...] = (71, 72, 73)
+    frozen_s: float = 15.0
+    confirm_s: float = 2.0
+    restart_s: float = 60.0
+    look_s: float = 30.0
+    close_before_end_s: float = 240.0
+
+    def __post_init__(self) -> None:
+        if not self.client_ids or min(self.client_ids) < 1:
+            raise ValueError(f"guard.client_ids must be at least one number above zero, were {self.client_ids}")
+        for name in ("frozen_s", "confirm_s", "restart_s", "look_s", "close_before_end_s"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"guard.{name} must be above zero, was {value}")
 
 
 def require_loopback(host: str) -> None:

@@ -31,6 +31,10 @@ def paper(
     faults: Annotated[
         Path | None, typer.Option(help="With --simulated: faults to play, a YAML list of {step, name, value}.")
     ] = None,
+    guarded: Annotated[
+        bool | None,
+        typer.Option("--guard/--no-guard", help="Start a guard beside the session; default: not with --simulated."),
+    ] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,6 +42,7 @@ def paper(
 
     Every decision and order is journaled under --sessions; a session interrupted on the same trading day is resumed.
     Ctrl-C and SIGTERM close the position, unless the configuration says to hold it.
+    A guard, a process of its own, closes the session's own position if the session dies or hangs without a stop.
 
     Exit codes: 0 ended normally, 1 error, 4 not started, 5 halted until `rl-intraday unhalt`.
 
@@ -56,6 +61,7 @@ def paper(
         end=end,
         speed=speed,
         faults=faults,
+        guarded=guarded,
         catalog=catalog,
         as_json=as_json,
     )
@@ -163,6 +169,29 @@ def calibrate(
     from run.trade.replay.calibrate import run_calibrate
 
     run_calibrate(sessions, out, as_json)
+
+
+def guard(
+    session: Annotated[Path, typer.Argument(help="Folder of the session, or of one of its days.")],
+    live: Annotated[str, typer.Option("--config", help="Live configuration; default: the session's.")] = "",
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another guard of the session to end.")] = 0.0,
+) -> None:
+    """Watch a session from outside; close its own position where it no longer can.
+
+    `paper` and `live` start one beside every session. It acts only when the session has died, hangs or has ended: a
+    position without a stop at the broker is closed, one with a stop is left to it until the session's end. Orders,
+    positions and fills that are not the session's own are never touched. A healthy session is only looked at.
+
+    Exit codes: 0 nothing was left, 2 bad input or the session already has a guard, 3 the broker could not be asked,
+    5 a position was closed and the session is halted until `rl-intraday unhalt`.
+
+    \b
+    Example:
+      rl-intraday guard sessions/paper/mes_intraday-…
+    """
+    from run.trade.guard.command import run_guard
+
+    run_guard(session, live, wait)
 
 
 def doctor(

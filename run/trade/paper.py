@@ -16,6 +16,7 @@ from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns
 from catalogs.sessions import session_calendar
 from configs.live.schema import LiveConfig, configuration_name, load_live
+from configs.live.supervision import GuardConfig
 from rl_strategies.bundle.bundle import Bundle, load_bundle
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.strategy import LiveStrategy
@@ -43,6 +44,7 @@ def run_paper(
     end: datetime | None,
     speed: float,
     faults: Path | None,
+    guarded: bool | None,
     catalog: Path,
     as_json: bool,
 ) -> None:
@@ -52,6 +54,8 @@ def run_paper(
     """
     loaded = load_bundle(bundle)
     config = load_live(live)
+    if guarded is not None or simulated:
+        config = msgspec.structs.replace(config, guard=(config.guard or GuardConfig()) if guarded else None)
     if simulated:
         if start is None:
             raise InputError("--simulated needs the day to replay: --start YYYY-MM-DD")

@@ -38,6 +38,7 @@ from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.strategy import RLStrategyConfig
 from run.console import report
+from run.trade.guard.process import Guarded, guarded
 from run.trade.monitoring.console import console_line
 from run.trade.monitoring.health import Health
 from run.trade.monitoring.log import logging_to
@@ -124,13 +125,16 @@ class LiveSession:
         config = self.plan.config
         try:
             require_gateway(config.host, config.port, config.request_timeout_s)
-            return self._run_node(meanwhile)
+            with guarded(self.plan) as outside:
+                return self._run_node(meanwhile, outside)
         except ConnectionError as error:
             return self._outcome(NOT_STARTED, str(error))
         finally:
             self._close_books()
 
-    def _run_node(self, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None) -> Outcome:
+    def _run_node(
+        self, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None, outside: Guarded
+    ) -> Outcome:
         supervision = Supervision(self.plan.config.health)
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
@@ -138,7 +142,7 @@ class LiveSession:
         node.trader.add_strategy(self.strategy)
         try:
             build_node(node, self.link, attempts=3)
-            return loop.run_until_complete(self._trade(node, loop, supervision, meanwhile))
+            return loop.run_until_complete(self._trade(node, loop, supervision, outside, meanwhile))
         finally:
             supervision.close()
             node.dispose()
@@ -152,13 +156,14 @@ class LiveSession:
         node: TradingNode,
         loop: asyncio.AbstractEventLoop,
         supervision: Supervision,
+        outside: Guarded,
         meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None,
     ) -> Outcome:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         running = loop.create_task(node.run_async())
-        ticking = loop.create_task(self._tick(supervision))
+        ticking = loop.create_task(self._tick(supervision, outside))
         try:
             problem = await self._wait_for_start(running, stop)
             if problem:
@@ -216,9 +221,12 @@ class LiveSession:
             return self._outcome(FAILED, f"position not closed in time: run `{self.plan.flatten_command}`")
         return self._outcome(ENDED, "stopped" if stop.is_set() else "over")
 
-    async def _tick(self, supervision: Supervision) -> None:
+    async def _tick(self, supervision: Supervision, outside: Guarded) -> None:
         while True:
-            supervision.tick(self.health())
+            health = self.health()
+            supervision.tick(health)
+            held = sum(abs(units) for units in health.position.values())
+            outside.tick("trading" if health.state == "trading" else "starting", held)
             await asyncio.sleep(TICK_S)
 
     def health(self) -> Health:

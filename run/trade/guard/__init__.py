@@ -1,0 +1,1 @@
+"""The guard: a process beside a session that closes the session's own position where the session no longer can."""

@@ -1,0 +1,91 @@
+"""The session that a guard watches: its folder, account, address, and when its time is over."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from catalogs.errors import InputError
+from catalogs.instruments.specification import resolve
+from catalogs.sessions import SessionCalendar, session_calendar
+from configs import instruments_path
+from configs.live.schema import LiveConfig, load_live
+from configs.live.supervision import GuardConfig
+from run.trade.monitoring.heartbeat import read_beat
+from run.trade.safety.own_trades import session_folder
+from run.trade.session.folder import SessionHome
+from run.trade.session.metadata import read_metadata
+
+HEARTBEAT_FILE, STATE_FILE, LOG_FILE, LOCK_FILE = "heartbeat", "guard.json", "guard.log", "guard.lock"
+NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class WatchedSession:
+    """A session's day as its guard knows it.
+
+    Attributes
+    ----------
+    folder : Path
+    home : SessionHome
+    config : LiveConfig
+    settings : GuardConfig
+    calendar : SessionCalendar
+        Of the traded instrument.
+    is_replayed : bool
+        Whether its market is a simulated gateway that replays the past.
+    """
+
+    folder: Path
+    home: SessionHome
+    config: LiveConfig
+    settings: GuardConfig
+    calendar: SessionCalendar
+    is_replayed: bool
+
+    def closes_at_ns(self, lived_ns: int) -> int:
+        """Moment at which the own position is closed in any case, UTC nanoseconds.
+
+        Parameters
+        ----------
+        lived_ns : int
+            Last moment at which the session lived, by the market's clock.
+        """
+        close_ns = self.calendar.close_ns
+        row = min(int(np.searchsorted(close_ns, lived_ns)), len(close_ns) - 1)
+        return int(close_ns[row]) - round(self.settings.close_before_end_s * NS)
+
+
+def watched_session(given: Path, configuration: str = "") -> WatchedSession:
+    """Session of a folder, or of the newest day in it.
+
+    Parameters
+    ----------
+    given : Path
+    configuration : str
+        Preset or path; empty for that of the session.
+
+    Raises
+    ------
+    InputError
+        If there is no session with a heartbeat, or its configuration or instrument is unknown.
+    """
+    folder = session_folder(given)
+    metadata = read_metadata(folder)
+    if read_beat(folder / HEARTBEAT_FILE) is None:
+        raise InputError(f"session {folder} has no heartbeat: it has not begun, or began before there was a guard")
+    config = load_live(configuration or metadata.configuration)
+    try:
+        day = date.fromisoformat(folder.resolve().name)
+    except ValueError as error:
+        raise InputError(f"session folder must be named by its day, was {folder.resolve().name!r}") from error
+    spec = resolve(metadata.instrument_id.rpartition(".")[0], instruments_path(), day)
+    return WatchedSession(
+        folder,
+        SessionHome(folder.resolve().parent),
+        config,
+        config.guard or GuardConfig(),
+        session_calendar(spec.calendar),
+        metadata.clock == "bars",
+    )
