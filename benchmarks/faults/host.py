@@ -41,6 +41,7 @@ request_timeout_s: 5.0
 patience: {{clock: bars, silence_s: 10, context_s: 0.5, truth_s: 1}}
 orders: {{max_per_minute: 100000}}
 health: null
+guard: null
 monitor: {{daily_loss: {{}}, session_drawdown: {{}}, drawdown: {{}}, value_at_risk: {{}}, leverage: {{}},
   rejects_per_minute: {{}}, decision_latency_s: {{}}, recover_after_s: 1}}
 {more}

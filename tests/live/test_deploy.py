@@ -21,13 +21,14 @@ from run.trade.session_runner import HALTED
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "deploy"
 UNIT = (FOLDER / "rl-intraday.service").read_text()
+GUARD_UNIT = (FOLDER / "rl-intraday-guard@.service").read_text()
 CONTAINERFILE = (FOLDER / "Containerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
 
 
-def section(name: str) -> dict[str, list[str]]:
+def section(name: str, unit: str = UNIT) -> dict[str, list[str]]:
     """Settings of a section; systemd lets some be given several times."""
-    body = UNIT.split(f"[{name}]")[1].split("\n[")[0]
+    body = unit.split(f"[{name}]")[1].split("\n[")[0]
     settings: dict[str, list[str]] = {}
     for line in body.splitlines():
         if line and not line.startswith("#"):
@@ -69,6 +70,21 @@ def test_the_unit_notifies_and_leaves_time_to_flatten() -> None:
     assert seconds(service["TimeoutStopSec"][0]) >= 60
 
 
+def test_the_guards_unit_is_of_the_same_user_with_the_same_folder_and_account() -> None:
+    service, guard = section("Service"), section("Service", GUARD_UNIT)
+    for name in ("User", "DynamicUser", "StateDirectory", "WorkingDirectory", "LoadCredential", "Environment", "UMask"):
+        assert guard[name] == service[name], name
+    hardening = {
+        name for name in service if name.startswith(("Protect", "Restrict", "Private", "System", "Capability"))
+    }
+    assert {name: guard.get(name) for name in hardening} == {name: service[name] for name in hardening}
+    (line,) = guard["ExecStart"]
+    words = shlex.split(line)[1:]
+    require_known(words)
+    assert words[1].startswith(load_live("paper").session_folder)
+    assert guard["Restart"] == ["always"]
+
+
 def test_secrets_come_from_credentials_alone() -> None:
     service = section("Service")
     variable = load_live("paper").account_variable + FILE_SUFFIX
@@ -77,7 +93,7 @@ def test_secrets_come_from_credentials_alone() -> None:
     trader = COMPOSE["services"]["trader"]
     assert trader["environment"] == {variable: f"/run/secrets/{trader['secrets'][0]}"}
     assert set(trader["secrets"]) == COMPOSE["secrets"].keys()
-    assert not re.search(r"\bD?U\d{5,}", UNIT + CONTAINERFILE + (FOLDER / "compose.yaml").read_text())
+    assert not re.search(r"\bD?U\d{5,}", UNIT + GUARD_UNIT + CONTAINERFILE + (FOLDER / "compose.yaml").read_text())
 
 
 def test_the_unit_is_a_well_formed_file_of_three_sections() -> None:

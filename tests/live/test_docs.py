@@ -51,5 +51,5 @@ def _default(name: str) -> str:
 
 def test_the_files_that_are_linked_exist() -> None:
     linked = re.findall(r"\]\((deploy/[^)]+)\)", PAGE)
-    assert len(linked) == 3
+    assert len(linked) == 4
     assert all((ROOT / "docs" / path).is_file() for path in linked)

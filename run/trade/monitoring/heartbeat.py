@@ -24,6 +24,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     pid : int
     started : str
         Tells the process from a later one of the same number; empty where the system does not say.
+    namespace : str
+        Where the number counts: processes of another container have numbers of their own.
     number : int
         Counts the beats.
     time_ns : int
@@ -37,6 +39,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int
     started: str
+    namespace: str
     number: int
     time_ns: int
     state: BeatState
@@ -77,8 +80,8 @@ class Heartbeat:
         self.path = path
         pid = os.getpid()
         self._last = Beat(
-            pid=pid, started=started_at(pid), number=0, time_ns=0, state="starting", units=0,
-            host=host, port=port, client_id=client_id,
+            pid=pid, started=started_at(pid), namespace=process_namespace(), number=0, time_ns=0,
+            state="starting", units=0, host=host, port=port, client_id=client_id,
         )  # fmt: skip
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._is_failing = False
@@ -126,8 +129,23 @@ def started_at(pid: int) -> str:
     return "" if state in "ZX" else fields[18]  # a zombie runs no more
 
 
+def process_namespace() -> str:
+    """Space in which this process's number counts; empty where the system has but one."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def is_near(beat: Beat) -> bool:
+    """Whether the process that wrote a beat could be seen from here."""
+    return beat.namespace == process_namespace()
+
+
 def is_alive(beat: Beat) -> bool:
-    """Whether the process that wrote a beat still exists, stopped or not."""
+    """Whether the process that wrote a beat exists and can be seen from here, stopped or not."""
+    if not is_near(beat):
+        return False
     if beat.started:
         return started_at(beat.pid) == beat.started
     try:
@@ -183,7 +201,7 @@ class PulseWatch:
         self._seen = seen
         if self.beat.state == "ended":
             return "ended"
-        if not is_alive(self.beat):
+        if is_near(self.beat) and not is_alive(self.beat):
             return "dead"
         if self._silent_s > (self._start_s if self.beat.state == "starting" else self._frozen_s):
             return "frozen"

@@ -1,0 +1,167 @@
+"""A guard beside a session that dies, hangs or goes on: what the broker's books show afterwards."""
+
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live.guarded_session import BRACKET, SESSION, UNTOUCHED, GuardedSession, guarded_session, until
+
+pytestmark = pytest.mark.slow
+
+NOTHING_SENT_S = 5.0
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[GuardedSession]:
+    """Gateway and owner's things; no process yet."""
+    with guarded_session(tmp_path) as made:
+        yield made
+
+
+def watched(session: GuardedSession) -> bool:
+    return until(lambda: session.state().get("session") == "healthy", 30)
+
+
+@pytest.mark.parametrize("is_torn", [False, True])
+def test_a_killed_session_without_a_stop_is_closed_and_nothing_else_is(session: GuardedSession, is_torn: bool) -> None:
+    process, guard = session.begin(BRACKET), session.guard()
+    assert watched(session)
+    process.kill()
+    process.wait()
+    if is_torn:
+        with next((session.folder / "journal").glob("*.arrows")).open("ab") as segment:
+            segment.write(b"\xff\xff\xff\xff\x10\x03")
+    session.cancel_stop()
+    assert guard.wait(60) == 5
+    assert session.own_trades() == [3, -3]
+    assert (session.working(), session.owners()) == ([], UNTOUCHED)
+    risk = session.home.risk.read()
+    assert risk.level == "halted"
+    assert risk.reason == "guard: the session has died: +3 MESZ6 without a stop at the broker; closed -3 MESZ6"
+    said = guard.communicate()[1]
+    assert "guard: the session has died: +3 MESZ6 without a stop at the broker" in said
+    with sqlite3.connect(session.folder / "telemetry.db") as store:
+        alerts = [row[0] for row in store.execute("select message from alerts")]
+    assert "the session has died: +3 MESZ6 without a stop at the broker" in alerts
+    assert "DU1234567" not in said + (session.folder / "guard.log").read_text()
+
+
+def test_a_frozen_session_without_a_stop_is_killed_before_its_position_is_closed(session: GuardedSession) -> None:
+    process, guard = session.begin(BRACKET), session.guard()
+    assert watched(session)
+    process.send_signal(signal.SIGSTOP)
+    session.cancel_stop()
+    assert guard.wait(60) == 5
+    assert process.wait(5) == -signal.SIGKILL
+    assert session.own_trades() == [3, -3]
+    assert (session.working(), session.owners()) == ([], UNTOUCHED)
+
+
+def test_a_frozen_session_with_a_stop_is_left_to_it_and_goes_on(session: GuardedSession) -> None:
+    process, _ = session.begin(BRACKET), session.guard()
+    assert watched(session)
+    process.send_signal(signal.SIGSTOP)
+    assert until(lambda: session.state()["action"] == "leave")
+    time.sleep(1.0)
+    process.send_signal(signal.SIGCONT)
+    assert watched(session)
+    assert process.poll() is None
+    assert (session.own_trades(), len(session.working()), session.owners()) == ([3], 2, UNTOUCHED)
+
+
+def test_a_killed_session_with_a_stop_is_left_to_it(session: GuardedSession) -> None:
+    process, guard = session.begin(BRACKET), session.guard()
+    assert watched(session)
+    process.kill()
+    process.wait()
+    assert until(lambda: session.state()["action"] == "leave")
+    time.sleep(NOTHING_SENT_S)
+    assert guard.poll() is None
+    assert (session.own_trades(), len(session.working()), session.owners()) == ([3], 2, UNTOUCHED)
+
+
+def test_a_position_left_to_its_stop_is_closed_when_the_time_is_over(tmp_path: Path) -> None:
+    with guarded_session(tmp_path, before_end_s=24 * 3600) as session:
+        process, guard = session.begin(BRACKET), session.guard()
+        assert watched(session)
+        time.sleep(1.0)
+        assert session.own_trades() == [3], "a healthy session is its own master"
+        process.kill()
+        assert guard.wait(60) == 5
+        assert session.own_trades() == [3, -3]
+        assert (session.working(), session.owners()) == ([], UNTOUCHED)
+
+
+def test_a_session_that_ended_with_a_position_and_no_stop_is_closed(session: GuardedSession) -> None:
+    process, guard = session.begin(BRACKET[:1]), session.guard()
+    assert until(lambda: session.state().get("action") == "warn", 30)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(10) == 0
+    assert guard.wait(60) == 5
+    assert (session.own_trades(), session.owners()) == ([3, -3], UNTOUCHED)
+
+
+def test_a_healthy_session_without_a_stop_is_only_warned_of(session: GuardedSession) -> None:
+    process, guard = session.begin(BRACKET[:1]), session.guard()
+    assert until(lambda: session.state().get("action") == "warn", 30)
+    time.sleep(NOTHING_SENT_S)
+    assert (process.poll(), guard.poll()) == (None, None)
+    assert (session.own_trades(), session.working(), session.owners()) == ([3], [], UNTOUCHED)
+
+
+def test_a_session_that_ended_flat_ends_its_guard(session: GuardedSession) -> None:
+    process, guard = session.begin([]), session.guard()
+    assert watched(session)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(10) == 0
+    assert guard.wait(20) == 0
+    assert (session.own_trades(), session.owners()) == ([], UNTOUCHED)
+    assert session.home.risk.read().level == "normal"
+
+
+def test_orders_of_a_dead_session_that_protect_nothing_are_cancelled(tmp_path: Path) -> None:
+    with guarded_session(tmp_path, restart_s=1) as session:
+        process, guard = session.begin([("stop", -3, "STP", 5990)]), session.guard()
+        assert watched(session)
+        process.kill()
+        assert guard.wait(60) == 0
+        assert (session.own_trades(), session.working(), session.owners()) == ([], [], UNTOUCHED)
+        assert session.home.risk.read().level == "normal"
+
+
+def test_a_session_that_is_started_again_in_time_is_watched_on(tmp_path: Path) -> None:
+    with guarded_session(tmp_path, restart_s=15) as session:
+        process, guard = session.begin([]), session.guard()
+        assert watched(session)
+        process.kill()
+        assert until(lambda: session.state()["session"] == "dead")
+        session.begin([])
+        assert watched(session)
+        assert guard.poll() is None
+        assert session.own_trades() == []
+
+
+def test_session_and_guard_killed_leave_the_bracket(session: GuardedSession) -> None:
+    process, guard = session.begin(BRACKET), session.guard()
+    assert watched(session)
+    guard.kill()
+    process.kill()
+    process.wait()
+    time.sleep(1.0)
+    assert (session.own_trades(), session.owners()) == ([3], UNTOUCHED)
+    assert session.working() == [(SESSION, 2), (SESSION, 3)]
+
+
+def test_a_guard_that_is_started_late_closes_too(session: GuardedSession) -> None:
+    process = session.begin(BRACKET)
+    process.kill()
+    process.wait()
+    session.cancel_stop()
+    assert session.guard().wait(60) == 5
+    assert (session.own_trades(), session.working(), session.owners()) == ([3, -3], [], UNTOUCHED)
