@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from catalogs.errors import InputError
 from rl_strategies.accounting.record import Fill
 from rl_strategies.analysis.trades import build_trades, fill_cost
 from tests.rl_strategies.test_trades import at, market, record_of
@@ -85,6 +86,7 @@ OPEN = (market(3, 1, 20030),)
         pytest.param(OPEN, "exit_time_ns", at(4), id="R43"),
         pytest.param(OPEN, "is_open", True, id="R44"),
         pytest.param(OPEN, "trade_id", "ESH4-1", id="R45"),
+        pytest.param(OPEN, "duration_bars", 1, id="R47"),  # bar 3 to the last, bar 4
     ],
 )
 def test_round_trip(fills: tuple[Fill, ...], figure: str, expected: Any) -> None:
@@ -98,6 +100,11 @@ def test_a_flip_is_two_trades() -> None:
     trades = build_trades(record_of(*fills))
     found = [(trade.trade_id, trade.direction, trade.gross, trade.commission) for trade in trades]
     assert found == [("ESH4-1", "long", 25.0, 4.2), ("ESH4-2", "short", -125.0, 4.2)]
+
+
+def test_a_market_fill_before_the_first_bar_is_refused() -> None:
+    with pytest.raises(InputError, match=rf"before the record's first bar \({at(0)} ns\), was {at(0) - 1} ns"):
+        build_trades(record_of(Fill(at(0) - 1, 1, 20000, 0, "market", 0, "entry")))
 
 
 def test_trades_of_several_instruments_come_in_the_order_of_their_exits_the_open_ones_last() -> None:
