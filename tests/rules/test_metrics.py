@@ -234,6 +234,15 @@ def test_interval_against_the_bootstrap_told_slowly() -> None:
 
 
 @pytest.mark.parametrize(
+    ("days", "length"),
+    [pytest.param(10, 2, id="M102"), pytest.param(27, 3, id="M103"), pytest.param(64, 4, id="M104")],
+)
+def test_mean_length_of_a_block(days: int, length: int) -> None:
+    interval = bootstrap_interval(np.arange(float(days)), samples=2)
+    assert (interval.block_length, interval.seed) == (length, 0)
+
+
+@pytest.mark.parametrize(
     ("value", "inside"),
     [
         pytest.param(1.0, True, id="M88"),
