@@ -242,6 +242,11 @@ def test_mean_length_of_a_block(days: int, length: int) -> None:
     assert (interval.block_length, interval.seed) == (length, 0)
 
 
+@pytest.mark.parametrize("days", [pytest.param(9, id="M105")])
+def test_too_few_days_have_no_interval(days: int) -> None:
+    assert bootstrap_interval(np.arange(float(days))) is None
+
+
 @pytest.mark.parametrize(
     ("value", "inside"),
     [

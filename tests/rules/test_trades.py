@@ -79,6 +79,7 @@ OPEN = (market(3, 1, 20030),)
         pytest.param(SCALED, "gross", 650.0, id="R37"),  # 13 ticks x 12.50 x 4
         # Three bought two ticks above the close, two sold ten below it: one tick of three and nine of two are impact.
         pytest.param(SCALED, "impact_cost", 262.5, id="R38"),
+        pytest.param(SCALED, "total_cost_est", 341.8, id="R48"),  # 16.80 + 31.25 + 31.25 + 262.50
         pytest.param(OPEN, "exit_reason", "open_at_end", id="R39"),
         pytest.param(OPEN, "exit_price", 5_013.0, id="R40"),  # the last close, 20,052
         pytest.param(OPEN, "gross", 275.0, id="R41"),
