@@ -13,7 +13,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "rl_strategies/risk/monitor.py": ("live_limits", "settings", "tests/live/test_monitor.py"),
     "rl_strategies/risk/monitor_config.py": ("live_limits", "settings"),
     "rl_strategies/risk/rolling_readings.py": ("live_limits", "tests/live/test_monitor.py"),
-    "rl_strategies/risk/state_file.py": ("tests/live/test_risk_state_file.py",),
+    "rl_strategies/risk/state_file.py": ("settings", "tests/live/test_risk_state_file.py"),
     "rl_strategies/decision/barriers.py": ("barriers", "settings"),
     "rl_strategies/decision/kernels.py": ("barriers", *OVERLAY),
     "training/simulator/matching.py": ("matching",),

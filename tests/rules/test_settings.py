@@ -174,6 +174,12 @@ def test_limits_that_are_off_are_no_limits() -> None:
             id="G32",
         ),
         pytest.param(Limit(), {"reduce_only": 0.0, "flatten": 0.0, "halted": 0.0}, id="G33"),
+        pytest.param(
+            RiskState(),
+            {"level": "normal", "since_ns": 0, "reason": "", "session": None, "session_start_usd": None,
+             "session_high_usd": None, "high_usd": None},
+            id="G41",
+        ),
     ],
 )  # fmt: skip
 def test_defaults(settings: Any, defaults: dict[str, Any]) -> None:
