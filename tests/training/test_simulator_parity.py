@@ -154,7 +154,7 @@ def test_portfolio_at_the_next_open_with_missing_bars() -> None:
 def test_next_open_needs_whole_bars(spy: tuple) -> None:
     instrument, bars = spy
     five = replace(bars, bar_type=bars.bar_type.replace("-1-MINUTE-", "-5-MINUTE-"))
-    with pytest.raises(InputError, match="to be whole bars, was 7 with bars of 5 minutes"):
+    with pytest.raises(InputError, match="must be a whole number of bars, was 7 with bars of 5 minutes"):
         market_of(instrument, five, TradingConfig(risk=RiskConfig(0, 7)), ExecutionConfig(fill="next_open"))
 
 
