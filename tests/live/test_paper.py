@@ -110,7 +110,7 @@ def test_bad_input_is_one_line(paper_day: PaperDay, tmp_path: Path) -> None:
         calls = {
             "needs the day to replay": [*paper, "--simulated"],
             "2024-12-25 is not a trading day of NYSE": [*paper, "--simulated", "--start", "2024-12-25"],
-            "no bars of SPY.EQUS-1-MINUTE-LAST-EXTERNAL in catalog": [*paper, "--simulated", "--start", PAPER_DAY, "--catalog", str(tmp_path)],
+            "no bars of SPY.EQUS-1-MINUTE": [*paper, "--simulated", "--start", PAPER_DAY, "--catalog", str(tmp_path)],
             "no live configuration": [*paper[:-1], "nowhere"],
             "another process is using": paper,
             f"port {port} cannot be listened on": [
