@@ -49,8 +49,8 @@ def test_a_second_guard_is_refused(folder: Path, refused: Callable[..., str]) ->
 
 
 def test_a_folder_without_a_session_is_refused(folder: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
-    assert f"no live session in {tmp_path}" in refused(tmp_path)
-    assert "no live session in" in refused(tmp_path / "nowhere")
+    for empty in (tmp_path, tmp_path / "nowhere"):
+        assert refused(empty) == f"error: no session with a heartbeat in {empty}"
     assert "no live configuration 'papyrus'" in refused(folder, "--config", "papyrus")
     (folder / "heartbeat").unlink()
     assert (
@@ -80,6 +80,16 @@ def test_settings_that_cannot_be_are_refused(line: str, said: str, tmp_path: Pat
         load_live(str(config))
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_session_that_beat_last_is_meant_where_the_folder_holds_several(folder: Path) -> None:
+    later = folder.parent / "2026-01-06"
+    later.mkdir()
+    (later / "session.json").write_bytes((folder / "session.json").read_bytes())
+    assert watched_session(folder.parent).folder == folder
+    Heartbeat(later / "heartbeat", "127.0.0.1", 4002, 1).close()
+    assert watched_session(folder.parent).folder == later
+    assert watched_session(folder).folder == folder
 
 
 def test_a_session_without_a_guard_of_its_own_can_be_watched(folder: Path, tmp_path: Path) -> None:

@@ -13,9 +13,8 @@ from configs import instruments_path
 from configs.live.schema import LiveConfig, load_live
 from configs.live.supervision import GuardConfig
 from run.trade.monitoring.heartbeat import read_beat
-from run.trade.safety.own_trades import session_folder
 from run.trade.session.folder import SessionHome
-from run.trade.session.metadata import read_metadata
+from run.trade.session.metadata import METADATA_FILE, read_metadata
 
 HEARTBEAT_FILE, STATE_FILE, LOG_FILE, LOCK_FILE = "heartbeat", "guard.json", "guard.log", "guard.lock"
 NS = 1_000_000_000
@@ -71,7 +70,7 @@ def watched_session(given: Path, configuration: str = "") -> WatchedSession:
     InputError
         If there is no session with a heartbeat, or its configuration or instrument is unknown.
     """
-    folder = session_folder(given)
+    folder = _day(given)
     metadata = read_metadata(folder)
     if read_beat(folder / HEARTBEAT_FILE) is None:
         raise InputError(f"session {folder} has no heartbeat: it has not begun, or began before there was a guard")
@@ -89,3 +88,12 @@ def watched_session(given: Path, configuration: str = "") -> WatchedSession:
         session_calendar(spec.calendar),
         metadata.clock == "bars",
     )
+
+
+def _day(given: Path) -> Path:
+    if (given / METADATA_FILE).is_file():
+        return given
+    beats = [(beat.time_ns, path.parent) for path in given.glob(f"*/{HEARTBEAT_FILE}") if (beat := read_beat(path))]
+    if not beats:
+        raise InputError(f"no session with a heartbeat in {given}")
+    return max(beats)[1]

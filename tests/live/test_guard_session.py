@@ -1,0 +1,116 @@
+"""`rl-intraday paper` with the guard that it starts: what real processes leave in the broker's books."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.faults.bundle import Traded
+from benchmarks.faults.host import LiveHost, hosted
+from tests.live.conftest import PAPER_DAY, PaperDay
+
+pytestmark = [pytest.mark.xdist_group("paper"), pytest.mark.slow]
+DAY = date.fromisoformat(PAPER_DAY)
+SPY = "{symbol: SPY, kind: STK, exchange: SMART}"
+GUARD = "guard: {frozen_s: 3, confirm_s: 0.5, restart_s: 2, look_s: 1}"
+SESSION, OWNER = 1, 7
+
+
+@pytest.fixture
+def host(paper_day: PaperDay, tmp_path: Path) -> Iterator[LiveHost]:
+    """A session that trades, with its guard."""
+    with hosted(Traded(paper_day.bundle, paper_day.catalog), tmp_path, (DAY, DAY), contract=SPY) as host:
+        host.config.write_text(host.config.read_text().replace("guard: null", GUARD))
+        assert host.begin(), host.printed.read_text()
+        yield host
+        for pid in guards(host):
+            os.kill(pid, signal.SIGKILL)
+
+
+def guards(host: LiveHost) -> list[int]:
+    """Numbers of the guards' processes."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"guard" in words and any(str(host.home.path).encode() in word for word in words):
+            found.append(int(entry.name))
+    return found
+
+
+def holding(host: LiveHost) -> bool:
+    """Move the market until the session holds a position with a stop, and its guard watches."""
+    stops = lambda: [order for order in host.broker.working(SESSION) if order.is_stop]  # noqa: E731
+    return host.step_until(lambda: host.units and stops(), 400) and host.pass_time(
+        lambda: state(host).get("session") == "healthy" and stops(), 30, moving=False
+    )
+
+
+def state(host: LiveHost) -> dict[str, Any]:
+    """What the guard's file says."""
+    import json
+
+    path = host.home.last_journal().parent / "guard.json"
+    return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+def cancel_stop(host: LiveHost) -> None:
+    """By hand at the broker."""
+
+    def cancel(_: object) -> None:
+        for order in host.broker.working(SESSION):
+            if order.is_stop:
+                host.broker.cancel(SESSION, order.order_id)
+
+    host.gateway.call(cancel)
+
+
+def closed_by_guard(host: LiveHost) -> list[int]:
+    return [trade.units for trade in host.broker.trades if trade.details.execution.orderRef.startswith("flatten-")]
+
+
+def ended(host: LiveHost) -> bool:
+    return host.pass_time(lambda: not guards(host), 60, moving=False)
+
+
+def test_a_killed_session_without_its_stop_is_closed(host: LiveHost) -> None:
+    assert holding(host), host.printed.read_text()
+    held = host.units
+    host.kill()
+    cancel_stop(host)
+    assert ended(host)
+    assert closed_by_guard(host) == [-held]
+    assert (host.units, host.broker.working()) == (0, [])
+    assert host.home.risk.read().level == "halted"
+    assert "without a stop at the broker" in host.printed.read_text()
+
+
+def test_a_killed_guard_is_started_again_and_a_healthy_session_is_left_alone(host: LiveHost) -> None:
+    assert holding(host), host.printed.read_text()
+    (first,) = guards(host)
+    os.kill(first, signal.SIGKILL)
+    assert host.pass_time(lambda: [pid for pid in guards(host) if pid != first], 30, moving=False)
+    host.step(20)
+    assert closed_by_guard(host) == []
+    assert host.end() == 0
+    assert ended(host)
+    assert (closed_by_guard(host), host.units, host.broker.working()) == ([], 0, [])
+    assert host.home.risk.read().level == "normal"
+
+
+def test_session_and_guard_killed_leave_a_stop(host: LiveHost) -> None:
+    assert holding(host), host.printed.read_text()
+    held = host.units
+    for pid in guards(host):
+        os.kill(pid, signal.SIGKILL)
+    host.kill()
+    time.sleep(1.0)
+    assert host.units == held
+    assert sum(order.remaining for order in host.broker.working(SESSION) if order.is_stop) == abs(held)
