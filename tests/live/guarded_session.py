@@ -83,7 +83,7 @@ PROGRAM = """
             order.action, order.totalQuantity = "BUY" if units > 0 else "SELL", Decimal(abs(units))
             order.orderType, order.tif, order.outsideRth = kind, "GTC", True
             order.lmtPrice, order.auxPrice, order.orderRef = float(price), float(price), f"{name}{number}:{number}"
-            order.ocaGroup, order.ocaType = ("exit", 3) if number > 1 else ("", 0)
+            order.parentId, order.transmit = (1 if number > 1 else 0), number == len(wanted)
             session.placeOrder(number, contract, order)
         time.sleep(0.5)
         for fill in session.filled:
@@ -183,6 +183,15 @@ class GuardedSession:
         """Client and number of working orders."""
         orders = self.gateway.call(lambda _: [(each.client_id, each.order_id) for each in self.broker.working()])
         return [order for order in orders if (order[0] == OWNER) == of_owner]
+
+    def is_naked(self) -> bool:
+        """Whether the session's units lack a stop at the broker, at one moment."""
+
+        def look(_: GatewayServer) -> bool:
+            stops = [order for order in self.broker.working(SESSION) if order.is_stop]
+            return sum(order.remaining for order in stops) < abs(sum(self.own_trades()))
+
+        return self.gateway.call(look)
 
     def owners(self) -> tuple[int, int, list[tuple[int, int]]]:
         """What the owner has: the futures beside the session's, the shares, the orders."""

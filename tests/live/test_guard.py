@@ -84,12 +84,28 @@ def test_a_killed_session_with_a_stop_is_left_to_it(session: GuardedSession) -> 
     assert (session.own_trades(), len(session.working()), session.owners()) == ([3], 2, UNTOUCHED)
 
 
-def test_a_position_left_to_its_stop_is_closed_when_the_time_is_over(tmp_path: Path) -> None:
+def test_a_position_left_to_its_stop_is_left_by_it_when_the_time_is_over(tmp_path: Path) -> None:
     with guarded_session(tmp_path, before_end_s=24 * 3600) as session:
         process, guard = session.begin(BRACKET), session.guard()
         assert watched(session)
         time.sleep(1.0)
         assert session.own_trades() == [3], "a healthy session is its own master"
+        process.kill()
+        naked = []
+        while guard.poll() is None:
+            naked.append(session.is_naked())
+            time.sleep(0.005)
+        assert guard.returncode == 5
+        assert session.own_trades() == [3, -3]
+        assert (session.working(), session.owners()) == ([], UNTOUCHED)
+        assert not any(naked), "at no moment without a stop"
+        assert session.home.risk.read().level == "normal", "the session finds the fill of its stop"
+
+
+def test_a_position_with_a_stop_alone_is_closed_when_the_time_is_over(tmp_path: Path) -> None:
+    with guarded_session(tmp_path, before_end_s=24 * 3600) as session:
+        process, guard = session.begin(BRACKET[:2]), session.guard()
+        assert watched(session)
         process.kill()
         assert guard.wait(60) == 5
         assert session.own_trades() == [3, -3]

@@ -43,7 +43,8 @@ TAKEN_BARE = holding(3, held=0)
         (GONE, [COVERED, NAKED], False, "close"),
         (GONE, [COVERED], False, "leave"),
         (GONE, [COVERED, ORPHANS], False, "leave"),
-        (GONE, [COVERED], True, "close"),
+        (GONE, [COVERED], True, "exit"),
+        (GONE, [COVERED, NAKED], True, "close"),
         (GONE, [ORPHANS], False, "cancel"),
         (GONE, [TAKEN], False, "cancel"),
         (GONE, [ORPHANS], True, "cancel"),
@@ -68,9 +69,9 @@ def test_a_living_session_is_never_acted_upon_and_a_naked_position_never_left() 
             assert action in ("watch", "warn")
         elif not (one.is_covered and other.is_covered):
             assert action == "close"
+        elif one.held or other.held:
+            assert action == ("exit" if is_over else "leave")
         elif action in ("end", "watch"):
-            assert not one.held
-            assert not other.held
             assert one.orders == other.orders == 0
 
 

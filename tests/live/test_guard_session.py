@@ -1,7 +1,10 @@
 """`rl-intraday paper` with the guard that it starts: what real processes leave in the broker's books."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -12,7 +15,7 @@ import pytest
 
 from benchmarks.faults.bundle import Traded
 from benchmarks.faults.host import LiveHost, hosted
-from tests.live.conftest import PAPER_DAY, PaperDay
+from tests.live.conftest import PAPER_DAY, ROOT, PaperDay
 
 pytestmark = [pytest.mark.xdist_group("paper"), pytest.mark.slow]
 DAY = date.fromisoformat(PAPER_DAY)
@@ -55,8 +58,6 @@ def holding(host: LiveHost) -> bool:
 
 def state(host: LiveHost) -> dict[str, Any]:
     """What the guard's file says."""
-    import json
-
     path = host.home.last_journal().parent / "guard.json"
     return dict(json.loads(path.read_text())) if path.is_file() else {}
 
@@ -114,3 +115,16 @@ def test_session_and_guard_killed_leave_a_stop(host: LiveHost) -> None:
     time.sleep(1.0)
     assert host.units == held
     assert sum(order.remaining for order in host.broker.working(SESSION) if order.is_stop) == abs(held)
+
+
+def test_a_simulated_session_has_a_guard_if_it_is_asked_for(paper_day: PaperDay, tmp_path: Path) -> None:
+    (tmp_path / "paper.yaml").write_text(paper_day.folder.parents[2].joinpath("paper.yaml").read_text())
+    words = ["paper", paper_day.bundle, "--simulated", "--start", PAPER_DAY, "--speed", 2000, "--json", "--guard"]
+    words += ["--catalog", paper_day.catalog, "--sessions", tmp_path, "--config", tmp_path / "paper.yaml"]
+    command = [sys.executable, "-W", "ignore", "-m", "run.cli", *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    folder = Path(json.loads(done.stdout)["folder"])
+    assert json.loads((folder / "guard.json").read_text())["action"] == "end"
+    assert "guard: the session is over, nothing of it is left at the broker" in done.stderr
+    assert not (paper_day.folder / "guard.json").exists(), "without --guard there is none"

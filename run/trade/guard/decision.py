@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from run.trade.monitoring.heartbeat import Pulse
 
-Action = Literal["watch", "warn", "leave", "close", "cancel", "end"]
+Action = Literal["watch", "warn", "leave", "exit", "close", "cancel", "end"]
 
 
 class Holding(NamedTuple):
@@ -43,8 +43,8 @@ class Decision(NamedTuple):
     Attributes
     ----------
     action : str
-        ``watch`` nothing; ``warn`` nothing but say so; ``leave`` the position to its stop at the broker; ``close`` the
-        own position; ``cancel`` own orders that protect nothing; ``end`` the guard itself.
+        ``watch`` nothing; ``warn`` nothing but say so; ``leave`` the position to its stop at the broker; ``exit`` by
+        that stop; ``close`` the own position; ``cancel`` own orders that protect nothing; ``end`` the guard itself.
     reason : str
     """
 
@@ -81,7 +81,7 @@ def decide(pulse: Pulse, holdings: Sequence[Holding], is_over: bool) -> Decision
         return Decision("close", f"the session {was}: {_list(naked)} without a stop at the broker")
     held = [each for each in holdings if each.held]
     if held and is_over:
-        return Decision("close", f"the session {was} and its time is over: {_list(held)} still held")
+        return Decision("exit", f"the session {was} and its time is over: {_list(held)} still held")
     if held:
         return Decision("leave", f"the session {was}: {_list(held)} left to the stop at the broker")
     if ordered := sum(each.orders for each in holdings):

@@ -20,19 +20,20 @@ from adapters.ibkr.broker_answers import await_old_answers
 from adapters.ibkr.closing import Pace
 from adapters.ibkr.connection import GatewayError, gateway
 from adapters.ibkr.flatten import Flattened, Flattening, flatten_gateway
+from adapters.ibkr.stop_exit import leave_by_stops
 from catalogs.errors import InputError
 from run.trade.guard.alerts import Alerts
 from run.trade.guard.broker_view import BrokerView, look
 from run.trade.guard.decision import Action, Decision, decide
 from run.trade.guard.watched import HEARTBEAT_FILE, NS, WatchedSession
-from run.trade.monitoring.heartbeat import Pulse, PulseWatch, is_alive
+from run.trade.monitoring.heartbeat import Beat, Pulse, PulseWatch, is_alive
 from run.trade.safety.own_trades import own_trades
 from run.trade.session.folder import LOCK_FILE
 
 ENDED, NOT_ASKED, CLOSED = 0, 3, 5
 POLL_S, LOOK_S = 0.5, 1.0
 LEFT_LOOK_S = 5.0
-LOCK_S, CLOSE_S = 10.0, 60.0
+LOCK_S, CLOSE_S, STOP_S = 10.0, 60.0, 10.0
 RETRIES_S = (5.0, 10.0, 20.0, 40.0, 60.0)
 UNREACHED_S, UNREACHED_REPLAYED_S = 3600.0, 30.0
 LOCAL_PROBLEMS = (GatewayError, OSError, TimeoutError, LookupError)
@@ -172,7 +173,7 @@ class Guard:
         return waited_s >= self._patience_s(pulse, decision.action)
 
     def _patience_s(self, pulse: Pulse, action: Action) -> float:
-        if action == "close":
+        if action in ("close", "exit"):
             return self._session.settings.confirm_s
         beat = self._pulse.beat
         if action == "end" and pulse == "ended" and beat is not None and beat.units == 0:
@@ -213,6 +214,7 @@ class Guard:
         assert beat is not None
         self._line.close()
         settings, config = self._session.settings, self._session.config
+        left_by_stop = self._leave_by_stops(beat) if decision.action == "exit" else 0
         try:
             done = flatten_gateway(
                 (beat.host, beat.port), settings.client_ids, config.request_timeout_s,
@@ -227,7 +229,25 @@ class Guard:
             self._failed(f"NOT closed: {_list_left(done)}, {done.orders_left} orders left")
             return None
         self._alerts.say("done", f"done in {done.seconds:.1f} s: no own position, no own order")
-        return CLOSED if done.closed else ENDED
+        return CLOSED if done.closed or left_by_stop else ENDED
+
+    def _leave_by_stops(self, beat: Beat) -> int:
+        until = time.monotonic() + STOP_S
+        while True:
+            try:
+                return self._leave_as(beat)
+            except LOCAL_PROBLEMS as error:
+                if time.monotonic() > until:
+                    self._tell(f"its stop cannot be moved: {str(error) or 'no answer'}")
+                    return 0
+            time.sleep(POLL_S)  # the gateway frees the client id when it learns of the session's end
+
+    def _leave_as(self, beat: Beat) -> int:
+        config = self._session.config
+        connection = gateway(beat.host, beat.port, (beat.client_id,), config.request_timeout_s, synchronised=False)
+        with connection as client:
+            own = own_trades(client, beat.client_id, self._session.folder)
+            return leave_by_stops(client, account_of(client, config.account()), own, STOP_S, self._tell)
 
     def _begin(self, client_id: int) -> Callable[[Any], Flattening]:
         def begin(client: Any) -> Flattening:
