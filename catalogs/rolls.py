@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from catalogs.bars import BarSeries
 from catalogs.cache import written_aside
 from catalogs.errors import InputError
-from catalogs.instruments.specification import InstrumentSpec
+from catalogs.instruments.contract_months import MONTH_CODES
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.table import InstrumentTable
 from catalogs.sessions import SessionCalendar, session_calendar
 
 Method = Literal["volume", "calendar"]
@@ -145,6 +147,35 @@ def build_rolls(
         months[-1] = msgspec.structs.replace(months[-1], last_session=_day(calendar, roll - 1))
         months.append(FrontMonth(specs[current + 1].instrument_id, _day(calendar, roll), None, crossover))
     return RollTable(specs[0].underlying, calendar.name, method, days, tuple(months))
+
+
+def front_by_calendar(root: str, table: InstrumentTable, day: date) -> InstrumentSpec:
+    """Front month of a future by calendar alone: the next month from the Monday before the third Friday on.
+
+    Parameters
+    ----------
+    root : str
+        For example ``"MES"``.
+    table : InstrumentTable
+    day : date
+        Trading day.
+
+    Raises
+    ------
+    InputError
+        If the root is unknown, or the day lies after the end of the calendar.
+    """
+    if root not in table.futures:
+        raise InputError(f"root of a future must be one of {', '.join(table.futures)}, was {root!r}")
+    terms = table.futures[root]
+    calendar = session_calendar(terms.calendar)
+    session = int(np.searchsorted(calendar.session_date, np.datetime64(day)))
+    months = [date(year, MONTH_CODES.index(code) + 1, 1) for year in (day.year, day.year + 1) for code in terms.months]
+    listed = (resolve(f"{root}{MONTH_CODES[month.month - 1]}{month.year % 10}", table, month) for month in months)
+    for spec in listed:
+        if session < _expiry_session(calendar, spec) - DAYS_BEFORE_EXPIRY["calendar"]:
+            return spec
+    raise InputError(f"day must be in calendar {calendar.name}, which ends {calendar.session_date[-1]}, was {day}")
 
 
 def rolls_path(catalog: Path, root: str) -> Path:

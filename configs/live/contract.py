@@ -1,4 +1,6 @@
-"""Contracts to trade or follow, as the broker names them: fixed, or a future's front month by a roll table."""
+"""Contracts to trade or follow, as the broker names them: fixed, or the front month of a future."""
+
+from typing import Literal
 
 import msgspec
 
@@ -36,13 +38,15 @@ class WantedContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FrontMonthContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A future's front month on the day of the session, by the roll table.
+    """A future's front month on the day of the session.
 
     Attributes
     ----------
     root : str
         Root of the future, for example ``"MES"``.
     exchange : str
+    roll : {"table", "calendar"}
+        By the catalog's roll table, or by calendar: the next month from the Monday before the third Friday on.
     catalog : str
         Folder of the catalog that holds the roll table.
     table_root : str
@@ -51,6 +55,7 @@ class FrontMonthContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     root: str
     exchange: str = "CME"
+    roll: Literal["table", "calendar"] = "table"
     catalog: str = "catalogs/store"
     table_root: str = ""
 

@@ -34,6 +34,9 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contract : WantedContract or None
     front_month : FrontMonthContract or None
         Give one of the two; `run.trade.session.contract.contract_on` gives the contract of a day.
+    sessions_before_expiry : int
+        Sessions that a contract month must have left after the current one, or it is not traded; 0 trades it up to its
+        last moment.
     context : ContextConfig
         Sources of context, for policies that read it.
     account_variable : str
@@ -66,6 +69,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: int
     contract: WantedContract | None = None
     front_month: FrontMonthContract | None = None
+    sessions_before_expiry: int = 1
     context: ContextConfig = ContextConfig()
     account_variable: str = "IB_ACCOUNT"
     trading_client_id: int = 1
@@ -92,6 +96,8 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InputError(f"client ids must differ, with at least one in flatten_client_ids, were {ids}")
         if not 0 < self.port < 65536:
             raise InputError(f"port must be between 1 and 65535, was {self.port}")
+        if self.sessions_before_expiry < 0:
+            raise InputError(f"sessions_before_expiry must not be negative, was {self.sessions_before_expiry}")
         if not self.session_folder:
             raise InputError("session_folder must not be empty")
         if self.capital_usd is not None and not _is_amount(self.capital_usd):

@@ -44,7 +44,8 @@ def paper(
     Ctrl-C and SIGTERM close the position, unless the configuration says to hold it.
     A guard, a process of its own, closes the session's own position if the session dies or hangs without a stop.
 
-    Exit codes: 0 ended normally, 1 error, 4 not started, 5 halted until `rl-intraday unhalt`.
+    Exit codes: 0 ended normally, 1 error, 4 not started, 5 halted until `rl-intraday unhalt`, 6 the contract is over:
+    start again.
 
     \b
     Example:

@@ -23,7 +23,8 @@ from rl_strategies.live.strategy import LiveStrategy
 from run.console import print_json, report
 from run.trade.gateway import ACCOUNT, CON_ID, load_faults, simulated_server
 from run.trade.session.context import check_daily_values, live_context, read_streams
-from run.trade.session.contract import contract_on
+from run.trade.session.contract import contract_on, trading_day
+from run.trade.session.contract_life import require_life, require_same_contract
 from run.trade.session.folder import SessionHome
 from run.trade.session.plan import Outcome, SessionPlan, session_day, traded_spec
 from run.trade.session_runner import trade_session
@@ -99,14 +100,24 @@ def trade(bundle: Bundle, config: LiveConfig, configuration: str, account: str, 
         Preset or path that the configuration was read from.
     account : str
     home : SessionHome
+
+    Raises
+    ------
+    InputError
+        If a contract is expired or too near its expiry, or the session to be resumed traded another contract.
     """
-    calendar = session_calendar(bundle.instrument.calendar)
-    today = calendar.session_date[int(np.searchsorted(calendar.close_ns, time.time_ns()))].astype(date)
+    now_ns = time.time_ns()
+    today = trading_day(session_calendar(bundle.instrument.calendar), now_ns)
     spec = traded_spec(bundle, contract_on(config, today), today)
     context = live_context(bundle, spec, config, today)
     day, catalog = session_day(home, today), Path(config.context.catalog)
     name = configuration_name(configuration)
-    return trade_session(SessionPlan(bundle, spec, config, name, account, home, day, context, catalog))
+    plan = SessionPlan(bundle, spec, config, name, account, home, day, context, catalog)
+    require_same_contract(home, day, spec, plan.flatten_command)
+    # What an interrupted session holds must be looked after up to the last trade.
+    to_begin = config if day == today else msgspec.structs.replace(config, sessions_before_expiry=0)
+    require_life(to_begin, (spec, *plan.followed), now_ns)
+    return trade_session(plan)
 
 
 def trade_simulated(

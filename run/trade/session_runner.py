@@ -46,9 +46,10 @@ from run.trade.monitoring.telemetry_store import TelemetryStore
 from run.trade.monitoring.watchdog import Supervision
 from run.trade.node import node_config
 from run.trade.safety.own_trades import own_trades
+from run.trade.session.contract_life import ContractLife
 from run.trade.session.plan import Outcome, SessionPlan, write_metadata
 
-ENDED, FAILED, NOT_STARTED, HALTED = 0, 1, 4, 5
+ENDED, FAILED, NOT_STARTED, HALTED, CONTRACT_OVER = 0, 1, 4, 5, 6
 CHECKPOINT_FILE, TELEMETRY_FILE, LOG_FILE = "checkpoint.npz", "telemetry.db", "session.log"
 TICK_S = 1.0
 END_S = 1.0
@@ -204,10 +205,11 @@ class LiveSession:
         beside = loop.create_task(meanwhile(strategy) if meanwhile else _until(stop))
         asked = loop.create_task(_until(stop))
         halted = loop.create_task(self._watch_risk())
+        ended = loop.create_task(self._watch_contract())
         assert strategy.task is not None
-        tasks: list[asyncio.Task[Any]] = [running, beside, asked, halted, strategy.task]
+        tasks: list[asyncio.Task[Any]] = [running, beside, asked, halted, ended, strategy.task]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in (beside, asked, halted):
+        for task in (beside, asked, halted, ended):
             task.cancel()
         if strategy.task.done() or running.done():
             problem = _why(strategy.task) if strategy.task.done() else _why(running)
@@ -216,9 +218,12 @@ class LiveSession:
             return self._outcome(HALTED, strategy.monitor.state.reason)
         if beside.done() and not beside.cancelled() and beside.exception() is not None:
             raise beside.exception()  # type: ignore[misc]
-        flat = await strategy.wind_down(self.plan.config.on_sigterm == "flatten")
+        over = ended.result() if ended.done() else ""
+        flat = await strategy.wind_down(bool(over) or self.plan.config.on_sigterm == "flatten")
         if not flat:
             return self._outcome(FAILED, f"position not closed in time: run `{self.plan.flatten_command}`")
+        if over:
+            return self._outcome(CONTRACT_OVER, f"{over}: start again")
         return self._outcome(ENDED, "stopped" if stop.is_set() else "over")
 
     async def _tick(self, supervision: Supervision, outside: Guarded) -> None:
@@ -249,6 +254,15 @@ class LiveSession:
             risk_state=strategy.monitor.level,
             problems=tuple(problems),
         )
+
+    async def _watch_contract(self) -> str:
+        # A session that still holds something goes on until that is closed. Replayed markets have no front month.
+        life, on_wall = ContractLife(self.plan, time.time_ns()), self.plan.config.timeouts.clock == "wall"
+        reason = ""
+        while not reason or self.strategy.core.instruments[0].units != 0:
+            await asyncio.sleep(TICK_S)
+            reason = life.why_over(time.time_ns()) if on_wall else ""
+        return reason
 
     async def _watch_risk(self) -> None:
         kept = self.strategy.monitor.state

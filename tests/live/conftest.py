@@ -1,11 +1,13 @@
 """A gateway with an open trade, and the trading node that opened it, in a process of its own."""
 
 import json
+import math
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +24,13 @@ from catalogs.instruments.specification import resolve
 from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
 from configs import instruments_path
+from rl_strategies.bundle.bundle import Bundle, load_bundle, write_bundle
+from rl_strategies.bundle.golden import Golden
+from rl_strategies.bundle.manifest import BundleMetadata
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from run.cli import main
+from tests.live.resumable_session import PLAN, network
 
 ROOT = Path(__file__).resolve().parents[2]
 START_NS = 1_767_623_400 * SECOND_NS  # 2026-01-05 14:30:00 UTC
@@ -166,3 +174,27 @@ def paper_day(tmp_path_factory: pytest.TempPathFactory) -> PaperDay:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return PaperDay(Path(json.loads(done.stdout)["folder"]), bundle, catalog)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle for MESZ6 whose policy sums returns."""
+    folder, mes = tmp_path_factory.mktemp("bundle"), resolve("MESZ6", instruments_path(), date(2026, 10, 1))
+    count = len(DecisionCore([mes], PLAN, TradingConfig(), ExecutionConfig()).observation_names)
+    files = {"policy_onnx": network(count), "model_zip": b"model", "vecnormalize_pkl": b"statistics"}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    # Without a return the logits are (0, 0.5, 0).
+    flat = math.exp(0.5) / (2 + math.exp(0.5))
+    log_probs = np.log(np.array([[[(1 - flat) / 2, flat, (1 - flat) / 2]]])).astype(np.float32)
+    golden = Golden(np.zeros((1, 1, count), np.float32), np.ones((1, 1), np.bool_), log_probs, 1e-5)
+    metadata = BundleMetadata(
+        instruments=(mes,), bar_types=("MESZ6.XCME-1-MINUTE-LAST-EXTERNAL",), seeds=(1,), data_hash="d" * 64,
+        calendar_hash="c" * 64, git_commit="0" * 40,
+    )  # fmt: skip
+    text = "name: quick\ntrading: {}\nexecution: {}\n"
+    path = write_bundle(
+        folder / "bundles", "quick", plan=PLAN, experiment_yaml=text, golden=golden, metadata=metadata,
+        created=datetime(2026, 1, 1, tzinfo=UTC), **{name: folder / name for name in files},
+    )  # fmt: skip
+    return load_bundle(path)

@@ -165,9 +165,32 @@ def test_a_roll_table_that_is_too_old_to_know_is_refused(rolling: LiveConfig) ->
         contract_on(rolling, date(2026, 12, 14))
 
 
-def test_a_named_contract_is_traded_on_any_day() -> None:
-    paper = load_live("paper")
-    assert contract_on(paper, date(2030, 1, 1)) == paper.contract
+def test_a_named_contract_is_traded_on_any_day(tmp_path: Path) -> None:
+    named = load(GOOD, tmp_path)
+    assert contract_on(named, date(2030, 1, 1)) == named.contract
+
+
+@pytest.mark.parametrize(
+    ("day", "expiry"),
+    [
+        (date(2026, 9, 11), "202609"),
+        (date(2026, 9, 14), "202612"),  # the Monday before the third Friday
+        (date(2026, 12, 1), "202612"),
+        (date(2026, 12, 11), "202612"),
+        (date(2026, 12, 14), "202703"),
+        (date(2026, 12, 31), "202703"),
+    ],
+)
+def test_the_presets_trade_the_front_month_by_calendar(day: date, expiry: str) -> None:
+    assert contract_on(load_live("paper"), day) == WantedContract("MES", "FUT", "CME", expiry)
+
+
+def test_a_front_month_by_calendar_needs_a_known_root_and_day(tmp_path: Path) -> None:
+    text = "host: 127.0.0.1\nport: 1\nfront_month: {root: ZZ, roll: calendar}\n"
+    with pytest.raises(InputError, match=r"root of a future must be one of .*, was 'ZZ'"):
+        contract_on(load(text, tmp_path), date(2026, 12, 1))
+    with pytest.raises(InputError, match=r"day must be in calendar CME Globex Equity, which ends .*, was 2060-01-01"):
+        contract_on(load_live("paper"), date(2060, 1, 1))
 
 
 def test_without_a_roll_table_there_is_no_front_month(tmp_path: Path) -> None:

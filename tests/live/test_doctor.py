@@ -14,21 +14,31 @@ import pytest
 
 from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.server import ThreadedServer
+from configs.live.contract import WantedContract
 from configs.live.supervision import RedisConfig
 from run.cli import main
-from run.trade.safety.doctor_checks import check_calendar, check_disk, check_redis, check_telemetry
+from run.trade.safety.doctor_checks import check_calendar, check_disk, check_expiry, check_redis, check_telemetry
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(ib_insync|eventkit)")
 
 
 @pytest.fixture
-def doctor(gateway: ThreadedServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+def configuration(gateway: ThreadedServer, tmp_path: Path) -> Path:
+    """Names the contract that the gateway trades."""
+    path = tmp_path / "mes.yaml"
+    contract = '{symbol: MES, kind: FUT, exchange: CME, expiry: "202612"}'
+    path.write_text(f"host: 127.0.0.1\nport: {gateway.port}\ncontract: {contract}\n")
+    return path
+
+
+@pytest.fixture
+def doctor(configuration: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """``doctor()``: exit code and findings by check."""
     for name in ("IB_ACCOUNT", "RL_INTRADAY_TELEMETRY_URL"):
         monkeypatch.delenv(name, raising=False)
 
     def run(*options: str) -> tuple[int, dict[str, dict[str, str]]]:
-        code = main(["doctor", "paper", "--port", str(gateway.port), "--json", *options])
+        code = main(["doctor", str(configuration), "--json", *options])
         answer = json.loads(capsys.readouterr().out)
         return code, {finding["check"]: finding for finding in answer["checks"]}
 
@@ -37,7 +47,8 @@ def doctor(gateway: ThreadedServer, capsys: pytest.CaptureFixture[str], monkeypa
 
 def test_a_sound_gateway_fails_on_its_simulated_clock_alone(doctor: Callable[..., Any]) -> None:
     code, found = doctor()
-    states = {check: finding["state"] for check, finding in found.items() if check not in ("calendar", "contract")}
+    by_date = ("calendar", "contract", "expiry")
+    states = {check: finding["state"] for check, finding in found.items() if check not in by_date}
     assert states == {
         "gateway": "ok", "account": "ok", "clock": "fail", "open positions": "ok", "history": "ok",
         "market data": "ok", "margin": "ok", "disk": "ok", "redis": "ok",
@@ -92,7 +103,7 @@ def test_an_open_trade_is_a_warning(node: Any, doctor: Callable[..., Any]) -> No
     assert found["open positions"]["found"] == "1 positions, 2 working orders"
     assert found["open positions"]["state"] == "warn"
     assert re.fullmatch(
-        r"expected after a restart; otherwise `rl-intraday flatten paper --port \d+`", found["open positions"]["fix"]
+        r"expected after a restart; otherwise `rl-intraday flatten \S+mes\.yaml`", found["open positions"]["fix"]
     )
 
 
@@ -101,6 +112,30 @@ def test_another_account_fails(doctor: Callable[..., Any], monkeypatch: pytest.M
     code, found = doctor()
     assert (code, found["account"]["state"]) == (1, "fail")
     assert "U7654321" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("now", "sessions", "state", "said"),
+    [
+        ("2026-12-16T15:00", 1, "ok", "MESZ6: last trade 2026-12-18 14:30 UTC, 2 sessions after this one"),
+        ("2026-12-17T15:00", 1, "ok", "MESZ6: last trade 2026-12-18 14:30 UTC, 1 sessions after this one"),
+        # Globex has begun the session of the 18th on the evening of the 17th.
+        ("2026-12-17T23:30", 1, "fail", "expires on 2026-12-18 14:30 UTC: 0 sessions left after this one"),
+        ("2026-12-17T23:30", 0, "ok", "0 sessions after this one"),
+        ("2026-12-17T15:00", 2, "fail", "1 sessions left after this one, sessions_before_expiry is 2"),
+        ("2026-12-18T14:31", 0, "fail", "MESZ6.XCME expired on 2026-12-18 14:30 UTC"),
+    ],
+)
+def test_a_contract_that_expires_soon_fails(now: str, sessions: int, state: str, said: str) -> None:
+    now_ns = int(datetime.fromisoformat(now).replace(tzinfo=UTC).timestamp()) * 10**9
+    wanted = WantedContract("MES", "FUT", "CME", "202612")
+    (finding,) = check_expiry(wanted, datetime.fromisoformat(now).date(), now_ns, sessions)
+    assert (finding.state, said in finding.found) == (state, True), finding.found
+
+
+def test_shares_do_not_expire() -> None:
+    now_ns = time.time_ns()
+    assert check_expiry(WantedContract("SPY", "STK", "SMART"), datetime.now(UTC).date(), now_ns, 1) == []
 
 
 def test_no_gateway_still_checks_the_machine(doctor: Callable[..., Any], gateway: ThreadedServer) -> None:
@@ -115,8 +150,8 @@ def test_a_bundle_that_is_none_fails(doctor: Callable[..., Any], tmp_path: Path)
     assert found["bundle"]["state"] == "fail"
 
 
-def test_the_table_names_check_state_and_fix(gateway: ThreadedServer, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["doctor", "paper", "--port", str(gateway.port)])
+def test_the_table_names_check_state_and_fix(configuration: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor", str(configuration)])
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("check", "what to do", "market data", "fail"))
 

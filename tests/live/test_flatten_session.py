@@ -25,9 +25,7 @@ from run.trade.session.metadata import SessionMetadata
 from run.trade.session.plan import SessionPlan
 from run.trade.session_runner import HALTED, trade_session
 from tests.live.conftest import MES, START_NS
-from tests.live.test_live_verbs import DAY, bundle
-
-__all__ = ["bundle"]
+from tests.live.test_live_verbs import DAY
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(ib_insync|eventkit)")
 

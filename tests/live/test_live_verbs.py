@@ -1,15 +1,13 @@
 """`paper` and `live` refuse what must not be traded, in one line, before anything is written or sent."""
 
-import math
 import os
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 
 from catalogs.errors import InputError
@@ -17,11 +15,7 @@ from catalogs.instruments.specification import resolve
 from configs import instruments_path
 from configs.live.contract import WantedContract
 from configs.live.schema import LiveConfig, load_live
-from rl_strategies.bundle.bundle import Bundle, load_bundle, write_bundle
-from rl_strategies.bundle.golden import Golden
-from rl_strategies.bundle.manifest import BundleMetadata
-from rl_strategies.decision.core import DecisionCore
-from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
+from rl_strategies.bundle.bundle import Bundle
 from rl_strategies.live.broker.timeouts import Timeouts
 from rl_strategies.live.journal.journal import Journal
 from rl_strategies.risk.state_file import RiskState
@@ -31,35 +25,10 @@ from run.trade.session.folder import SessionHome
 from run.trade.session.metadata import read_metadata
 from run.trade.session.plan import SessionPlan, broker_contract, traded_spec
 from run.trade.session_runner import HALTED, NOT_STARTED, trade_session
-from tests.live.resumable_session import PLAN, network
 
 DAY = date(2026, 10, 1)
 MES = resolve("MESZ6", instruments_path(), DAY)
 HALT = RiskState("halted", 1_767_623_400_000_000_000, "drawdown must stay below 0.1, was 0.2", DAY, None, None, None)
-EXPERIMENT = "name: quick\ntrading: {}\nexecution: {}\n"
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle for MESZ6 whose policy sums returns."""
-    folder = tmp_path_factory.mktemp("bundle")
-    count = len(DecisionCore([MES], PLAN, TradingConfig(), ExecutionConfig()).observation_names)
-    files = {"policy_onnx": network(count), "model_zip": b"model", "vecnormalize_pkl": b"statistics"}
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    # Without a return the logits are (0, 0.5, 0).
-    flat = math.exp(0.5) / (2 + math.exp(0.5))
-    log_probs = np.log(np.array([[[(1 - flat) / 2, flat, (1 - flat) / 2]]])).astype(np.float32)
-    golden = Golden(np.zeros((1, 1, count), np.float32), np.ones((1, 1), np.bool_), log_probs, 1e-5)
-    metadata = BundleMetadata(
-        instruments=(MES,), bar_types=("MESZ6.XCME-1-MINUTE-LAST-EXTERNAL",), seeds=(1,), data_hash="d" * 64,
-        calendar_hash="c" * 64, git_commit="0" * 40,
-    )  # fmt: skip
-    path = write_bundle(
-        folder / "bundles", "quick", plan=PLAN, experiment_yaml=EXPERIMENT, golden=golden, metadata=metadata,
-        created=datetime(2026, 1, 1, tzinfo=UTC), **{name: folder / name for name in files},
-    )  # fmt: skip
-    return load_bundle(path)
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,9 @@
 """`rl-intraday doctor`: is everything ready for trading, and if not, what to do."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from rich.text import Text
 from adapters.ibkr.connection import GatewayError, gateway
 from adapters.ibkr.preflight import Finding, Wanted, check_followed, check_gateway
 from catalogs.errors import InputError
+from catalogs.sessions import session_calendar
 from configs.live.contract import WantedContract
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import load_bundle
@@ -21,7 +23,7 @@ from run.console import print_json, print_result
 from run.trade.safety import doctor_checks as local
 from run.trade.safety.doctor_context import ContextFindings, examine_context
 from run.trade.session.advice import flatten_command
-from run.trade.session.contract import contract_on
+from run.trade.session.contract import contract_on, trading_day
 
 NOT_READY = 1
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -59,26 +61,29 @@ def examine(config: LiveConfig, flatten_with: str, bundle: Path | None, folder: 
         Session folder; need not exist yet.
     """
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
-    now = datetime.now(UTC)
-    context = _context(config, bundle, now)
+    now_ns = time.time_ns()
+    kind = config.contract.kind if config.contract else "FUT"
+    day = trading_day(session_calendar(CALENDARS[kind]), now_ns)
+    context = _context(config, bundle, day, now_ns)
     try:
-        contract = contract_on(config, now.date())
+        contract = contract_on(config, day)
     except InputError as error:
         findings = [Finding("contract", "fail", str(error), "name the contract under `contract` of the configuration")]
     else:
         asked = _broker(config, contract, flatten_with, context.wanted)
-        findings = [*asked, local.check_calendar(CALENDARS[contract.kind])]
+        life = local.check_expiry(contract, day, now_ns, config.sessions_before_expiry)
+        findings = [*asked, *life, local.check_calendar(CALENDARS[contract.kind])]
     return findings + context.findings + _machine(config, bundle, existing)
 
 
-def _context(config: LiveConfig, bundle: Path | None, now: datetime) -> ContextFindings:
+def _context(config: LiveConfig, bundle: Path | None, day: date, now_ns: int) -> ContextFindings:
     try:
         loaded = None if bundle is None else load_bundle(bundle)
     except InputError:
         loaded = None  # the check of the bundle says why
     if loaded is None:
         return ContextFindings([], {})
-    return examine_context(loaded, config, now.date(), round(now.timestamp() * 1e9))
+    return examine_context(loaded, config, day, now_ns)
 
 
 def _broker(

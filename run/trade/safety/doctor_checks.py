@@ -3,6 +3,7 @@
 import shutil
 import socket
 import time
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from adapters.ibkr.preflight import Finding
 from catalogs.errors import InputError
 from catalogs.sessions import session_calendar
+from configs.live.contract import WantedContract
 from configs.live.supervision import RedisConfig
 from rl_strategies.bundle.bundle import load_bundle
 from run.trade.monitoring.telemetry_store import hidden_password, open_store
+from run.trade.session.contract import contract_spec, last_trade, sessions_left, why_expiring
 
 GIGABYTE = 1e9
 DISK_WARN_GB, DISK_FAIL_GB = 5.0, 1.0
@@ -76,6 +79,20 @@ def check_redis(redis: RedisConfig | None) -> Finding:
 def _redis_command(*words: str) -> bytes:
     parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in words]
     return f"*{len(words)}\r\n{''.join(parts)}".encode()
+
+
+def check_expiry(contract: WantedContract, day: date, now_ns: int, sessions_before_expiry: int) -> list[Finding]:
+    """Whether a contract month has enough sessions left; nothing for a contract that never expires."""
+    try:
+        spec = contract_spec(contract, day)
+    except InputError as error:
+        return [Finding("expiry", "fail", str(error), "correct `contract` in the live configuration")]
+    if not spec.expiration_ns:
+        return []
+    if problem := why_expiring(spec, now_ns, sessions_before_expiry):
+        return [Finding("expiry", "fail", problem, "name the next contract month, or use front_month")]
+    left = sessions_left(spec, now_ns) - 1
+    return [Finding("expiry", "ok", f"{spec.symbol}: last trade {last_trade(spec)}, {left} sessions after this one")]
 
 
 def check_calendar(name: str, now_ns: int | None = None) -> Finding:

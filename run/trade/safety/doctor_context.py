@@ -13,6 +13,7 @@ from rl_strategies.bundle.bundle import Bundle
 from rl_strategies.decision.context_feed import daily_rows
 from rl_strategies.features import StreamSpec, context_streams
 from run.trade.session.context import read_streams, stream_spec
+from run.trade.session.contract import why_expiring
 from run.trade.session.plan import broker_contract
 
 NS = 1_000_000_000
@@ -46,7 +47,10 @@ def examine_context(bundle: Bundle, config: LiveConfig, day: date, now_ns: int) 
             found.findings.append(_daily(name, Path(config.context.catalog), streams[source.name], now_ns))
         elif source.bar_type not in bundle.bar_types:
             try:
-                contract = broker_contract(stream_spec(source, bundle, config, day))
+                spec = stream_spec(source, bundle, config, day)
+                if problem := why_expiring(spec, now_ns, config.sessions_before_expiry):
+                    raise InputError(problem)
+                contract = broker_contract(spec)
             except InputError as error:
                 fix = "name the stream's contract under context.contracts of the live configuration"
                 found.findings.append(Finding(name, "fail", str(error), fix))

@@ -9,15 +9,14 @@ import msgspec
 from adapters.ibkr.exchanges import EXCHANGES
 from adapters.ibkr.trading import BrokerContract
 from catalogs.errors import InputError
-from catalogs.instruments.contract_months import MONTH_CODES
-from catalogs.instruments.specification import InstrumentSpec, resolve
-from configs import instruments_path
+from catalogs.instruments.specification import InstrumentSpec
 from configs.live.contract import WantedContract
 from configs.live.schema import LiveConfig
 from rl_strategies.bundle.bundle import Bundle
 from rl_strategies.features.plans.streams import ContextSource
 from rl_strategies.live.journal.journal import read_journal
 from run.trade.session.advice import flatten_command
+from run.trade.session.contract import contract_spec
 from run.trade.session.folder import SessionHome
 from run.trade.session.metadata import SessionMetadata
 
@@ -29,7 +28,7 @@ class Outcome:
     Attributes
     ----------
     exit_code : int
-        0 ended normally, 1 error, 4 not started, 5 halted: a person must look.
+        0 ended normally, 1 error, 4 not started, 5 halted: a person must look, 6 the contract is over: start again.
     reason : str
         One line.
     folder : Path
@@ -126,16 +125,11 @@ def spec_of(contract: WantedContract, known: InstrumentSpec, day: date, bundle_i
     InputError
         If the contract's terms are not those of the instrument that the policy was trained on.
     """
-    name = contract.symbol
-    if contract.kind == "FUT":
-        year, month = int(contract.expiry[:4]), int(contract.expiry[4:6])
-        name += f"{MONTH_CODES[month - 1]}{year % 10}"
-        day = date(year, month, 1)
-    spec = resolve(name, instruments_path(), day)
+    spec = contract_spec(contract, day)
     for term in ("kind", "underlying", "tick_size", "multiplier", "calendar"):
         if getattr(spec, term) != getattr(known, term):
             raise InputError(
-                f"contract {name}: {term} must be {getattr(known, term)} as in bundle {bundle_id}, "
+                f"contract {spec.symbol}: {term} must be {getattr(known, term)} as in bundle {bundle_id}, "
                 f"was {getattr(spec, term)}"
             )
     if spec.kind == "equity" and spec.instrument_id != known.instrument_id:
@@ -145,11 +139,11 @@ def spec_of(contract: WantedContract, known: InstrumentSpec, day: date, bundle_i
 
 def broker_contract(spec: InstrumentSpec) -> BrokerContract:
     """The broker's contract for an instrument of the catalog."""
-    symbol, _, venue = spec.instrument_id.partition(".")
+    exchange = EXCHANGES[spec.venue]
     if spec.kind == "equity":
-        return BrokerContract(symbol, "STK", EXCHANGES[venue], "", venue)
+        return BrokerContract(spec.symbol, "STK", exchange, "", spec.venue)
     expiry = datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC).strftime("%Y%m")
-    return BrokerContract(spec.underlying, "FUT", EXCHANGES[venue], expiry, venue)
+    return BrokerContract(spec.underlying, "FUT", exchange, expiry, spec.venue)
 
 
 def write_metadata(plan: SessionPlan) -> None:
