@@ -1,13 +1,17 @@
 """A guard beside a session that dies, hangs or goes on: what the broker's books show afterwards."""
 
+import json
 import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from rl_strategies.live.journal.journal import read_journal
+from run.trade.session.plan import session_day
 from tests.live.guarded_session import BRACKET, SESSION, UNTOUCHED, GuardedSession, guarded_session, until
 
 pytestmark = pytest.mark.slow
@@ -44,6 +48,13 @@ def test_a_killed_session_without_a_stop_is_closed_and_nothing_else_is(session: 
     assert risk.reason == "guard: the session has died: +3 MESZ6 without a stop at the broker; closed -3 MESZ6"
     said = guard.communicate()[1]
     assert "guard: the session has died: +3 MESZ6 without a stop at the broker" in said
+    fills = [
+        json.loads(row["text"])
+        for row in read_journal(session.folder / "journal").rows.to_pylist()
+        if row["kind"] == "fill"
+    ]
+    assert [(fill["role"], fill["units"]) for fill in fills] == [("entry", 3), ("external", -3)], "the session is flat"
+    assert session_day(session.home, date(2026, 1, 6)) == date(2026, 1, 6)
     with sqlite3.connect(session.folder / "telemetry.db") as store:
         alerts = [row[0] for row in store.execute("select message from alerts")]
     assert "the session has died: +3 MESZ6 without a stop at the broker" in alerts

@@ -23,6 +23,7 @@ from adapters.ibkr.flatten import Flattened, Flattening, flatten_gateway
 from adapters.ibkr.stop_exit import leave_by_stops
 from catalogs.errors import InputError
 from run.trade.guard.alerts import Alerts
+from run.trade.guard.bookkeeping import write_closing
 from run.trade.guard.broker_view import BrokerView, look
 from run.trade.guard.decision import Action, Decision, decide
 from run.trade.guard.watched import HEARTBEAT_FILE, NS, WatchedSession
@@ -224,6 +225,7 @@ class Guard:
             self._failed(f"the broker could not be asked: {error}")
             return None
         if done.closed:
+            self._write_closing(beat)
             self._halt(f"guard: {decision.reason}; closed {_list(done)}")
         if not done.is_flat:
             self._failed(f"NOT closed: {_list_left(done)}, {done.orders_left} orders left")
@@ -256,6 +258,18 @@ class Guard:
 
         return begin
 
+    def _write_closing(self, beat: Beat) -> None:
+        session = self._session
+        connection = gateway(
+            beat.host, beat.port, session.settings.client_ids, session.config.request_timeout_s, synchronised=False
+        )
+        try:
+            with connection as client:
+                own = own_trades(client, beat.client_id, session.folder)
+                write_closing(client, account_of(client, session.config.account()), session, own)
+        except (*LOCAL_PROBLEMS, InputError) as error:
+            self._alerts.say("journal", f"its journal lacks the closing: {error}", level="error")
+
     def _tell(self, line: str) -> None:
         self._alerts.say("closing", line)
 
@@ -267,7 +281,7 @@ class Guard:
         self._wanted = ()
 
     def _halt(self, reason: str) -> None:
-        # The session's journal knows nothing of the closing: a person must look before it trades again.
+        # A session that left a position bare must be looked at by a person before it trades again.
         risk = self._session.home.risk
         try:
             state = msgspec.structs.replace(risk.read(), level="halted", since_ns=time.time_ns(), reason=reason)

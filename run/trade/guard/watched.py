@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from catalogs.errors import InputError
-from catalogs.instruments.specification import resolve
-from catalogs.sessions import SessionCalendar, session_calendar
+from catalogs.instruments.specification import InstrumentSpec, resolve
 from configs import instruments_path
 from configs.live.schema import LiveConfig, load_live
 from configs.live.supervision import GuardConfig
@@ -30,8 +29,8 @@ class WatchedSession:
     home : SessionHome
     config : LiveConfig
     settings : GuardConfig
-    calendar : SessionCalendar
-        Of the traded instrument.
+    spec : InstrumentSpec
+        Traded instrument.
     is_replayed : bool
         Whether its market is a simulated gateway that replays the past.
     """
@@ -40,7 +39,7 @@ class WatchedSession:
     home: SessionHome
     config: LiveConfig
     settings: GuardConfig
-    calendar: SessionCalendar
+    spec: InstrumentSpec
     is_replayed: bool
 
     def closes_at_ns(self, lived_ns: int) -> int:
@@ -51,7 +50,7 @@ class WatchedSession:
         lived_ns : int
             Last moment at which the session lived, by the market's clock.
         """
-        close_ns = self.calendar.close_ns
+        close_ns = self.spec.sessions.close_ns
         row = min(int(np.searchsorted(close_ns, lived_ns)), len(close_ns) - 1)
         return int(close_ns[row]) - round(self.settings.close_before_end_s * NS)
 
@@ -85,7 +84,7 @@ def watched_session(given: Path, configuration: str = "") -> WatchedSession:
         SessionHome(folder.resolve().parent),
         config,
         config.guard or GuardConfig(),
-        session_calendar(spec.calendar),
+        spec,
         metadata.clock == "bars",
     )
 
