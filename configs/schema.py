@@ -29,7 +29,7 @@ from rl_strategies.features import (
 from rl_strategies.features.plans.sets import ContextSet, context_set
 from rl_strategies.features.plugins import portable_name
 from training.algorithms.config import LearnerConfig
-from training.envs.reward import RewardConfig
+from training.envs.reward import RewardConfig, load_reward_file
 
 
 class DateRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +79,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         Removes features that hardly vary or repeat another one over the training sessions.
     feature_files : list of str
         Python files of your own features, relative to the working directory.
+    reward_files : list of str
+        Python files of your own rewards, relative to the working directory.
     trading : TradingConfig
     execution : ExecutionConfig
     reward : str or RewardConfig
@@ -101,6 +103,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     cross: list[FeatureSpec] = []
     pruning: PruningConfig | None = None
     feature_files: list[str] = []
+    reward_files: list[str] = []
     trading: TradingConfig = TradingConfig()
     execution: ExecutionConfig = ExecutionConfig()
     reward: str | RewardConfig = "pnl"
@@ -116,6 +119,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise ValueError(f"name must be one word without slashes, was {self.name!r}")
         if isinstance(self.reward, str):
             RewardConfig(self.reward)
+        if self.reward_files and self.learner.environment == "engine":
+            raise ValueError("reward_files need learner.environment simulator, was engine")
         self._check_windows()
         seen = [self.instrument, *self.portfolio, *self.tickers, *self.test_tickers]
         twice = sorted({ticker for ticker in seen if seen.count(ticker) > 1})
@@ -176,8 +181,11 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return joined_plan_for(primary, parts.streams, parts.cross, streams) if parts.streams else primary
 
     def portable(self) -> "Experiment":
-        """Copy for a bundle: feature files by name, without this machine's folders."""
-        return msgspec.structs.replace(self, feature_files=[portable_name(file) for file in self.feature_files])
+        """Copy for a bundle: files of features and rewards by name, without this machine's folders."""
+        features, rewards = (
+            [portable_name(file) for file in files] for files in (self.feature_files, self.reward_files)
+        )
+        return msgspec.structs.replace(self, feature_files=features, reward_files=rewards)
 
     def to_yaml(self) -> str:
         """The whole experiment, defaults included."""
@@ -224,8 +232,11 @@ def parse_experiment(content: Any, source: str) -> Experiment:
     Raises
     ------
     InputError
-        If a key is unknown or a value not allowed.
+        If a key is unknown, a value not allowed, or a file of rewards does not load.
     """
+    named = content.get("reward_files") if isinstance(content, dict) else None
+    for file in named if isinstance(named, list) else ():
+        load_reward_file(str(file))  # before the reward's name is looked up
     try:
         return msgspec.convert(content, Experiment, strict=False)
     except msgspec.ValidationError as error:

@@ -40,16 +40,29 @@ def load_feature_file(path: Path) -> tuple[str, ...]:
     path = path.resolve()
     if not path.is_file():
         raise InputError(f"no file of features at {path}")
+    name = load_users_module(path)
+    kinds = tuple(kind for kind, kernel in REGISTRY.items() if kernel.function.__module__ == name)
+    if not kinds:
+        raise InputError(f"{path} must register at least one feature with @feature, had none")
+    return kinds
+
+
+def load_users_module(path: Path) -> str:
+    """Run a user's Python file, again only if its content has changed; returns the module's name.
+
+    Raises
+    ------
+    InputError
+        If it fails.
+    """
+    path = path.resolve()
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     name = f"{USER_PACKAGE}{digest}.{path.stem}"
     text = path.read_text(encoding="utf-8")
     loaded = sys.modules.get(name)
     if loaded is None or loaded.__dict__.get("_source") != text:
         _run(name, path, text)
-    kinds = tuple(kind for kind, kernel in REGISTRY.items() if kernel.function.__module__ == name)
-    if not kinds:
-        raise InputError(f"{path} must register at least one feature with @feature, had none")
-    return kinds
+    return name
 
 
 def portable_name(file: str) -> str:
@@ -72,16 +85,23 @@ def load_stored_file(name: str) -> None:
     InputError
         If it is not found.
     """
+    path = find_users_file(name)
+    if path is not None:
+        load_feature_file(path)
+        return
     bare = Path(name).name
-    folders = [folder for folder in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if folder]
-    for path in (Path(name), Path(bare), *(Path(folder) / bare for folder in folders)):
-        if path.is_file():
-            load_feature_file(path)
-            return
     if not any(kernel.file is not None and Path(kernel.file).name == bare for kernel in REGISTRY.values()):
         raise InputError(
             f"features file {name} not found: put it into the working folder or a folder of {FOLDERS_VARIABLE}"
         )
+
+
+def find_users_file(name: str) -> Path | None:
+    """The file that `portable_name` named: in the working folder or a folder of ``RL_INTRADAY_FEATURES``."""
+    bare = Path(name).name
+    folders = [folder for folder in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if folder]
+    candidates = (Path(name), Path(bare), *(Path(folder) / bare for folder in folders))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def load_entry_points() -> tuple[str, ...]:

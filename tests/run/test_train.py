@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from catalogs.errors import InputError
+from configs.schema import DateRange, Experiment, parse_experiment
 from rl_strategies.bundle.bundle import load_bundle
 from rl_strategies.features import REGISTRY
 from run.backtest.evaluation import SampledPolicy
@@ -19,6 +20,8 @@ from run.train.markets import experiment_markets
 from run.train.resume import resume_run
 from run.train.train import train_experiment
 from tests.run.conftest import experiment
+from training.algorithms.config import LearnerConfig
+from training.envs.reward import REWARDS, PnL, RewardConfig
 from training.learning.update_metrics import UpdateMetrics
 from training.simulator.lanes import rollout
 
@@ -74,6 +77,85 @@ def test_a_bundle_names_no_folder_of_the_machine_it_was_trained_on(synthetic_cat
     assert [name for name, content in texts.items() if str(tmp_path).encode() in content] == []
     assert b"own_gap.py" in texts["experiment.yaml"]
     assert load_bundle(result.bundle).id == result.bundle.name
+
+
+OWN_REWARD = """\
+import numpy as np
+
+from training import reward
+
+
+@reward("half_pnl")
+class HalfPnL:
+    \"\"\"Half of the change of equity, USD.\"\"\"
+
+    def __init__(self, config, num_envs):
+        self.state = {}
+
+    def begin(self, which, equity):
+        pass
+
+    def step(self, step):
+        return {"half_pnl": 0.5 * (step.after - step.before)}
+"""
+
+
+@pytest.fixture
+def known_rewards() -> Iterator[None]:
+    """What a test registers is forgotten after it."""
+    known = dict(REWARDS)
+    yield
+    REWARDS.clear()
+    REWARDS.update(known)
+
+
+@pytest.mark.usefixtures("known_rewards")
+def test_a_reward_of_the_users_own_file_trains_and_its_bundle_finds_the_file_by_name(
+    synthetic_catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own_reward.py"
+    own.write_text(OWN_REWARD)
+    changed = experiment(reward={"kind": "half_pnl"}, reward_files=[str(own)])
+    bundle = load_bundle(train_experiment(changed, synthetic_catalog, tmp_path / "runs", listener=quiet).bundle)
+    assert bundle.experiment["reward_files"] == ["own_reward.py"]
+
+    own.rename(tmp_path / "put_away.py")
+    assert parse_experiment(bundle.experiment, "bundle").reward == RewardConfig("half_pnl")  # this process has it
+    del REWARDS["half_pnl"]
+    with pytest.raises(InputError, match=r"reward file own_reward.py not found: put it into the working folder"):
+        parse_experiment(bundle.experiment, "bundle")
+    moved = tmp_path / "elsewhere" / own.name
+    moved.parent.mkdir()
+    moved.write_text(OWN_REWARD)
+    monkeypatch.setenv("RL_INTRADAY_FEATURES", str(moved.parent))
+    assert parse_experiment(bundle.experiment, "bundle").reward == RewardConfig("half_pnl")
+
+
+@pytest.mark.usefixtures("known_rewards")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", "must register at least one reward with @reward, had none"),
+        (
+            OWN_REWARD.replace("half_pnl", "pnl"),
+            "names of rewards must be unique; 'pnl' is taken by training.envs.reward",
+        ),
+    ],
+)
+def test_a_file_of_rewards_that_adds_none_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    own = tmp_path / "own_reward.py"
+    own.write_text(text)
+    with pytest.raises(InputError, match=message):
+        experiment(reward_files=[str(own)])
+    assert REWARDS["pnl"] is PnL
+
+
+def test_own_rewards_need_the_simulator() -> None:
+    with pytest.raises(ValueError, match=r"reward_files need learner.environment simulator, was engine"):
+        Experiment(
+            name="own", instrument="SPY", train=DateRange(date(2024, 11, 18), date(2024, 11, 26)),
+            reward_files=["own_reward.py"], learner=LearnerConfig(environment="engine"),
+        )  # fmt: skip
 
 
 def test_a_stopped_run_makes_no_bundle_and_says_how_to_go_on(

@@ -1,10 +1,11 @@
 """Rewards by name, computed from the change of the account over a step.
 
 A reward is stateful over an episode and vectorised over environments. A class registered with `reward` can be named by
-every environment and experiment, and is covered by the contract tests.
+every environment; an experiment names the file of a user's own class under ``reward_files``.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.errors import InputError
+from rl_strategies.features.kernel import USER_PACKAGE
+from rl_strategies.features.plugins import FOLDERS_VARIABLE, find_users_file, load_users_module
 
 Floats = NDArray[np.float64]
 
@@ -123,13 +126,60 @@ REWARDS: dict[str, type[Reward]] = {}
 
 
 def reward(name: str) -> Callable[[type[Reward]], type[Reward]]:
-    """Register a reward class under a name."""
+    """Register a reward class under a name.
+
+    Raises
+    ------
+    InputError
+        If another module has registered a reward of this name.
+    """
 
     def registered(cls: type[Reward]) -> type[Reward]:
+        known = REWARDS.get(name)
+        if known is not None and known.__module__ != cls.__module__:
+            raise InputError(f"names of rewards must be unique; {name!r} is taken by {known.__module__}")
         REWARDS[name] = cls
         return cls
 
     return registered
+
+
+def load_reward_file(name: str) -> tuple[str, ...]:
+    """Register the rewards of a user's Python file.
+
+    Parameters
+    ----------
+    name : str
+        Path, or the name that a bundle stores: searched in the working folder and in the folders of the environment
+        variable ``RL_INTRADAY_FEATURES``, and among loaded files.
+
+    Returns
+    -------
+    tuple of str
+        Names that it registered.
+
+    Raises
+    ------
+    InputError
+        If it is not found, fails, or registers nothing.
+    """
+    path = find_users_file(name)
+    if path is None:
+        loaded = tuple(kind for kind, cls in REWARDS.items() if _is_from(cls.__module__, Path(name).stem))
+        if loaded:
+            return loaded
+        raise InputError(
+            f"reward file {name} not found: put it into the working folder or a folder of {FOLDERS_VARIABLE}"
+        )
+    module = load_users_module(path)
+    names = tuple(kind for kind, cls in REWARDS.items() if cls.__module__ == module)
+    if not names:
+        raise InputError(f"{path} must register at least one reward with @reward, had none")
+    return names
+
+
+def _is_from(module: str, stem: str) -> bool:
+    return module.startswith(USER_PACKAGE) and module.rpartition(".")[2] == stem
 
 
 @reward("pnl")

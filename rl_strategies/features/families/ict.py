@@ -9,7 +9,9 @@ import math
 
 from numba.extending import register_jitable
 
-from rl_strategies.features.families.levels import (
+from rl_strategies.features.families.technical import bar_range
+from rl_strategies.features.kernel import Params, Part, Window, feature
+from rl_strategies.features.levels import (
     CAPACITY,
     LEVELS_SIZE,
     drop_above,
@@ -23,8 +25,6 @@ from rl_strategies.features.families.levels import (
     levels_add,
     levels_tick,
 )
-from rl_strategies.features.families.technical import bar_range
-from rl_strategies.features.kernel import Params, Part, Window, feature
 from rl_strategies.features.primitives import (
     State,
     ring_back,
