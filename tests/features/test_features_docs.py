@@ -32,6 +32,9 @@ def test_own_feature_of_the_page_loads_and_wires(tmp_path: Path, registry: None)
     assert load_feature_file(path) == ("upper_wick",)
     plan = FeaturePlan([FeatureSpec("upper_wick", "wick", {"n": 3})])
     assert plan.warmup == 3
+    shown = yaml.safe_load(blocks("yaml")[1])
+    assert shown["feature_files"] == [path.name]
+    assert FeaturePlan([FeatureSpec(**entry) for entry in shown["features"]]).outputs == ("return_1", "wick", "atr_14")
 
 
 def test_context_example_of_the_page_runs() -> None:

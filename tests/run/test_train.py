@@ -1,5 +1,6 @@
 """From an experiment to a bundle and back: held-out windows, resuming, several tickers, equal seeds."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -79,25 +80,8 @@ def test_a_bundle_names_no_folder_of_the_machine_it_was_trained_on(synthetic_cat
     assert load_bundle(result.bundle).id == result.bundle.name
 
 
-OWN_REWARD = """\
-import numpy as np
-
-from training import reward
-
-
-@reward("half_pnl")
-class HalfPnL:
-    \"\"\"Half of the change of equity, USD.\"\"\"
-
-    def __init__(self, config, num_envs):
-        self.state = {}
-
-    def begin(self, which, equity):
-        pass
-
-    def step(self, step):
-        return {"half_pnl": 0.5 * (step.after - step.before)}
-"""
+TRAINING_PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+(OWN_REWARD,) = re.findall(r"```python\n(.*?)```", TRAINING_PAGE, re.DOTALL)
 
 
 @pytest.fixture
@@ -115,20 +99,22 @@ def test_a_reward_of_the_users_own_file_trains_and_its_bundle_finds_the_file_by_
 ) -> None:
     own = tmp_path / "own_reward.py"
     own.write_text(OWN_REWARD)
-    changed = experiment(reward={"kind": "half_pnl"}, reward_files=[str(own)])
+    changed = experiment(reward={"kind": "pnl_less_turnover"}, reward_files=[str(own)])
     bundle = load_bundle(train_experiment(changed, synthetic_catalog, tmp_path / "runs", listener=quiet).bundle)
     assert bundle.experiment["reward_files"] == ["own_reward.py"]
 
     own.rename(tmp_path / "put_away.py")
-    assert parse_experiment(bundle.experiment, "bundle").reward == RewardConfig("half_pnl")  # this process has it
-    del REWARDS["half_pnl"]
+    assert parse_experiment(bundle.experiment, "bundle").reward == RewardConfig(
+        "pnl_less_turnover"
+    )  # this process has it
+    del REWARDS["pnl_less_turnover"]
     with pytest.raises(InputError, match=r"reward file own_reward.py not found: put it into the working folder"):
         parse_experiment(bundle.experiment, "bundle")
     moved = tmp_path / "elsewhere" / own.name
     moved.parent.mkdir()
     moved.write_text(OWN_REWARD)
     monkeypatch.setenv("RL_INTRADAY_FEATURES", str(moved.parent))
-    assert parse_experiment(bundle.experiment, "bundle").reward == RewardConfig("half_pnl")
+    assert parse_experiment(bundle.experiment, "bundle").reward == RewardConfig("pnl_less_turnover")
 
 
 @pytest.mark.usefixtures("known_rewards")
@@ -137,7 +123,7 @@ def test_a_reward_of_the_users_own_file_trains_and_its_bundle_finds_the_file_by_
     [
         ("x = 1\n", "must register at least one reward with @reward, had none"),
         (
-            OWN_REWARD.replace("half_pnl", "pnl"),
+            OWN_REWARD.replace("pnl_less_turnover", "pnl"),
             "names of rewards must be unique; 'pnl' is taken by training.envs.reward",
         ),
     ],
