@@ -10,6 +10,7 @@ import numpy as np
 
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
+from catalogs.instruments.identifiers import venue_of
 from catalogs.rolls import RollTable
 from catalogs.storage.arrow import read_bars
 
@@ -47,7 +48,7 @@ def continuous_bars(catalog: Path, table: RollTable, bar: str, *, back_adjusted:
             gap = _gap(parts[-1], bars, month.instrument_id)
             parts = [_shifted(part, gap) for part in parts]
         parts.append(bars.slice(int(begin), int(stop)))
-    venue = table.months[0].instrument_id.rpartition(".")[2]
+    venue = venue_of(table.months[0].instrument_id)
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
     known = all(part.volume_known for part in parts)
     bar_type = f"{table.root}.{venue}-{bar}-LAST-EXTERNAL"

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from adapters.symbols import vendor_symbol
+
 with warnings.catch_warnings():
     # eventkit asks for the thread's event loop at import: Python 3.12 deprecates that where there is none, and uvloop,
     # which NautilusTrader's live node installs, refuses it.
@@ -174,8 +176,9 @@ def find_contract(client: Any, symbol: str, kind: str, exchange: str, expiry: st
         If the description does not mean exactly one contract.
     """
     asked = ib_insync.Contract(
-        symbol=symbol, secType=kind, exchange=exchange, currency="USD", lastTradeDateOrContractMonth=expiry
-    )
+        symbol=vendor_symbol("ibkr", symbol), secType=kind, exchange=exchange, currency="USD",
+        lastTradeDateOrContractMonth=expiry,
+    )  # fmt: skip
     details = client.reqContractDetails(asked)
     if len(details) != 1:
         name = " ".join(filter(None, [symbol, expiry, "on", exchange]))

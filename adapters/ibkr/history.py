@@ -20,6 +20,7 @@ from adapters.ibkr.connection import ib_insync
 from adapters.ibkr.exchanges import EXCHANGES
 from adapters.limiter import TokenBucket
 from adapters.retries import Retries, TransientError
+from adapters.symbols import vendor_symbol
 
 REQUESTS, PER_S = 60, 600.0  # sixty in ten minutes, the limit that the broker documents for small bars
 TIMEOUT_S = 60.0
@@ -108,7 +109,7 @@ class IbkrHistory:
             wanted = ib_insync.Future(localSymbol=symbol, exchange=EXCHANGES.get(venue, venue), currency="USD")
             wanted.includeExpired = True
         else:
-            wanted = ib_insync.Stock(symbol.replace(".", " "), "SMART", "USD")
+            wanted = ib_insync.Stock(vendor_symbol("ibkr", symbol), "SMART", "USD")
         self._errors.clear()
         found = self._client.reqContractDetails(wanted)
         if len(found) != 1:

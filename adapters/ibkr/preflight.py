@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from adapters.ibkr.connection import ib_insync
+from adapters.symbols import vendor_symbol
 
 DATA_TYPES = {1: "real time", 2: "frozen", 3: "delayed", 4: "delayed and frozen"}
 DRIFT_WARN_S, DRIFT_FAIL_S = 1.0, 5.0
@@ -145,7 +146,7 @@ def _open_state(client: Any, flatten_with: str) -> Finding:
 
 def _contract(client: Any, wanted: Wanted) -> tuple[Any, Finding]:
     asked = ib_insync.Contract(
-        symbol=wanted.symbol, secType=wanted.kind, exchange=wanted.exchange, currency="USD",
+        symbol=vendor_symbol("ibkr", wanted.symbol), secType=wanted.kind, exchange=wanted.exchange, currency="USD",
         lastTradeDateOrContractMonth=wanted.expiry,
     )  # fmt: skip
     name = f"{wanted.symbol} {wanted.expiry} on {wanted.exchange}".replace("  ", " ")

@@ -20,6 +20,8 @@ from nautilus_trader.config import LiveExecEngineConfig, RoutingConfig
 from nautilus_trader.live.node import TradingNode
 
 from adapters.ibkr.broker_link import BrokerLink
+from adapters.ibkr.share_classes import keep_share_classes
+from adapters.symbols import vendor_symbol
 
 CONNECT_ATTEMPTS = "IB_MAX_CONNECTION_ATTEMPTS"  # read by NautilusTrader's client; unset means for ever
 OCA_REDUCE_WITH_BLOCK = 2
@@ -32,7 +34,7 @@ class BrokerContract:
     Attributes
     ----------
     symbol : str
-        ``"MES"``, ``"SPY"``.
+        ``"MES"``, ``"SPY"``; a share class as in the catalog, ``"BRK.B"``.
     kind : {"FUT", "STK"}
     exchange : str
         ``"CME"``, ``"SMART"``.
@@ -90,7 +92,7 @@ def client_configs(
     contracts = (contract, *followed)
     provider = InteractiveBrokersInstrumentProviderConfig(
         load_contracts=frozenset(map(_wanted, contracts)),
-        symbol_to_mic_venue={each.symbol: each.venue for each in contracts},
+        symbol_to_mic_venue={vendor_symbol("ibkr", each.symbol): each.venue for each in contracts},
     )
     where = {"ibg_host": host, "ibg_port": port, "ibg_client_id": client_id}
     timeouts = {"connection_timeout": timeout_s, "request_timeout_secs": timeout_s}
@@ -110,9 +112,8 @@ def client_configs(
 
 def _wanted(contract: BrokerContract) -> IBContract:
     expiry = {"lastTradeDateOrContractMonth": contract.expiry} if contract.kind == "FUT" else {}
-    return IBContract(
-        secType=contract.kind, symbol=contract.symbol, exchange=contract.exchange, currency="USD", **expiry
-    )
+    symbol = vendor_symbol("ibkr", contract.symbol)
+    return IBContract(secType=contract.kind, symbol=symbol, exchange=contract.exchange, currency="USD", **expiry)
 
 
 def engine_config() -> LiveExecEngineConfig:
@@ -155,6 +156,7 @@ def build_node(node: TradingNode, link: BrokerLink, attempts: int) -> None:
             link.attach(client)
             return client
 
+    keep_share_classes()
     node.add_data_client_factory(IB, InteractiveBrokersLiveDataClientFactory)
     node.add_exec_client_factory(IB, LinkedExecFactory)
     os.environ[CONNECT_ATTEMPTS] = str(attempts)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from adapters.errors import SourceError
 from adapters.files.loader import BAR_SCHEMA
 from adapters.http import HttpSource
+from adapters.symbols import vendor_symbol
 
 BASE = "https://query1.finance.yahoo.com"
 USER_AGENT = "Mozilla/5.0"  # without a browser's name the service answers 429
@@ -53,7 +54,7 @@ class YahooClient:
         parts, begin = [], first
         while begin <= last:
             end = min(last + timedelta(days=1), begin + _WINDOW)
-            parts.append(self._chart(symbol.replace(".", "-"), "1m", begin, end))
+            parts.append(self._chart(vendor_symbol("yahoo", symbol), "1m", begin, end))
             begin = end
         return pa.concat_tables(parts) if parts else BAR_SCHEMA.empty_table()
 

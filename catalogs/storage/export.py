@@ -12,6 +12,7 @@ from catalogs.cache import written_aside
 from catalogs.corporate_actions import read_splits, split_adjusted
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import instrument_id_of
+from catalogs.instruments.identifiers import symbol_of
 from catalogs.sessions import session_calendar
 from catalogs.storage.arrow import read_bars
 
@@ -55,7 +56,7 @@ def export_bars(
     """
     bars = read_bars(catalog, bar_type, start_ns, end_ns)
     if adjust_splits:
-        symbol = instrument_id_of(bar_type).rpartition(".")[0]
+        symbol = symbol_of(instrument_id_of(bar_type))
         bars = split_adjusted(bars, read_splits(catalog, symbol), session_calendar("NYSE"))
     write_bar_file(bars, out)
     return len(bars)
@@ -72,7 +73,7 @@ def write_bar_file(bars: BarSeries, out: Path) -> None:
     if out.suffix.lower() not in SUFFIXES:
         raise InputError(f"export file must end in {' or '.join(SUFFIXES)}, was {out.name}")
     prices = {name: price_from_ticks(getattr(bars, name), bars.tick_raw) for name in ("open", "high", "low", "close")}
-    symbol = pa.array([instrument_id_of(bars.bar_type).rpartition(".")[0]] * len(bars))
+    symbol = pa.array([symbol_of(instrument_id_of(bars.bar_type))] * len(bars))
     table = pa.table(
         {
             "ts_event": pa.array(bars.ts_ns, pa.timestamp("ns", "UTC")),

@@ -89,7 +89,7 @@ class InstrumentRecord:
     @property
     def ticker(self) -> str:
         """Symbol without its venue."""
-        return self.instrument.instrument_id.rpartition(".")[0]
+        return self.instrument.symbol
 
 
 @dataclass(frozen=True)

@@ -261,7 +261,7 @@ def observation_names(
     mask = MASK_OUTPUTS if trading.mask_actions else ()
     if count == 1:
         return (*block, *account, *mask)
-    symbols = [spec.instrument_id.split(".")[0] for spec in instruments]
+    symbols = [spec.symbol for spec in instruments]
     return (
         *(f"{symbol}.{name}" for symbol in symbols for name in block),
         *account,

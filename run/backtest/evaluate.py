@@ -11,6 +11,7 @@ import pandas as pd
 from rich.table import Table
 
 from catalogs.errors import InputError
+from catalogs.instruments.identifiers import symbol_of
 from configs.schema import DateRange, Experiment, parse_experiment
 from rl_strategies.analysis.trades import Trade
 from rl_strategies.bundle.bundle import Bundle, load_bundle
@@ -185,6 +186,6 @@ def print_evaluation(found: list[MarketEvaluation], folder: Path) -> None:
 def _cells(row: EvaluationRow) -> list[str]:
     money = (row.net_pnl_usd, row.cost_usd, row.sampled_pnl_usd, row.buy_and_hold_usd)
     chance = "" if row.beats_random_pct is None else f"{row.beats_random_pct:.0f} %"
-    ticker = row.ticker.rpartition(".")[0] or f"{row.ticker.count('+') + 1} together"
+    ticker = f"{row.ticker.count('+') + 1} together" if "+" in row.ticker else symbol_of(row.ticker)
     days = (f"{row.start:%y-%m-%d}", f"{row.end:%y-%m-%d}", str(row.sessions))
     return [ticker, *days, str(row.trades), *(f"{value:,.0f}" for value in money), chance]

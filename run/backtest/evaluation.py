@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from catalogs.instruments.identifiers import symbol_of
 from rl_strategies.accounting.record import Fill, RunRecord
 from rl_strategies.analysis.baselines import buy_and_hold
 from rl_strategies.analysis.bootstrap import Interval, bootstrap_interval
@@ -175,7 +176,7 @@ def _random_pnl(
 def market_name(market: TrainingMarket) -> str:
     """Instrument of a market; of a portfolio the symbols joined by ``+``."""
     names = [spec.instrument_id for spec in market.instruments]
-    return names[0] if len(names) == 1 else "+".join(name.rpartition(".")[0] for name in names)
+    return names[0] if len(names) == 1 else "+".join(map(symbol_of, names))
 
 
 def _record(market: TrainingMarket, lanes: Lanes, sessions: NDArray[np.int64]) -> RunRecord:

@@ -112,7 +112,7 @@ def _load(files: list[Path], time_zone: str | None, symbol: str | None) -> list[
 
 
 def _report_choices(loaded: list[FileBars], spec: InstrumentSpec) -> None:
-    name = spec.instrument_id.rpartition(".")[0]
+    name = spec.symbol
     for source in loaded:
         if source.symbol not in ("", name):
             report(f"{source.path.name}: bars of symbol {source.symbol!r} are stored as {spec.instrument_id}")

@@ -8,6 +8,7 @@ from catalogs.bars import BarSeries
 from catalogs.continuous import continuous_bars
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns, instrument_id_of
+from catalogs.instruments.identifiers import symbol_of
 from catalogs.instruments.specification import InstrumentSpec, resolve
 from catalogs.instruments.table import load_table
 from catalogs.rolls import RollTable, build_rolls, write_rolls
@@ -54,7 +55,7 @@ def _contract_months(catalog: Path, root: str, bar: str) -> tuple[list[Instrumen
     bar_length_ns(bar)
     contracts, series = [], []
     for bar_type in stored_bar_types(catalog):
-        symbol = instrument_id_of(bar_type).rpartition(".")[0]
+        symbol = symbol_of(instrument_id_of(bar_type))
         if not bar_type.endswith(f"-{bar}-LAST-EXTERNAL") or symbol[:-2] != root:
             continue
         bars = read_bars(catalog, bar_type)

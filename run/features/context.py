@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from catalogs.daily_values import context_path
+from catalogs.instruments.bar_types import instrument_id_of
+from catalogs.instruments.identifiers import symbol_of
 from catalogs.instruments.specification import resolve
 from catalogs.sessions import session_calendar
 from catalogs.storage.arrow import read_bars, stored_bar_types
@@ -36,7 +38,7 @@ def find_streams(
     ----------
     catalog : Path
     streams : sequence of StreamSpec
-        Named by the symbol of a daily index (VIX, VIX9D, VIX3M) or by an instrument.
+        Named by the symbol of a daily index (VIX, VIX9D, VIX3M) or by an instrument, as `stream_name` does.
     bar : str
         Bar length, for example ``1-MINUTE``.
     end_ns : int, optional
@@ -49,7 +51,7 @@ def find_streams(
     """
     indices = _indices(catalog)
     ending = f"-{bar}-LAST-EXTERNAL"
-    stored = {name.partition(".")[0]: name for name in stored_bar_types(catalog) if name.endswith(ending)}
+    stored = {stream_name(name): name for name in stored_bar_types(catalog) if name.endswith(ending)}
     found = {}
     for stream in streams:
         if stream.name in indices:
@@ -58,6 +60,17 @@ def find_streams(
             bars = _bar_rows(catalog, stream, stored[stream.name], end_ns)
             found |= {} if bars is None else {stream.name: bars}
     return found
+
+
+def stream_name(bar_type: str) -> str:
+    """Name of the stream that follows a bar type's instrument: its symbol, with ``BRK_B`` for ``BRK.B``.
+
+    Examples
+    --------
+    >>> stream_name("SPY.EQUS-1-MINUTE-LAST-EXTERNAL"), stream_name("BRK.B.EQUS-1-MINUTE-LAST-EXTERNAL")
+    ('SPY', 'BRK_B')
+    """
+    return symbol_of(instrument_id_of(bar_type)).replace(".", "_")
 
 
 def _indices(catalog: Path) -> set[str]:
@@ -75,7 +88,7 @@ def _index_rows(catalog: Path, stream: StreamSpec, end_ns: int | None) -> FoundS
 
 def _bar_rows(catalog: Path, stream: StreamSpec, bar_type: str, end_ns: int | None) -> FoundStream | None:
     bars, plan = read_bars(catalog, bar_type, end_ns=end_ns), stream.plan()
-    spec = resolve(stream.name, instruments_path(), day_of(int(bars.ts_ns[-1])))
+    spec = resolve(instrument_id_of(bar_type), instruments_path(), day_of(int(bars.ts_ns[-1])))
     if not bars.volume_known and "volume" in frozenset().union(*plan.needs.values()):
         return None
     rows = input_rows(bars, session_calendar(spec.calendar), plan.columns)

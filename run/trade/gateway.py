@@ -16,6 +16,7 @@ from adapters.ibkr.simulator.faults import Fault, FaultError, FaultScript
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.market import Market, TapeBar, TapeError, tape_of
 from adapters.ibkr.simulator.server import GatewayServer
+from adapters.symbols import vendor_symbol
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns, bar_type_of
@@ -124,8 +125,7 @@ def simulated_server(
 
 def contract_terms(spec: InstrumentSpec, con_id: int = CON_ID) -> ContractTerms:
     """Terms of an instrument as the simulated gateway trades it."""
-    symbol, _, venue = spec.instrument_id.partition(".")
-    exchange = EXCHANGES[venue]
+    exchange, symbol = EXCHANGES[spec.venue], vendor_symbol("ibkr", spec.symbol)
     terms = ContractTerms(
         con_id=con_id,
         symbol=symbol,

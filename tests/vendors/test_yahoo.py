@@ -40,9 +40,11 @@ class Yahoo:
         self.times = opening_minutes(n).tolist()
         self.close: list[float | None] = [float(np.float32(100 + 0.01 * i)) for i in range(n)]
         self.close[2] = None
+        self.paths: set[str] = set()
 
     def __call__(self, request: SimpleNamespace) -> object:
         assert request.headers["User-Agent"].startswith("Mozilla")
+        self.paths.add(request.path)
         if request.path.endswith("/ZZZZ"):
             return UNKNOWN
         begin, end = int(request.query["period1"]), int(request.query["period2"])
@@ -75,6 +77,14 @@ def test_minutes_of_finished_sessions_are_imported(
     # The minute without trade is filled at the last close.
     assert bars.close[:4].tolist() == [10_000, 10_001, 10_001, 10_003]
     assert [finding["rule"] for finding in told[0]["findings"]] == ["off_tick", "gap_filled"]
+
+
+def test_a_share_class_is_asked_for_as_yahoo_spells_it(
+    yahoo: SimpleNamespace, tmp_path: Path, answer: Callable[..., dict]
+) -> None:
+    told = answer("data", "fetch", "yahoo", "--symbols", "BRK.B", "--catalog", tmp_path)
+    assert told["bar_type"] == "BRK.B.EQUS-1-MINUTE-LAST-EXTERNAL"
+    assert {path.rpartition("/")[2] for path in yahoo.vendor.paths} == {"BRK-B"}
 
 
 def test_a_daily_fetch_appends(yahoo: SimpleNamespace, tmp_path: Path, answer: Callable[..., dict]) -> None:

@@ -60,10 +60,10 @@ def fetch_instrument(
     InputError
         If the broker's terms differ from the instrument table, or bars disagree with stored ones.
     """
-    symbol, _, venue = spec.instrument_id.rpartition(".")
+    symbol = spec.symbol
     calendar = session_calendar(spec.calendar)
     sessions = _sessions(calendar, first, last)
-    contract = history.resolve(symbol, venue, is_future=spec.kind == "future")
+    contract = history.resolve(symbol, spec.venue, is_future=spec.kind == "future")
     report(f"{spec.instrument_id} is {contract}")
     _check_terms(spec, contract)
     rows = new_rows = 0

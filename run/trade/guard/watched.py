@@ -78,7 +78,7 @@ def watched_session(given: Path, configuration: str = "") -> WatchedSession:
         day = date.fromisoformat(folder.resolve().name)
     except ValueError as error:
         raise InputError(f"session folder must be named by its day, was {folder.resolve().name!r}") from error
-    spec = resolve(metadata.instrument_id.rpartition(".")[0], instruments_path(), day)
+    spec = resolve(metadata.instrument_id, instruments_path(), day)
     return WatchedSession(
         folder,
         SessionHome(folder.resolve().parent),

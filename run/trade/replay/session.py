@@ -133,7 +133,7 @@ def _traded(metadata: SessionMetadata, bundle: Bundle, folder: Path) -> Instrume
         raise InputError(
             f"session folder must be named by its day (YYYY-MM-DD), was {folder.resolve().name!r}"
         ) from error
-    return resolve(metadata.instrument_id.partition(".")[0], instruments_path(), day)
+    return resolve(metadata.instrument_id, instruments_path(), day)
 
 
 def _journal(folder: Path) -> Path:

@@ -127,7 +127,7 @@ def _resolved(instrument_id: str, folder: Path) -> InstrumentSpec:
         day = date.fromisoformat(folder.resolve().name)
     except ValueError as error:
         raise InputError(f"session folder must be named by its day, was {folder.resolve().name!r}") from error
-    return resolve(instrument_id.rpartition(".")[0], instruments_path(), day)
+    return resolve(instrument_id, instruments_path(), day)
 
 
 def _terms(contract: BrokerContract) -> dict[str, str]:

@@ -78,7 +78,7 @@ def stream_spec(source: ContextSource, bundle: Bundle, config: LiveConfig, day: 
     followed = config.context.contracts.get(source.name)
     if followed is None:
         known = source.instrument
-        symbol = known.underlying if known.kind == "future" else known.instrument_id.partition(".")[0]
+        symbol = known.underlying if known.kind == "future" else known.symbol
         fix = FIX.format(name=source.name, symbol=symbol, rest=TERMS[known.kind])
         raise InputError(f"context stream {source.name} has no contract in the live configuration: add {fix}")
     contract = chosen_contract(followed.contract, followed.front_month, day)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adapters.symbols import own_symbol
 from catalogs.errors import InputError
 from catalogs.instruments.contract_months import MONTH_CODES, expiration_ns
 from catalogs.instruments.identifiers import symbol_of
@@ -59,7 +60,7 @@ def contract_spec(contract: WantedContract, day: date) -> InstrumentSpec:
         If the instrument table does not know it.
     """
     if contract.kind != "FUT":
-        return resolve(contract.symbol, instruments_path(), day)
+        return resolve(own_symbol("ibkr", contract.symbol), instruments_path(), day)
     year, month = int(contract.expiry[:4]), int(contract.expiry[4:6])
     name = f"{contract.symbol}{MONTH_CODES[month - 1]}{year % 10}"
     return resolve(name, instruments_path(), date(year, month, 1))
