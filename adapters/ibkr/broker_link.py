@@ -1,87 +1,48 @@
-"""Questions to the broker over the trading node's connection: position, resting orders, fills.
+"""The broker over the trading node's connection: what it says of orders, and what only it can answer.
 
-NautilusTrader builds its view of the account from events, and events get lost; `BrokerLink` asks the broker itself. No
-answer is None: unknown is not flat.
+NautilusTrader hides an execution until its commission comes, logs most error codes only, and guesses where it hears
+nothing. `BrokerLink` passes every message to one listener before NautilusTrader sees it, and asks the broker itself. No
+answer is None: unknown is not flat. New orders leave through NautilusTrader; cancels and changes leave here, by the
+broker's own number, because NautilusTrader refuses both for orders that its cache takes for closed.
 """
 
 import asyncio
+import copy
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from nautilus_trader.adapters.interactive_brokers.client.common import get_venue_order_id
-from nautilus_trader.adapters.interactive_brokers.parsing.execution import timestring_to_timestamp
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
+from adapters.ibkr.order_errors import meaning_of
+from adapters.ibkr.order_reports import (
+    BrokerFill,
+    OrderAnswer,
+    OrderListener,
+    OrderStatus,
+    RestingOrder,
+    fill_of,
+    known_commission,
+    order_of,
+)
+
 LONGEST_PAUSE_S = 10  # between two attempts to reconnect
 REFUSED_S = 0.1  # until a request that the client has forgotten is given up
-
-
-@dataclass(frozen=True)
-class RestingOrder:
-    """An order that works at the broker.
-
-    Attributes
-    ----------
-    order_ref : str
-        Client order id of the sender; empty for orders made by hand.
-    order_id : int
-        The broker's number.
-    client_id : int
-    kind : str
-        ``"MKT"``, ``"STP"``, ``"LMT"``, ...
-    units : int
-        Signed units left to fill.
-    price : float
-        Trigger or limit price, 0 for market orders.
-    """
-
-    order_ref: str
-    order_id: int
-    client_id: int
-    kind: str
-    units: int
-    price: float
-
-
-@dataclass(frozen=True)
-class BrokerFill:
-    """A fill as the broker reports it.
-
-    Attributes
-    ----------
-    con_id : int
-        The broker's number of the contract.
-    trade_id : str
-    order_ref : str
-    ts_ns : int
-        UTC nanoseconds, whole seconds.
-    units : int
-        Signed.
-    price : float
-    commission_usd : float
-    """
-
-    con_id: int
-    trade_id: str
-    order_ref: str
-    ts_ns: int
-    units: int
-    price: float
-    commission_usd: float
+DUPLICATE_ID = 103
+ID_LEAP = 100  # order numbers to skip where the next one is known to be taken
 
 
 @dataclass(frozen=True)
 class BrokerState:
-    """Position and resting orders of one contract at the broker, asked at one moment.
+    """Position and listed orders of one contract at the broker, asked at one moment.
 
     Attributes
     ----------
     units : int
-        Signed position.
+        Signed position of the account.
     orders : tuple of RestingOrder
     """
 
@@ -100,46 +61,204 @@ class BrokerLink:
         self._instrument_id = instrument_id
         self._client: Any = None
         self._execution: Any = None
+        self._listener: OrderListener | None = None
         self._wire_ns: dict[str, int] = {}
-        self._order_ids: dict[str, int] = {}
+        self._numbers: dict[str, tuple[int, int]] = {}  # (client id, order id) by client order id
+        self._refs: dict[tuple[int, int], str] = {}
+        self._perm_refs: dict[int, str] = {}
+        self._orders: dict[str, Any] = {}  # as last sent by this process, otherwise as listed
+        self._fills: dict[str, BrokerFill] = {}
         self._cancelled_early: set[str] = set()
         self._drift_s: float | None = None
+        self.failure: Exception | None = None
 
     def attach(self, execution_client: Any) -> None:
         """Use the node's execution client; called by the node's factory."""
         self._execution = execution_client
         self._client = client = execution_client._client
-        place = client.place_order
-
-        def place_and_note(order: Any) -> None:
-            order_ref = order.orderRef
-            # NautilusTrader would wait for ever for the answer to an order that never left; a ValueError it refuses.
-            if not client._eclient.isConnected():
-                raise ValueError("not sent: no connection to the gateway")
-            if order_ref in self._cancelled_early:
-                raise ValueError("not sent: cancelled before it was sent")
-            self._order_ids[order_ref] = order.orderId
-            try:
-                place(order)
-            except OSError as error:
-                raise ValueError(f"not sent: {error}") from error
-            self._wire_ns[order_ref] = time.time_ns()
-
-        client.place_order = place_and_note
+        client.place_order = self._noting(client.place_order)
         client._eclient.wrapper.currentTime = self._note_time
+        for name, take in (
+            ("process_exec_details", self._take_execution),
+            ("process_commission_report", self._take_commission),
+            ("process_order_status", self._take_status),
+            ("process_open_order", self._take_order),
+            ("process_error", self._take_error),
+        ):
+            setattr(client, name, self._tapped(getattr(client, name), take))
 
-    def cancel_unanswered(self, client_order_id: str) -> None:
-        """Cancel an order of the node that is not acknowledged; one that has not been sent yet is not sent any more."""
-        order_id = self._order_ids.get(client_order_id)
-        if order_id is None:
+    def listen(self, listener: OrderListener) -> None:
+        """Tell a listener from now on what the broker says of orders."""
+        self._listener = listener
+
+    # Sending ------------------------------------------------------------------------------------------------------
+
+    def _noting(self, place: Callable[[Any], None]) -> Callable[[Any], None]:
+        def place_and_note(order: Any) -> None:
+            name = order.orderRef
+            try:
+                # NautilusTrader would wait for ever for the answer to an order that never left.
+                if not self._client._eclient.isConnected():
+                    raise ValueError("no connection to the gateway")
+                if name in self._cancelled_early:
+                    raise ValueError("cancelled before it was sent")
+                self._note_number(name, self._client_id, order.orderId, 0)
+                self._orders[name] = order
+                place(order)
+            except (OSError, ValueError) as error:
+                self._note_unsent(name, order, f"not sent: {error}")
+                raise ValueError(f"not sent: {error}") from error  # NautilusTrader then refuses the order
+            now_ns = time.time_ns()
+            self._wire_ns[name] = now_ns
+            parent = self._refs.get((self._client_id, order.parentId)) if order.parentId else None
+            if parent is not None and order.transmit:
+                self._wire_ns[parent] = now_ns  # nothing of a bracket works before its last order
+
+        return place_and_note
+
+    def _note_unsent(self, name: str, order: Any, reason: str) -> None:
+        names = [name]
+        parent = self._refs.get((self._client_id, order.parentId)) if order.parentId else None
+        if parent is not None:
+            names.append(parent)
+            if self.is_connected():
+                self._client.cancel_order(order.parentId)  # it rests there untransmitted
+        for each in names:
+            self._wire_ns.pop(each, None)
+            self._answer_of(each, reason)
+
+    def _answer_of(self, name: str, reason: str) -> None:
+        self._tell(lambda listener: listener.on_answer(OrderAnswer(name, "never_sent", 0, reason)))
+
+    def cancel(self, client_order_id: str) -> None:
+        """Cancel an own order; one that has not been sent yet is not sent any more."""
+        number = self._numbers.get(client_order_id)
+        if number is None:
             self._cancelled_early.add(client_order_id)
-        elif self.is_connected():
+        elif self.is_connected() and number[0] == self._client_id:
             # On one connection the gateway hears of the order first.
-            self._client.cancel_order(order_id)
+            self._client.cancel_order(number[1])
+
+    def amend(self, client_order_id: str, units: int, price: float) -> bool:
+        """Change size and price of an own order that works; False where it cannot be sent now.
+
+        Parameters
+        ----------
+        client_order_id : str
+        units : int
+            Size, filled units included.
+        price : float
+            Trigger or limit price.
+        """
+        number, order = self._numbers.get(client_order_id), self._orders.get(client_order_id)
+        if number is None or order is None or number[0] != self._client_id or not self.is_connected():
+            return False
+        changed = copy.copy(order)
+        changed.totalQuantity = type(order.totalQuantity)(units)
+        if order.orderType.startswith("STP"):
+            changed.auxPrice = price
+        else:
+            changed.lmtPrice = price
+        changed.transmit = True
+        try:
+            self._client._eclient.placeOrder(number[1], changed.contract, changed)
+        except OSError:
+            return False
+        self._orders[client_order_id] = changed
+        return True
 
     def wire_ns(self, client_order_id: str) -> int | None:
         """Clock when an order was written to the socket, UTC nanoseconds; None where it was not."""
         return self._wire_ns.get(client_order_id)
+
+    # What the broker says -----------------------------------------------------------------------------------------
+
+    def _tapped(self, process: Callable[..., Awaitable[None]], take: Callable[..., None]) -> Callable[..., Any]:
+        async def tap(**message: Any) -> None:
+            try:
+                take(**message)
+            except Exception as error:  # noqa: BLE001 - NautilusTrader's reader must go on
+                self.failure = error
+            await process(**message)
+
+        return tap
+
+    def _tell(self, tell: Callable[[OrderListener], None]) -> None:
+        if self._listener is not None:
+            tell(self._listener)
+
+    def _take_execution(self, contract: Any, execution: Any, **_: Any) -> None:
+        if execution.acctNumber != self._account or contract.conId != self._con_id():
+            return
+        fill = fill_of(contract, execution)
+        if not fill.order_ref:
+            fill = BrokerFill(**{**vars(fill), "order_ref": self._ref(fill.client_id, fill.order_id, fill.perm_id)})
+        else:
+            self._note_number(fill.order_ref, fill.client_id, fill.order_id, fill.perm_id)
+        self._fills[fill.trade_id] = fill
+        self._tell(lambda listener: listener.on_execution(fill))
+
+    def _take_commission(self, commission_report: Any, **_: Any) -> None:
+        usd = known_commission(commission_report.commissionAndFees)
+        if usd is not None:
+            self._tell(lambda listener: listener.on_commission(commission_report.execId, usd))
+
+    def _take_status(self, order_id: int, status: str, perm_id: int, client_id: int, **more: Any) -> None:
+        name = self._ref(client_id, order_id, perm_id)
+        if name:
+            told = OrderStatus(
+                name, status, int(more["filled"]), float(more["avg_fill_price"]), more.get("why_held") or ""
+            )
+            self._tell(lambda listener: listener.on_status(told))
+
+    def _take_order(self, contract: Any, order: Any, order_state: Any, **_: Any) -> None:
+        if order.account != self._account or contract.conId != self._con_id() or order.whatIf:
+            return
+        listed = order_of(order, order_state.status)
+        if not listed.order_ref:
+            return
+        self._note_number(listed.order_ref, listed.client_id, listed.order_id, listed.perm_id)
+        if listed.order_ref not in self._orders:
+            kept = copy.copy(order)
+            kept.contract = contract
+            self._orders[listed.order_ref] = kept
+        self._tell(lambda listener: listener.on_listed(listed))
+
+    def _take_error(self, req_id: int, error_code: int, error_string: str, **_: Any) -> None:
+        name = self._refs.get((self._client_id, req_id), "")
+        if not name or self._is_request(req_id):
+            return
+        if error_code == DUPLICATE_ID:
+            self._skip_numbers(self._client._next_valid_order_id + ID_LEAP)
+        answer = OrderAnswer(name, meaning_of(error_code), error_code, error_string.replace("\n", " "))
+        self._tell(lambda listener: listener.on_answer(answer))
+
+    def _is_request(self, req_id: int) -> bool:
+        client = self._client
+        return bool(client._subscriptions.get(req_id=req_id) or client._requests.get(req_id=req_id))
+
+    def _note_number(self, name: str, client_id: int, order_id: int, perm_id: int) -> None:
+        if order_id > 0:
+            self._numbers[name] = (client_id, order_id)
+            self._refs[client_id, order_id] = name
+            if client_id == self._client_id:
+                self._skip_numbers(order_id + 1)
+        if perm_id:
+            self._perm_refs[perm_id] = name
+
+    def _skip_numbers(self, next_id: int) -> None:
+        # A used number would change the order that has it.
+        self._client._next_valid_order_id = max(self._client._next_valid_order_id, next_id)
+
+    def _ref(self, client_id: int, order_id: int, perm_id: int) -> str:
+        return self._perm_refs.get(perm_id) or self._refs.get((client_id, order_id), "")
+
+    @property
+    def _client_id(self) -> int:
+        # After repeated collisions NautilusTrader connects under another one.
+        return int(self._client._client_id)
+
+    # Connection ---------------------------------------------------------------------------------------------------
 
     @property
     def clock_drift_s(self) -> float | None:
@@ -191,8 +310,21 @@ class BrokerLink:
             waiting.get_nowait()
         self._client._eclient.disconnect()
 
+    # Questions ----------------------------------------------------------------------------------------------------
+
     async def broker_state(self) -> BrokerState | None:
-        """Position and resting orders; None where the broker did not answer."""
+        """Position and the orders of this client in the contract; None where the broker did not answer."""
+        return await self._state()
+
+    async def everybody(self) -> BrokerState | None:
+        """As `broker_state`, with the orders of every client and those made by hand."""
+        kept, self._client._fetch_all_open_orders = self._client._fetch_all_open_orders, True
+        try:
+            return await self._state()
+        finally:
+            self._client._fetch_all_open_orders = kept
+
+    async def _state(self) -> BrokerState | None:
         if not self.is_connected():
             return None
         held, orders = await asyncio.gather(
@@ -201,22 +333,24 @@ class BrokerLink:
         )
         if held is None or orders is None:
             return None
+        if orders:
+            # New numbers must be above every number that this client has been shown.
+            self._skip_numbers(max(int(order.orderId) for order in orders) + 1)
         con_id = self._con_id()
         units = sum(int(position.quantity) for position in held if position.contract.conId == con_id)
         mine = [order for order in orders if order.contract.conId == con_id]
-        return BrokerState(units, tuple(_resting(order, self._filled(order)) for order in mine))
+        return BrokerState(units, tuple(order_of(order, order.order_state.status) for order in mine))
 
     async def executions(self) -> list[BrokerFill] | None:
-        """Today's fills of the contract, oldest first, with their commissions; None where there was no answer."""
+        """Today's executions of the contract, anybody's, oldest first; None where there was no answer.
+
+        The listener has heard of every one of them.
+        """
         if not self.is_connected():
             return None
-        found = await _answer(self._client.get_executions(self._account), self._is_listening)
-        if found is None:
+        if await _answer(self._client.get_executions(self._account), self._is_listening) is None:
             return None
-        # The client leaves out what it has no commission of yet: whoever adds these up must compare with the position.
-        con_id = self._con_id()
-        fills = {fill.trade_id: fill for fill in map(_execution, found) if fill.con_id == con_id}
-        return sorted(fills.values(), key=lambda fill: (fill.ts_ns, fill.trade_id))
+        return sorted(self._fills.values(), key=lambda fill: (fill.ts_ns, fill.trade_id))
 
     async def bars(self, bar_type: BarType, end_ns: int, days: int, regular_hours: bool) -> list[Bar]:
         """History of ``days`` days that ends at ``end_ns``; time is the bar's open, empty where nothing came."""
@@ -235,15 +369,6 @@ class BrokerLink:
         bars = await _answer(question, is_asked=lambda: self._client._requests.get(name=name) is not None)
         return sorted(bars or [], key=lambda bar: int(bar.ts_event))
 
-    def cancel(self, order: RestingOrder) -> None:
-        """Cancel an order that the node itself does not know."""
-        self._client.cancel_order(order.order_id)
-
-    def _filled(self, order: Any) -> int:
-        # What openOrder says of it is not to be relied on; the client keeps what orderStatus said.
-        names = {get_venue_order_id(order.orderId, order.permId), get_venue_order_id(order.orderId, 0)}
-        return max(int(self._execution._order_filled_qty.get(name, 0)) for name in names)
-
     def _con_id(self) -> int:
         details = self._execution.instrument_provider.contract_details[InstrumentId.from_str(self._instrument_id)]
         return int(details.contract.conId)
@@ -258,31 +383,3 @@ async def _answer(question: Coroutine[Any, Any, Any], is_asked: Callable[[], boo
     finally:
         asked.cancel()
     return asked.result() if asked.done() and not asked.cancelled() else None
-
-
-def _resting(order: Any, filled: int) -> RestingOrder:
-    left = int(order.totalQuantity) - filled
-    sign = 1 if order.action == "BUY" else -1
-    price = order.auxPrice if order.orderType.startswith("STP") else order.lmtPrice
-    return RestingOrder(
-        order_ref=order.orderRef.rsplit(":", 1)[0],
-        order_id=int(order.orderId),
-        client_id=int(order.clientId),
-        kind=order.orderType,
-        units=sign * left,
-        price=0.0 if order.orderType == "MKT" else float(price),
-    )
-
-
-def _execution(detail: Mapping[str, Any]) -> BrokerFill:
-    told, cost = detail["execution"], detail["commission_report"]
-    sign = 1 if told.side == "BOT" else -1
-    return BrokerFill(
-        con_id=int(detail["contract"].conId),
-        trade_id=told.execId,
-        order_ref=told.orderRef.rsplit(":", 1)[0],
-        ts_ns=int(timestring_to_timestamp(told.time).value),
-        units=sign * int(told.shares),
-        price=float(told.price),
-        commission_usd=float(cost.commissionAndFees or 0.0),
-    )

@@ -105,7 +105,7 @@ def client_configs(
         account_id=account,
         instrument_provider=provider,
         routing=RoutingConfig(default=True),
-        fetch_all_open_orders=True,
+        fetch_all_open_orders=False,  # others' orders are none of the session's business
     )
     return data, execution
 

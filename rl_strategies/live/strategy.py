@@ -1,19 +1,22 @@
 """`RLStrategy` at a real broker: the same decisions, guarded against what a broker and a connection do to a session.
 
-Bars come through `BarFeed`; the `Reconciler` compares the position with the broker's. Every row is in the journal
-before anything follows from it. Nothing is decided while the broker's position is unknown, and a session that may not
-open positions may still close them.
+Bars come through `BarFeed`; orders and fills from the broker's own messages; the `Reconciler` compares both with
+the broker. A row is in the journal before anything is opened by it. Nothing is decided while the broker's position is
+unknown, and a session that may not open positions may still close them.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from nautilus_trader.model.data import Bar, BarType
-from nautilus_trader.model.events import OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
+from nautilus_trader.model.events import OrderAccepted, OrderDenied, OrderFilled, OrderRejected
 from numpy.typing import NDArray
 
+from catalogs.errors import InputError
 from rl_strategies.decision.actions import FLAT
 from rl_strategies.decision.core import DecisionCore, Review
 from rl_strategies.decision.observation import MASK_OUTPUTS
@@ -22,8 +25,9 @@ from rl_strategies.live.broker.link import NS
 from rl_strategies.live.data.bar_feed import BarFeed
 from rl_strategies.live.data.market_data import MarketDataFeeds
 from rl_strategies.live.execution.live_execution import LiveExecution
+from rl_strategies.live.execution.own_orders import OwnOrder
 from rl_strategies.live.execution.reconciler import Reconciler
-from rl_strategies.live.journal.rebuild import RUIN, UNSEEN, ReplayedJournal, restore_state
+from rl_strategies.live.journal.rebuild import FOREIGN, RUIN, UNSEEN, ReplayedJournal, restore_state
 from rl_strategies.live.journal.session_journal import BarSource, OrderRow
 from rl_strategies.live.services import LiveServices
 from rl_strategies.live.session_events import SessionEvents
@@ -31,6 +35,9 @@ from rl_strategies.live.session_telemetry import SessionTelemetry
 from rl_strategies.live.vitals import VitalsReader
 from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
+
+BEHIND_S = 0.02  # from an order until it is certainly on the wire
+log = logging.getLogger(__name__)
 
 
 class LiveStrategy(RLStrategy):
@@ -59,6 +66,8 @@ class LiveStrategy(RLStrategy):
         Number of decisions so far.
     last_decision_ns : int
         Close of the bar that was decided on last; 0 before the first decision.
+    problem : str
+        Why nothing is opened though the broker agrees; empty where nothing is the matter.
     """
 
     policy: OnnxPolicy
@@ -73,8 +82,13 @@ class LiveStrategy(RLStrategy):
         self.is_ready = False
         self.decisions = 0
         self.last_decision_ns = 0
+        self.problem = ""
+        self._guard: asyncio.Task[None] | None = None
         self._ending: Literal["", "flatten", "hold"] = ""
         self._resumes = False
+        self._failure: Exception | None = None
+        self._is_checkpoint_due = False
+        self._disk_problem = self._warned = ""
         self._due: list[tuple[int, Callable[[Any], None]]] = []
         (self._bar_type,), (self._instrument,) = config.bar_types, core.instruments
         spec = self._instrument.instrument
@@ -115,7 +129,7 @@ class LiveStrategy(RLStrategy):
         if replayed.foreign is None:
             return  # it never began to trade: whatever the account holds is not its own
         self._resumes = True
-        self.execution.ignore_fills(replayed.foreign)
+        self.execution.ignore_fills(replayed.foreign, replayed.foreign_units)
         self.execution.restore(replayed.events)
         self.decisions = replayed.decisions
         self.market_data.continue_after()
@@ -124,14 +138,16 @@ class LiveStrategy(RLStrategy):
             self._alert("flatten", self.core.flat_ns(0), self.execution.end_session)
 
     def on_start(self) -> None:
-        """Start in the background: the broker's position and history come first."""
+        """Start in the background: the broker's word and protection first, then history."""
         self.execution.open(self._bar_type.instrument_id)
+        self._link.listen(self.execution)
         self.task = asyncio.get_running_loop().create_task(self._run())
 
     def on_stop(self) -> None:
         """Stop; a position stays protected by its barriers at the broker."""
-        if self.task is not None and not self.task.done():
-            self.task.cancel()
+        for task in (self.task, self._guard):
+            if task is not None and not task.done():
+                task.cancel()
         self.market_data.stop()
         self.events.report("session", "trading", "stopped")
 
@@ -150,47 +166,102 @@ class LiveStrategy(RLStrategy):
             return True
         until_ns = self._wall_ns() + int(timeout_s * NS)
         while self._wall_ns() < until_ns:
-            is_calm = self.reconciler.known and not self.execution.is_in_flight()
-            if self._instrument.units == 0 and is_calm and self.reconciler.is_flat:
+            if self._is_left():
                 return True
             await asyncio.sleep(self._timeouts.poll_s)
         return False
 
+    def _is_left(self) -> bool:
+        """Whether the broker has confirmed that the session has neither position nor order."""
+        is_calm = self.reconciler.known and not self.execution.is_in_flight()
+        return self._instrument.units == 0 and is_calm and bool(self.reconciler.is_flat)
+
+    async def leave(self, patience_s: float) -> bool:
+        """Leave the market after a halt or an error, however often the broker refuses; returns whether that is done.
+
+        It is given up where the broker cannot be reached for ``patience_s``, and where the position is protected and
+        the session is over.
+
+        Parameters
+        ----------
+        patience_s : float
+        """
+        self._ending = "flatten"
+        if self._guard is None or self._guard.done():
+            self._guard = asyncio.get_running_loop().create_task(self._keep_guard())
+        reached_ns = self._wall_ns()
+        over_ns = max(self.core.flat_ns(0), reached_ns) + int(patience_s * NS)
+        while not self._is_left():
+            now_ns = self._wall_ns()
+            reached_ns = now_ns if self.reconciler.is_connected else reached_ns
+            if now_ns - reached_ns > patience_s * NS or (now_ns > over_ns and self.execution.is_protected):
+                return False
+            await asyncio.sleep(self._timeouts.poll_s)
+        return True
+
     async def _run(self) -> None:
+        if self._resumes:
+            self.reconciler.check_connection()
+        else:
+            await self.reconciler.claim()
+        self._guard = asyncio.get_running_loop().create_task(self._keep_guard())
         await self._begin()
         while True:
             await asyncio.sleep(self._timeouts.poll_s)
             await self._poll()
 
     async def _begin(self) -> None:
-        if self._resumes:
-            self.reconciler.check_connection()
-        else:
-            await self.reconciler.claim()
         await self.market_data.warm_up()
         await self._vitals.compare_clocks()
-        while self._resumes and not await self.reconciler.apply_missed_fills():
-            await asyncio.sleep(self._timeouts.poll_s)
         for bar_type in self.market_data.feeds:
             self.subscribe_bars(bar_type)
         self.is_ready = True
         self.events.report("session", "starting", "trading", f"{self._instrument.bars_seen} bars of history")
 
+    async def _keep_guard(self) -> None:
+        """Protect and close what is held, whatever else fails; ends with the strategy alone."""
+        while True:
+            try:
+                self.reconciler.check_connection()
+                await self.reconciler.reconcile()
+                self.execution.poll()
+                self._enforce()
+            except Exception as error:  # the next round must come
+                log.exception("guard")
+                self._failure = self._failure or error
+            await asyncio.sleep(self._timeouts.poll_s)
+
     async def _poll(self) -> None:
+        self._raise_failure()
         self.market_data.poll()
-        self.reconciler.check_connection()
         self._run_due()
         for feed in self.market_data.feeds.values():
             if self.reconciler.is_connected and feed.is_silent():
                 await self._subscribe_again(feed.bar_type)
-        await self.reconciler.reconcile()
         if (latency_ns := self.latency.read()) is not None:
             self.events.report("latency", "", "", "bar to wire", latency_ns=latency_ns)
         vitals = self._vitals.read(self._wall_ns())
         self.events.report_risk(self.monitor.observe(vitals))
         self._telemetry.vitals(vitals, self.monitor.usage())
-        self._enforce()
         self._journal.flush()
+        self._note_problem()
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure or self._link.failure, None
+        if failure is not None:
+            raise failure
+
+    def _note_problem(self) -> None:
+        if self._is_checkpoint_due:
+            self._write_checkpoint()
+        problem = self._journal.problem or self._disk_problem
+        if self.execution.is_foreign_active:
+            problem = problem or f"others trade {self._name} ({self.execution.foreign_units:+d}): reduce-only"
+        if problem != self.problem:
+            self.problem = problem
+            self.events.report("permit", "", "reduce_only" if problem else "normal", problem)
+            if problem:
+                self.events.warn(problem)
 
     async def _subscribe_again(self, bar_type: BarType) -> None:
         reason = f"{bar_type.instrument_id}: no bar for {self._timeouts.silence_s:g} s: subscribed again"
@@ -276,7 +347,8 @@ class LiveStrategy(RLStrategy):
 
     def may_open(self) -> bool:
         """Whether a position may be opened now."""
-        return not self._why_not_decide() and self.monitor.level == "normal"
+        is_blocked = self._journal.problem or self._disk_problem or self.execution.is_foreign_active
+        return not self._why_not_decide() and self.monitor.level == "normal" and not is_blocked
 
     def _record(self, ts_ns: int, observation: NDArray[np.float32], actions: list[int], reviews: list[Review]) -> None:
         super()._record(ts_ns, observation, actions, reviews)
@@ -291,14 +363,27 @@ class LiveStrategy(RLStrategy):
         (review,) = reviews
         if review.side not in (0, self._instrument.side) and not self.may_open():
             self.count(f"risk_{self.monitor.level}")
-            self._journal.state(self._instrument.last_ns, "permit", "", "reduced", self.monitor.state.reason)
+            reason = self.problem or self.monitor.state.reason
+            self._journal.state(self._instrument.last_ns, "permit", "", "reduced", reason)
             review = review._replace(side=0)
         super()._execute([review])
-        self._write_checkpoint()
+        self._after_orders(partial(self._publish_decision, review, self.policy.logits.copy()))
+
+    def _after_orders(self, then: Callable[[], None]) -> None:
+        """Do what need not precede the orders once they are on the wire: NautilusTrader sends them in later steps."""
+        self._is_checkpoint_due = True
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # no loop: nothing is on its way
+            then()
+            self._write_checkpoint()
+            return
+        then()
+        loop.call_later(BEHIND_S, self._write_checkpoint)
+
+    def _publish_decision(self, review: Review, logits: NDArray[np.float32]) -> None:
         cash = float(self.core.account.balance_cents) / 100
-        self._telemetry.decision(
-            self._instrument.last_ns, review, self.policy.logits, self.latency.last_s, self.core.mark(), cash
-        )
+        self._telemetry.decision(self._instrument.last_ns, review, logits, self.latency.last_s, self.core.mark(), cash)
 
     def _end_in_ruin(self) -> None:
         self._journal.state(self._instrument.last_ns, RUIN, "", "", f"equity {self.core.mark():.2f} USD")
@@ -310,55 +395,82 @@ class LiveStrategy(RLStrategy):
         """Start to measure the latency of an order; called by the execution."""
         self.latency.note_order(row, self.market_data.arrived_ns)
 
-    def on_fill(self) -> None:
+    def on_fill(self, is_new: bool) -> None:
         """Publish and checkpoint what a fill changed; called by the execution."""
-        self._telemetry.fill(self.execution.fills, self._instrument.units)
-        self._write_checkpoint()
+        if is_new:
+            self._telemetry.fill(self.execution.fills, self._instrument.units)
+        self._after_orders(lambda: None)
 
-    def on_order_event(self, event: Any) -> None:
-        """Note that an order changed: what the broker was asked before is outdated."""
-        self.execution.note_change()
+    def on_end(self, order: OwnOrder, text: str, is_refusal: bool) -> None:
+        """Report an order that the broker refused or that was never sent; called by the execution.
 
-    def on_order_canceled(self, event: OrderCanceled) -> None:
-        """Let a reversal go on."""
-        self.execution.on_canceled()
+        Refused entries alone count as rejects: a session's own attempts to close must not halt it.
+        """
+        self._vitals.rejects += is_refusal and order.row.role == "entry"
+        self.reconciler.request_fills()
+        self.events.report("order", "", "rejected" if is_refusal else "never sent", f"{order.name}: {text}")
+
+    def on_foreign(self, trade_id: str, units: int, held: int) -> None:
+        """Report that others trade the contract: nothing is opened from now on; called by the execution."""
+        self.events.report(FOREIGN, "", str(held), trade_id, units=units)
+        self._note_problem()
+
+    def on_amended(self, row: OrderRow) -> None:
+        """Report that a barrier is changed at the broker; called by the execution."""
+        self.events.report("barrier", "", row.role, f"{row.client_order_id}: {row.units} at {row.trigger_ticks} ticks")
+
+    def request_fills(self) -> None:
+        """Ask the broker for executions and orders soon; called by the execution."""
+        self.reconciler.request_fills()
+
+    def warn(self, message: str) -> None:
+        """Alert a person; called by the execution."""
+        if message != self._warned:
+            self._warned = message
+            self.events.report("protection", "", "lost", message)
+            self.events.warn(message)
+
+    def on_order_filled(self, event: OrderFilled) -> None:
+        """Nothing: fills are learnt from the broker's own messages, which NautilusTrader holds back or guesses."""
 
     def on_order_accepted(self, event: OrderAccepted) -> None:
         """Journal when the broker accepted it, for `rl_strategies.live.calibration.calibration`."""
         if not event.reconciliation:
-            self.execution.on_accepted(event.client_order_id)
             name = event.client_order_id.value
             self._journal.state(self._wall_ns(), "order", "", "accepted", client_order_id=name)
 
-    def on_order_filled(self, event: OrderFilled) -> None:
-        """Apply a fill; one that NautilusTrader inferred is looked up at the broker instead."""
-        if event.reconciliation:
-            self.reconciler.request_fills()
-        else:
-            super().on_order_filled(event)
-
     def on_order_rejected(self, event: OrderRejected) -> None:
-        """Count it; an order called rejected because nobody answered may have been filled all the same."""
-        self._vitals.rejects += 1
-        self.reconciler.request_fills()
-        self.events.report("order", "", "rejected", f"{event.client_order_id.value}: {event.reason}")
-        super().on_order_rejected(event)
+        """Note an order that NautilusTrader kept back; the broker's own refusals are heard from the broker."""
+        self.execution.on_never_sent(event.client_order_id.value, event.reason)
+
+    def on_order_denied(self, event: OrderDenied) -> None:
+        """As `on_order_rejected`."""
+        self.execution.on_never_sent(event.client_order_id.value, event.reason)
 
     def halt(self, reason: str) -> None:
-        """Send no order until a person has cleared the halt."""
+        """Open nothing until a person has cleared the halt, and leave the market."""
         self.events.report_risk(self.monitor.halt(reason))
 
     def _enforce(self) -> None:
         """Close what may not be held any longer, as often as it takes."""
-        may_send = self.reconciler.is_connected and self._instrument.units != 0 and not self.execution.is_in_flight()
-        if not may_send or self.monitor.level == "halted":
+        execution = self.execution
+        if not self.reconciler.is_connected or execution.is_closing:
+            return
+        if self._instrument.units == 0 and not execution.book.fillable("entry"):
             return
         flat_ns = self.core.flat_ns(0)
-        if self.monitor.level == "flatten":
-            self.execution.close_position("risk_halt")
+        if self.monitor.level in ("flatten", "halted"):
+            execution.close_position("risk_halt")
         elif self._ending == "flatten" or (flat_ns and self.feed.now_ns() > flat_ns):
-            self.execution.close_position("end_of_session")
+            execution.close_position("end_of_session")
 
     def _write_checkpoint(self) -> None:
+        self._is_checkpoint_due = False
         self._journal.flush()
-        self._services.checkpoint.write(self.core, self.policy, self._journal.rows)
+        if self._journal.problem:
+            return
+        try:
+            self._services.checkpoint.write(self.core, self.policy, self._journal.rows)
+            self._disk_problem = ""
+        except InputError as error:
+            self._disk_problem = str(error)

@@ -1,7 +1,7 @@
 """What a live session requests from the broker."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # the emergency flatten reads the configuration without NautilusTrader
     from nautilus_trader.model.data import Bar, BarType
@@ -10,11 +10,15 @@ NS = 1_000_000_000
 
 
 class RestingOrder(Protocol):
-    """An order that works at the broker; see `adapters.ibkr.broker_link.RestingOrder`."""
+    """An order in the broker's list; see `adapters.ibkr.order_reports.RestingOrder`."""
 
     @property
     def order_ref(self) -> str:
-        """Client order id of the order; empty where it was sent by hand."""
+        """Client order id of the order; empty where it was made by hand."""
+
+    @property
+    def client_id(self) -> int:
+        """Sender."""
 
     @property
     def kind(self) -> str:
@@ -22,7 +26,15 @@ class RestingOrder(Protocol):
 
     @property
     def units(self) -> int:
-        """Signed units left to fill."""
+        """Signed size, filled units included."""
+
+    @property
+    def price(self) -> float:
+        """Trigger or limit price."""
+
+    @property
+    def status(self) -> str:
+        """``"Submitted"``, ``"PreSubmitted"``, ``"PendingCancel"``, ``"Inactive"``, ..."""
 
 
 class BrokerState(Protocol):
@@ -30,23 +42,23 @@ class BrokerState(Protocol):
 
     @property
     def units(self) -> int:
-        """Signed position."""
+        """Signed position of the account."""
 
     @property
     def orders(self) -> Sequence[RestingOrder]:
-        """Working orders of every client."""
+        """Listed orders."""
 
 
 class BrokerFill(Protocol):
-    """A fill as the broker reports it."""
+    """An execution as the broker reports it."""
 
     @property
     def trade_id(self) -> str:
-        """The broker's id of the fill."""
+        """The broker's id; corrections differ after the last dot."""
 
     @property
     def order_ref(self) -> str:
-        """Client order id of the order; empty where it was sent by hand."""
+        """Client order id of the order; empty where it was made by hand."""
 
     @property
     def ts_ns(self) -> int:
@@ -60,13 +72,80 @@ class BrokerFill(Protocol):
     def price(self) -> float:
         """Price per unit."""
 
+
+class OrderStatus(Protocol):
+    """Status of an own order."""
+
     @property
-    def commission_usd(self) -> float:
-        """Commission of this fill."""
+    def order_ref(self) -> str:
+        """Client order id."""
+
+    @property
+    def status(self) -> str:
+        """As in `RestingOrder`, and ``"Filled"``, ``"Cancelled"``, ``"ApiCancelled"``."""
+
+    @property
+    def filled(self) -> int:
+        """Units filled so far, unsigned."""
+
+    @property
+    def average_price(self) -> float:
+        """Mean price of these."""
+
+    @property
+    def why_held(self) -> str:
+        """``"locate"`` while securities are located."""
+
+
+class OrderAnswer(Protocol):
+    """An error about an own order, or why it never left."""
+
+    @property
+    def order_ref(self) -> str:
+        """Client order id."""
+
+    @property
+    def meaning(self) -> str:
+        """See `adapters.ibkr.order_errors.MEANINGS`."""
+
+    @property
+    def code(self) -> int:
+        """Error code; 0 where the broker never heard of the order."""
+
+    @property
+    def text(self) -> str:
+        """The broker's words, or why the order was not sent."""
+
+
+class OrderListener(Protocol):
+    """Is told what the broker says of orders, as it comes."""
+
+    def on_execution(self, fill: BrokerFill) -> None:
+        """Take an execution of anybody's order in the contract, any number of times."""
+
+    def on_commission(self, trade_id: str, usd: float) -> None:
+        """Take the commission of an execution."""
+
+    def on_status(self, status: OrderStatus) -> None:
+        """Take the status of an own order."""
+
+    def on_listed(self, order: RestingOrder) -> None:
+        """Take an own order as the broker lists it."""
+
+    def on_answer(self, answer: OrderAnswer) -> None:
+        """Take an error about an own order."""
 
 
 class BrokerLink(Protocol):
-    """Requests that a live session makes of the broker; `adapters.ibkr.broker_link.BrokerLink` answers them."""
+    """Requests that a live session makes of the broker; `adapters.ibkr.broker_link.BrokerLink` answers them.
+
+    Attributes
+    ----------
+    failure : Exception or None
+        Error while a message of the broker was taken.
+    """
+
+    failure: Exception | None
 
     def is_connected(self) -> bool:
         """Whether orders would reach the broker."""
@@ -90,17 +169,23 @@ class BrokerLink(Protocol):
     def disconnect(self) -> None:
         """Close a connection that no longer answers; a new one follows."""
 
+    def listen(self, listener: OrderListener) -> None:
+        """Tell a listener from now on what the broker says of orders."""
+
     async def broker_state(self) -> BrokerState | None:
-        """Position and orders; None where there is no answer."""
+        """Position and the orders of this client; None where there is no answer."""
+
+    async def everybody(self) -> BrokerState | None:
+        """Position and the orders of every client and those made by hand; None where there is no answer."""
 
     async def executions(self) -> Sequence[BrokerFill] | None:
-        """Today's fills, oldest first; None where there is no answer."""
+        """Today's executions, of which the listener has heard; None where there is no answer."""
 
     async def bars(self, bar_type: "BarType", end_ns: int, days: int, regular_hours: bool) -> "Sequence[Bar]":
         """History, stamped with opens; empty where nothing came."""
 
-    def cancel_unanswered(self, client_order_id: str) -> None:
-        """Cancel an order of the session that the broker has not acknowledged, sent or not."""
+    def cancel(self, client_order_id: str) -> None:
+        """Cancel an own order; one that has not been sent yet is not sent any more."""
 
-    def cancel(self, order: Any) -> None:
-        """Cancel an order that the session did not send."""
+    def amend(self, client_order_id: str, units: int, price: float) -> bool:
+        """Change size and price of an own order that works; False where it cannot be sent now."""

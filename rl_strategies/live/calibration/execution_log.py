@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from catalogs.errors import InputError
-from rl_strategies.live.journal.session_journal import FillRow, OrderRow
+from rl_strategies.live.journal.session_journal import FillRow, OrderRow, add_fill
 
 BAR_VALUES = 5  # open, high, low, close, volume
 
@@ -141,8 +141,9 @@ def _collect(collected: _Collected, row: dict[str, Any]) -> None:
         collected.orders[order.client_order_id] = row["seq"], order
     elif row["kind"] == "fill":
         fill = msgspec.json.decode(row["text"], type=FillRow)
-        if fill.trade_id not in collected.fills:
-            collected.fills[fill.trade_id] = fill
+        is_new = bool(fill.corrects) or fill.trade_id not in collected.fills
+        add_fill(collected.fills, fill)
+        if is_new:
             _follow_position(collected, row["instrument_id"], row["seq"], fill)
     else:
         _collect_state(collected, row["ts_ns"], msgspec.json.decode(row["text"], type=dict[str, Any]))

@@ -1,53 +1,40 @@
-"""Orders of one instrument at a real broker, whose answers may come late, twice, or for orders that others sent.
+"""Orders of one instrument at a real broker, right whatever the order, delay, repetition or absence of its answers.
 
-Four rules differ from `OrderExecution`, where the venue answers at once:
-
-- A fill counts once, by the broker's id of it.
-- Every fill of an entry gets barriers of its own at once, so that a partly filled entry is protected.
-- The orders around one fill form a group in which the broker lets each reduce the others, so that a stop and an exit
-  never both fill.
-- A reversal enters only when the old side is closed.
+- An entry leaves as one bracket: the broker holds its stop before it can fill the entry.
+- What happened is learnt from the broker's own messages, and is the session's if the order is; everything else is
+  foreign and is never traded, closed, cancelled or counted.
+- A fill counts once, from the first that is heard of it.
+- What is sent to close never exceeds what is held, and is never naked; see `Exit`.
+- A reversal enters only when nothing of the old side may fill any more.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nautilus_trader.model.enums import OrderSide, OrderStatus
-from nautilus_trader.model.events import OrderFilled
-from nautilus_trader.model.identifiers import ClientOrderId
+import msgspec
+from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.identifiers import InstrumentId
 
-from rl_strategies.accounting.record import Fill, FillReason
+from rl_strategies.accounting.record import FillReason
+from rl_strategies.decision.barriers import barrier_ticks, unit_code
 from rl_strategies.decision.core import DecisionCore, Review
 from rl_strategies.execution import KINDS, ExecutionHost, OrderExecution
-from rl_strategies.live.broker.link import NS
+from rl_strategies.live.broker.link import BrokerFill, OrderAnswer, OrderStatus, RestingOrder
+from rl_strategies.live.execution.exit import Exit
+from rl_strategies.live.execution.fills import FillLedger, execution_name
+from rl_strategies.live.execution.own_orders import NS, OwnOrder, OwnOrders
+from rl_strategies.live.execution.tickets import Tickets
+from rl_strategies.live.journal.rebuild import book_fill
 from rl_strategies.live.journal.session_journal import BARRIERS, TAKE_PROFIT, FillRow, OrderRow, Role
 from rl_strategies.live.services import LiveServices
 
-_UNANSWERED = (OrderStatus.INITIALIZED, OrderStatus.SUBMITTED)
 ANSWER_S = 3.0  # an order without an answer for longer is looked up at the broker
+GRACE_S = 0.5  # for the execution behind a status, and before a stop that ended is replaced
+PARTIAL_S = 3.0  # an entry that has filled in part for longer is cancelled
+IGNORED = "~"  # a revision above every other
+RESIZE_S = 1.0  # the broker has so long to reduce orders of a group itself
 _ROLES: dict[FillReason, Role] = {"entry": "entry", "stop_loss": "stop", "take_profit": TAKE_PROFIT}
-
-
-@dataclass(frozen=True)
-class IncomingFill:
-    """A fill from an event or from the broker's list of executions.
-
-    Attributes
-    ----------
-    trade_id, client_order_id : str
-    ts_ns : int
-    units : int
-        Signed.
-    price_ticks, commission_cents : int
-    """
-
-    trade_id: str
-    client_order_id: str
-    ts_ns: int
-    units: int
-    price_ticks: int
-    commission_cents: int
 
 
 class LiveExecutionHost(ExecutionHost, Protocol):
@@ -55,17 +42,32 @@ class LiveExecutionHost(ExecutionHost, Protocol):
 
     clock: Any
 
-    def cancel_order(self, order: Any) -> None:
-        """Cancel an order that works at the broker."""
+    def submit_order_list(self, order_list: Any) -> None:
+        """Send orders together."""
 
     def may_open(self) -> bool:
         """Whether a position may be opened now."""
 
     def on_order(self, row: OrderRow) -> None:
-        """Called with every order once it is on disk, right before it is sent."""
+        """Called with every order right before it is sent."""
 
-    def on_fill(self) -> None:
-        """Called when a fill is on disk and its position and barriers are done."""
+    def on_fill(self, is_new: bool) -> None:
+        """Called when a fill is booked, or what is known of one was amended."""
+
+    def on_end(self, order: OwnOrder, text: str, is_refusal: bool) -> None:
+        """Called when an order was refused by the broker, or was never sent."""
+
+    def on_foreign(self, trade_id: str, units: int, held: int) -> None:
+        """Called when others have traded signed ``units``; they hold ``held`` by now."""
+
+    def on_amended(self, row: OrderRow) -> None:
+        """Called when an order is about to be changed at the broker."""
+
+    def request_fills(self) -> None:
+        """Ask the broker for executions and orders soon."""
+
+    def warn(self, message: str) -> None:
+        """Alert a person."""
 
 
 class LiveExecution(OrderExecution):
@@ -80,12 +82,19 @@ class LiveExecution(OrderExecution):
 
     Attributes
     ----------
-    orders : dict of str to OrderRow
-        All orders of the session by client order id.
-    trades : set of str
-        Ids of the fills that have been applied.
+    book : OwnOrders
+        All orders of the session.
+    ledger : FillLedger
+        All fills of the session.
     changes : int
-        Number of order events so far: an answer of the broker that was requested before the newest one is outdated.
+        Number of messages about orders so far: an answer of the broker that was requested before the newest one is
+        outdated.
+    foreign_units : int
+        Signed units of the contract that others have traded since the session began and hold.
+    is_foreign_active : bool
+        Whether others have traded the contract since the session began.
+    most_to_close : int or None
+        Units that may be closed at most, where the broker shows less than the session holds; None where it agrees.
     """
 
     _host: LiveExecutionHost
@@ -97,12 +106,25 @@ class LiveExecution(OrderExecution):
     def reset(self) -> None:
         """Forget all orders."""
         super().reset()
-        self.orders: dict[str, OrderRow] = {}
-        self.trades: set[str] = set()
+        self.book = OwnOrders()
+        self.ledger = FillLedger(self._core.instrument)
         self.changes = 0
-        self._held: dict[str, int] = {}  # units still held of every group
-        self._open: dict[str, None] = {}  # orders sent and not known to be closed
+        self.foreign_units = 0
+        self.is_foreign_active = False
+        self.most_to_close: int | None = None
+        self._foreign: dict[str, tuple[str, int]] = {}  # revision and units of foreign executions, by name
+        self._entry: OwnOrder | None = None
+        self._since_entry: list[OwnOrder] = []
+        self._exit: Exit | None = None
         self._reversal: Review | None = None
+        self._has_replaced = False
+        self._flat_ns = 0
+
+    def open(self, instrument_id: InstrumentId) -> None:
+        """Look the instrument up; called before the first order."""
+        super().open(instrument_id)
+        host = self._host
+        self._tickets = Tickets(host.order_factory, host.clock, instrument_id, self._price, self._order_tags)
 
     @property
     def instrument_id(self) -> str:
@@ -115,156 +137,316 @@ class LiveExecution(OrderExecution):
         return self._core.units
 
     @property
+    def side(self) -> int:
+        """Side that the session holds, -1, 0 or 1."""
+        return self._core.side
+
+    @property
     def tick_size(self) -> float:
         """Tick size of the instrument, USD."""
         return float(self._core.instrument.tick_size)
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """Groups of orders around units that are still held."""
-        return tuple(group for group, units in self._held.items() if units > 0)
 
     @property
     def wants_stop(self) -> bool:
         """Whether every position must have a stop at the broker."""
         return self._decision.trading.barriers.stop_loss is not None
 
-    # Fills --------------------------------------------------------------------------------------------------------
+    @property
+    def is_protected(self) -> bool:
+        """Whether every unit held has a stop at the broker, as far as is known."""
+        stops = sum(order.left for order in self.book.fillable("stop") if order.protects and order.is_answered)
+        return self.units == 0 or stops >= abs(self.units)
 
-    def on_filled(self, event: OrderFilled) -> None:
-        """Apply a fill that the broker has just reported."""
-        units = int(event.last_qty) if event.order_side == OrderSide.BUY else -int(event.last_qty)
-        fill = IncomingFill(
-            event.trade_id.value,
-            event.client_order_id.value,
-            event.ts_event,
-            units,
-            event.last_px.raw // self._tick_raw,
-            round(event.commission.as_decimal() * 100),
-        )
-        self.apply_fill(fill)
+    @property
+    def is_closing(self) -> bool:
+        """Whether the position is being closed."""
+        return self._exit is not None
 
-    def apply_fill(self, fill: IncomingFill, *, late: bool = False) -> bool:
-        """Apply a fill once: journal, position, barriers, then the host; False if it was known.
+    def _now_ns(self) -> int:
+        return int(self._host.clock.timestamp_ns())
+
+    # What the broker says -----------------------------------------------------------------------------------------
+
+    def on_execution(self, fill: BrokerFill) -> None:
+        """Take an execution of anybody's order in the contract."""
+        name, revision = execution_name(fill.trade_id)
+        known = self._foreign.get(name)
+        order = self.book.get(fill.order_ref)
+        if order is not None and known is None:
+            self._book(self.ledger.execution(fill, order.row, self._market_ticks, self._now_ns()))
+        elif fill.trade_id not in self.ledger.rows and (known is None or known[0] < revision):
+            self._take_foreign(fill, name, revision, known[1] if known is not None else 0)
+        self.tend()
+
+    def on_commission(self, trade_id: str, usd: float) -> None:
+        """Take the commission of an execution."""
+        self._book(self.ledger.commission(trade_id, usd))
+
+    def on_status(self, status: OrderStatus) -> None:
+        """Take the status of an own order."""
+        order = self.book.get(status.order_ref)
+        if order is not None:
+            before = order.state
+            order.take_status(status, self._now_ns())
+            self.changes += order.state != before  # a list of open orders tells every status again
+            self._after(order)
+
+    def on_listed(self, order: RestingOrder) -> None:
+        """Take an own order as the broker lists it."""
+        own = self.book.get(order.order_ref)
+        if own is not None:
+            own.take_listed(order, self.tick_size, self._now_ns())
+            self._after(own)
+
+    def on_answer(self, answer: OrderAnswer) -> None:
+        """Take an error about an own order."""
+        order = self.book.get(answer.order_ref)
+        if order is None:
+            return
+        self.changes += 1
+        was_over = order.over
+        if order.take_answer(answer, self._now_ns()):
+            self._host.request_fills()
+        if order.over in ("refused", "never_sent") and not was_over:
+            text = f"{answer.text} ({answer.code})" if answer.code else answer.text
+            self._host.count(f"venue: {answer.text}" if answer.code else f"not sent: {answer.text}")
+            self._host.on_end(order, text, order.over == "refused")
+            self._drop_unsent_family(order)
+        self._after(order)
+
+    def on_never_sent(self, client_order_id: str, reason: str) -> None:
+        """Note that NautilusTrader kept an order back."""
+        order = self.book.get(client_order_id)
+        if order is not None and order.may_fill and self._link.wire_ns(client_order_id) is None:
+            order.end("never_sent", self._now_ns())
+            self._host.count(f"not sent: {reason}")
+            self._host.on_end(order, reason, False)
+            self._drop_unsent_family(order)
+            self.tend()
+
+    def _drop_unsent_family(self, order: OwnOrder) -> None:
+        """Orders of a bracket that was not sent as a whole never work."""
+        if order.row.role in ("entry", *BARRIERS):
+            for other in self.book.fillable("entry", *BARRIERS):
+                if (
+                    (_is_of(order, other) or _is_of(other, order))
+                    and not other.is_answered
+                    and self._link.wire_ns(other.name) is None
+                ):
+                    other.end("never_sent", self._now_ns())
+                    self._host.on_end(other, "its bracket was not sent", False)
+
+    def _after(self, order: OwnOrder) -> None:
+        self.book.touch(order)
+        if order.over == "refused" and order.row.role == "exit":
+            self._reversal = None
+        self.tend()
+
+    def ignore_fills(self, trade_ids: Sequence[str], units: int | None = None) -> None:
+        """Never count these executions: they are foreign.
 
         Parameters
         ----------
-        fill : IncomingFill
-        late : bool
-            Whether the fill happened while nobody listened. It gets no barriers: the market has moved on, and the
-            reconciler closes a position that has no stop.
+        trade_ids : sequence of str
+        units : int, optional
+            Signed units that others hold, where they have traded since the session began.
         """
-        if fill.trade_id in self.trades:
-            return False
-        row = self._fill_row(fill, late)
-        self._journal_fill(row)
-        self._decision.on_fill(self._k, row.units, row.price_ticks, row.commission_cents)
-        self._note_fill(row)
-        if self._core.units == 0:
-            self._held.clear()
-            self._cancel_unanswered()
-        if late:
-            self._reversal = None
-        elif row.role == "entry" and self._core.units != 0:
-            self._protect(row)
-        else:
-            self._finish_reversal()
-        self._host.on_fill()
-        return True
+        for trade_id in trade_ids:
+            self._foreign.setdefault(execution_name(trade_id)[0], (IGNORED, 0))
+        if units is not None:
+            self.foreign_units, self.is_foreign_active = units, True
 
-    def _journal_fill(self, row: FillRow) -> None:
+    # Fills --------------------------------------------------------------------------------------------------------
+
+    def _book(self, row: FillRow | None) -> None:
+        if row is None:
+            return
         self.changes += 1
+        self.ledger.add(row)
         self._journal.fill(self.instrument_id, row)
         self._journal.flush()
+        before = self.units
+        book_fill(self._decision, row)
+        self.fills[:] = self.ledger.fills()
+        order = self.book.get(row.client_order_id)
+        if order is not None:
+            order.note_booked(self.ledger.filled(order.name), self._now_ns())
+        if self.units * before <= 0:
+            self._has_replaced, self._flat_ns = False, self._now_ns()
+        self._host.on_fill(bool(row.units))
 
-    def _protect(self, row: FillRow) -> None:
-        group = f"{row.client_order_id}-{len(self.trades)}"
-        self._held[group] = abs(row.units)
-        self._lay_barriers(row.price_ticks, abs(row.units), group)
-
-    def ignore_fills(self, trade_ids: Sequence[str]) -> None:
-        """Never apply these fills: they happened before the session began."""
-        self.trades.update(trade_ids)
-
-    def _note_fill(self, row: FillRow) -> None:
-        self.trades.add(row.trade_id)
-        kind, trigger = row.kind, row.trigger_ticks
-        self.fills.append(Fill(row.ts_ns, row.units, row.price_ticks, row.commission_cents, kind, trigger, row.reason))
-        order = self.orders.get(row.client_order_id)
-        if order is not None and order.group in self._held:
-            self._held[order.group] -= abs(row.units)
-
-    def _fill_row(self, fill: IncomingFill, late: bool) -> FillRow:
-        order = self.orders.get(fill.client_order_id)
-        return FillRow(
-            client_order_id=fill.client_order_id,
-            trade_id=fill.trade_id,
-            role=order.role if order else "external",
-            kind=order.kind if order else "market",
-            trigger_ticks=order.trigger_ticks if order else 0,
-            reason=order.reason if order else "external",
-            units=fill.units,
-            price_ticks=fill.price_ticks,
-            commission_cents=fill.commission_cents,
-            market_ticks=self._market_ticks,
-            ts_ns=fill.ts_ns,
-            known_ns=self._host.clock.timestamp_ns(),
-            late=late,
-        )
-
-    # Order events -------------------------------------------------------------------------------------------------
-
-    def note_change(self) -> None:
-        """Note an order event of any kind."""
+    def _take_foreign(self, fill: BrokerFill, name: str, revision: str, known_units: int) -> None:
+        """Others' trades are theirs, but what they close of the session's position is closed."""
         self.changes += 1
+        units = fill.units - known_units
+        closed = 0
+        if known_units == 0 and units * self.units < 0:
+            closed = max(units, -self.units) if units < 0 else min(units, -self.units)
+            by_others = _ClosedByOthers(fill.trade_id, fill.order_ref, fill.ts_ns, closed, fill.price)
+            self._book(self.ledger.execution(by_others, None, self._market_ticks, self._now_ns()))
+        self._foreign[name] = (revision, fill.units)
+        self.foreign_units += units - closed
+        self.is_foreign_active = True
+        self._host.on_foreign(fill.trade_id, units, self.foreign_units)
 
-    def on_canceled(self) -> None:
-        """Send the entry of a reversal if this was the last order that it waited for."""
-        self._finish_reversal()
+    def poll(self) -> None:
+        """Book fills that only a status told, once their executions had time to come, and do what is next."""
+        now_ns = self._now_ns()
+        for order in self.book.open():
+            missing = order.told - order.booked
+            if missing > 0 and now_ns - order.moved_ns > GRACE_S * NS:
+                self.book_provisional(order, missing, round(order.told_price / self.tick_size))
+        self.tend()
 
-    def on_accepted(self, client_order_id: ClientOrderId) -> None:
-        """Cancel a barrier that reached the broker after its position was closed."""
-        order = self.orders.get(client_order_id.value)
-        if order is not None and order.role in BARRIERS and self._held.get(order.group, 0) <= 0:
-            self._host.cancel_order(self._host.cache.order(client_order_id))
+    def book_provisional(self, order: OwnOrder, units: int, ticks: int) -> None:
+        """Book a fill whose execution is not known; it replaces the provisional one when it comes."""
+        row = self.ledger.provisional(order.row, order.row.side * units, ticks, self._market_ticks, self._now_ns())
+        self._book(row)
+        self._host.request_fills()
 
-    def on_refused(self, client_order_id: ClientOrderId, reason: str) -> None:
-        """Close a position at once if its stop was refused; every refusal is counted."""
-        self._host.count(f"venue: {reason}")
-        order = self.orders.get(client_order_id.value)
-        if order is not None and order.role == "exit":
-            self._reversal = None
-        # The stop of a closed position does not matter to the present one.
-        if order is not None and order.role == "stop" and self._held.get(order.group, 0) > 0:
+    # What is next -------------------------------------------------------------------------------------------------
+
+    def tend(self) -> None:
+        """Do what is next for position and orders as they are known now; called whenever either may have changed."""
+        now_ns = self._now_ns()
+        if self.units == 0:
+            self._tend_flat(now_ns)
+        elif self._exit is not None:
+            self._exit.tend(self, self._closable(), now_ns)
+        else:
+            self._tend_position(now_ns)
+
+    def _tend_flat(self, now_ns: int) -> None:
+        entries = self.book.fillable("entry")
+        for entry in entries:
+            # An entry must not fill without its stop.
+            is_bare = any(stop.over for stop in self._stops(entry))
+            is_lost = not entry.is_answered and now_ns - entry.row.sent_ns > ANSWER_S * NS
+            if self._exit is not None or is_bare or is_lost:
+                self.cancel(entry)
+        for order in self.book.fillable("exit", *BARRIERS):
+            # What is in a closed group is ended by the broker itself.
+            is_waiting = any(_is_of(order, entry) for entry in entries) and order.row.role != "exit"
+            if not is_waiting and now_ns - self._flat_ns > GRACE_S * NS:
+                self.cancel(order)
+        if not entries:
+            self._exit = None
+            self._finish_reversal()
+
+    def _stops(self, entry: OwnOrder) -> list[OwnOrder]:
+        return [order for order in self._since_entry if order.row.role == "stop" and _is_of(order, entry)]
+
+    def _tend_position(self, now_ns: int) -> None:
+        entry, side = self._entry, self._core.side
+        if entry is None or entry.row.side != side:
+            self.close_position("protection_lost")  # more was closed than was held
+            return
+        if entry.may_fill and entry.filled and now_ns - entry.moved_ns > PARTIAL_S * NS:
+            self.cancel(entry)
+        stops = self._stops(entry)
+        if self.wants_stop and not any(stop.protects for stop in stops) and not self._is_booking():
+            self._regain_protection(stops, now_ns)
+        elif not entry.may_fill:
+            for order in self.book.fillable(*BARRIERS):
+                self._fit(order, now_ns)
+
+    def _is_booking(self) -> bool:
+        return any(order.told > order.booked for order in self.book.open())
+
+    def _regain_protection(self, stops: list[OwnOrder], now_ns: int) -> None:
+        ended = max((stop.over_ns for stop in stops), default=0)
+        if any(stop.over in ("refused", "inactive") or stop.held for stop in stops) or self._has_replaced:
+            self._host.warn(f"unprotected: {self.units:+d} without a stop, closing")
             self.close_position("protection_lost")
+        elif now_ns - ended > GRACE_S * NS:
+            self._has_replaced = True
+            if not self.replace_stop():
+                self.close_position("protection_lost")
+
+    def replace_stop(self) -> bool:
+        """Send a stop for what is held and has none; False where none can be sent now."""
+        ticks = int(self._core.leg.stop_ticks)
+        if not ticks or self.units == 0 or self._entry is None:
+            return False
+        name, group = self._tickets.new_name(), f"{self._entry.name}-{len(self.book.by_name)}"
+        side, units = -self._core.side, abs(self.units)
+        self._send([(self._tickets.stop(name, side, units, ticks, group), "stop_loss", group)])
+        return self.book.by_name[name].may_fill
+
+    def _fit(self, order: OwnOrder, now_ns: int) -> None:
+        """Bring a barrier to the fill's price and to what is held."""
+        if order.wanted is not None and now_ns - order.wanted_ns > ANSWER_S * NS:
+            order.wanted = None
+            self._host.request_fills()
+        if not order.is_answered or order.wanted is not None or order.cancel_ns:
+            return
+        leg = self._core.leg
+        price = int(leg.stop_ticks if order.row.role == "stop" else leg.take_profit_ticks) or order.row.trigger_ticks
+        size = order.filled + abs(self.units)
+        shown = order.shown or (order.row.units, order.row.trigger_ticks)
+        changed_ns = max(each.moved_ns for each in (order, self._entry) if each is not None)
+        if shown[0] != size and now_ns - changed_ns <= RESIZE_S * NS:
+            size = shown[0]
+        if (size, price) == shown:
+            return
+        if order.is_fixed:
+            if order.left > abs(self.units):
+                self.close_position("protection_lost")  # it would open the other side
+            return
+        self._amend(order, size, price, now_ns)
+
+    def _amend(self, order: OwnOrder, size: int, price: int, now_ns: int) -> None:
+        row = msgspec.structs.replace(order.row, units=size, trigger_ticks=price)
+        order.wanted, order.wanted_ns, order.row = (size, price), now_ns, row
+        self.changes += 1
+        self._journal.order(row)
+        self._journal.flush()
+        self._host.on_amended(row)
+        if not self._link.amend(order.name, size, float(self._price(price))):
+            order.wanted = None
+
+    def _closable(self) -> int:
+        held = abs(self.units)
+        return held if self.most_to_close is None else min(held, self.most_to_close)
+
+    def cancel(self, order: OwnOrder) -> None:
+        """Cancel an order, once until it is time to try again."""
+        now_ns = self._now_ns()
+        if order.may_cancel(now_ns):
+            order.cancel_ns, order.cancels = now_ns, order.cancels + 1
+            self.changes += 1
+            self._link.cancel(order.name)
 
     # Leaving and reversing ----------------------------------------------------------------------------------------
 
     def close_position(self, reason: FillReason) -> None:
-        """Close the position, each part within its group; the broker then cancels the group's barriers itself."""
+        """Cancel what may still enter and close the position; see `Exit`."""
         self._reversal = None
-        if self._core.units == 0 or self._is_closing():
-            return
-        side, left = -self._core.side, abs(self._core.units)
-        for group, held in [*self._held.items(), ("", left)]:
-            # Fills of orders that others sent may have closed a part of a group.
-            units = min(held, left)
-            left -= units
-            if units > 0:
-                self._submit(self._market_order(side, units, group, reduce_only=True), reason, group)
+        if self._exit is None and (self.units != 0 or self.book.fillable("entry")):
+            self._exit = Exit(reason, self._now_ns())
+        self.tend()
+
+    def send_exit(self, units: int, group: str, reason: FillReason) -> OwnOrder:
+        """Send a market order that closes so many units."""
+        name = self._tickets.new_name()
+        self._send([(self._tickets.market(name, -self._core.side, units, group), reason, group)])
+        return self.book.by_name[name]
+
+    def warn(self, message: str) -> None:
+        """Alert a person."""
+        self._host.warn(message)
 
     def _change_side(self, review: Review) -> None:
         # An earlier reversal that could not finish is void: it must not follow from a later fill.
         self._reversal = None
         if review.side != 0 and review.side == -self._core.side:
             self.close_position("reverse")
-            self._reversal = review
+            self._reversal = review if self._exit is not None else None
         else:
             super()._change_side(review)
 
     def _finish_reversal(self) -> None:
-        # After a barrier was faster, a closing order may still be on its way; entering now could double the position.
-        if self._core.units != 0 or self._reversal is None or self._is_closing():
+        if self._reversal is None or self.book.open():
             return
         review, self._reversal = self._reversal, None
         if self._host.may_open():
@@ -272,82 +454,62 @@ class LiveExecution(OrderExecution):
         else:
             self._host.count("reversal_not_permitted")
 
-    def _cancel_unanswered(self) -> None:
-        # The broker cancels what rests in a closed group, not what joins it afterwards.
-        for row, status in self._working():
-            if row.role in (*BARRIERS, "exit") and status in _UNANSWERED:
-                self._link.cancel_unanswered(row.client_order_id)
+    # Sending ------------------------------------------------------------------------------------------------------
 
-    def _is_closing(self) -> bool:
-        return any(row.role == "exit" for row, _ in self._working())
+    def _enter(self, review: Review) -> None:
+        if self._journal.problem:
+            self._host.count("journal")
+            return
+        make, name, side, units = self._tickets, self._tickets.new_name(), review.side, review.units
+        group = f"{name}-1"
+        target, stop = (self._barrier(role, side) for role in (TAKE_PROFIT, "stop"))
+        orders: list[tuple[Any, FillReason, str]] = [(make.market(name, side, units, closes=False), "entry", "")]
+        if target:
+            order = make.limit(make.new_name(), -side, units, target, group, parent=name)
+            orders.append((order, "take_profit", group))
+        if stop:
+            # The last one transmits: where the stop is refused, nothing of the entry works.
+            order = make.stop(make.new_name(), -side, units, stop, group, parent=name)
+            orders.append((order, "stop_loss", group))
+        self._send(orders)
 
-    # What the broker still has to answer --------------------------------------------------------------------------
+    def _barrier(self, role: Role, side: int) -> int:
+        """Price of a barrier before the fill is known: as for a fill at the close."""
+        config = self._decision.trading.barriers
+        distance, direction = (config.stop_loss, -side) if role == "stop" else (config.take_profit, side)
+        if distance is None:
+            return 0
+        atr, close = float(self._core.leg.atr), self._market_ticks
+        unit = unit_code(distance)
+        return int(barrier_ticks(unit, distance.value, direction, close, close, self.tick_size, atr))
 
-    def is_in_flight(self) -> bool:
-        """Whether an order is not acknowledged yet, or a market order not completely filled."""
-        return any(_is_unanswered(row, status) for row, status in self._working())
+    def _send(self, orders: list[tuple[Any, FillReason, str]]) -> None:
+        rows = [self._row(order, reason, group) for order, reason, group in orders]
+        self.changes += 1
+        for row in rows:
+            self._add(row)
+            self._journal.order(row)
+        self._journal.flush()
+        if rows[0].role == "entry" and self._journal.problem:
+            for row in rows:
+                self.book.by_name[row.client_order_id].end("never_sent", row.sent_ns)
+            self._host.on_end(self.book.by_name[rows[0].client_order_id], self._journal.problem, False)
+            return
+        self._host.on_order(rows[0])
+        if len(orders) == 1:
+            self._host.submit_order(orders[0][0])
+        else:
+            self._host.submit_order_list(self._tickets.as_list([order for order, _, _ in orders]))
 
-    def is_overdue(self, now_ns: int) -> bool:
-        """Whether there are unanswered orders and each was sent more than `ANSWER_S` ago: answers may be lost."""
-        unanswered = [row for row, status in self._working() if _is_unanswered(row, status)]
-        return bool(unanswered) and all(now_ns - row.sent_ns > ANSWER_S * NS for row in unanswered)
+    def _add(self, row: OrderRow) -> None:
+        added = self.book.add(row)
+        if row.role == "entry":
+            self._entry, self._since_entry = added, []
+        elif added not in self._since_entry:
+            self._since_entry.append(added)
 
-    def drop_unknown(self, resting: Collection[str], now_ns: int) -> list[str]:
-        """Forget orders that the broker does not show: they are filled, refused, or never arrived.
-
-        Parameters
-        ----------
-        resting : collection of str
-            Client order ids of the orders that work at the broker, asked after its fills were applied.
-        now_ns : int
-            Orders sent less than `ANSWER_S` before may still be on their way.
-
-        Returns
-        -------
-        list of str
-            Client order ids of the forgotten orders.
-        """
-        late = [row for row, _ in self._working() if now_ns - row.sent_ns > ANSWER_S * NS]
-        gone = [row.client_order_id for row in late if row.client_order_id not in resting]
-        for name in gone:
-            self._open.pop(name, None)
-        return gone
-
-    def _working(self) -> list[tuple[OrderRow, OrderStatus]]:
-        found = []
-        for name in list(self._open):
-            order = self._host.cache.order(ClientOrderId(name))
-            if order is None or order.is_closed:
-                del self._open[name]
-            else:
-                found.append((self.orders[name], order.status))
-        return found
-
-    # Sending and resuming -----------------------------------------------------------------------------------------
-
-    def restore(self, events: Sequence[OrderRow | FillRow]) -> None:
-        """Restore orders and fills of a resumed session; the core's position includes these fills already."""
-        units, self._market_ticks = 0, self._core.close_ticks
-        for event in events:
-            if isinstance(event, OrderRow):
-                self._add_order(event)
-                if event.role in BARRIERS:
-                    self._held.setdefault(event.group, event.units)
-            else:
-                self._note_fill(event)
-                units += event.units
-                if units == 0:
-                    self._held.clear()
-
-    def _add_order(self, row: OrderRow) -> None:
-        self.orders[row.client_order_id] = row
-        self._open[row.client_order_id] = None
-
-    def _tags(self, group: str) -> list[str] | None:
-        return self._order_tags(group)
-
-    def _submit(self, order: Any, reason: FillReason, group: str = "") -> None:
-        row = OrderRow(
+    def _row(self, order: Any, reason: FillReason, group: str) -> OrderRow:
+        return OrderRow(
             client_order_id=order.client_order_id.value,
             instrument_id=self.instrument_id,
             role=_ROLES.get(reason, "exit"),
@@ -358,15 +520,97 @@ class LiveExecution(OrderExecution):
             reason=reason,
             group=group,
             decision_ns=self._core.last_ns,
-            sent_ns=self._host.clock.timestamp_ns(),
+            sent_ns=self._now_ns(),
         )
-        self._add_order(row)
-        self.changes += 1
-        self._journal.order(row)
-        self._journal.flush()
-        self._host.on_order(row)
-        super()._submit(order, reason, group)
+
+    # What the broker still has to answer --------------------------------------------------------------------------
+
+    def is_in_flight(self) -> bool:
+        """Whether the position may be about to change: something is sent, changed, cancelled or closed unanswered."""
+        if self._exit is not None or self._reversal is not None or self.book.unsettled():
+            return True
+        # Barriers of a closed position are about to end.
+        return self.units == 0 and bool(self.book.fillable(*BARRIERS))
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """Whether every answer that is waited for is overdue: it may be lost."""
+        waits = [order.waits_since_ns() for order in self.book.unsettled()]
+        return all(now_ns - since > ANSWER_S * NS for since in waits)
+
+    def drop_unknown(self, resting: Collection[str], now_ns: int) -> list[str]:
+        """Forget orders that the broker does not list: they are filled, refused, or never arrived.
+
+        Parameters
+        ----------
+        resting : collection of str
+            Client order ids of the orders that the broker lists, asked after its executions were told.
+        now_ns : int
+            Orders sent less than `ANSWER_S` before may still be on their way.
+
+        Returns
+        -------
+        list of str
+            Client order ids of the forgotten orders.
+        """
+        gone = []
+        for order in self.book.fillable():
+            if order.name not in resting and now_ns - max(order.row.sent_ns, order.moved_ns) > ANSWER_S * NS:
+                order.end("gone", now_ns)
+                gone.append(order.name)
+        if gone:
+            self.changes += 1
+        return gone
+
+    def note_listed(self, resting: Collection[str]) -> None:
+        """Consider orders that the broker lists as working though they were thought to be over."""
+        for name in resting:
+            order = self.book.get(name)
+            if order is not None and order.over and order.over != "filled" and order.filled < order.size:
+                order.revive()
+                self.book.touch(order)
+
+    def explaining(self, units: int) -> OwnOrder | None:
+        """The one order that explains a position which differs by so many signed units, if it filled unheard."""
+        found = [order for order in self.book.fillable() if order.row.kind == "market"]
+        return found[0] if len(found) == 1 and found[0].row.side * found[0].left == units else None
+
+    def note_foreign_position(self, units: int) -> None:
+        """Count units as others' that no execution explains."""
+        self.foreign_units += units
+        self.is_foreign_active = True
+        self._host.on_foreign("", units, self.foreign_units)
+
+    @property
+    def market_ticks(self) -> int:
+        """Close of the bar that was decided on last."""
+        return self._market_ticks
+
+    # Resuming -----------------------------------------------------------------------------------------------------
+
+    def restore(self, events: Sequence[OrderRow | FillRow]) -> None:
+        """Restore orders and fills of a resumed session; the core's position includes these fills already."""
+        self._market_ticks = self._core.close_ticks
+        for event in events:
+            if isinstance(event, OrderRow):
+                self._add(event)
+            else:
+                self.ledger.add(event)
+        for order in self.book.by_name.values():
+            order.note_booked(self.ledger.filled(order.name), 0)
+        self.fills[:] = self.ledger.fills()
 
 
-def _is_unanswered(row: OrderRow, status: OrderStatus) -> bool:
-    return row.kind == "market" or status in _UNANSWERED
+@dataclass(frozen=True)
+class _ClosedByOthers:
+    """What an execution of others closed of the session's position."""
+
+    trade_id: str
+    order_ref: str
+    ts_ns: int
+    units: int
+    price: float
+
+
+def _is_of(order: OwnOrder, entry: OwnOrder) -> bool:
+    """Whether an order protects an entry's units."""
+    return order.row.group.startswith(f"{entry.name}-")

@@ -1,26 +1,28 @@
-"""Compares the broker's position and orders with the session's, again and again, and acts where they differ.
+"""Compares the broker's word with the session's, again and again.
 
-NautilusTrader does not compare again after a reconnect, and takes silence for flat. Here the broker decides: until both
-agree nothing is opened, a position without a stop is closed, orders without a position are cancelled, and a difference
-that stays halts the session.
+NautilusTrader does not compare again after a reconnect, and takes silence for flat. Here the broker's executions and
+its list of the session's orders decide; positions, which may be seconds old and hold what others trade, only confirm.
+Until they do, nothing is opened.
 """
 
 import asyncio
 from collections.abc import Callable
 
-from rl_strategies.live.broker.link import NS, BrokerFill, BrokerState
-from rl_strategies.live.execution.comparison import Comparison, Difference, compare
-from rl_strategies.live.execution.live_execution import IncomingFill, LiveExecution
+from rl_strategies.live.broker.link import NS, BrokerState
+from rl_strategies.live.execution.live_execution import LiveExecution
+from rl_strategies.live.execution.own_orders import WORKING
 from rl_strategies.live.journal.rebuild import BEGUN
 from rl_strategies.live.services import LiveServices
 from rl_strategies.live.session_events import Events
 
 UNANSWERED_REQUESTS = 2  # before a connection counts as dead
 SETTLE_S = 1.0  # a difference must be seen twice, so far apart, before it is acted upon
+LAG_S = 6.0  # positions are up to 5 s old
+SESSION_PREFIX = "O-"  # begins the client order ids of sessions
 
 
 class NotOursError(RuntimeError):
-    """The account holds positions or orders from outside the session; one line that says what to do."""
+    """The account holds positions or a sibling's orders; one line that says what to do."""
 
 
 class Reconciler:
@@ -42,7 +44,7 @@ class Reconciler:
         Whether the broker's position and orders are the session's.
     is_connected : bool
     is_flat : bool or None
-        Whether the broker last showed neither position nor order; None before its first answer.
+        Whether the session last had neither position nor order by the broker's word; None before its first answer.
     """
 
     def __init__(
@@ -62,11 +64,12 @@ class Reconciler:
         self._asked_ns = 0
         self._unanswered = 0
         self._wants_fills = False
-        self._suspect: Difference | None = None
-        self._suspected_ns = 0
+        self._difference = 0
+        self._differs_since_ns = 0
+        self._suspects: set[str] = set()
 
     def request_fills(self) -> None:
-        """Request the broker's fills before the next comparison: events of some may have been missed."""
+        """Request the broker's executions before the next comparison: some may have been missed."""
         self._wants_fills = True
 
     def check_connection(self) -> None:
@@ -84,20 +87,29 @@ class Reconciler:
         self._asked_ns = 0
 
     async def claim(self) -> None:
-        """Begin a session on a flat account; fills from before are never applied.
+        """Begin a session where the account holds nothing of the instrument; fills from before are never counted.
+
+        Orders made by hand and those of other programs are no reason not to begin.
 
         Raises
         ------
         NotOursError
-            If the broker holds a position or orders of the instrument.
+            If the account holds a position in the instrument, or orders of another session work in it.
         """
         # In this order: a fill between the two answers shows in the position.
-        while (before := await self._link.executions()) is None or (broker := await self._link.broker_state()) is None:
+        while (before := await self._link.executions()) is None or (broker := await self._link.everybody()) is None:
             await asyncio.sleep(self._timeouts.poll_s)
-        if broker.units or broker.orders:
+        name = self._execution.instrument_id
+        if broker.units:
             raise NotOursError(
-                f"account already holds {broker.units:+d} {self._execution.instrument_id} and {len(broker.orders)} "
-                f"orders from outside this session: run `{self._flatten_command}`, or close them by hand"
+                f"account already holds {broker.units:+d} {name} from outside this session: "
+                f"run `{self._flatten_command}`, or close it by hand"
+            )
+        siblings = [order for order in broker.orders if order.order_ref.startswith(SESSION_PREFIX)]
+        if siblings:
+            raise NotOursError(
+                f"{len(siblings)} orders of another session work in {name} (client {siblings[0].client_id}): "
+                f"end it first, or run `{self._flatten_command}`"
             )
         foreign = [fill.trade_id for fill in before]
         self._execution.ignore_fills(foreign)
@@ -124,61 +136,74 @@ class Reconciler:
             self._note_silence("the broker did not report its position")
             return
         self._unanswered = 0
-        if before != self._execution.changes:
-            return  # the answer is outdated
-        for name in self._execution.drop_unknown({order.order_ref for order in broker.orders}, now_ns):
-            self._events.report("order", "", "gone", f"{name}: the broker does not show it")
-        if not self._execution.is_in_flight():
+        if before == self._execution.changes:  # otherwise the answer is outdated
             self._apply(broker)
 
     async def apply_missed_fills(self) -> bool:
-        """Apply fills whose events were missed; False where the broker did not answer."""
+        """Let the broker tell today's executions again; False where it did not answer."""
         self._wants_fills = False  # before the request: one that is wanted meanwhile must be another
-        executions = await self._link.executions()
-        if executions is None:
+        before = len(self._execution.fills)
+        if await self._link.executions() is None:
             self._wants_fills = True
             self._note_silence("the broker did not report its fills")
             return False
-        for fill in executions:
-            if self._execution.apply_fill(self._incoming(fill), late=True):
-                self._events.report("fill", "", "found", f"{fill.units:+d} filled while nobody listened")
+        for fill in self._execution.fills[before:]:
+            self._events.report("fill", "", "found", f"{fill.units:+d} filled while nobody listened")
         return True
 
-    def _incoming(self, fill: BrokerFill) -> IncomingFill:
-        ticks, cents = round(fill.price / self._execution.tick_size), round(fill.commission_usd * 100)
-        return IncomingFill(fill.trade_id, fill.order_ref, fill.ts_ns, fill.units, ticks, cents)
-
     def _apply(self, broker: BrokerState) -> None:
+        execution, now_ns = self._execution, self._wall_ns()
+        working = {order.order_ref for order in broker.orders if order.status in WORKING}
+        self._revive(working)
+        for name in execution.drop_unknown(working, now_ns):
+            self._events.report("order", "", "gone", f"{name}: the broker does not list it")
+        difference = broker.units - execution.units - execution.foreign_units
+        self.is_flat = difference == 0 and execution.units == 0 and not execution.book.fillable()
+        if difference:
+            self._act(difference, broker.units, now_ns)
+        else:
+            self._agree()
+        execution.poll()
+
+    def _revive(self, working: set[str]) -> None:
+        # Seen twice: the first list may be older than the end of the order.
+        self._execution.note_listed(working & self._suspects)
+        book = self._execution.book
+        self._suspects = {name for name in working if (order := book.get(name)) is not None and order.over}
+
+    def _agree(self) -> None:
         execution = self._execution
-        self.is_flat = broker.units == 0 and not broker.orders
-        found = compare(broker, execution.units, execution.orders, execution.groups, execution.wants_stop)
-        if found.difference is not None:
-            self._doubt(found.description)
-            self._act(found)
-            return
-        self._suspect = None
-        if not self.known:
+        self._difference, execution.most_to_close = 0, None
+        if execution.units and execution.wants_stop and not execution.is_protected:
+            self._doubt(f"{execution.units:+d} held without a complete stop")
+        elif not self.known and not execution.is_in_flight():
             self.known = True
             self._events.report("broker", "unknown", "known", "position and orders agree")
 
-    def _act(self, found: Comparison) -> None:
-        now_ns = self._wall_ns()
-        if found.difference != self._suspect:
-            self._suspect, self._suspected_ns = found.difference, now_ns
-        seconds = (now_ns - self._suspected_ns) / NS
-        if found.difference == "position":
-            self._wants_fills = True
-            if seconds > self._timeouts.resolve_s:
-                self._halt(f"{found.description} for {seconds:.0f} s; run `{self._flatten_command}`")
-        elif seconds >= SETTLE_S and found.difference in ("naked", "oversized"):
-            self._suspect = None
-            self._events.report("protection", "", "lost", found.description)
-            self._execution.close_position("protection_lost")
-        elif seconds >= SETTLE_S:
-            self._suspect = None
-            self._events.report("orders", "", "cancelled", found.description)
-            for order in found.orphans:
-                self._link.cancel(order)
+    def _act(self, difference: int, broker_units: int, now_ns: int) -> None:
+        execution = self._execution
+        held = execution.units + execution.foreign_units
+        self._doubt(f"the broker holds {broker_units} units, the session {held}")
+        if difference != self._difference:
+            self._difference, self._differs_since_ns = difference, now_ns
+        self._wants_fills = True
+        seconds = (now_ns - self._differs_since_ns) / NS
+        order = execution.explaining(difference)
+        if order is not None and seconds >= SETTLE_S:
+            self._events.report("fill", "", "found", f"{difference:+d} by the broker's position alone")
+            execution.book_provisional(order, abs(difference), execution.market_ticks)
+        elif seconds > self._timeouts.resolve_s:
+            self._give_up(difference, broker_units, held, seconds)
+        elif seconds > LAG_S:
+            execution.most_to_close = max(0, execution.side * (broker_units - execution.foreign_units))
+
+    def _give_up(self, difference: int, broker_units: int, held: int, seconds: float) -> None:
+        execution = self._execution
+        if difference * execution.units >= 0 and not execution.book.fillable("entry", "exit"):
+            execution.note_foreign_position(difference)
+            return
+        text = f"the broker holds {broker_units} units, the session {held}"
+        self._halt(f"{text} for {seconds:.0f} s; run `{self._flatten_command}`")
 
     def _note_silence(self, reason: str) -> None:
         self._doubt(reason)

@@ -7,6 +7,7 @@ are kept, and the number of lost bytes is reported.
 """
 
 import contextlib
+import io
 import os
 import re
 import zlib
@@ -29,7 +30,8 @@ from catalogs.errors import InputError
 #   logits           the policy's output
 #   target           wanted side
 #   review           approved 0 or 1; text: the reason of a refusal
-#   order, fill      text: JSON
+#   order            text: JSON; one that is changed at the broker is written again
+#   fill             text: JSON; a row with `corrects` amends the fill of that id
 #   state            text: JSON of a change of connection, risk or session state
 Kind = Literal[
     "bar", "context", "observation", "mask", "recurrent_state", "logits", "target", "review", "order", "fill", "state"
@@ -164,13 +166,31 @@ class Journal:
         arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
         batch = pa.record_batch(arrays, schema=SCHEMA)
         self._writer.write_batch(batch, custom_metadata={CHECKSUM: str(_checksum(batch))})
-        self._file.flush()
-        if self._durable:
-            os.fsync(self._file.fileno())
+        self._write_out()
         self._rows_in_segment += len(self._waiting)
         self._waiting = []
         if self._rows_in_segment >= self._segment_rows:
             self._rotate()
+
+    def _write_out(self) -> None:
+        content = self._buffer.take()
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            self._file.write(content)
+            self._file.flush()
+            if self._durable:
+                os.fsync(self._file.fileno())
+        except OSError:
+            # What is half written would be a tear in the middle; the rows wait for the next flush.
+            self._file = self._reopened(size)
+            raise
+
+    def _reopened(self, size: int) -> BinaryIO:
+        with contextlib.suppress(OSError):
+            self._file.close()
+        path = self._folder / f"{self._number:06d}{OPEN}"
+        os.truncate(path, size)
+        return path.open("ab")
 
     def close(self) -> None:
         """Flush and seal the last segment."""
@@ -186,14 +206,36 @@ class Journal:
         self._number += 1
         # "x": a second writer of the same journal fails here instead of mixing its rows in.
         file = (self._folder / f"{self._number:06d}{OPEN}").open("xb")
-        writer = pa.ipc.new_stream(file, SCHEMA)
+        self._buffer = _Buffer()
+        writer = pa.ipc.new_stream(self._buffer, SCHEMA)
+        file.write(self._buffer.take())
         file.flush()
         return file, writer
 
     def _close_segment(self) -> None:
         self._writer.close()
+        self._write_out()
         self._file.close()
         _seal(self._folder / f"{self._number:06d}{OPEN}")
+
+
+class _Buffer(io.RawIOBase):
+    """Takes what the Arrow writer writes, so that a full disk cannot leave half of it in the file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, part: Any) -> int:
+        self._parts.append(bytes(part))
+        return len(self._parts[-1])
+
+    def take(self) -> bytes:
+        content, self._parts = b"".join(self._parts), []
+        return content
 
 
 def read_journal(folder: Path) -> JournalContent:

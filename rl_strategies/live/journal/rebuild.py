@@ -24,6 +24,8 @@ RUIN = "ruin"  # trading has ended for good
 UNSEEN = "observation_unknown"  # a decision was skipped because some features were not known
 LATE = "context_late"  # a decision was skipped because its context came too late
 BEGUN = "begun"  # the session has begun on a flat account; the reason lists the fills before it
+FOREIGN = "foreign"  # others trade the contract; the new state is the signed units that are theirs
+PROVISIONAL = "~"  # begins the trade id of a fill that is known without its execution
 SEQ, MEMORY = "journal_seq", "policy.memory"  # names in a checkpoint
 TARGET, REVIEW = "target", "review"  # divergences that change what is traded
 Cause = Literal["data", "feature", "state", "policy", "fill", "cost"]
@@ -85,6 +87,8 @@ class ReplayedJournal:
         Number of rows replayed.
     foreign : list of str or None
         Ids of the day's fills from before the session; None if it never began to trade.
+    foreign_units : int or None
+        Signed units that others hold in the contract; None where nobody else has traded it.
     state : dict of str to array
         `session_state` at the end of the journal, where a session is resumed.
     """
@@ -96,6 +100,7 @@ class ReplayedJournal:
     is_traded: bool = False
     seq: int = 0
     foreign: list[str] | None = None
+    foreign_units: int | None = None
     state: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
@@ -225,9 +230,26 @@ class JournalReplay:
             self.core.look(row.ts_ns)
         elif state["what"] == BEGUN:
             self.result.foreign = state["reason"].split()
+        elif state["what"] == FOREIGN:
+            self.result.foreign_units = int(state["to"])
 
     def _differs(self, row: Row, cause: Cause, what: str, written: object, made: object) -> None:
         self.result.divergences.append(Divergence(row.seq, row.ts_ns, cause, what, str(written), str(made)))
+
+
+def book_fill(core: DecisionCore, fill: FillRow) -> None:
+    """Book a fill's row into the core of one instrument, and lay the barriers that follow from an entry."""
+    if not fill.corrects:
+        core.on_fill(0, fill.units, fill.price_ticks, fill.commission_cents)
+    else:
+        if fill.units:
+            core.on_fill(0, fill.units, fill.price_ticks, 0)
+        core.account.balance_cents -= fill.cash_cents
+    (instrument,) = core.instruments
+    is_of_entry = fill.role == "entry" and not fill.late and instrument.units != 0
+    if is_of_entry and (not fill.corrects or fill.corrects.startswith(PROVISIONAL)):
+        instrument.lay_barrier("stop_loss", fill.price_ticks, fill.market_ticks)
+        instrument.lay_barrier("take_profit", fill.price_ticks, fill.market_ticks)
 
 
 def session_state(core: DecisionCore, policy: OnnxPolicy) -> dict[str, NDArray[Any]]:

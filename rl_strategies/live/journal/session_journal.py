@@ -1,7 +1,11 @@
 """The rows of a live session's journal, in the order in which things happened.
 
-A row is on disk before anything acts on it: bars before they are decided on, orders before they are sent. From these
-rows `rl_strategies.live.journal.rebuild` restores the session's state, bit for bit.
+A row is on disk before anything acts on it: bars before they are decided on, orders before they are sent. Only what
+protects or closes a position does not wait for a disk that is full. From these rows
+`rl_strategies.live.journal.rebuild` restores the session's state, bit for bit.
+
+An order that is changed at the broker is written again under its id. A fill that becomes better known (its execution
+after its status, its commission, a correction) is written as a fill that ``corrects`` the one before.
 """
 
 import hashlib
@@ -72,7 +76,13 @@ class FillRow(msgspec.Struct, frozen=True):
     ts_ns, known_ns : int
         Time of the fill by the broker; clock when this process learnt of it.
     late : bool
-        Whether it happened while nobody listened; it then got no barriers.
+        Whether it happened while nobody listened and got no barriers; older versions wrote such fills.
+    corrects : str
+        Trade id of the fill that this row amends; empty for a fill. Then ``units`` and ``cash_cents`` are differences.
+    replaces : int
+        Signed units of that fill which this row takes over; the rest of it stays.
+    cash_cents : int
+        What the amendment takes from the balance beyond the units: price and commission.
     """
 
     client_order_id: str
@@ -88,6 +98,44 @@ class FillRow(msgspec.Struct, frozen=True):
     ts_ns: int
     known_ns: int
     late: bool = False
+    corrects: str = ""
+    replaces: int = 0
+    cash_cents: int = 0
+
+
+def add_fill(fills: dict[str, FillRow], row: FillRow) -> None:
+    """Add a fill's row to fills by trade id, or amend them where the row corrects one; a fill told twice counts once.
+
+    Parameters
+    ----------
+    fills : dict of str to FillRow
+        Changed in place; holds whole fills afterwards.
+    row : FillRow
+    """
+    if not row.corrects:
+        fills.setdefault(row.trade_id, row)
+        return
+    old = fills.get(row.corrects)
+    if old is None:
+        return
+    whole = {
+        "trade_id": row.trade_id, "units": row.replaces + row.units, "price_ticks": row.price_ticks,
+        "commission_cents": row.commission_cents,
+    }  # fmt: skip
+    amended = {row.trade_id: msgspec.structs.replace(old, **whole)}
+    rest = old.units - row.replaces
+    if rest:
+        cents = old.commission_cents - share_of(old.commission_cents, row.replaces, old.units)
+        amended[row.corrects] = msgspec.structs.replace(old, units=rest, commission_cents=cents)
+    kept = [(name, fill) for name, fill in fills.items() if name not in (row.corrects, row.trade_id)]
+    place = list(fills).index(row.corrects)
+    fills.clear()
+    fills.update([*kept[:place], *amended.items(), *kept[place:]])
+
+
+def share_of(cents: int, units: int, whole: int) -> int:
+    """Part of a commission that belongs to some of the units, in cents."""
+    return round(cents * units / whole) if whole else 0
 
 
 class SessionJournal:
@@ -96,10 +144,17 @@ class SessionJournal:
     Parameters
     ----------
     journal : Journal
+
+    Attributes
+    ----------
+    problem : str
+        Why the last rows are not on disk; empty where they are. They are kept in memory and written with the next
+        flush. Nothing may be opened meanwhile, everything else goes on.
     """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self.problem = ""
 
     @property
     def rows(self) -> int:
@@ -161,12 +216,20 @@ class SessionJournal:
         self._journal.append("state", ts_ns, text=msgspec.json.encode(content).decode())
 
     def flush(self) -> None:
-        """Write all rows to disk."""
-        self._journal.flush()
+        """Write all rows to disk; `problem` says why where that fails."""
+        try:
+            self._journal.flush()
+        except OSError as error:
+            self.problem = f"journal cannot be written: {error.strerror or error}"
+        else:
+            self.problem = ""
 
     def close(self) -> None:
         """Flush and close the journal."""
-        self._journal.close()
+        try:
+            self._journal.close()
+        except OSError as error:
+            self.problem = f"journal cannot be closed: {error.strerror or error}"
 
 
 def fingerprint(memory: NDArray[np.float32]) -> str:

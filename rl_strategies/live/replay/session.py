@@ -14,7 +14,7 @@ from catalogs.errors import InputError
 from rl_strategies.decision.core import Review
 from rl_strategies.features import StreamRows
 from rl_strategies.live.journal.rebuild import RUIN, Row, journal_rows
-from rl_strategies.live.journal.session_journal import FillRow, OrderRow
+from rl_strategies.live.journal.session_journal import FillRow, OrderRow, add_fill
 
 
 @dataclass(frozen=True)
@@ -165,10 +165,17 @@ class _Collected:
         elif row.kind == "order":
             self.orders.append((row.seq, msgspec.json.decode(row.text, type=OrderRow)))
         elif row.kind == "fill":
-            fill = msgspec.json.decode(row.text, type=FillRow)
-            self.fills.setdefault(fill.trade_id, WrittenFill(row.seq, fill))
+            self._add_fill(row.seq, msgspec.json.decode(row.text, type=FillRow))
         elif row.kind == "state":
             self._add_state(row, msgspec.json.decode(row.text, type=dict[str, Any]))
+
+    def _add_fill(self, seq: int, fill: FillRow) -> None:
+        known = {name: written.row for name, written in self.fills.items()}
+        add_fill(known, fill)
+        first = self.fills[fill.corrects].seq if fill.corrects in self.fills else seq
+        self.fills = {
+            name: WrittenFill(self.fills[name].seq if name in self.fills else first, row) for name, row in known.items()
+        }
 
     def _add_state(self, row: Row, state: dict[str, Any]) -> None:
         if state["what"] == "decision":
@@ -213,7 +220,7 @@ def read_session(rows: pa.Table, bar_type: str, tick_raw: float) -> JournaledSes
         skipped=found.skipped,
         reduced=found.reduced,
         orders=tuple(found.orders),
-        fills=tuple(found.fills.values()),
+        fills=tuple(fill for fill in found.fills.values() if fill.row.units),
         day_seq=np.array(found.day_seq, np.int64),
         ruin_ns=found.ruin_ns,
         rows=rows.num_rows,
