@@ -177,7 +177,7 @@ class LiveStrategy(RLStrategy):
         return self._instrument.units == 0 and is_calm and bool(self.reconciler.is_flat)
 
     async def leave(self, patience_s: float) -> bool:
-        """Leave the market after a halt or an error, however often the broker refuses; returns whether that is done.
+        """Leave the market after a halt, however often the broker refuses; returns whether that is done.
 
         It is given up where the broker cannot be reached for ``patience_s``, and where the position is protected and
         the session is over.
@@ -187,14 +187,30 @@ class LiveStrategy(RLStrategy):
         patience_s : float
         """
         self._ending = "flatten"
+        return await self._pursue(self._is_left, patience_s, gives_up_protected=True)
+
+    async def protect(self, patience_s: float) -> bool:
+        """Wait until what is held has its stop at the broker, or is closed; returns whether that is so.
+
+        Parameters
+        ----------
+        patience_s : float
+            It is given up where the broker cannot be reached for so long.
+        """
+        if not self._resumes and self._guard is None:
+            return True  # it never began to trade
+        return await self._pursue(lambda: self.reconciler.known and self.execution.is_protected, patience_s)
+
+    async def _pursue(self, is_done: Callable[[], bool], patience_s: float, gives_up_protected: bool = False) -> bool:
         if self._guard is None or self._guard.done():
             self._guard = asyncio.get_running_loop().create_task(self._keep_guard())
         reached_ns = self._wall_ns()
         over_ns = max(self.core.flat_ns(0), reached_ns) + int(patience_s * NS)
-        while not self._is_left():
+        while not is_done():
             now_ns = self._wall_ns()
             reached_ns = now_ns if self.reconciler.is_connected else reached_ns
-            if now_ns - reached_ns > patience_s * NS or (now_ns > over_ns and self.execution.is_protected):
+            is_over = gives_up_protected and now_ns > over_ns and self.execution.is_protected
+            if is_over or now_ns - reached_ns > patience_s * NS:
                 return False
             await asyncio.sleep(self._timeouts.poll_s)
         return True

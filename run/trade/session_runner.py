@@ -5,15 +5,18 @@ and an exit code for a supervisor.
 """
 
 import asyncio
+import hashlib
 import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from filelock import FileLock, Timeout
 from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.data import BarType
 
@@ -54,6 +57,8 @@ CHECKPOINT_FILE, TELEMETRY_FILE, LOG_FILE = "checkpoint.npz", "telemetry.db", "s
 TICK_S = 1.0
 END_S = 1.0
 CLOSE_S = 30.0
+UNREACHABLE_S = 60.0  # without a broker for so long, leaving the market is given up
+CLOCK_S = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -168,7 +173,7 @@ class LiveSession:
         try:
             problem = await self._wait_for_start(running, stop)
             if problem:
-                return self._outcome(NOT_STARTED, problem)
+                return self._outcome(NOT_STARTED, await self._secured(problem))
             return await self._until_over(running, stop, meanwhile)
         finally:
             ticking.cancel()
@@ -213,9 +218,9 @@ class LiveSession:
             task.cancel()
         if strategy.task.done() or running.done():
             problem = _why(strategy.task) if strategy.task.done() else _why(running)
-            return self._outcome(FAILED, problem or "the trading node ended by itself")
+            return self._outcome(FAILED, await self._secured(problem or "the trading node ended by itself"))
         if strategy.monitor.level == "halted":
-            return self._outcome(HALTED, strategy.monitor.state.reason)
+            return self._outcome(HALTED, await self._left(strategy.monitor.state.reason))
         if beside.done() and not beside.cancelled() and beside.exception() is not None:
             raise beside.exception()  # type: ignore[misc]
         over = ended.result() if ended.done() else ""
@@ -225,6 +230,21 @@ class LiveSession:
         if over:
             return self._outcome(CONTRACT_OVER, f"{over}: start again")
         return self._outcome(ENDED, "stopped" if stop.is_set() else "over")
+
+    async def _secured(self, reason: str) -> str:
+        """The reason, once an open position has its stop at the broker or is closed."""
+        strategy = self.strategy
+        if await strategy.protect(UNREACHABLE_S):
+            return reason
+        return f"{reason}; position NOT confirmed as protected: run `{self.plan.flatten_command}`"
+
+    async def _left(self, reason: str) -> str:
+        """The reason, once the session has left the market or that is given up."""
+        strategy = self.strategy
+        was_held = strategy.core.instruments[0].units != 0
+        if await strategy.leave(UNREACHABLE_S):
+            return f"{reason}; position closed" if was_held else reason
+        return f"{reason}; position NOT closed: run `{self.plan.flatten_command}`"
 
     async def _tick(self, supervision: Supervision, outside: Guarded) -> None:
         while True:
@@ -243,6 +263,15 @@ class LiveSession:
         )
         if strategy.market_data.context is not None:
             problems += [f"context {name} is missing or too old" for name in strategy.market_data.context.missing]
+        if strategy.problem:
+            problems.append(strategy.problem)
+        if not strategy.execution.is_protected:
+            problems.append("unprotected: units are held without a stop at the broker")
+        drift_s = self.link.clock_drift_s
+        if drift_s is not None and abs(drift_s) > CLOCK_S and self.plan.config.timeouts.clock == "wall":
+            problems.append(
+                f"this machine's clock is {abs(drift_s):.1f} s {'ahead of' if drift_s > 0 else 'behind'} the broker's"
+            )
         if self._store.health.problem:
             problems.append(self._store.health.problem)
         return Health(
@@ -297,10 +326,10 @@ def trade_session(
     Raises
     ------
     InputError
-        If another process trades in the same home, or the health port is in use.
+        If another process trades in the same home, or the same contract of the account, or the health port is in use.
     """
     os.umask(0o077)  # NautilusTrader's own log contains the account number
-    with plan.home.locked(), logging_to(plan.folder / LOG_FILE, plan.config.secrets()):
+    with plan.home.locked(), _contract_locked(plan), logging_to(plan.folder / LOG_FILE, plan.config.secrets()):
         risk = plan.home.risk.read()
         if risk.level == "halted":
             return Outcome(
@@ -313,6 +342,24 @@ def trade_session(
             plan.home.risk.write(msgspec.structs.replace(risk, level="halted", since_ns=time.time_ns(), reason=reason))
             return Outcome(HALTED, f"{reason}; {_close_own(plan)}", plan.folder, 0, 0, 0)
         return session.run(meanwhile)
+
+
+@contextmanager
+def _contract_locked(plan: SessionPlan) -> Iterator[None]:
+    """Lock out every other session of the same account and contract while the block lasts."""
+    config, name = plan.config, plan.spec.instrument_id
+    # A simulated gateway has an account of its own.
+    gateway = f"{config.host}:{config.port}" if config.timeouts.clock == "bars" else ""
+    key = hashlib.sha256(f"{gateway}/{plan.account}/{name}".encode()).hexdigest()[:16]
+    lock = FileLock(plan.home.path.parent / f"contract-{key}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"another session trades {name} on this account") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _strategy_config(plan: SessionPlan) -> RLStrategyConfig:

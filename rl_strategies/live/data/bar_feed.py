@@ -104,8 +104,10 @@ class BarFeed:
         self._filter.last_ns = last_ns
 
     def now_ns(self, at_least_ns: int = 0) -> int:
-        """Market time: this machine's clock, or the last bar's close where the past is replayed."""
-        return max(self.last_ns, at_least_ns) if self._timeouts.clock == "bars" else self._wall_ns()
+        """Market time: the broker's clock by this machine's, or the last bar's close where the past is replayed."""
+        if self._timeouts.clock == "bars":
+            return max(self.last_ns, at_least_ns)
+        return self._wall_ns() - round((self._link.clock_drift_s or 0.0) * NS)
 
     def is_open(self) -> bool:
         """Whether the exchange trades now."""

@@ -10,6 +10,7 @@ from typing import Literal
 
 from nautilus_trader.model.data import Bar
 
+CLOCK_NS = 1_000_000_000  # the broker tells its clock in whole seconds
 Verdict = Literal["next", "gap", "duplicate", "stale", "unfinished", "corrupt"]
 
 
@@ -81,7 +82,7 @@ class BarFilter:
             return "corrupt"
         if close_ns <= self.last_ns:
             return "duplicate"
-        if close_ns > now_ns:
+        if close_ns > now_ns + CLOCK_NS:
             return "unfinished"
         if self.is_stale(close_ns, now_ns):
             return "stale"
