@@ -225,16 +225,14 @@ class LiveExecution(OrderExecution):
             self.tend()
 
     def _drop_unsent_family(self, order: OwnOrder) -> None:
-        """Orders of a bracket that was not sent as a whole never work."""
-        if order.row.role in ("entry", *BARRIERS):
-            for other in self.book.fillable("entry", *BARRIERS):
-                if (
-                    (_is_of(order, other) or _is_of(other, order))
-                    and not other.is_answered
-                    and self._link.wire_ns(other.name) is None
-                ):
-                    other.end("never_sent", self._now_ns())
-                    self._host.on_end(other, "its bracket was not sent", False)
+        """Of a bracket that did not leave as a whole nothing works: its last order transmits it."""
+        entry = order if order.row.role == "entry" else self._entry
+        if order.over != "never_sent" or entry is None or not (order is entry or _is_of(order, entry)):
+            return
+        for other in (entry, *self._since_entry):
+            if (other is entry or _is_of(other, entry)) and not other.is_answered and other.may_fill:
+                other.end("never_sent", self._now_ns())
+                self._host.on_end(other, "its bracket was not sent", False)
 
     def _after(self, order: OwnOrder) -> None:
         self.book.touch(order)
