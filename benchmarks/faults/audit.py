@@ -7,7 +7,7 @@ from adapters.ibkr.simulator.broker.broker import Broker, Trade
 from benchmarks.faults.host import LiveHost
 from benchmarks.faults.invariants import TRADING_CLIENT
 from rl_strategies.live.broker.link import NS
-from rl_strategies.live.journal.session_journal import OrderRow
+from rl_strategies.live.journal.session_journal import FillRow, OrderRow
 
 UNSENT_S = 5.0
 
@@ -47,7 +47,9 @@ def lost(host: LiveHost, killed_ns: Sequence[int]) -> tuple[list[str], int]:
 
 def _differences(host: LiveHost) -> list[str]:
     broker, tail = host.broker, host.tail
-    real = {trade.details.execution.execId: trade for trade in broker.trades}
+    real = {trade.details.execution.execId: trade for trade in broker.trades if _is_ours(trade.client_id)}
+    # What others closed of the session's position has their execution's id.
+    real |= {trade.details.execution.execId: trade for trade in broker.trades if _is_known(trade, tail.fills)}
     found = [f"execution {name} ({real[name].units:+d}) is not known" for name in real.keys() - tail.fills.keys()]
     found += [f"execution {name} never happened" for name in tail.fills.keys() - real.keys()]
     for name in real.keys() & tail.fills.keys():
@@ -55,8 +57,8 @@ def _differences(host: LiveHost) -> list[str]:
         actual = (real[name].units, real[name].ticks, round(real[name].commission.commissionAndFees * 100))
         if believed != actual:
             found.append(f"execution {name} was {actual}, is known as {believed}")
-    if host.position() != host.units:
-        found.append(f"{host.units:+d} held, {host.position():+d} believed")
+    if host.position() != host.own_units:
+        found.append(f"{host.own_units:+d} held, {host.position():+d} believed")
     # Units bought at several prices and sold one by one have results in fractions of a cent: both sides round.
     if tail.fills and host.units == 0 and abs(host.balance_cents() - broker.account.cash_cents) > len(tail.fills) / 2:
         found.append(f"balance {broker.account.cash_cents} cents, {host.balance_cents()} believed")
@@ -73,6 +75,8 @@ def _doubled_trades(host: LiveHost) -> list[str]:
     found: list[str] = []
     held, opened_by = 0, ""
     for trade in host.broker.trades:
+        if not _is_ours(trade.client_id):
+            continue
         ref = _trade_ref(trade)
         row = host.tail.orders.get(ref)
         if row is not None and row.role == "entry":
@@ -88,6 +92,10 @@ def _doubled_trades(host: LiveHost) -> list[str]:
 
 def _is_ours(client_id: int) -> bool:
     return client_id == TRADING_CLIENT
+
+
+def _is_known(trade: Trade, fills: Mapping[str, FillRow]) -> bool:
+    return trade.details.execution.execId in fills
 
 
 def _trade_ref(trade: Trade) -> str:

@@ -28,7 +28,7 @@ from run.trade.paper import session_window, slippage_ticks
 from run.trade.session.context import read_streams
 from run.trade.session.folder import SessionHome
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CASH_USD = 1_000_000.0
 START_S = 120.0
 REFUSAL = Refusal(REJECTED, "Order rejected - reason:Rejected by the exchange")
@@ -107,6 +107,14 @@ class LiveHost:
     def units(self) -> int:
         """Signed position at the broker."""
         return self.broker.account.units(CON_ID)
+
+    @property
+    def own_units(self) -> int:
+        """Signed position by the session's own executions, and those of a flatten, at the broker."""
+        trades = self.broker.trades
+        own = sum(trade.units for trade in trades if trade.client_id == TRADING_CLIENT)
+        closed = sum(trade.units for trade in trades if trade.details.execution.orderRef.startswith("flatten-"))
+        return own + closed
 
     @property
     def printed(self) -> Path:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from adapters.ibkr.simulator.broker.broker import Broker, Trade
+from adapters.ibkr.simulator.broker.groups import active_units, parent_of
 from adapters.ibkr.simulator.broker.orders import WorkingOrder
 from adapters.ibkr.simulator.server import GatewayServer
 
@@ -47,6 +49,9 @@ class InvariantMonitor:
         The broker's number of the contract.
     is_running : callable
         Whether the session's process lives, has begun to trade, and is not stopped.
+    unprotected_s : float
+        Seconds in which a position had no complete stop and no closing order, also while the process was dead, frozen
+        or cut off.
     violations : list of (str, str)
         Kind (``"unprotected"``, ``"orphaned"``, ``"doubled"``) and position with orders at that time.
     """
@@ -55,6 +60,8 @@ class InvariantMonitor:
     con_id: int
     is_running: Callable[[], bool]
     violations: list[tuple[str, str]] = field(default_factory=list)
+    unprotected_s: float = 0.0
+    _naked_since: float | None = None
     _able_since: float | None = None
     _naked: _Since = field(default_factory=lambda: _Since(UNPROTECTED_S))
     _orphaned: _Since = field(default_factory=lambda: _Since(ORPHANED_S))
@@ -71,14 +78,23 @@ class InvariantMonitor:
         able = self._is_able(server)
         self._able_since = (self._able_since if self._able_since is not None else now) if able else None
         broker = server.gateway.broker
-        units = broker.account.units(self.con_id)
-        resting = [order for order in broker.working() if order.request.orderType != "MKT"]
-        stops = sum(order.remaining for order in resting if order.side * units < 0 and _is_stop(order))
+        # What others hold is not the session's to protect.
+        units = sum(trade.units for trade in broker.trades if self._is_own(trade, broker))
+        resting = [order for order in broker.working(TRADING_CLIENT) if order.request.orderType != "MKT"]
+        active = {order.perm_id: active_units(order, broker.orders, broker.rules) for order in resting}
+        stops = sum(active[order.perm_id] for order in resting if order.side * units < 0 and _is_stop(order))
+        # A market order that closes is on its way out, and a parent's children wait for it.
+        leaving = sum(
+            order.remaining
+            for order in broker.working(TRADING_CLIENT)
+            if order.request.orderType == "MKT" and order.side * units < 0
+        )
+        resting = [order for order in resting if not _waits_for_parent(order, broker)]
         found = f"{units:+d} held, resting: " + (
             ", ".join(f"{order.request.orderType} {order.side * order.remaining:+d}" for order in resting) or "nothing"
         )
         checks = (
-            ("unprotected", self._naked, stops < abs(units)),
+            ("unprotected", self._naked, stops + leaving < abs(units)),
             ("orphaned", self._orphaned, stops > abs(units) or (units == 0 and bool(resting))),
         )
         for kind, since, is_wrong in checks:
@@ -86,6 +102,18 @@ class InvariantMonitor:
                 self.violations.append((kind, found))
         if self._oversized.update(abs(units) > self.units, now - 1.0, now):
             self.violations.append(("doubled", f"{found}, at most {self.units} may be"))
+
+        self._count_always(stops + leaving < abs(units), now)
+
+    def _count_always(self, is_naked: bool, now: float) -> None:
+        """Count naked seconds whatever the process can know: dead, frozen or cut off."""
+        if is_naked and self._naked_since is not None:
+            self.unprotected_s += now - self._naked_since
+        self._naked_since = now if is_naked else None
+
+    @staticmethod
+    def _is_own(trade: Trade, broker: Broker) -> bool:
+        return trade.client_id == TRADING_CLIENT or trade.details.execution.orderRef.startswith("flatten-")
 
     def _is_able(self, server: GatewayServer) -> bool:
         gateway = server.gateway
@@ -98,6 +126,11 @@ class InvariantMonitor:
             and not connection.silent
             for connection in server.connections
         )
+
+
+def _waits_for_parent(order: WorkingOrder, broker: Broker) -> bool:
+    parent = parent_of(order, broker.orders)
+    return parent is not None and parent.is_working
 
 
 def _is_stop(order: WorkingOrder) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 import pyarrow as pa
 
 from rl_strategies.live.journal.journal import OPEN, SCHEMA, SEALED, read_journal
-from rl_strategies.live.journal.session_journal import FillRow, OrderRow
+from rl_strategies.live.journal.session_journal import FillRow, OrderRow, add_fill
 
 
 class JournalTail:
@@ -85,14 +85,14 @@ class JournalTail:
                 self.orders[order.client_order_id] = order
             elif row["kind"] == "fill":
                 fill = msgspec.json.decode(row["text"], type=FillRow)
-                self.fills[fill.trade_id] = fill
+                add_fill(self.fills, fill)
             elif row["kind"] == "state":
                 self._state({"ts_ns": row["ts_ns"], **msgspec.json.decode(row["text"])})
 
     def _state(self, state: dict[str, Any]) -> None:
         self.states.append(state)
         match state["what"], state["to"]:
-            case "order", "rejected" | "gone":
+            case "order", "rejected" | "gone" | "never sent":
                 self.refused.add(state["reason"].partition(":")[0])
             case "broker", ("known" | "unknown") as word:
                 self.is_known = word == "known"

@@ -77,6 +77,10 @@ class ListLink(BrokerLink):
         return None
 
     clock_drift_s = 0.0
+    failure = None
+
+    def listen(self, listener: Any) -> None:
+        pass
 
     def request_time(self) -> None:
         pass
@@ -84,8 +88,14 @@ class ListLink(BrokerLink):
     async def broker_state(self) -> BrokerState | None:
         return None
 
+    async def everybody(self) -> BrokerState | None:
+        return await self.broker_state()
+
     async def executions(self) -> Sequence[BrokerFill] | None:
         return None
 
-    def cancel(self, order: Any) -> None:
+    def cancel(self, client_order_id: str) -> None:
         pass
+
+    def amend(self, client_order_id: str, units: int, price: float) -> bool:
+        return True

@@ -4,17 +4,18 @@ import weakref
 from datetime import date
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import numpy as np
 from nautilus_trader.cache.cache import Cache
 from nautilus_trader.common.component import MessageBus, TestClock
-from nautilus_trader.model.identifiers import InstrumentId, TradeId, TraderId
-from nautilus_trader.model.objects import Currency, Money, Price, Quantity
+from nautilus_trader.execution.messages import SubmitOrderList
+from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.identifiers import InstrumentId, TraderId
 from nautilus_trader.model.orders import Order
 from nautilus_trader.portfolio.portfolio import Portfolio
-from nautilus_trader.test_kit.stubs.events import TestEventStubs
 
 from catalogs.instruments.specification import resolve, to_nautilus
 from catalogs.sessions import session_calendar
@@ -68,6 +69,22 @@ def new_policy(plan: FeaturePlan | JoinedPlan = PLAN) -> OnnxPolicy:
     return OnnxPolicy(network(len(new_core(plan).observation_names)))
 
 
+class NotingLink(ListLink):
+    """A link that keeps what was asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cancelled: list[str] = []
+        self.amended: list[tuple[str, int, float]] = []
+
+    def cancel(self, client_order_id: str) -> None:
+        self.cancelled.append(client_order_id)
+
+    def amend(self, client_order_id: str, units: int, price: float) -> bool:
+        self.amended.append((client_order_id, units, price))
+        return True
+
+
 class ResumableSession:
     """One process of a session; another one in the same folder resumes it.
 
@@ -93,20 +110,25 @@ class ResumableSession:
         self.published: list[tuple[str, dict[str, Any]]] = []
         self._written = Journal(self.journal, durable=False)
         weakref.finalize(self, self._written._file.close)
+        self.link = NotingLink()
         state = RiskState(level, 0, "", date(2024, 12, 2), None, None, None)
         services = LiveServices(
-            ListLink(), SessionJournal(self._written), self.checkpoint, RiskMonitor(MonitorConfig(), state),
+            self.link, SessionJournal(self._written), self.checkpoint, RiskMonitor(MonitorConfig(), state),
             Timeouts(clock="bars", poll_s=0.001), True, lambda group: [group],
             lambda table, row: self.published.append((table, row)),
             "rl-intraday flatten live", () if catalog is None else (ContextSource(name="VIX"),), catalog,
         )  # fmt: skip
         config = RLStrategyConfig(bar_types=(BAR_TYPE,), order_id_tag="001")
         self.pending: list[Order] = []
+        self.working: dict[str, Order] = {}
+        self.filled: dict[str, int] = {}
         live_core, live_policy = new_core(plan), new_policy(plan)
         self.strategy = LiveStrategy(config, live_core, live_policy, services)
         self._connect()
         if self.replayed is not None:
             self.strategy.resume(self.replayed)
+            # As after the broker's first list, which shows no order.
+            self.strategy.execution.drop_unknown((), 10**19)
         else:
             self.strategy.events.report(BEGUN)
         self.strategy.reconciler.is_connected = self.strategy.reconciler.known = self.strategy.is_ready = True
@@ -120,9 +142,13 @@ class ResumableSession:
         bus = MessageBus(trader, clock)
         self.instrument = to_nautilus(resolve("SPY", instruments_path()))
         self.cache.add_instrument(self.instrument)
-        bus.register("RiskEngine.execute", lambda command: self.pending.append(command.order))
+        bus.register("RiskEngine.execute", self._submitted)
         self.strategy.register(trader, Portfolio(bus, self.cache, clock), bus, self.cache, clock)
         self.strategy.execution.open(InstrumentId.from_str("SPY.EQUS"))
+
+    def _submitted(self, command: Any) -> None:
+        is_list = isinstance(command, SubmitOrderList)
+        self.pending += command.order_list.orders if is_list else [command.order]
 
     def trade(self, random: np.random.Generator, first: int, bars: int) -> None:
         """So many bars of a random walk, beginning with the ``first`` of the three days."""
@@ -143,52 +169,84 @@ class ResumableSession:
         monitor.state = msgspec.structs.replace(monitor.state, level=level)
 
     def settle(self, random: np.random.Generator, close: int) -> None:
-        """Fill what is at the market, sometimes in two parts; sometimes a barrier; then cancel what is left alone."""
-        while self.pending:
-            order = self.pending.pop(0)
-            self._apply(order, TestEventStubs.order_submitted(order))
-            self._apply(order, TestEventStubs.order_accepted(order))
-            if not order.has_price and not order.has_trigger_price:
-                units = int(order.quantity)
-                parts = [units] if random.random() < 0.5 or units == 1 else [1, units - 1]
-                for part in parts:
-                    self._fill(order, part, close)
-        # The cache gives them in the order of their hashes, which no two lives share.
-        found = [order for order in self.cache.orders_open() if order.has_price or order.has_trigger_price]
-        barriers = sorted(found, key=lambda order: (order.ts_init, order.order_type.value))
-        if barriers and random.random() < 0.1:
-            self._fill(barriers[0], int(barriers[0].leaves_qty), close)
-        if self.units == 0:
-            for order in self.cache.orders_open():
-                self._apply(order, TestEventStubs.order_canceled(order))
-        if self.pending:
-            self.settle(random, close)
+        """Fill what is at the market, sometimes in two parts; sometimes a barrier; then end what is left alone."""
+        self._carry_out(random, close)
+        barriers = [name for name, order in self.working.items() if order.has_price or order.has_trigger_price]
+        if barriers and self.units != 0 and random.random() < 0.1:
+            self._fill(self.working[barriers[-1]], abs(self.units), close)
+        self._carry_out(random, close)
+
+    def _carry_out(self, random: np.random.Generator, close: int) -> None:
+        while self.pending or self.link.cancelled or self.link.amended:
+            for name in self._take(self.link.cancelled):
+                self._end(name)
+            for name, units, price in self._take(self.link.amended):
+                self._show(self.working[name], units, price)
+            for order in self._take(self.pending):
+                self._arrive(order, random, close)
+
+    def confirm_cancels(self) -> None:
+        """End what a cancel was sent for."""
+        for name in self._take(self.link.cancelled):
+            self._end(name)
+
+    def _arrive(self, order: Order, random: np.random.Generator, close: int) -> None:
+        self.working[order.client_order_id.value] = order
+        if order.has_price or order.has_trigger_price:
+            price = order.trigger_price if order.has_trigger_price else order.price
+            self._show(order, int(order.quantity), float(price))
+            return
+        units = int(order.quantity)
+        for part in [units] if random.random() < 0.5 or units == 1 else [1, units - 1]:
+            self._fill(order, part, close)
+
+    @staticmethod
+    def _take(queue: list[Any]) -> list[Any]:
+        taken = list(queue)
+        queue.clear()
+        return taken
+
+    def _show(self, order: Order, units: int, price: float) -> None:
+        sign = 1 if order.side == OrderSide.BUY else -1
+        listed = SimpleNamespace(
+            order_ref=order.client_order_id.value, units=sign * units, price=price, status="Submitted", kind="STP"
+        )
+        self.strategy.execution.on_listed(listed)
+
+    def _end(self, name: str) -> None:
+        if self.working.pop(name, None) is not None:
+            self._tell(name, "Cancelled")
+
+    def _tell(self, name: str, status: str) -> None:
+        told = SimpleNamespace(
+            order_ref=name, status=status, filled=self.filled.get(name, 0), average_price=0.0, why_held=""
+        )
+        self.strategy.execution.on_status(told)
 
     def _fill(self, order: Order, units: int, ticks: int) -> None:
-        event = TestEventStubs.order_filled(
-            order, self.instrument, trade_id=TradeId(f"{order.client_order_id}-{units}-{order.filled_qty}"),
-            last_qty=Quantity.from_int(units), last_px=Price.from_str(f"{ticks / 100:.2f}"),
-            commission=Money(0.35, Currency.from_str("USD")), ts_event=self.clock.timestamp_ns(),
+        name, sign = order.client_order_id.value, 1 if order.side == OrderSide.BUY else -1
+        self.filled[name] = self.filled.get(name, 0) + units
+        fill = SimpleNamespace(
+            trade_id=f"{name}-{self.filled[name]}", order_ref=name, ts_ns=self.clock.timestamp_ns(),
+            units=sign * units, price=ticks / 100,
         )  # fmt: skip
-        self._apply(order, event)
+        self.strategy.execution.on_execution(fill)
+        done = self.filled[name] >= int(order.quantity)
+        self._tell(name, "Filled" if done else "Submitted")
+        if done:
+            self.working.pop(name, None)
         # The rest of a group goes by the broker's own hand.
-        for other in self.cache.orders_open():
-            if order.is_closed and other.tags == order.tags != [""]:
-                self._apply(other, TestEventStubs.order_canceled(other))
-        self.strategy.on_order_filled(event)
+        for other, kept in list(self.working.items()):
+            if self.units == 0 and (kept.has_price or kept.has_trigger_price):
+                self._end(other)
 
     def refuse(self) -> list[Order]:
         """Reject everything that was sent."""
-        refused, self.pending = self.pending, []
+        refused = self._take(self.pending)
         for order in refused:
-            self._apply(order, TestEventStubs.order_submitted(order))
-            self._apply(order, TestEventStubs.order_rejected(order))
-            self.strategy.execution.on_refused(order.client_order_id, "margin")
+            answer = SimpleNamespace(order_ref=order.client_order_id.value, meaning="refused", code=201, text="margin")
+            self.strategy.execution.on_answer(answer)
         return refused
-
-    def _apply(self, order: Order, event: Any) -> None:
-        order.apply(event)
-        self.cache.update_order(order)
 
     def die(self) -> None:
         """As a killed process would leave it: what is on disk is on disk."""

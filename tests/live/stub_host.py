@@ -175,10 +175,14 @@ class StubHost:
         name = order.client_order_id.value
         kind, units, price, _ = _wire(order)
         size, price = self.amended.get(name, (abs(units), price))
-        listed = SimpleNamespace(order_ref=name, kind=KINDS[kind], units=_sign(order) * size, price=price, status=status)
+        listed = SimpleNamespace(
+            order_ref=name, kind=KINDS[kind], units=_sign(order) * size, price=price, status=status
+        )
         self.execution.on_listed(listed)
 
-    def status(self, order: Order, status: str, filled: int | None = None, price: float = 500.0, held: str = "") -> None:
+    def status(
+        self, order: Order, status: str, filled: int | None = None, price: float = 500.0, held: str = ""
+    ) -> None:
         """Tell a status."""
         name = order.client_order_id.value
         told = self.filled.get(name, 0) if filled is None else filled

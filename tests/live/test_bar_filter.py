@@ -32,7 +32,8 @@ def gate() -> BarFilter:
         ("14:30", "14:31:01", "duplicate"),
         ("14:29", "14:31:01", "duplicate"),
         ("14:30", "18:00:00", "duplicate"),
-        ("14:31", "14:31:59", "unfinished"),
+        ("14:31", "14:31:58", "unfinished"),
+        ("14:31", "14:31:59", "next"),  # the broker tells its clock in whole seconds
         ("14:35", "14:32:00", "unfinished"),
     ],
 )

@@ -147,7 +147,7 @@ def test_a_session_taken_up_again_goes_on_as_if_nothing_had_happened(
     first, random = ResumableSession(folder / "first"), np.random.default_rng(seed)
     first.trade(random, FIRST, before)
     again = taken_up_again(first, folder / "in a position")
-    assert again.strategy.execution.groups == first.strategy.execution.groups
+    assert again.strategy.execution.ledger.rows == first.strategy.execution.ledger.rows
     while first.units != 0:
         first.trade(random, FIRST + before, 1)
         before += 1

@@ -74,12 +74,20 @@ def test_order_and_fill_rows_hold_what_was_sent_and_filled(host: StubHost) -> No
     assert target == OrderRow(
         names[1], "SPY.EQUS", "target", -1, 3, "limit", 50060, "take_profit", group(host), CLOSE_NS, CLOSE_NS
     )
-    assert (fill.trade_id, fill.role, fill.units, fill.price_ticks, fill.market_ticks) == ("x1", "entry", 3, 50000, 50000)
+    assert (fill.trade_id, fill.role, fill.units, fill.price_ticks, fill.market_ticks) == (
+        "x1",
+        "entry",
+        3,
+        50000,
+        50000,
+    )
 
 
 @pytest.mark.parametrize(("stop", "target"), [(False, True), (True, False), (False, False)])
 def test_a_barrier_that_is_not_configured_is_not_sent(stop: bool, target: bool) -> None:
-    host = StubHost(new_core(BarrierConfig(BARRIERS.stop_loss if stop else None, BARRIERS.take_profit if target else None, 0)))
+    host = StubHost(
+        new_core(BarrierConfig(BARRIERS.stop_loss if stop else None, BARRIERS.take_profit if target else None, 0))
+    )
     host.execution.execute(LONG)
     expected = ["MarketOrder", *["LimitOrder"] * target, *["StopMarketOrder"] * stop]
     assert [kind for kind, *_ in host.wires()] == expected
@@ -408,7 +416,7 @@ def test_an_exit_is_for_what_a_partly_filled_stop_has_left(host: StubHost) -> No
 
 def test_closing_cancels_an_entry_that_hangs_half_filled(host: StubHost) -> None:
     host.execution.execute(LONG)
-    entry, target, stop = host.sent
+    entry, target, _ = host.sent
     host.accept(*host.sent)
     host.fill_order(entry, 1, 50000)
     host.execution.close_position("end_of_session")

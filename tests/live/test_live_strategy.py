@@ -96,21 +96,33 @@ def test_in_flatten_closing_is_tried_until_it_succeeds(tmp_path: Path) -> None:
     session.restrict("flatten")
     session.strategy._enforce()
     session.strategy._enforce()
+    session.confirm_cancels()
     assert sum(int(order.quantity) for order in session.pending) == abs(held), "once while it is under way"
     session.refuse()
-    session.strategy._enforce()
+    session.clock.set_time(session.clock.timestamp_ns() + 10**9)
+    session.strategy.execution.poll()
     session.settle(np.random.default_rng(1), 50000)
     assert session.units == 0
     assert session.strategy.execution.fills[-1].reason == "risk_halt"
 
 
-def test_a_halted_session_sends_nothing_not_even_at_its_end(tmp_path: Path) -> None:
+def test_a_halted_session_leaves_the_market_before_it_ends(tmp_path: Path) -> None:
     session = entered(tmp_path)
     session.strategy.halt("nobody knows")
-    assert not asyncio.run(session.strategy.wind_down(flatten=True, timeout_s=0.0))
-    session.strategy._enforce()
-    assert session.pending == []
     assert states(session, "risk") == [("halted", "nobody knows")]
+
+    async def leave() -> bool:
+        left = asyncio.create_task(session.strategy.leave(60.0))
+        session.strategy._guard = left  # a guard of the test's own
+        await asyncio.sleep(0)
+        session.strategy._enforce()
+        session.settle(np.random.default_rng(1), 50000)
+        session.strategy.reconciler.is_flat = True
+        return await left
+
+    assert asyncio.run(leave())
+    assert session.units == 0
+    assert session.strategy.execution.fills[-1].reason == "risk_halt"
 
 
 def test_an_ordered_end_closes_the_position(tmp_path: Path) -> None:
@@ -176,12 +188,30 @@ def test_before_the_close_positions_are_closed_by_the_market_clock(tmp_path: Pat
     assert session.strategy.decisions == 774 - 745
 
 
-def test_a_fill_that_the_node_inferred_is_looked_up_at_the_broker(tmp_path: Path) -> None:
+def test_fills_and_refusals_of_the_node_alone_change_nothing(tmp_path: Path) -> None:
     session = entered(tmp_path)
-    fills = len(session.strategy.execution.fills)
+    fills, entry = len(session.strategy.execution.fills), session.strategy.execution._entry
     session.strategy.on_order_filled(SimpleNamespace(reconciliation=True))
+    session.link.wire_ns = lambda name: 1  # it left this process
+    rejected = SimpleNamespace(client_order_id=SimpleNamespace(value=entry.name), reason="UNKNOWN")
+    session.strategy.on_order_rejected(rejected)
     assert len(session.strategy.execution.fills) == fills
-    assert session.strategy.reconciler._wants_fills
+    assert session.strategy._vitals.rejects == 0
+
+
+def test_others_in_the_contract_make_the_session_reduce_only(tmp_path: Path) -> None:
+    session = entered(tmp_path)
+    held = session.units
+    side = 1 if held > 0 else -1
+    fill = SimpleNamespace(trade_id="hand", order_ref="", ts_ns=1, units=side * 10, price=500.0)
+    session.strategy.execution.on_execution(fill)
+    assert (session.units, session.strategy.may_open()) == (held, False)
+    assert session.strategy.problem.startswith(f"others trade SPY.EQUS ({side * 10:+d}): reduce-only")
+    session.die()
+    again = ResumableSession(tmp_path)
+    assert (again.units, again.strategy.execution.foreign_units, again.strategy.may_open()) == (held, side * 10, False)
+    again.strategy.execution.on_execution(fill)
+    assert again.strategy.execution.foreign_units == side * 10, "told again after the restart"
 
 
 @settings(max_examples=6)

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rl_strategies.live.execution.comparison import compare
 
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.broker.timeouts import Timeouts
-from rl_strategies.live.execution.comparison import compare
 from rl_strategies.live.execution.reconciler import NotOursError, Reconciler
 
 # Orders of the session: the stop and target of a group that is held, the stop of one that is gone, an entry.

@@ -232,6 +232,7 @@ class JournalReplay:
             self.result.foreign = state["reason"].split()
         elif state["what"] == FOREIGN:
             self.result.foreign_units = int(state["to"])
+            self.result.foreign = [*(self.result.foreign or ()), *state["reason"].split()]
 
     def _differs(self, row: Row, cause: Cause, what: str, written: object, made: object) -> None:
         self.result.divergences.append(Divergence(row.seq, row.ts_ns, cause, what, str(written), str(made)))
