@@ -179,7 +179,7 @@ def test_an_end_that_the_broker_does_not_confirm_fails(tmp_path: Path, closes: b
 def test_before_the_close_positions_are_closed_by_the_market_clock(tmp_path: Path) -> None:
     session = ResumableSession(tmp_path)
     session.trade(np.random.default_rng(3), FIRST, 5)
-    session.trade(np.random.default_rng(3), 745, 35)  # to the last bar
+    session.trade(np.random.default_rng(5), 745, 35)  # to the last bar
     closes = [fill for fill in session.strategy.execution.fills if fill.reason == "end_of_session"]
     flat_ns = DAYS[1] + 385 * MINUTE_NS  # five minutes before the close
     assert {fill.ts_ns for fill in closes} == {flat_ns}

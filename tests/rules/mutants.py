@@ -25,7 +25,6 @@ TESTS: dict[str, tuple[str, ...]] = {
     "rl_strategies/analysis/bootstrap.py": ("metrics",),
     "rl_strategies/analysis/trades.py": ("trades", "tests/rl_strategies/test_trades.py"),
     "rl_strategies/live/execution/reconciler.py": ("reconciler",),
-    "rl_strategies/live/execution/comparison.py": ("reconciler",),
 }
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "-p", "no:xdist", "-p", "no:randomly")
 

@@ -14,6 +14,7 @@ from rl_strategies.live.journal.session_journal import TAKE_PROFIT
 
 CANCEL_S = 1.0  # wait for the take profit's end at most so long
 FILL_S = 2.0  # a market order in a group that has not filled for so long is held back there
+AGREE_S = 30.0  # after a closing order is lost, wait at most so long for a position that agrees
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # after refusals
 
 
@@ -21,6 +22,7 @@ class Desk(Protocol):
     """What an exit is carried out with; `LiveExecution` is one."""
 
     book: OwnOrders
+    agreed_ns: int
 
     @property
     def side(self) -> int:
@@ -56,6 +58,7 @@ class Exit:
         self._next_ns = 0
         self._sent: OwnOrder | None = None
         self._alone = False
+        self._lost_ns = 0
 
     def tend(self, desk: Desk, units: int, now_ns: int) -> None:
         """Do what is next for closing ``units``, unsigned; 0 where nothing may be sent now."""
@@ -80,6 +83,8 @@ class Exit:
                 return
         elif desk.book.fillable(TAKE_PROFIT) and now_ns - self._began_ns < CANCEL_S * NS:
             return
+        if desk.agreed_ns < self._lost_ns and now_ns - self._lost_ns < AGREE_S * NS:
+            return  # it may have filled unheard
         if units and now_ns >= self._next_ns:
             group = next((stop.row.group for stop in stops), "")
             self._sent = desk.send_exit(units, group, self.reason)
@@ -97,6 +102,8 @@ class Exit:
         sent, self._sent = self._sent, None
         if sent is None or not sent.over or sent.over == "filled":
             return
+        if sent.over == "gone":
+            self._lost_ns = sent.over_ns
         if sent.over in ("refused", "inactive", "never_sent"):
             self._next_ns = now_ns + int(PAUSES_S[min(self.attempts, len(PAUSES_S) - 1)] * NS)
             self.attempts += 1

@@ -93,6 +93,8 @@ class LiveExecution(OrderExecution):
         Signed units of the contract that others have traded since the session began and hold.
     is_foreign_active : bool
         Whether others have traded the contract since the session began.
+    agreed_ns : int
+        Clock when the broker's position last agreed with the session's.
     most_to_close : int or None
         Units that may be closed at most, where the broker shows less than the session holds; None where it agrees.
     """
@@ -112,6 +114,7 @@ class LiveExecution(OrderExecution):
         self.foreign_units = 0
         self.is_foreign_active = False
         self.most_to_close: int | None = None
+        self.agreed_ns = 0
         self._foreign: dict[str, tuple[str, int]] = {}  # revision and units of foreign executions, by name
         self._entry: OwnOrder | None = None
         self._since_entry: list[OwnOrder] = []

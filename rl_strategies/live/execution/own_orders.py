@@ -110,7 +110,9 @@ class OwnOrder:
 
     def waits_since_ns(self) -> int:
         """Clock since when an answer is waited for."""
-        return max(self.row.sent_ns, self.wanted_ns, self.cancel_ns)
+        if not self.is_answered:
+            return self.row.sent_ns
+        return max(self.row.sent_ns, self.moved_ns, self.wanted_ns, self.cancel_ns)
 
     def may_cancel(self, now_ns: int) -> bool:
         """Whether a cancel may be sent now: not yet, or unanswered for a while that grows."""

@@ -155,9 +155,11 @@ class Reconciler:
         execution, now_ns = self._execution, self._wall_ns()
         working = {order.order_ref for order in broker.orders if order.status in WORKING}
         self._revive(working)
-        for name in execution.drop_unknown(working, now_ns):
-            self._events.report("order", "", "gone", f"{name}: the broker does not list it")
         difference = broker.units - execution.units - execution.foreign_units
+        explaining = execution.explaining(difference) if difference else None
+        kept = working if explaining is None else working | {explaining.name}
+        for name in execution.drop_unknown(kept, now_ns):
+            self._events.report("order", "", "gone", f"{name}: the broker does not list it")
         self.is_flat = difference == 0 and execution.units == 0 and not execution.book.fillable()
         if difference:
             self._act(difference, broker.units, now_ns)
@@ -173,7 +175,7 @@ class Reconciler:
 
     def _agree(self) -> None:
         execution = self._execution
-        self._difference, execution.most_to_close = 0, None
+        self._difference, execution.most_to_close, execution.agreed_ns = 0, None, self._wall_ns()
         if execution.units and execution.wants_stop and not execution.is_protected:
             self._doubt(f"{execution.units:+d} held without a complete stop")
         elif not self.known and not execution.is_in_flight():
