@@ -427,8 +427,9 @@ class LiveStrategy(RLStrategy):
         self.events.report("order", "", "rejected" if is_refusal else "never sent", f"{order.name}: {text}")
 
     def on_foreign(self, trade_id: str, units: int, held: int) -> None:
-        """Report that others trade the contract: nothing is opened from now on; called by the execution."""
-        self.events.report(FOREIGN, "", str(held), trade_id, units=units)
+        """Report that others traded the contract, from when on nothing is opened; called by the execution."""
+        reduces = int(self.execution.is_foreign_active)
+        self.events.report(FOREIGN, "", str(held), trade_id, units=units, reduces=reduces)
         self._note_problem()
 
     def on_amended(self, row: OrderRow) -> None:

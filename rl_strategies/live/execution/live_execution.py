@@ -32,6 +32,7 @@ from rl_strategies.live.services import LiveServices
 ANSWER_S = 3.0  # an order without an answer for longer is looked up at the broker
 GRACE_S = 0.5  # for the execution behind a status, and before a stop that ended is replaced
 PARTIAL_S = 3.0  # an entry that has filled in part for longer is cancelled
+FLATTEN_PREFIX = "flatten-"  # begins the references of the closing orders of `rl-intraday flatten`
 IGNORED = "~"  # a revision above every other
 RESIZE_S = 1.0  # the broker has so long to reduce orders of a group itself
 _ROLES: dict[FillReason, Role] = {"entry": "entry", "stop_loss": "stop", "take_profit": TAKE_PROFIT}
@@ -287,7 +288,8 @@ class LiveExecution(OrderExecution):
             self._book(self.ledger.execution(by_others, None, self._market_ticks, self._now_ns()))
         self._foreign[name] = (revision, fill.units)
         self.foreign_units += units - closed
-        self.is_foreign_active = True
+        # A flatten of this program closes for the session's owner.
+        self.is_foreign_active |= units != closed or not fill.order_ref.startswith(FLATTEN_PREFIX)
         self._host.on_foreign(fill.trade_id, units, self.foreign_units)
 
     def poll(self) -> None:

@@ -231,7 +231,8 @@ class JournalReplay:
         elif state["what"] == BEGUN:
             self.result.foreign = state["reason"].split()
         elif state["what"] == FOREIGN:
-            self.result.foreign_units = int(state["to"])
+            if state.get("reduces", True):
+                self.result.foreign_units = int(state["to"])
             self.result.foreign = [*(self.result.foreign or ()), *state["reason"].split()]
 
     def _differs(self, row: Row, cause: Cause, what: str, written: object, made: object) -> None:

@@ -5,15 +5,16 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from nautilus_trader.adapters.interactive_brokers.client.common import get_venue_order_id
 from nautilus_trader.model.identifiers import InstrumentId
 
 from adapters.ibkr.broker_link import BrokerLink
+from adapters.ibkr.order_errors import MEANINGS
 from adapters.ibkr.trading import BrokerContract, client_configs, engine_config, order_tags, require_gateway
 
 MES = BrokerContract("MES", "FUT", "CME", "202612", "XCME")
@@ -45,7 +46,7 @@ def test_both_clients_share_one_connection_and_one_contract(regular_hours: bool)
         assert config.instrument_provider.symbol_to_mic_venue == {"MES": "XCME"}
     assert data.use_regular_trading_hours is regular_hours
     assert execution.account_id == "DU1"
-    assert execution.fetch_all_open_orders, "orders of an earlier life of the session are its own too"
+    assert not execution.fetch_all_open_orders, "orders of others are none of the session's business"
     assert execution.routing.default
 
 
@@ -84,20 +85,35 @@ def test_a_gateway_that_listens_is_there() -> None:
 # The broker's word ------------------------------------------------------------------------------------------------
 
 
+class Named:
+    """NautilusTrader's table of requests, empty."""
+
+    def get(self, **names: Any) -> None:
+        return None
+
+
 class Client:
-    """As much of NautilusTrader's client as the link asks; answers are set by the test."""
+    """As much of NautilusTrader's client as the link uses; answers are set by the test."""
 
     def __init__(self) -> None:
         self.is_ready = True
         self._is_ib_connected = asyncio.Event()
         self._is_ib_connected.set()
         self._data_farm_degraded_since_ns: int | None = None
-        self._eclient = SimpleNamespace(wrapper=SimpleNamespace(), isConnected=lambda: True)
+        self._eclient = SimpleNamespace(wrapper=SimpleNamespace(), isConnected=lambda: True, placeOrder=self._place)
+        self._client_id, self._next_valid_order_id = 1, 101
+        self._requests = self._subscriptions = Named()
+        self._fetch_all_open_orders = False
+        self._internal_msg_queue_processor_task = SimpleNamespace(done=lambda: False)
         self.positions: list[Any] | None = []
         self.orders: list[Any] | None = []
         self.fills: list[Any] | None = []
-        self.placed: list[str] = []
-        self.refuses = False
+        self.placed: list[tuple[str, int]] = []
+        self.changed: list[tuple[int, Any]] = []
+        self.cancelled: list[int] = []
+        self.refuses = ""
+        self.seen: list[str] = []
+        self.asked_all: list[bool] = []
 
     async def get_positions(self, account: str) -> list[Any] | None:
         assert account == "DU1"
@@ -105,16 +121,63 @@ class Client:
 
     async def get_open_orders(self, account: str) -> list[Any] | None:
         assert account == "DU1"
+        self.asked_all.append(self._fetch_all_open_orders)
         return self.orders
 
     async def get_executions(self, account: str) -> list[Any] | None:
         assert account == "DU1"
+        for fill in self.fills or []:
+            await self.process_exec_details(req_id=1, **fill)
         return self.fills
 
     def place_order(self, order: Any) -> None:
-        if self.refuses:
+        if order.orderRef == self.refuses:
             raise OSError("broken pipe")
-        self.placed.append(order.orderRef)
+        self.placed.append((order.orderRef, order.orderId))
+        order.orderRef = f"{order.orderRef}:{order.orderId}"
+
+    def cancel_order(self, order_id: int) -> None:
+        self.cancelled.append(order_id)
+
+    def _place(self, order_id: int, contract: Any, order: Any) -> None:
+        self.changed.append((order_id, order))
+
+    async def process_exec_details(self, **message: Any) -> None:
+        self.seen.append("execution")
+
+    async def process_commission_report(self, **message: Any) -> None:
+        self.seen.append("commission")
+
+    async def process_order_status(self, **message: Any) -> None:
+        self.seen.append("status")
+
+    async def process_open_order(self, **message: Any) -> None:
+        self.seen.append("order")
+
+    async def process_error(self, **message: Any) -> None:
+        self.seen.append("error")
+
+
+class Listener:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def on_execution(self, fill: Any) -> None:
+        self.told.append((fill.trade_id, fill.order_ref, fill.units, fill.price))
+
+    def on_commission(self, trade_id: str, usd: float) -> None:
+        self.told.append((trade_id, usd))
+
+    def on_status(self, status: Any) -> None:
+        self.told.append((status.order_ref, status.status, status.filled, status.average_price, status.why_held))
+
+    def on_listed(self, order: Any) -> None:
+        self.told.append((order.order_ref, order.kind, order.units, order.price, order.status))
+
+    def on_answer(self, answer: Any) -> None:
+        self.told.append((answer.order_ref, answer.meaning, answer.code))
 
 
 def contract(con_id: int = CON_ID) -> SimpleNamespace:
@@ -123,19 +186,35 @@ def contract(con_id: int = CON_ID) -> SimpleNamespace:
 
 def resting(con_id: int = CON_ID, **fields: Any) -> SimpleNamespace:
     usual = {
-        "orderId": 5, "permId": 77, "clientId": 1, "orderRef": "O-1:5", "action": "SELL", "totalQuantity": 3,
-        "orderType": "STP", "auxPrice": 5990.25, "lmtPrice": 0.0,
+        "orderId": 5, "permId": 77, "clientId": 1, "orderRef": "O-1:5", "action": "SELL", "totalQuantity": Decimal(3),
+        "orderType": "STP", "auxPrice": 5990.25, "lmtPrice": 0.0, "account": "DU1", "whatIf": False,
+        "order_state": SimpleNamespace(status="PreSubmitted"),
     }  # fmt: skip
     return SimpleNamespace(contract=contract(con_id), **(usual | fields))
 
 
-def executed(trade_id: str, time: str, con_id: int = CON_ID, **fields: Any) -> dict[str, Any]:
-    usual = {"execId": trade_id, "orderRef": "O-1:5", "time": time, "side": "BOT", "shares": 2, "price": 6000.25}
-    return {
-        "contract": contract(con_id),
-        "execution": SimpleNamespace(**(usual | fields)),
-        "commission_report": SimpleNamespace(commissionAndFees=1.24),
-    }
+def executed(trade_id: str, time: str = "20260105 14:31:00 UTC", con_id: int = CON_ID, **fields: Any) -> dict[str, Any]:
+    usual = {
+        "execId": trade_id, "orderRef": "O-1:5", "time": time, "side": "BOT", "shares": 2, "price": 6000.25,
+        "acctNumber": "DU1", "clientId": 1, "orderId": 5, "permId": 77,
+    }  # fmt: skip
+    return {"contract": contract(con_id), "execution": SimpleNamespace(**(usual | fields))}
+
+
+def status(order_id: int = 5, client_id: int = 1, perm_id: int = 77, **fields: Any) -> dict[str, Any]:
+    usual = {"status": "Submitted", "filled": Decimal(1), "avg_fill_price": 6000.25, "why_held": ""}
+    return {"order_id": order_id, "client_id": client_id, "perm_id": perm_id, **(usual | fields)}
+
+
+def bracket(*names: str) -> list[SimpleNamespace]:
+    """An entry and its children, numbers from 101."""
+    return [
+        SimpleNamespace(
+            orderRef=name, orderId=101 + place, parentId=101 if place else 0, transmit=place == len(names) - 1,
+            orderType="STP" if place else "MKT", totalQuantity=Decimal(3), auxPrice=5990.0, contract=contract(),
+        )
+        for place, name in enumerate(names)
+    ]  # fmt: skip
 
 
 @pytest.fixture
@@ -144,35 +223,43 @@ def client() -> Client:
 
 
 @pytest.fixture
-def link(client: Client) -> Iterator[BrokerLink]:
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+def link(client: Client, listener: Listener) -> Iterator[BrokerLink]:
     """A link to MESZ6 of account DU1."""
     made = BrokerLink("DU1", "MESZ6.XCME")
     details = {InstrumentId.from_str("MESZ6.XCME"): SimpleNamespace(contract=contract())}
     provider = SimpleNamespace(contract_details=details)
-    made.attach(SimpleNamespace(_client=client, instrument_provider=provider, _order_filled_qty={}))
-    return made
+    made.attach(SimpleNamespace(_client=client, instrument_provider=provider))
+    made.listen(listener)
+    yield made
+    assert made.failure is None
 
 
-def test_truth_is_of_the_contract_alone(link: BrokerLink, client: Client) -> None:
+def test_the_state_is_of_the_contract_alone(link: BrokerLink, client: Client) -> None:
     client.positions = [
-        SimpleNamespace(contract=contract(), quantity=-2),
-        SimpleNamespace(contract=contract(OTHER), quantity=9),
+        SimpleNamespace(contract=contract(), quantity=Decimal(-2)),
+        SimpleNamespace(contract=contract(OTHER), quantity=Decimal("9.5")),
     ]
-    client.orders = [
-        resting(),
-        resting(OTHER),
-        resting(orderType="LMT", lmtPrice=6010.5, action="BUY", orderRef="", orderId=6),
-        resting(orderType="MKT", totalQuantity=1, orderId=7),
+    client.orders = [resting(), resting(OTHER), resting(orderType="LMT", lmtPrice=6010.5, action="BUY", orderRef="")]
+    state = asyncio.run(link.broker_state())
+    assert state is not None
+    assert state.units == -2
+    assert [(o.order_ref, o.kind, o.units, o.price, o.status) for o in state.orders] == [
+        ("O-1", "STP", -3, 5990.25, "PreSubmitted"),
+        ("", "LMT", 3, 6010.5, "PreSubmitted"),
     ]
-    link._execution._order_filled_qty = {get_venue_order_id(5, 0): 1}
-    truth = asyncio.run(link.broker_state())
-    assert truth is not None
-    assert truth.units == -2
-    assert [(o.order_ref, o.order_id, o.kind, o.units, o.price) for o in truth.orders] == [
-        ("O-1", 5, "STP", -2, 5990.25),
-        ("", 6, "LMT", 3, 6010.5),
-        ("O-1", 7, "MKT", -1, 0.0),
-    ]
+
+
+def test_orders_of_everybody_are_asked_for_alone_where_that_is_wanted(link: BrokerLink, client: Client) -> None:
+    client.orders = [resting(clientId=9, orderId=500)]
+    asyncio.run(link.everybody())
+    asyncio.run(link.broker_state())
+    assert client.asked_all == [True, False]
+    assert client._next_valid_order_id == 501, "new numbers are above every number that was shown"
 
 
 @pytest.mark.parametrize("silent", ["positions", "orders"])
@@ -192,42 +279,137 @@ def test_nobody_is_asked_who_is_not_there(link: BrokerLink, client: Client) -> N
     assert (link.is_connected(), link.has_data()) == (True, False)
 
 
-def test_executions_come_once_in_order_with_sign_and_cost(link: BrokerLink, client: Client) -> None:
+def test_executions_are_told_at_once_and_answered_in_order(
+    link: BrokerLink, client: Client, listener: Listener
+) -> None:
     client.fills = [
-        executed("b", "20260105 14:31:02 UTC", side="SLD", shares=1, orderRef="O-2:9"),
-        executed("other", "20260105 14:30:00 UTC", con_id=OTHER),
-        executed("a", "20260105 14:31:00 UTC"),
-        executed("a", "20260105 14:31:00 UTC"),
+        executed("b", "20260105 14:31:02 UTC", side="SLD", shares=1, orderRef="O-2:9", orderId=9, permId=78),
+        executed("other", con_id=OTHER),
+        executed("another account", acctNumber="DU2"),
+        executed("a"),
     ]
     fills = asyncio.run(link.executions())
     assert fills is not None
     at = int(np.datetime64("2026-01-05T14:31", "ns").astype(np.int64))
-    assert [(f.trade_id, f.order_ref, f.units, f.price, f.commission_usd, f.ts_ns - at) for f in fills] == [
-        ("a", "O-1", 2, 6000.25, 1.24, 0),
-        ("b", "O-2", -1, 6000.25, 1.24, 2 * 10**9),
+    assert [(f.trade_id, f.order_ref, f.units, f.price, f.ts_ns - at) for f in fills] == [
+        ("a", "O-1", 2, 6000.25, 0),
+        ("b", "O-2", -1, 6000.25, 2 * 10**9),
     ]
+    assert listener.told == [("b", "O-2", -1, 6000.25), ("a", "O-1", 2, 6000.25)]
+    assert client.seen == ["execution"] * 4, "NautilusTrader hears of everything too"
     client.fills = None
     assert asyncio.run(link.executions()) is None
 
 
-def test_an_order_is_on_the_wire_when_it_was_written_and_not_before(link: BrokerLink, client: Client) -> None:
-    order = SimpleNamespace(orderRef="O-9", orderId=9)
-    assert link.wire_ns("O-9") is None
-    client.refuses = True
-    with pytest.raises(ValueError, match="not sent: broken pipe"):
-        client.place_order(order)
-    assert link.wire_ns("O-9") is None
-    client.refuses = False
+@pytest.mark.parametrize("usd", [None, -1.0, 1.7976931348623157e308, float("nan")])
+def test_a_commission_that_is_not_known_is_not_told(
+    link: BrokerLink, client: Client, listener: Listener, usd: float | None
+) -> None:
+    asyncio.run(client.process_commission_report(commission_report=SimpleNamespace(execId="a", commissionAndFees=usd)))
+    asyncio.run(client.process_commission_report(commission_report=SimpleNamespace(execId="a", commissionAndFees=1.24)))
+    assert listener.told == [("a", 1.24)]
+
+
+def test_a_status_belongs_to_the_order_of_that_client_and_number(
+    link: BrokerLink, client: Client, listener: Listener
+) -> None:
+    asyncio.run(client.process_open_order(order_id=5, contract=contract(), order=resting(),
+                                          order_state=SimpleNamespace(status="Submitted")))  # fmt: skip
+    asyncio.run(client.process_order_status(**status()))
+    asyncio.run(client.process_order_status(**status(client_id=9, perm_id=99)))
+    asyncio.run(client.process_order_status(**status(order_id=0, client_id=0, perm_id=77)))
+    assert listener.told == [
+        ("O-1", "STP", -3, 5990.25, "Submitted"),
+        ("O-1", "Submitted", 1, 6000.25, ""),
+        ("O-1", "Submitted", 1, 6000.25, ""),  # by the broker's number
+    ]
+    assert client._next_valid_order_id == 101
+
+
+@pytest.mark.parametrize(("code", "meaning"), sorted(MEANINGS.items()))
+def test_every_code_has_one_meaning(
+    link: BrokerLink, client: Client, listener: Listener, code: int, meaning: str
+) -> None:
+    (order,) = bracket("O-1")
     client.place_order(order)
-    assert client.placed == ["O-9"]
-    assert (link.wire_ns("O-9") or 0) > 0
+    asyncio.run(client.process_error(req_id=101, error_code=code, error_string="words"))
+    asyncio.run(client.process_error(req_id=999, error_code=code, error_string="another's"))
+    assert listener.told == [("O-1", meaning, code)]
+    assert client.seen == ["error"] * 2
 
 
-def test_an_order_without_a_connection_is_refused_instead_of_waited_for(link: BrokerLink, client: Client) -> None:
+def test_after_a_duplicate_number_the_next_ones_are_far_above(link: BrokerLink, client: Client) -> None:
+    client.place_order(*bracket("O-1"))
+    asyncio.run(client.process_error(req_id=101, error_code=103, error_string="Duplicate order id"))
+    assert client._next_valid_order_id > 200
+
+
+def test_a_bracket_is_on_the_wire_when_its_last_order_is(link: BrokerLink, client: Client) -> None:
+    entry, target, stop = bracket("entry", "target", "stop")
+    client.place_order(entry)
+    client.place_order(target)
+    first_ns = link.wire_ns("entry")
+    client.place_order(stop)
+    assert client.placed == [("entry", 101), ("target", 102), ("stop", 103)]
+    assert first_ns is not None
+    assert (link.wire_ns("entry") or 0) > first_ns
+
+
+@pytest.mark.parametrize("refused", ["entry", "target", "stop"])
+def test_what_fails_in_the_middle_of_a_list_was_never_sent(
+    link: BrokerLink, client: Client, listener: Listener, refused: str
+) -> None:
+    client.refuses = refused
+    orders = bracket("entry", "target", "stop")
+    with pytest.raises(ValueError, match="not sent: broken pipe"):
+        for order in orders:
+            client.place_order(order)
+    names = ["entry", "target", "stop"]
+    assert [name for name, _ in client.placed] == names[: names.index(refused)]
+    assert link.wire_ns("entry") is None
+    told = {(name, meaning) for name, meaning, _ in listener.told}
+    assert told == {("entry", "never_sent"), (refused, "never_sent")}
+    assert client.cancelled == ([] if refused == "entry" else [101]), "what rests there untransmitted"
+
+
+def test_an_order_without_a_connection_was_never_sent(link: BrokerLink, client: Client, listener: Listener) -> None:
     client._eclient.isConnected = lambda: False
     with pytest.raises(ValueError, match="no connection to the gateway"):
-        client.place_order(SimpleNamespace(orderRef="O-9", orderId=9))
-    assert client.placed == []
+        client.place_order(*bracket("O-9"))
+    assert (client.placed, listener.told) == ([], [("O-9", "never_sent", 0)])
+
+
+def test_orders_are_cancelled_by_number_and_those_not_sent_yet_are_not_sent(link: BrokerLink, client: Client) -> None:
+    client.place_order(*bracket("O-1"))
+    link.cancel("O-1")
+    link.cancel("O-2")
+    assert client.cancelled == [101]
+    with pytest.raises(ValueError, match="cancelled before it was sent"):
+        client.place_order(*bracket("O-2"))
+
+
+def test_a_change_keeps_everything_but_size_and_price(link: BrokerLink, client: Client) -> None:
+    _, stop = orders = bracket("entry", "stop")
+    stop.transmit = False
+    for order in orders:
+        client.place_order(order)
+    assert link.amend("stop", 2, 5991.25)
+    assert not link.amend("unknown", 2, 5991.25)
+    ((number, changed),) = client.changed
+    assert number == 102
+    assert (changed.totalQuantity, changed.auxPrice, changed.transmit) == (Decimal(2), 5991.25, True)
+    assert (changed.orderRef, changed.parentId) == ("stop:102", 101)
+    client._client_id = 2
+    assert not link.amend("stop", 1, 5991.25), "orders of another client id cannot be changed"
+
+
+def test_after_a_restart_an_order_is_changed_as_the_broker_lists_it(link: BrokerLink, client: Client) -> None:
+    listed = resting(orderId=300, transmit=True)
+    asyncio.run(client.process_open_order(order_id=300, contract=contract(), order=listed,
+                                          order_state=SimpleNamespace(status="Submitted")))  # fmt: skip
+    assert link.amend("O-1", 2, 5991.25)
+    assert (client.changed[0][0], client.changed[0][1].auxPrice) == (300, 5991.25)
+    assert client._next_valid_order_id == 301, "a used number would change the order that has it"
 
 
 def test_the_brokers_clock_is_told_in_whole_seconds(link: BrokerLink, client: Client) -> None:
