@@ -20,6 +20,8 @@ from catalogs.errors import InputError
 from catalogs.instruments.specification import InstrumentSpec, resolve
 from configs import instruments_path
 from rl_strategies.live.journal.journal import read_journal
+from rl_strategies.live.journal.rebuild import PROVISIONAL
+from rl_strategies.live.journal.session_journal import FillRow, add_fill
 from run.trade.session.folder import JOURNAL_FOLDER, find_home
 from run.trade.session.metadata import METADATA_FILE, read_metadata
 from run.trade.session.plan import broker_contract
@@ -96,12 +98,16 @@ def _rows(journal: Path) -> tuple[Sequence[dict[str, Any]], bool]:
 
 
 def _fills(rows: Iterable[dict[str, Any]], con_ids: dict[str, int], client_id: int) -> Iterable[Executed]:
+    fills: dict[str, dict[str, FillRow]] = {}
     for row in rows:
         if row["kind"] == "fill":
-            fill = msgspec.json.decode(row["text"])
-            if fill["role"] != "external":
-                con_id, units = con_ids[row["instrument_id"]], Decimal(fill["units"])
-                yield Executed(fill["trade_id"], con_id, units, client_id, fill["client_order_id"])
+            fill = msgspec.json.decode(row["text"], type=FillRow)
+            add_fill(fills.setdefault(row["instrument_id"], {}), fill)
+    for name, mine in fills.items():
+        for fill in mine.values():
+            # Where only a status told of a fill, the broker's list of executions has it.
+            if fill.role != "external" and not fill.trade_id.startswith(PROVISIONAL):
+                yield Executed(fill.trade_id, con_ids[name], Decimal(fill.units), client_id, fill.client_order_id)
 
 
 def _keep(folder: Path, closing: Executed) -> None:

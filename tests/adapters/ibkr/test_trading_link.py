@@ -360,10 +360,8 @@ def test_what_fails_in_the_middle_of_a_list_was_never_sent(
     link: BrokerLink, client: Client, listener: Listener, refused: str
 ) -> None:
     client.refuses = refused
-    orders = bracket("entry", "target", "stop")
     with pytest.raises(ValueError, match="not sent: broken pipe"):
-        for order in orders:
-            client.place_order(order)
+        list(map(client.place_order, bracket("entry", "target", "stop")))
     names = ["entry", "target", "stop"]
     assert [name for name, _ in client.placed] == names[: names.index(refused)]
     assert link.wire_ns("entry") is None
