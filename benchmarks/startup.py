@@ -32,7 +32,7 @@ def measure(seed: int) -> dict[str, float]:
     """
     here = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory() as folder:
-        _extract(here, Path(folder))
+        extract(here, Path(folder))
         runs: dict[str, Callable[[], object]] = {}
         for name in (OVERVIEW, *VERBS):
             words = ["--help"] if name == OVERVIEW else [name, "--help"]
@@ -51,10 +51,17 @@ def _key(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _extract(checkout: Path, folder: Path) -> None:
+def extract(checkout: Path, folder: Path) -> None:
+    """Write the files of `EARLIER` into a folder.
+
+    Raises
+    ------
+    InputError
+        If the checkout's history does not hold it.
+    """
     archive = subprocess.run(["git", "archive", EARLIER], cwd=checkout, capture_output=True, check=False)
     if archive.returncode:
-        raise InputError(f"startup needs a git checkout whose history holds {EARLIER}: {checkout} does not")
+        raise InputError(f"the benchmark needs a git checkout whose history holds {EARLIER}: {checkout} does not")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as packed:
         packed.extractall(folder, filter="data")
 

@@ -55,9 +55,16 @@ class Traded:
 
 def make_traded(folder: Path, seed: int) -> Traded:
     """Write the catalog and train the bundle; takes a minute on two slow cores."""
+    catalog = make_catalog(folder, seed)
+    experiment = parse_experiment({**EXPERIMENT, "seed": seed}, "faults")
+    return Traded(train_experiment(experiment, catalog, folder / "runs").bundle, catalog)
+
+
+def make_catalog(folder: Path, seed: int) -> Path:
+    """Write the catalog alone."""
     experiment = parse_experiment({**EXPERIMENT, "seed": seed}, "faults")
     instrument = resolve(experiment.instrument, instruments_path(), experiment.train.end)
     edge, catalog = PlantedEdge(), folder / "catalog"
     made = synthetic_sessions(instrument, FIRST_DAY, LAST_DAY, seed=seed, edge=edge)
     write_bars(catalog, instrument, made.bars, synthetic_provenance(instrument, made.bars, edge, seed))
-    return Traded(train_experiment(experiment, catalog, folder / "runs").bundle, catalog)
+    return catalog
