@@ -165,7 +165,8 @@ def test_context_that_is_missing_is_a_problem_of_the_session() -> None:
     session._store = SimpleNamespace(health=StoreHealth())
     session.strategy = SimpleNamespace(
         reconciler=SimpleNamespace(known=True), core=SimpleNamespace(instruments=[SimpleNamespace(units=0)]),
-        is_ready=True, problem="", execution=SimpleNamespace(is_protected=True), market_data=inputs, last_decision_ns=0, monitor=SimpleNamespace(level="normal"),
+        is_ready=True, problem="", execution=SimpleNamespace(is_protected=True), market_data=inputs,
+        last_decision_ns=0, monitor=SimpleNamespace(level="normal"),
     )  # fmt: skip
     assert (session.health().problems, session.health().is_fine) == (("context VIX is missing or too old",), False)
     inputs.context = None
