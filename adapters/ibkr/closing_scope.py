@@ -1,9 +1,10 @@
 """What a flatten may touch: the account, one contract of it, or what one session bought and ordered itself."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 
 from adapters.ibkr.closing import Executed, Executions
@@ -62,9 +63,8 @@ class Scope(ABC):
     def keep(self, closing: Executed) -> None:  # noqa: B027
         """Take an execution of a closing order, for a flatten on a later day."""
 
-    @property
-    def claims(self) -> Callable[[Executions], Decimal] | None:
-        """Gives the signed units that are to be closed of what is held; None where that is all."""
+    def claims(self, con_id: int) -> Callable[[Executions], Decimal] | None:
+        """Gives from a contract's executions the signed units to close of what is held; None where that is all."""
         return None
 
 
@@ -115,6 +115,10 @@ class OwnTrades(Scope):
         Set where its journal is damaged: orders of its client id whose reference begins so count as its own too.
     fills : tuple of Executed
         Executions in its journal, also of earlier days.
+    told : tuple of Executed
+        Fills in its journal that a status told and no execution yet, by a number of the journal.
+    closed_by_others : tuple of Executed
+        The part of others' executions that closed the session's position, by its journal.
     keeper : callable, optional
         Receives every execution of its closing orders.
     """
@@ -125,6 +129,8 @@ class OwnTrades(Scope):
     order_refs: frozenset[str]
     ref_prefix: str = ""
     fills: tuple[Executed, ...] = ()
+    told: tuple[Executed, ...] = ()
+    closed_by_others: tuple[Executed, ...] = ()
     keeper: Callable[[Executed], None] | None = None
 
     def covers(self, con_id: int) -> bool:
@@ -144,23 +150,47 @@ class OwnTrades(Scope):
         if self.keeper is not None:
             self.keeper(closing)
 
-    @property
-    def claims(self) -> Callable[[Executions], Decimal]:
-        """What the session's executions sum to, less what a flatten of the account or the contract has closed of it."""
-        return self._claimed
+    def claims(self, con_id: int) -> Callable[[Executions], Decimal]:
+        """What the session's executions sum to, less what others have closed of it.
 
-    def _claimed(self, executions: Executions) -> Decimal:
+        Others are a flatten of the account or the contract, and whoever the journal knows of.
+        """
+        return partial(self._claimed, con_id)
+
+    def _claimed(self, con_id: int, executions: Executions) -> Decimal:
+        by_others = {each.exec_id: each.units for each in self.closed_by_others if each.con_id == con_id}
         own = executions.total(lambda each: self._is_own(each.client_id, each.order_ref))
-        wide = executions.total(lambda each: each.order_ref.startswith(f"{CLOSING_REF}-account-"))
+        own += self._only_told([each for each in self.told if each.con_id == con_id], executions)
+        own += sum(by_others.values(), Decimal(0))
+        wide = executions.total(
+            lambda each: each.order_ref.startswith(f"{CLOSING_REF}-account-") and each.exec_id not in by_others
+        )
         if own * wide >= 0:
             return own
         return own + (max(wide, -own) if own > 0 else min(wide, -own))
+
+    def _only_told(self, fills: Sequence[Executed], executions: Executions) -> Decimal:
+        rest = Decimal(0)
+        for name in {each.order_ref for each in fills}:
+            told = sum(each.units for each in fills if each.order_ref == name)
+            journaled = sum(each.units for each in self.fills if each.order_ref == name)
+            executed = executions.total(partial(self._is_of, name))
+            # What was executed beyond the journal is what had been told.
+            left = told - (executed - journaled)
+            rest += left if left * told > 0 else 0
+        return rest
+
+    def _is_of(self, name: str, execution: Executed) -> bool:
+        return execution.client_id == self.client_id and _name(execution.order_ref) == name
 
     def _is_own(self, client_id: int, order_ref: str) -> bool:
         if order_ref.startswith(f"{CLOSING_REF}-{self.tag}-"):
             return True
         if client_id != self.client_id:
             return False
-        # NautilusTrader's adapter puts ":" and its order number behind the client order id.
-        name = order_ref.rsplit(":", 1)[0]
-        return name in self.order_refs or bool(self.ref_prefix and order_ref.startswith(self.ref_prefix))
+        return _name(order_ref) in self.order_refs or bool(self.ref_prefix and order_ref.startswith(self.ref_prefix))
+
+
+def _name(order_ref: str) -> str:
+    # NautilusTrader's adapter puts ":" and its order number behind the client order id.
+    return order_ref.rsplit(":", 1)[0]

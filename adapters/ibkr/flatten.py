@@ -286,7 +286,7 @@ class Flattening:
     def _book(self, contract: Any) -> ContractBook:
         if contract.conId not in self._books:
             self._names[contract.conId] = contract_name(contract)
-            book = ContractBook(self._pace, self._scope.claims)
+            book = ContractBook(self._pace, self._scope.claims(contract.conId))
             for execution in self._scope.carried():
                 if execution.con_id == contract.conId:
                     book.executed(execution, time.monotonic(), age_s=float("inf"))

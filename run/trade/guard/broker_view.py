@@ -70,7 +70,7 @@ def _is_resting(account: str, own: OwnTrades, trade: Any) -> bool:
 def _holding(
     con_id: int, name: str, own: OwnTrades, executed: Executions, shown: Decimal, resting: Iterable[Any]
 ) -> Holding:
-    units = own.claims(Executions(each for each in executed if each.con_id == con_id))
+    units = own.claims(con_id)(Executions(each for each in executed if each.con_id == con_id))
     held = ZERO if units * shown <= 0 else (min(units, shown) if units > 0 else max(units, shown))
     orders = [trade for trade in resting if trade.contract.conId == con_id]
     stopped = sum((_stops(trade, orders) for trade in orders if _closes(trade, units)), ZERO)

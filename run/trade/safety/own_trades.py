@@ -8,12 +8,12 @@ from datetime import date
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from adapters.ibkr.closing import Executed
-from adapters.ibkr.closing_scope import OwnTrades
+from adapters.ibkr.closing_scope import CLOSING_REF, OwnTrades
 from adapters.ibkr.connection import find_contract
 from adapters.ibkr.trading import BrokerContract
 from catalogs.errors import InputError
@@ -29,6 +29,20 @@ from run.trade.session.plan import broker_contract
 CLOSED_FILE = "closed.jsonl"  # executions of a flatten of the session; the broker lists those of today alone
 NAUTILUS_PREFIX = "O-"  # begins every client order id of a session
 log = logging.getLogger(__name__)
+
+
+class Fills(NamedTuple):
+    """Fills of a journal: with an execution, told by a status alone, and the part of others' that closed own units."""
+
+    own: list[Executed]
+    told: list[Executed]
+    by_others: list[Executed]
+
+    def of(self, fill: FillRow) -> list[Executed]:
+        """Where a fill belongs."""
+        if fill.role == "external":
+            return self.by_others
+        return self.told if fill.trade_id.startswith(PROVISIONAL) else self.own
 
 
 def session_folder(given: Path) -> Path:
@@ -76,14 +90,20 @@ def own_trades(
     for name in sorted(names - set(specs)):
         specs[name] = _resolved(name, folder)
     con_ids = {name: find_contract(client, **_terms(broker_contract(each))).conId for name, each in specs.items()}
+    fills = _fills(rows, con_ids, client_id)
     orders = [msgspec.json.decode(row["text"]) for row in rows if row["kind"] == "order"]
+    tag = hashlib.sha256("/".join(folder.resolve().parts[-2:]).encode()).hexdigest()[:8]
     return OwnTrades(
-        tag=hashlib.sha256("/".join(folder.resolve().parts[-2:]).encode()).hexdigest()[:8],
+        tag=tag,
         client_id=client_id,
         con_ids=frozenset(con_ids.values()),
         order_refs=frozenset(order["client_order_id"] for order in orders if order["role"] != "external"),
         ref_prefix=NAUTILUS_PREFIX if is_damaged or not is_whole else "",
-        fills=(*_fills(rows, con_ids, client_id), *_closed(folder)),
+        fills=(*fills.own, *_closed(folder)),
+        told=tuple(fills.told),
+        closed_by_others=tuple(
+            each for each in fills.by_others if not each.order_ref.startswith(f"{CLOSING_REF}-{tag}-")
+        ),
         keeper=partial(_keep, folder),
     )
 
@@ -97,17 +117,23 @@ def _rows(journal: Path) -> tuple[Sequence[dict[str, Any]], bool]:
     return [row for row in rows if row["kind"] in ("order", "fill")], content.torn is None
 
 
-def _fills(rows: Iterable[dict[str, Any]], con_ids: dict[str, int], client_id: int) -> Iterable[Executed]:
-    fills: dict[str, dict[str, FillRow]] = {}
+def _fills(rows: Iterable[dict[str, Any]], con_ids: dict[str, int], client_id: int) -> Fills:
+    by_instrument: dict[str, dict[str, FillRow]] = {}
     for row in rows:
         if row["kind"] == "fill":
-            fill = msgspec.json.decode(row["text"], type=FillRow)
-            add_fill(fills.setdefault(row["instrument_id"], {}), fill)
-    for name, mine in fills.items():
-        for fill in mine.values():
-            # Where only a status told of a fill, the broker's list of executions has it.
-            if fill.role != "external" and not fill.trade_id.startswith(PROVISIONAL):
-                yield Executed(fill.trade_id, con_ids[name], Decimal(fill.units), client_id, fill.client_order_id)
+            fills = by_instrument.setdefault(row["instrument_id"], {})
+            add_fill(fills, _fill(msgspec.json.decode(row["text"])))
+    found = Fills([], [], [])
+    for name, fills in by_instrument.items():
+        for fill in fills.values():
+            executed = Executed(fill.trade_id, con_ids[name], Decimal(fill.units), client_id, fill.client_order_id)
+            found.of(fill).append(executed)
+    return found
+
+
+def _fill(content: dict[str, Any]) -> FillRow:
+    # Nothing is checked: an emergency exit does not end at a reason that it does not know.
+    return FillRow(**{name: content[name] for name in FillRow.__struct_fields__ if name in content})
 
 
 def _keep(folder: Path, closing: Executed) -> None:

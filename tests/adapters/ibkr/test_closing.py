@@ -1,6 +1,6 @@
 """What may be sent to close a contract: never more than is held, in whatever order the broker's answers come."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -166,7 +166,7 @@ OWN = OwnTrades("3fa9c1d2", 1, frozenset({CON_ID}), frozenset({"O-1"}))
 
 
 def own_book(scope: OwnTrades = OWN) -> ContractBook:
-    return ContractBook(PACE, scope.claims)
+    return ContractBook(PACE, scope.claims(CON_ID))
 
 
 def test_a_session_closes_its_own_units_alone() -> None:
@@ -202,6 +202,41 @@ def test_what_an_earlier_flatten_closed_is_not_closed_again(closing: tuple[str, 
     for moment in (0.1, 0.4):
         book.shown(Decimal(100), moment)
     assert book.may_send(0.5) == left
+
+
+@pytest.mark.parametrize(
+    ("fills", "told", "by_others", "listed", "left"),
+    [
+        ([], [("~1", 3)], [], [], 3),
+        ([], [("~1", 3)], [], [("a.1.01", 3)], 3),
+        ([], [("~1", 3)], [], [("a.1.01", 2)], 3),
+        ([], [("~1", 3)], [], [("a.1.01", 2), ("b.1.01", 4)], 6),
+        ([("a.1.01", 1)], [("~1", 2)], [], [("a.1.01", 1)], 3),
+        ([("a.1.01", 1)], [("~1", 2)], [], [("a.1.01", 1), ("b.1.01", 2)], 3),
+        ([], [("~1", -3)], [], [("a.1.01", -1)], -3),
+        ([("a.1.01", 3)], [], [("x.1.01", -3)], [], 0),
+        ([("a.1.01", 3), ("b.1.01", -3)], [], [("x.1.01", -3)], [], -3),
+        ([("a.1.01", 3)], [], [("x.1.01", -2)], [("x.1.01", -2)], 1),
+    ],
+)
+def test_what_the_journal_knows_counts_once(
+    fills: list[tuple[str, int]],
+    told: list[tuple[str, int]],
+    by_others: list[tuple[str, int]],
+    listed: list[tuple[str, int]],
+    left: int,
+) -> None:
+    def of(rows: list[tuple[str, int]], ref: str = "O-1") -> tuple[Executed, ...]:
+        return tuple(execution(name, units, ref) for name, units in rows)
+
+    elsewhere = Executed("~9", AAPL, Decimal(50), 1, "O-1")
+    scope = replace(OWN, fills=of(fills), told=(*of(told), elsewhere), closed_by_others=of(by_others, "by hand"))
+    foreign = {name for name, _ in by_others}
+    heard = [
+        execution(name, units, "" if name in foreign else "O-1:5", 0 if name in foreign else 1)
+        for name, units in listed
+    ]
+    assert scope.claims(CON_ID)(Executions([*scope.carried(), *heard])) == left
 
 
 @pytest.mark.parametrize(
