@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.ibkr.simulator.faults import FAULTS
 from rl_strategies.live.journal.journal import read_journal
 from run.trade.session.plan import session_day
 from tests.live.guarded_session import BRACKET, SESSION, UNTOUCHED, GuardedSession, guarded_session, until
@@ -192,3 +193,34 @@ def test_a_guard_that_is_started_late_closes_too(session: GuardedSession) -> Non
     session.cancel_stop()
     assert session.guard().wait(60) == 5
     assert (session.own_trades(), session.working(), session.owners()) == ([3, -3], [], UNTOUCHED)
+
+
+ADVERSITIES = {
+    "late": [("late_answers", 1500)],
+    "late-positions": [("late_position", 4000)],
+    "repeated": [("repeated_execution", 2), ("repeated_order_status", 2), ("repeated_position", 1)],
+    "unanswered": [("unanswered_position", 30), ("unanswered_open_order", 30)],
+}
+
+
+@pytest.mark.parametrize("faults", ADVERSITIES.values(), ids=ADVERSITIES)
+@pytest.mark.parametrize("has_stop", [True, False])
+def test_answers_that_are_late_repeated_or_missing_change_nothing(
+    session: GuardedSession, has_stop: bool, faults: list[tuple[str, int]]
+) -> None:
+    process, guard = session.begin(BRACKET), session.guard()
+    assert watched(session)
+    for name, value in faults:
+        session.gateway.call(lambda server, name=name, value=value: FAULTS[name](server, value))  # type: ignore[misc]
+    process.kill()
+    process.wait()
+    if not has_stop:
+        session.cancel_stop()
+        assert guard.wait(120) == 5
+        assert session.own_trades() == [3, -3]
+        assert (session.working(), session.owners()) == ([], UNTOUCHED)
+    else:
+        assert until(lambda: session.state()["action"] == "leave", 60)
+        time.sleep(15.0)
+        assert guard.poll() is None
+        assert (session.own_trades(), len(session.working()), session.owners()) == ([3], 2, UNTOUCHED)

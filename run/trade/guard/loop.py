@@ -36,7 +36,7 @@ POLL_S, LOOK_S = 0.5, 1.0
 LEFT_LOOK_S = 5.0
 LOCK_S, CLOSE_S, STOP_S = 10.0, 60.0, 10.0
 RETRIES_S = (5.0, 10.0, 20.0, 40.0, 60.0)
-UNREACHED_S, UNREACHED_REPLAYED_S = 3600.0, 30.0
+UNREACHED_S, UNREACHED_REPLAYED_S = 3600.0, 120.0
 LOCAL_PROBLEMS = (GatewayError, OSError, TimeoutError, LookupError)
 
 
@@ -139,8 +139,8 @@ class Guard:
             view = look(client, account_of(client, self._session.config.account()), own)
         except LOCAL_PROBLEMS as error:
             self._line.close()
+            # No answer contradicts nothing: what was seen before counts on.
             self._alerts.say("broker", f"the broker cannot be asked: {str(error) or 'no answer'}")
-            self._wanted = ()
             return None
         self._alerts.say("broker", "")
         self._reached_s = time.monotonic()
