@@ -6,6 +6,8 @@ _AT = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.+)`")
 _MISSING = re.compile(r"Object missing required field `(.+)`")
 _TYPE = re.compile(r"Expected `(.+)`, got `(.+)`")
+_WORDS = {"object": "mapping", "array": "list", "null": "empty"}
+_OURS = re.compile("|".join(_WORDS))
 
 
 def explain(error: Exception) -> str:
@@ -17,6 +19,8 @@ def explain(error: Exception) -> str:
     'unknown key trading.lots'
     >>> explain(ValueError("Expected `int`, got `str` - at `$.seed`"))
     'seed must be int, was str'
+    >>> explain(ValueError("Expected `object`, got `array` - at `$.trading`"))
+    'trading must be mapping, was list'
     >>> explain(ValueError("units must be above 0, was 0 - at `$.trading`"))
     'trading: units must be above 0, was 0'
     """
@@ -28,8 +32,9 @@ def explain(error: Exception) -> str:
     if key := _MISSING.fullmatch(what):
         return f"key {_joined(path, key[1])} is missing"
     if types := _TYPE.fullmatch(what):
-        return f"{path or 'content'} must be {types[1]}, was {types[2]}"
-    return f"{path}: {what}" if path else what
+        expected, found_type = (_OURS.sub(lambda word: _WORDS[word[0]], name) for name in types.groups())
+        return f"{path or 'content'} must be {expected}, was {found_type}"
+    return f"{path}: {what}" if path and not what.startswith(f"{path}.") else what
 
 
 def _joined(path: str, key: str) -> str:

@@ -1,6 +1,7 @@
 """The schema of an experiment: everything that shapes a policy, in one YAML file."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from copy import deepcopy
 from datetime import date
 from itertools import combinations
 from pathlib import Path
@@ -40,7 +41,7 @@ class DateRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.end < self.start:
-            raise ValueError(f"a date range must not end before it starts, was {self.start} to {self.end}")
+            raise ValueError(f"end must not be before start ({self.start}), was {self.end}")
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -192,15 +193,19 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return yaml.safe_dump(msgspec.to_builtins(self, builtin_types=(date,)), sort_keys=False)
 
 
-def load_experiment(name: str, overrides: dict[str, Any] | None = None) -> Experiment:
+def load_experiment(
+    name: str, overrides: Mapping[str, Any] | None = None, given_as: Mapping[str, str] | None = None
+) -> Experiment:
     """Experiment from a YAML file, or a preset by its name.
 
     Parameters
     ----------
     name : str
         Path of a YAML file, or the name of a preset in ``configs/experiments``.
-    overrides : dict of str to Any, optional
+    overrides : mapping of str to Any, optional
         Values that replace those of the file, by dotted path: ``{"learner.total_timesteps": 1000}``.
+    given_as : mapping of str to str, optional
+        Words of the user that gave an override, by the same paths, for errors; ``--set KEY=VALUE`` by default.
 
     Raises
     ------
@@ -221,9 +226,7 @@ def load_experiment(name: str, overrides: dict[str, Any] | None = None) -> Exper
         raise InputError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: an experiment must be a mapping, was {type(content).__name__}")
-    for dotted, value in (overrides or {}).items():
-        _override(content, dotted, value)
-    return parse_experiment(content, str(path))
+    return _parse_overridden(content, str(path), overrides or {}, given_as or {})
 
 
 def parse_experiment(content: Any, source: str) -> Experiment:
@@ -241,6 +244,42 @@ def parse_experiment(content: Any, source: str) -> Experiment:
         return msgspec.convert(content, Experiment, strict=False)
     except msgspec.ValidationError as error:
         raise InputError(f"{source}: {explain(error)}") from error
+
+
+def _parse_overridden(
+    content: dict[str, Any], source: str, overrides: Mapping[str, Any], given_as: Mapping[str, str]
+) -> Experiment:
+    try:
+        return parse_experiment(_overridden(content, overrides), source)
+    except InputError as error:
+        blamed = _blamed(content, source, overrides, str(error))
+        if not blamed:
+            raise
+        words = ", ".join(given_as.get(key, f"--set {key}={overrides[key]}") for key in blamed)
+        raise InputError(str(error).replace(source, words, 1)) from error
+
+
+def _blamed(content: dict[str, Any], source: str, overrides: Mapping[str, Any], said: str) -> list[str]:
+    """Overrides without which the file would not give this error: single ones, or else all together."""
+    if not overrides or _error(content, source, {}) == said:
+        return []
+    others = {key: {other: value for other, value in overrides.items() if other != key} for key in overrides}
+    return [key for key in overrides if _error(content, source, others[key]) != said] or list(overrides)
+
+
+def _error(content: dict[str, Any], source: str, overrides: Mapping[str, Any]) -> str:
+    try:
+        parse_experiment(_overridden(content, overrides), source)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _overridden(content: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    changed = deepcopy(content)
+    for dotted, value in overrides.items():
+        _override(changed, dotted, value)
+    return changed
 
 
 def _override(content: dict[str, Any], dotted: str, value: Any) -> None:

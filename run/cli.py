@@ -4,13 +4,15 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 
 from adapters.errors import SourceError
 from catalogs.errors import InputError
 from run.console import print_error, report
+from run.usage_errors import explain_usage
+from run.verb import VerbCommand, print_help
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -25,8 +27,8 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "demo": Verb("run.commands", "Run the whole path on synthetic data: catalog, training, backtest, report."),
-    "data": Verb("run.data.commands", "Market data: import, fetch, list, check, export.", is_group=True),
+    "demo": Verb("run.commands", "Run the whole path on synthetic data, without downloads."),
+    "data": Verb("run.data.commands", "Market data: fetch, import, list, check, export, roll.", is_group=True),
     "universe": Verb("run.commands", "Collect, train and backtest a universe of tickers."),
     "features": Verb("run.features.commands", "List, build and check features.", is_group=True),
     "train": Verb("run.train.commands", "Train an experiment into a bundle."),
@@ -34,14 +36,14 @@ VERBS = {
     "runs": Verb("run.train.commands", "List or compare training runs."),
     "lr-bump": Verb("run.train.commands", "Multiply the learning rate of a training in progress."),
     "certify": Verb("run.backtest.commands", "Compare simulator and NautilusTrader engine, fill by fill."),
-    "evaluate": Verb("run.backtest.commands", "Evaluate a bundle on unseen windows and tickers, in the simulator."),
-    "backtest": Verb("run.backtest.commands", "Backtest a bundle in NautilusTrader's BacktestNode and write a report."),
+    "evaluate": Verb("run.backtest.commands", "Evaluate a bundle on unseen days and tickers, in the simulator."),
+    "backtest": Verb("run.backtest.commands", "Backtest a bundle in NautilusTrader and write a report."),
     "paper": Verb("run.trade.commands", "Trade a bundle on a paper account or a simulated gateway."),
     "live": Verb("run.trade.commands", "Trade a bundle on a live account, with real money."),
     "replay": Verb("run.trade.commands", "Replay a session; list differing decisions by cause."),
-    "guard": Verb("run.trade.commands", "Watch a session from outside; close its own position where it cannot."),
-    "flatten": Verb("run.trade.commands", "Cancel all orders and close all positions; needs no trading node."),
-    "doctor": Verb("run.trade.commands", "Check gateway, account, contract, data, margin, disk and calendar."),
+    "guard": Verb("run.trade.commands", "Watch a session; close its own position where it cannot."),
+    "flatten": Verb("run.trade.commands", "Cancel every order and close every position of an account."),
+    "doctor": Verb("run.trade.commands", "Check gateway, account, contract, data, disk and calendar."),
     "unhalt": Verb("run.trade.commands", "Clear a halt (reason required)."),
     "calibrate": Verb("run.trade.commands", "Measure slippage, latency and costs from session journals."),
     "gateway": Verb("run.trade.commands", "Run a simulated IB Gateway over catalog bars."),
@@ -52,7 +54,8 @@ def build_app(called: str | None) -> typer.Typer:
     """Command line in which only the called verb's module is imported; the others are names with their help."""
     app = typer.Typer(
         help="Train a PPO-LSTM policy on minute bars; run the same strategy in backtest, paper and live.",
-        no_args_is_help=True,
+        invoke_without_command=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -62,9 +65,9 @@ def build_app(called: str | None) -> typer.Typer:
         if name != called:
             app.command(name, help=verb.help)(_not_called)
         elif verb.is_group:
-            app.add_typer(import_module(verb.module).app, name=name, help=verb.help)
+            app.add_typer(import_module(verb.module).app, name=name, short_help=verb.help)
         else:
-            app.command(name)(getattr(import_module(verb.module), name.replace("-", "_")))
+            app.command(name, cls=VerbCommand, short_help=verb.help)(getattr(import_module(verb.module), name.replace("-", "_")))
     return app
 
 
@@ -90,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_error(str(error))
         return BAD_INPUT
     except typer.TyperException as error:
-        print_error(error.format_message())
+        print_error(explain_usage(error))
         return BAD_INPUT
     except typer.Exit as stop:
         return stop.exit_code
@@ -100,12 +103,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return outcome if isinstance(outcome, int) else 0
 
 
-def _overview(
-    show_version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
-) -> None:
-    if show_version:
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
         typer.echo(f"rl-intraday {version('rl-intraday')}")
         raise typer.Exit
+
+
+def _overview(
+    context: typer.Context,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    print_help(context)
 
 
 def _not_called() -> None:

@@ -10,15 +10,19 @@ from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Output folder.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Output folder.")] = Path("demo"),
     timesteps: Annotated[int | None, typer.Option(help="Training steps (default: the preset's).")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole path on synthetic MES sessions, in under three minutes and without downloads.
+    """Run the whole path on synthetic data, without downloads.
 
-    Makes sessions with a planted edge, trains a PPO-LSTM policy on them, backtests it on later sessions in
+    Takes under three minutes. Makes MES sessions with a planted edge, trains a PPO-LSTM policy on them, backtests it on later sessions in
     NautilusTrader's BacktestNode and writes a report. Because the edge is planted, the result shows that the program
     works, not that money can be made.
+
+    \b
+    Example:
+      rl-intraday demo
     """
     from run.demo import run_demo
 
@@ -35,12 +39,14 @@ def universe(
     runs: RunsOption = DEFAULT_RUNS,
     as_json: JsonOption = False,
 ) -> None:
-    """Collect, import, train and backtest every ticker of a universe.
+    """Collect, train and backtest every ticker of a universe.
 
     Can be stopped at any time; the same call continues with what is missing. A ticker that fails (too few bars, for
     example) is reported and skipped.
 
-    Example: rl-intraday universe low_price --cpm 300
+    \b
+    Example:
+      rl-intraday universe low_price --cpm 300
     """
     from run.universe import run_universe
 

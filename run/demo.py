@@ -31,7 +31,7 @@ def run_demo(out: Path, timesteps: int | None, as_json: bool) -> None:
     """
     began = time.perf_counter()
     overrides = {"learner.total_timesteps": timesteps} if timesteps else {}
-    experiment = load_experiment("demo", overrides)
+    experiment = load_experiment("demo", overrides, {"learner.total_timesteps": f"--timesteps {timesteps}"})
     instrument = resolve(experiment.instrument, instruments_path(), experiment.train.end)
     edge = PlantedEdge()
     synthetic = synthetic_sessions(instrument, np.datetime64(FIRST_DAY), np.datetime64(TEST_END), seed=SEED, edge=edge)

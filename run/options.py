@@ -6,18 +6,20 @@ from typing import Annotated, Any
 import typer
 
 from catalogs.errors import InputError
+from run.verb import DAY
 
 DEFAULT_CATALOG = Path("catalogs/store")
 DEFAULT_RUNS = Path("runs")
 
-CatalogOption = Annotated[Path, typer.Option("--catalog", help="Catalog of bars.", show_default=True)]
-RunsOption = Annotated[Path, typer.Option("--runs", help="Folder of training runs.")]
+CatalogOption = Annotated[Path, typer.Option("--catalog", metavar="FOLDER", help="Catalog of bars.")]
+RunsOption = Annotated[Path, typer.Option("--runs", metavar="FOLDER", help="Folder of training runs.")]
+BundleArgument = Annotated[Path, typer.Argument(help="Bundle folder, printed by `rl-intraday train`.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
 def day_option(help: str) -> Any:
     """Option that takes a day, as YYYY-MM-DD."""
-    return typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help=help)
+    return typer.Option(formats=["%Y-%m-%d"], metavar=DAY, help=help)
 
 
 def comma_separated(text: str) -> list[str]:

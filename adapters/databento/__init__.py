@@ -1,5 +1,10 @@
 """Databento: DBN files, the historical service, the live feed."""
 
+import warnings
+
+with warnings.catch_warnings():  # the package's import makes every later warning of the process show
+    import databento as _databento  # noqa: F401
+
 from adapters.databento.files import DbnFile, open_dbn
 from adapters.databento.records import QUOTE_SCHEMA, TRADE_SCHEMA, Definition, bar_tables, definitions, tick_tables
 from adapters.databento.schemas import kind_of

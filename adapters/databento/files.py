@@ -19,8 +19,6 @@ from databento_dbn import DBNError
 
 from adapters.errors import SourceError
 
-SUFFIXES = (".dbn", ".dbn.zst")
-
 _MAGIC = b"DBN"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _PREFIX = 8  # magic, version, length of the metadata

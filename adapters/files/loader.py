@@ -21,6 +21,8 @@ BAR_SCHEMA = pa.schema(
     + [pa.field(name, pa.float64(), nullable=False) for name in ("open", "high", "low", "close", "volume")]
 )
 
+DBN_SUFFIXES = (".dbn", ".dbn.zst")  # read by adapters.databento, whose package is slow to import
+
 _SUFFIXES = {".csv": ",", ".txt": ",", ".tsv": "\t", ".parquet": "", ".pq": ""}
 _PARQUET = (".parquet", ".pq")
 

@@ -6,9 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from adapters.databento import bar_tables, open_dbn
-from adapters.databento.files import SUFFIXES as DBN_SUFFIXES
 from adapters.errors import SourceError
+from adapters.files import DBN_SUFFIXES
 from adapters.http import HttpSource
 from adapters.vix.daily import DAILY_SCHEMA, parse_daily_csv
 from adapters.yahoo import YahooClient
@@ -66,6 +65,8 @@ def from_file(path: Path) -> pa.Table:
 
 
 def _from_dbn(path: Path) -> pa.Table:
+    from adapters.databento import bar_tables, open_dbn
+
     with open_dbn(path) as file:
         if file.schema != "ohlcv-1d":
             raise SourceError(f"{path.name} must hold daily bars (ohlcv-1d), was {file.schema}")

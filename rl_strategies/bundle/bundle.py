@@ -241,11 +241,8 @@ def load_bundle(path: Path) -> Bundle:
     InputError
         If a check fails; the message names the file, kernel or difference.
     """
-    if not path.is_dir():
-        raise InputError(f"bundle {path} {'is a file, not a directory' if path.exists() else 'not found'}")
+    _check_is_bundle(path)
     contents = {entry.name: _content(path, entry) for entry in path.iterdir()}
-    if MANIFEST not in contents:
-        raise InputError(f"not a bundle: {path} has no {MANIFEST}")
     try:
         manifest = Manifest.from_json(contents.pop(MANIFEST))
         _verify(contents, manifest)
@@ -268,6 +265,19 @@ def load_bundle(path: Path) -> Bundle:
         version_drift(manifest.versions),
         contents[POLICY],
     )
+
+
+def _check_is_bundle(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"bundle {path} does not exist")
+    if not path.is_dir():
+        raise InputError(f"not a bundle: {path} is a file, not a folder")
+    if (path / MANIFEST).exists():
+        return
+    inside = sorted(path.glob(f"bundle/*/{MANIFEST}"))
+    if inside:
+        raise InputError(f"{path} is a training run; its bundle is {inside[-1].parent}")
+    raise InputError(f"not a bundle: {path} has no {MANIFEST}")
 
 
 def _content(path: Path, entry: Path) -> bytes:

@@ -6,21 +6,25 @@ from typing import Annotated
 
 import typer
 
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, day_option
+from run.options import DEFAULT_CATALOG, BundleArgument, CatalogOption, JsonOption, day_option
 
 
 def backtest(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    bundle: BundleArgument,
     start: Annotated[datetime, day_option("First trading day.")],
     end: Annotated[datetime, day_option("Last trading day, included.")],
     catalog: CatalogOption = DEFAULT_CATALOG,
-    out: Annotated[Path | None, typer.Option(help="Report folder (default: <run>/backtest).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Report folder (default: backtest in the run folder).")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Random seed, for the random policies and the bootstrap.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Backtest a bundle in NautilusTrader's BacktestNode and write a report.
 
-    Example: rl-intraday backtest runs/…/bundle/spy_single-… --start 2025-01-01 --end 2025-03-31
+    \b
+    Example:
+      rl-intraday backtest runs/…/bundle/demo-… --start 2025-02-18 --end 2025-03-07
     """
     from run.backtest.backtest import run_backtest
 
@@ -28,11 +32,13 @@ def backtest(
 
 
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    bundle: BundleArgument,
     catalog: CatalogOption = DEFAULT_CATALOG,
     start: Annotated[datetime | None, day_option("First trading day (default: the experiment's test range).")] = None,
     end: Annotated[datetime | None, day_option("Last trading day, included.")] = None,
-    tickers: Annotated[str | None, typer.Option(help="Comma-separated: AAPL,MSFT (default: all trained on).")] = None,
+    tickers: Annotated[
+        str | None, typer.Option(metavar="SYMBOLS", help="Comma-separated: AAPL,MSFT (default: all trained on).")
+    ] = None,
     test_tickers: Annotated[
         bool, typer.Option("--test-tickers", help="Evaluate the experiment's test_tickers.")
     ] = False,
@@ -41,13 +47,17 @@ def evaluate(
     strict_test_window: Annotated[
         bool, typer.Option("--strict-test-window", help="Fail if a ticker has no session in the range.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Output folder (default: <run>/evaluation).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Output folder (default: evaluation in the run folder).")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Random seed, for sampled actions and random policies.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate a bundle on sessions that its training never saw, by window and by ticker.
 
-    Example: rl-intraday evaluate runs/…/bundle/us30_multiticker-… --test-tickers --window 10
+    \b
+    Example:
+      rl-intraday evaluate runs/…/bundle/us30_multiticker-… --test-tickers
     """
     from run.backtest.evaluate import run_evaluate
 
@@ -71,7 +81,7 @@ def certify(
     episodes: Annotated[int, typer.Option(min=1, help="Number of random configurations, one episode each.")] = 60,
     instruments: Annotated[int, typer.Option(min=1, help="Largest number of instruments in a portfolio.")] = 10,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    catalog: Annotated[Path | None, typer.Option(help="Also use one-minute bars of this catalog.")] = None,
+    catalog: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Also use one-minute bars of this catalog.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prove that the simulator trades exactly as the NautilusTrader engine does.
@@ -79,7 +89,9 @@ def certify(
     Draws random rules, bars and actions, runs them through both, and compares every observation, reward, fill (time,
     side, quantity, price, commission), refusal and balance. Exit code 1 on any difference.
 
-    Example: rl-intraday certify --episodes 200 --seed 7
+    \b
+    Example:
+      rl-intraday certify --episodes 200 --seed 7
     """
     from run.backtest.certify import run_certify
 

@@ -9,23 +9,24 @@ import typer
 from run.data.choices import RollMethod, Stamp
 from run.data.fetch import commands as fetch
 from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption, day_option
+from run.verb import VerbGroup
 
 BarTypes = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[BAR_TYPE]...", help="Bar types as `data list` names them (default: all)."),
+    typer.Argument(metavar="BAR_TYPE", help="Bar types as `data list` names them (default: all)."),
 ]
 Day = Annotated[datetime | None, day_option("UTC day, included.")]
 
-app = typer.Typer(no_args_is_help=True)
-app.add_typer(fetch.app, name="fetch", help="Fetch from a vendor.")
+app = VerbGroup("Market data: fetch, import, list, check, export, rolls, consolidate.")
+app.add_typer(fetch.app, name="fetch")
 
 
 @app.command("import")
 def import_(
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="CSV, Parquet or DBN files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="CSV, Parquet or DBN files.")],
     instrument: Annotated[
         str | None,
-        typer.Option("--instrument", metavar="ID", help="SPY, MESZ6 (default: the symbols in the files)."),
+        typer.Option("--instrument", metavar="SYMBOL", help="SPY, MESZ6 (default: the symbols in the files)."),
     ] = None,
     bar: Annotated[str, typer.Option("--bar", metavar="BAR", help="Bar length: N-MINUTE or N-HOUR.")] = "1-MINUTE",
     stamp: Annotated[
@@ -36,7 +37,7 @@ def import_(
         str | None, typer.Option("--tz", metavar="ZONE", help="Time zone of timestamps without one, e.g. UTC.")
     ] = None,
     symbol: Annotated[
-        str | None, typer.Option("--symbol", metavar="S", help="Symbol to take from files with several.")
+        str | None, typer.Option("--symbol", metavar="SYMBOL", help="Symbol to take from files with several.")
     ] = None,
     assume_volume: Annotated[
         int, typer.Option("--assume-volume", metavar="N", min=0, help="Volume to store where it is missing.")
@@ -45,7 +46,9 @@ def import_(
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Import bars from CSV or Parquet files, or bars, trades, quotes and definitions from Databento's DBN files.
+    """Import bars from CSV, Parquet or DBN files.
+
+    Databento's DBN files may also hold trades, quotes or definitions.
 
     Prices are rounded to the tick, times become bar closes in UTC, bars outside exchange hours are dropped; every
     change is counted. If a file cannot be read, nothing is written. A longer file of the same bars appends the new
@@ -54,7 +57,7 @@ def import_(
     \b
     Examples:
       rl-intraday data import spy.csv --instrument SPY --tz America/New_York
-      rl-intraday data import es-*.parquet --instrument ESU5 --bar 5-MINUTE --stamp close
+      rl-intraday data import es.parquet --instrument ESU5 --stamp close
       rl-intraday data import thirty-tickers.parquet --stamp open
       rl-intraday data import glbx-mdp3-20240701.ohlcv-1m.dbn.zst
     """
@@ -92,7 +95,7 @@ def consolidate(
 @app.command("export")
 def export(
     bar_type: Annotated[str, typer.Argument(help="Bar type as `data list` names it.")],
-    out: Annotated[Path, typer.Argument(help="Output file, .csv or .parquet.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="Output file, .csv or .parquet.")],
     start: Day = None,
     end: Day = None,
     adjusted: Annotated[
@@ -101,11 +104,13 @@ def export(
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Write stored bars to a CSV or Parquet file. Times are bar closes in UTC, prices in USD.
+    """Write stored bars to a CSV or Parquet file.
+
+    Times are bar closes in UTC, prices in USD.
 
     \b
     Example:
-      rl-intraday data export SPY.EQUS-1-MINUTE-LAST-EXTERNAL spy.csv --start 2025-01-01 --end 2025-03-31
+      rl-intraday data export SPY.EQUS-1-MINUTE-LAST-EXTERNAL spy.csv
     """
     from run.data.maintain import run_export
 
@@ -167,7 +172,9 @@ def rolls(
 def list_(
     catalog: CatalogOption = DEFAULT_CATALOG, runs: RunsOption = DEFAULT_RUNS, as_json: JsonOption = False
 ) -> None:
-    """List the catalog's bars, instruments, context series, roll tables and downloads, and the trained bundles.
+    """List what the catalog holds, and the trained bundles.
+
+    Bars, instruments, context series, roll tables and downloads.
 
     \b
     Example:
@@ -182,12 +189,12 @@ def list_(
 def check(
     bar_types: BarTypes = None,
     against: Annotated[
-        Path | None, typer.Option("--against", metavar="CATALOG", help="Another catalog to compare with.")
+        Path | None, typer.Option("--against", metavar="FOLDER", help="Another catalog to compare with.")
     ] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Check stored bars: missing sessions and minutes, outliers, suspected splits, changed hours.
+    """Check stored bars: gaps, outliers, splits, changed hours.
 
     With --against, compares them with another catalog's bars of the same type (another vendor's, for example): bars
     missing on either side, differing closes, a late clock.

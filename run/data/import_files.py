@@ -5,8 +5,7 @@ from pathlib import Path
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from adapters.databento.files import SUFFIXES as DBN_SUFFIXES
-from adapters.files import FileBars, load_bars, symbols_in
+from adapters.files import DBN_SUFFIXES, FileBars, load_bars, symbols_in
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns
 from catalogs.instruments.specification import InstrumentSpec, resolve
@@ -15,7 +14,6 @@ from catalogs.storage.ingest import Imported, import_bars
 from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
 from run.console import messages, report
-from run.data import dbn
 from run.data.choices import Stamp
 from run.data.output import import_record, print_import, print_records
 from run.day import day_of
@@ -52,7 +50,12 @@ def run_import(
     bar_length_ns(bar)
     if instrument is not None:
         resolve(instrument, table)  # refuses an unknown name before reading anything
+    missing = next((path for path in files if not path.is_file()), None)
+    if missing is not None:
+        raise InputError(f"{missing} is not a file" if missing.exists() else f"file {missing} does not exist")
     if all(path.name.endswith(DBN_SUFFIXES) for path in files):
+        from run.data import dbn
+
         dbn.import_files(files, instrument, catalog, as_json=as_json, strict=strict)
         return
     if stamp is None:

@@ -6,15 +6,13 @@ from typing import Annotated
 import typer
 
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption
+from run.verb import VerbGroup
 
-FilesOption = Annotated[list[Path] | None, typer.Option("--file", help="Python file of your own features.")]
+FilesOption = Annotated[
+    list[Path] | None, typer.Option("--file", metavar="FILE", help="Python file of your own features.")
+]
 
-app = typer.Typer(help="List, build and check features.", no_args_is_help=True)
-
-
-@app.callback()
-def features() -> None:
-    """List, build and check features."""
+app = VerbGroup("List, build and check features.")
 
 
 @app.command("list")
@@ -25,7 +23,9 @@ def list_(
 
     An input that is not a column of the bar must be wired to a column or to the output of an earlier feature.
 
-    Example: rl-intraday features list --json
+    \b
+    Example:
+      rl-intraday features list --json
     """
     from run.features.kinds import run_list
 
@@ -35,18 +35,24 @@ def list_(
 @app.command("build")
 def build(
     instrument: Annotated[str, typer.Argument(help="Instrument, for example SPY or MESZ6.")],
-    features: Annotated[str, typer.Option(help="Feature sets (default+ict, full), or an experiment.")] = "default",
-    bar: Annotated[str, typer.Option(help="Bar length.")] = "1-MINUTE",
+    features: Annotated[
+        str, typer.Option(metavar="NAME", help="Feature sets such as default+ict or full, or an experiment.")
+    ] = "default",
+    bar: Annotated[str, typer.Option(metavar="BAR", help="Bar length.")] = "1-MINUTE",
     smt: Annotated[
         bool, typer.Option("--smt", help="Add features relative to SPY and QQQ, if the catalog has them.")
     ] = False,
     vix: Annotated[bool, typer.Option("--vix", help="Add daily implied volatility, if the catalog has it.")] = False,
     file: FilesOption = None,
-    out: Annotated[Path | None, typer.Option(help="Also write matrix, names and times to this .npz file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write matrix, names and times to this .npz file.")
+    ] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute the features of an instrument's bars and print how many values are finite.
+    """Compute the features of an instrument's bars.
+
+    Prints how many values are finite.
 
     \b
     Examples:
@@ -72,18 +78,18 @@ def build(
 def check(
     plan: Annotated[
         str | None,
-        typer.Argument(help="Feature sets (default+ict), an experiment or a bundle (default: every feature)."),
+        typer.Argument(help="Feature sets such as default+ict, an experiment or a bundle (default: every feature)."),
     ] = None,
     file: FilesOption = None,
     instrument: Annotated[
-        str, typer.Option(help="Instrument whose calendar and tick size the synthetic market has.")
+        str, typer.Option(metavar="SYMBOL", help="Instrument whose calendar and tick size the synthetic market has.")
     ] = "MESZ6",
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove that features do not look ahead and are the same in training and live.
+    """Prove that features do not look ahead.
 
-    Each check changes something that must not matter (later bars, the first bar, how the rows are split) on a synthetic
+    Also that they are the same in training and live. Each check changes something that must not matter (later bars, the first bar, how the rows are split) on a synthetic
     market with quotes and context, and compares every output bit for bit. Exit code 1 if one differs.
 
     \b

@@ -6,21 +6,22 @@ from typing import Annotated
 
 import typer
 
-from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, day_option
+from run.options import DEFAULT_CATALOG, BundleArgument, CatalogOption, JsonOption, day_option
 from run.trade.choices import ScopeName
 
-BundleArgument = Annotated[Path, typer.Argument(help="Bundle folder, printed by `rl-intraday train`.")]
 SessionsOption = Annotated[
-    Path | None, typer.Option("--sessions", help="Session folder; default: the configuration's.")
+    Path | None, typer.Option("--sessions", metavar="FOLDER", help="Session folder (default: the configuration's).")
 ]
-ConfigurationArgument = Annotated[
-    str, typer.Argument(metavar="CONFIGURATION", help="Live configuration: a preset (paper, live) or a YAML file.")
+SessionArgument = Annotated[Path, typer.Argument(help="Folder of the session, or of one of its days.")]
+ConfigurationArgument = Annotated[str, typer.Argument(help="paper, live or a YAML file.")]
+ConfigOption = Annotated[
+    str, typer.Option("--config", metavar="NAME", help="Live configuration: paper, live or a YAML file.")
 ]
 
 
 def paper(
     bundle: BundleArgument,
-    live: Annotated[str, typer.Option("--config", help="Live configuration: a preset or a YAML file.")] = "paper",
+    live: ConfigOption = "paper",
     sessions: SessionsOption = None,
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Trade on a simulated gateway that replays catalog bars.")
@@ -29,11 +30,12 @@ def paper(
     end: Annotated[datetime | None, day_option("With --simulated: last trading day.")] = None,
     speed: Annotated[float, typer.Option(min=0.01, help="With --simulated: simulated seconds per real second.")] = 60.0,
     faults: Annotated[
-        Path | None, typer.Option(help="With --simulated: faults to play, a YAML list of {step, name, value}.")
+        Path | None,
+        typer.Option(metavar="FILE", help="With --simulated: faults to play, a YAML list of {step, name, value}."),
     ] = None,
     guarded: Annotated[
         bool | None,
-        typer.Option("--guard/--no-guard", help="Start a guard beside the session; default: not with --simulated."),
+        typer.Option("--guard/--no-guard", help="Start a guard beside the session (default: not with --simulated)."),
     ] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
@@ -49,7 +51,8 @@ def paper(
 
     \b
     Example:
-      rl-intraday paper runs/…/bundle/demo-… --simulated --start 2025-02-18 --catalog demo/catalog
+      rl-intraday paper runs/…/bundle/demo-… --simulated --start 2025-02-18 \\
+        --catalog demo/catalog
     """
     from run.trade.paper import run_paper
 
@@ -70,9 +73,11 @@ def paper(
 
 def live(
     bundle: BundleArgument,
-    account: Annotated[str, typer.Option(help="Account number; must equal the one in the environment.")],
+    account: Annotated[
+        str, typer.Option(metavar="ACCOUNT", help="Account number; must equal the one in the environment.")
+    ],
     is_meant: Annotated[bool, typer.Option("--live", help="Confirm that real money is traded.")] = False,
-    live: Annotated[str, typer.Option("--config", help="Live configuration: a preset or a YAML file.")] = "live",
+    live: ConfigOption = "live",
     sessions: SessionsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -93,8 +98,8 @@ def live(
 def gateway(
     instrument: Annotated[str, typer.Argument(help="Instrument, for example MESZ6 or SPY.")],
     start: Annotated[datetime, day_option("First UTC day; the 40 days before serve as history.")],
-    end: Annotated[datetime | None, day_option("Last UTC day; default: start.")] = None,
-    bar: Annotated[str, typer.Option(help="Bar length in the catalog.")] = "1-MINUTE",
+    end: Annotated[datetime | None, day_option("Last UTC day (default: the first).")] = None,
+    bar: Annotated[str, typer.Option(metavar="BAR", help="Bar length in the catalog.")] = "1-MINUTE",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 4002,
     speed: Annotated[float, typer.Option(min=0.01, help="Simulated seconds per real second.")] = 60.0,
     slippage_ticks: Annotated[
@@ -102,14 +107,20 @@ def gateway(
         typer.Option(min=0, max=1, help="Ticks by which every fill is worse, as in `execution:` of the experiment."),
     ] = 1,
     cash: Annotated[float, typer.Option(min=1, help="Starting balance, USD.")] = 100_000.0,
-    faults: Annotated[Path | None, typer.Option(help="Faults to play: YAML list of {step, name, value}.")] = None,
+    faults: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Faults to play, a YAML list of {step, name, value}.")
+    ] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve a simulated IB Gateway over TCP; the bars start when a client subscribes to them.
+    """Run a simulated IB Gateway over catalog bars.
 
-    Any TWS client connects: NautilusTrader, IB's own API, ib_insync. Orders fill by NautilusTrader's rules for bars.
-    Ends after the last bar and prints what the account holds.
+    The bars start when a client subscribes to them. Any TWS client connects: NautilusTrader, IB's own API, ib_insync.
+    Orders fill by NautilusTrader's rules for bars. Ends after the last bar and prints what the account holds.
+
+    \b
+    Example:
+      rl-intraday gateway MESH5 --start 2025-02-18 --catalog demo/catalog
     """
     from run.trade.gateway import run_gateway
 
@@ -131,9 +142,11 @@ def gateway(
 def replay(
     session: Annotated[Path, typer.Argument(help="Folder of one day of a session.")],
     catalog: Annotated[
-        Path | None, typer.Option(help="Catalog to compare the journal's bars with; without it they are not compared.")
+        Path | None, typer.Option(metavar="FOLDER", help="Catalog to compare the journal's bars with (default: none).")
     ] = None,
-    bundle: Annotated[Path | None, typer.Option(help="The session's bundle, if it was moved.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The session's bundle, if it was moved.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a live session; list differing decisions by cause.
@@ -145,7 +158,8 @@ def replay(
 
     \b
     Example:
-      rl-intraday replay sessions/demo-…-simulated/2025-02-18 --catalog demo/catalog
+      rl-intraday replay sessions/paper/demo-…-simulated/2025-02-18 \\
+        --catalog demo/catalog
     """
     from run.trade.replay.command import run_replay
 
@@ -153,13 +167,14 @@ def replay(
 
 
 def calibrate(
-    sessions: Annotated[list[Path], typer.Argument(help="Session folders, or folders of single days.")],
+    sessions: Annotated[list[Path], typer.Argument(metavar="SESSION", help="Session folders, or folders of single days.")],
     out: Annotated[
-        Path | None, typer.Option(help="Write the measured costs here, for `rl-intraday train --execution`.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the measured costs here, for `rl-intraday train --execution`."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure slippage, latency, fill rate and commission from the journals of live sessions.
+    """Measure slippage, latency, fill rate and commission from session journals.
 
     A session on a simulated gateway measures the simulator's own costs; a warning says so.
 
@@ -173,11 +188,13 @@ def calibrate(
 
 
 def guard(
-    session: Annotated[Path, typer.Argument(help="Folder of the session, or of one of its days.")],
-    live: Annotated[str, typer.Option("--config", help="Live configuration; default: the session's.")] = "",
+    session: SessionArgument,
+    live: Annotated[
+        str, typer.Option("--config", metavar="NAME", help="Live configuration (default: the session's).")
+    ] = "",
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another guard of the session to end.")] = 0.0,
 ) -> None:
-    """Watch a session from outside; close its own position where it no longer can.
+    """Watch a session; close its own position where it cannot.
 
     `paper` and `live` start one beside every session. It acts only when the session has died, hangs or has ended: a
     position without a stop at the broker is closed, one with a stop is left to it until the session's end. Orders,
@@ -197,9 +214,14 @@ def guard(
 
 def doctor(
     configuration: ConfigurationArgument = "paper",
-    bundle: Annotated[Path | None, typer.Option(help="Bundle to trade; checks it and its context too.")] = None,
-    port: Annotated[int | None, typer.Option(help="Gateway port; default: the configuration's.")] = None,
-    folder: Annotated[Path, typer.Option(help="Session folder, whose disk must have room.")] = Path(),
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Bundle to trade; checks it and its context too.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Gateway port (default: the configuration's).")] = None,
+    folder: Annotated[
+        Path,
+        typer.Option("--sessions", "--folder", metavar="FOLDER", help="Session folder, whose disk must have room."),
+    ] = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Check gateway, account, contract, data, margin, clock, bundle, disk, stores and calendar.
@@ -222,24 +244,31 @@ def flatten(
     scope: Annotated[
         ScopeName,
         typer.Option(
+            metavar="SCOPE",
             help="account: every order and position; contract: those in the configured contract; "
             "session: what one session bought and ordered itself."
         ),
     ] = "account",
     session: Annotated[
-        Path | None, typer.Option(help="With --scope session: folder of the session, or of one of its days.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --scope session: folder of the session, or of one of its days."),
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Gateway host; default: the configuration's.")] = None,
-    port: Annotated[int | None, typer.Option(help="Gateway port; default: the configuration's.")] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Gateway host (default: the configuration's).")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Gateway port (default: the configuration's).")] = None,
     account: Annotated[
-        str | None, typer.Option(help="Account number; default: the environment's, or the gateway's only one.")
+        str | None,
+        typer.Option(
+            metavar="ACCOUNT", help="Account number (default: the environment's, or the gateway's only one)."
+        ),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds after which it gives up and prints what is left.")] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Cancel orders and close positions at the market, by default all of the account, until the broker shows none.
+    """Cancel every order and close every position of an account. `--scope` narrows it.
 
-    Prints what it is going to close, on which account, host and port, before it acts. Never sends more than is held,
+    Closes at the market until the broker shows nothing. Prints what it is going to close, on which account, host and port, before it acts. Never sends more than is held,
     however late the broker's answers are. Needs no trading node: it may be running, hanging or dead.
     If the gateway does not answer or the connection breaks, it tries again until the timeout.
 
@@ -264,22 +293,22 @@ def flatten(
 
 
 def unhalt(
-    session: Annotated[Path, typer.Argument(help="Folder of the session, or of one of its days.")],
-    reason: Annotated[str, typer.Option(help="Why the session may trade again; written to its journal.")],
+    session: SessionArgument,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why the session may trade again; written to its journal.")],
     from_here: Annotated[
         bool, typer.Option("--from-here", help="Count losses and drawdowns from the equity at the next start.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Clear a halt, so that the session trades again at its next start (reason required).
+    """Clear a halt, so that the session trades again at its next start.
 
     Shows what halted it and when, and asks. The session must not be running. Losses go on counting from the session's
     first equity and the all-time high, so a loss beyond its limit halts again at once; `--from-here` forgets both.
 
     \b
     Example:
-      rl-intraday unhalt sessions/paper/mes_intraday-… --reason "checked the fills with the broker"
+      rl-intraday unhalt sessions/paper/mes_intraday-… --reason "checked the fills"
     """
     from run.trade.safety.unhalt import run_unhalt
 

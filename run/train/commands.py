@@ -9,6 +9,8 @@ import typer
 from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption, day_option
 from training.algorithms.config import DEFAULT_BUMP
 
+RunArgument = Annotated[Path, typer.Argument(help="Run folder.")]
+
 
 def train(
     experiment: Annotated[str, typer.Argument(help="YAML file, or name of a preset.")],
@@ -16,12 +18,20 @@ def train(
     runs: RunsOption = DEFAULT_RUNS,
     start: Annotated[datetime | None, day_option("First trading day (default: the experiment's).")] = None,
     end: Annotated[datetime | None, day_option("Last trading day, included (default: the experiment's).")] = None,
-    instrument: Annotated[str | None, typer.Option(help="Instrument (default: the experiment's).")] = None,
+    instrument: Annotated[
+        str | None, typer.Option(metavar="SYMBOL", help="Instrument (default: the experiment's).")
+    ] = None,
     timesteps: Annotated[int | None, typer.Option(help="Training steps (default: the experiment's).")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed (default: the experiment's).")] = None,
-    tickers: Annotated[str | None, typer.Option(help="More instruments of the same policy: AAPL,MSFT.")] = None,
-    test_tickers: Annotated[str | None, typer.Option(help="Instruments kept out of training: ADBE,V.")] = None,
-    execution: Annotated[Path | None, typer.Option(help="Costs measured by `rl-intraday calibrate --out`.")] = None,
+    tickers: Annotated[
+        str | None, typer.Option(metavar="SYMBOLS", help="More instruments of the same policy: AAPL,MSFT.")
+    ] = None,
+    test_tickers: Annotated[
+        str | None, typer.Option(metavar="SYMBOLS", help="Instruments kept out of training: ADBE,V.")
+    ] = None,
+    execution: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Costs measured by `rl-intraday calibrate --out`.")
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the experiment, e.g. trading.units=2."),
@@ -30,7 +40,9 @@ def train(
 ) -> None:
     """Train an experiment into a bundle.
 
-    Example: rl-intraday train spy_single --start 2024-04-01 --end 2024-12-31
+    \b
+    Example:
+      rl-intraday train spy_single --start 2024-04-01 --end 2024-12-31
     """
     from run.train.train import run_train
 
@@ -52,17 +64,19 @@ def train(
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: RunArgument,
     catalog: Annotated[
-        Path | None, typer.Option(help="Catalog of bars (default: the one the run started with).")
+        Path | None, typer.Option(metavar="FOLDER", help="Catalog of bars (default: the one the run started with).")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Resume a training run that was stopped or killed; at most one rollout is repeated.
+    """Resume a training run that was stopped or killed.
 
-    On a CPU with one thread, the run ends with exactly the weights of an uninterrupted run.
+    At most one rollout is repeated. On a CPU with one thread, the run ends with exactly the weights of an uninterrupted run.
 
-    Example: rl-intraday resume runs/20260102-090000-spy_single
+    \b
+    Example:
+      rl-intraday resume runs/20260102-090000-spy_single
     """
     from run.train.resume import run_resume
 
@@ -70,13 +84,16 @@ def resume(
 
 
 def runs(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders to compare (default: list all).")] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="RUN", help="Run folders to compare (default: list all).")] = None,
     folder: RunsOption = DEFAULT_RUNS,
     as_json: JsonOption = False,
 ) -> None:
-    """List training runs, or compare some: differing settings and all results.
+    """List or compare training runs: differing settings and all results.
 
-    Example: rl-intraday runs runs/20260102-090000-spy_single runs/20260103-090000-spy_single
+    \b
+    Examples:
+      rl-intraday runs
+      rl-intraday runs runs/20260102-090000-demo runs/20260103-090000-demo
     """
     from run.train.runs import run_runs
 
@@ -84,14 +101,17 @@ def runs(
 
 
 def lr_bump(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: RunArgument,
     factor: Annotated[float, typer.Option(help="Factor of the learning rate.")] = DEFAULT_BUMP,
 ) -> None:
-    """Multiply the learning rate of a training in progress, from its next rollout on.
+    """Multiply the learning rate of a training in progress.
 
-    Touching <run>/.lr_bump doubles it.
+    From its next rollout on; a stopped run takes it at `rl-intraday resume`. Creating the empty file .lr_bump in the
+    run folder doubles the rate.
 
-    Example: rl-intraday lr-bump runs/20260102-090000-spy_single --factor 0.5
+    \b
+    Example:
+      rl-intraday lr-bump runs/20260102-090000-spy_single --factor 0.5
     """
     from run.train.lr_bump import run_lr_bump
 

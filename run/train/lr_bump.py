@@ -4,7 +4,7 @@ from pathlib import Path
 
 from catalogs.errors import InputError
 from run.console import report
-from run.train.run_metadata import check_run
+from run.train.runs import read_run
 from training.learning.stability import BUMP_FILE
 
 
@@ -13,8 +13,11 @@ def run_lr_bump(run: Path, factor: float) -> None:
 
     The options are those of the verb; see `run.train.commands.lr_bump`.
     """
-    check_run(run)
+    state = read_run(run).state
+    if state == "finished":
+        raise InputError(f"run {run} has finished: lr-bump changes a training in progress")
     if not 0 < factor < float("inf"):
         raise InputError(f"--factor must be above 0, was {factor}")
     (run / BUMP_FILE).write_text(f"{factor}\n", encoding="utf-8")
-    report(f"The learning rate of {run} is multiplied by {factor:g} before the next rollout.")
+    when = f"at `rl-intraday resume {run}`" if state == "stopped" else "before the next rollout"
+    report(f"The learning rate of {run} is multiplied by {factor:g} {when}.")

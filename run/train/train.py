@@ -16,6 +16,16 @@ from run.train.markets import experiment_markets
 from run.train.run_folder import TrainedRun, announce, describe, learn, make_run_dir, print_run
 from training.learning.update_metrics import UpdateMetrics
 
+OPTIONS = {
+    "train.start": "--start",
+    "train.end": "--end",
+    "instrument": "--instrument",
+    "learner.total_timesteps": "--timesteps",
+    "seed": "--seed",
+    "tickers": "--tickers",
+    "test_tickers": "--test-tickers",
+}
+
 
 def run_train(
     *,
@@ -49,7 +59,10 @@ def run_train(
     measured = execution_overrides(execution) if execution else {}
     given = {key: value for key, value in named.items() if value is not None}
     overrides = given | measured | _parse_changes(changes or [])
-    trained = train_experiment(load_experiment(experiment, overrides), catalog, runs)
+    words = {key: f"{OPTIONS[key]} {_word(given[key])}" for key in given}
+    words |= {key: f"--execution {execution}" for key in measured}
+    words |= {change.partition("=")[0]: f"--set {change}" for change in changes or []}
+    trained = train_experiment(load_experiment(experiment, overrides, words), catalog, runs)
     if as_json:
         print_json(describe(trained))
         return
@@ -85,11 +98,18 @@ def train_experiment(
     return learn(experiment, markets, run_dir, listener=listener)
 
 
+def _word(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
 def _parse_changes(changes: list[str]) -> dict[str, Any]:
     parsed = {}
     for change in changes:
         key, separator, value = change.partition("=")
         if not separator or not key:
             raise InputError(f"--set must be KEY=VALUE, was {change!r}")
-        parsed[key] = yaml.safe_load(value)
+        try:
+            parsed[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {change}: the value must be YAML, was {value!r}") from error
     return parsed

@@ -8,18 +8,25 @@ import typer
 
 from run.data.fetch.choices import FREE_PLAN_PER_MINUTE, SOURCES
 from run.options import DEFAULT_CATALOG, CatalogOption, JsonOption, day_option
+from run.verb import VerbGroup
 
-app = typer.Typer(no_args_is_help=True)
+app = VerbGroup("Fetch bars and reference data from a vendor.")
 
 
 @app.command("databento")
 def databento(
-    symbols: Annotated[str, typer.Option("--symbols", help="MESZ6,MNQZ6, or continuous: MES.v.0 (by volume).")],
+    symbols: Annotated[
+        str,
+        typer.Option("--symbols", metavar="SYMBOLS", help="Comma-separated, MESZ6,MNQZ6; MES.v.0 rolls by volume."),
+    ],
     start: Annotated[datetime, day_option("First day, UTC.")],
     end: Annotated[datetime, day_option("Last day, UTC, included.")],
-    dataset: Annotated[str, typer.Option("--dataset", help="Databento dataset.")] = "GLBX.MDP3",
+    dataset: Annotated[str, typer.Option("--dataset", metavar="NAME", help="Databento dataset.")] = "GLBX.MDP3",
     schema: Annotated[
-        str, typer.Option("--schema", help="ohlcv-1m, ohlcv-1h, trades, mbp-1, bbo-1s, bbo-1m or definition.")
+        str,
+        typer.Option(
+            "--schema", metavar="NAME", help="ohlcv-1m, ohlcv-1h, trades, mbp-1, bbo-1s, bbo-1m or definition."
+        ),
     ] = "ohlcv-1m",
     yes: Annotated[bool, typer.Option("--yes", help="Pay without asking.")] = False,
     max_cost: Annotated[
@@ -29,15 +36,17 @@ def databento(
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch history from Databento, after showing the price and asking.
+    """Fetch history from Databento.
 
-    A continuous symbol is fetched as its contracts, each with enough earlier days to warm up features, and gives a
+    Shows the price and asks before it pays. A continuous symbol is fetched as its contracts, each with enough earlier days to warm up features, and gives a
     roll table. Finished chunks stay in the catalog's downloads, so that nothing is paid for twice.
 
     \b
     Examples:
-      rl-intraday data fetch databento --symbols MES.v.0 --start 2025-01-01 --end 2025-06-30 --max-cost 5
-      rl-intraday data fetch databento --symbols ESU5 --schema trades --start 2025-07-01 --end 2025-07-01 --yes
+      rl-intraday data fetch databento --symbols MES.v.0 --max-cost 5 \\
+        --start 2025-01-01 --end 2025-06-30
+      rl-intraday data fetch databento --symbols ESU5 --schema trades --yes \\
+        --start 2025-07-01 --end 2025-07-01
     """
     from run.data.fetch.databento import fetch_databento
 
@@ -57,23 +66,24 @@ def databento(
 
 @app.command("ibkr")
 def ibkr(
-    symbols: Annotated[str, typer.Option("--symbols", help="Comma-separated: SPY,MESZ6.")],
+    symbols: Annotated[str, typer.Option("--symbols", metavar="SYMBOLS", help="Comma-separated: SPY,MESZ6.")],
     start: Annotated[datetime, day_option("First trading day.")],
     end: Annotated[datetime, day_option("Last trading day, included.")],
-    host: Annotated[str, typer.Option("--host", help="Host of TWS or IB Gateway.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Host of TWS or IB Gateway.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port: 4002 for Gateway paper, 7497 for TWS paper.")] = 4002,
     client_id: Annotated[int, typer.Option("--client-id", help="Client id; not one that trades.")] = 91,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch one-minute bars from Interactive Brokers through a running TWS or IB Gateway.
+    """Fetch one-minute bars from Interactive Brokers.
 
-    Every session is one request and stays in the catalog's downloads. A refused or empty answer is an error; the next
+    Needs a running TWS or IB Gateway. Every session is one request and stays in the catalog's downloads. A refused or empty answer is an error; the next
     call continues there.
 
     \b
     Example:
-      rl-intraday data fetch ibkr --symbols MESZ6 --start 2026-09-21 --end 2026-10-16
+      rl-intraday data fetch ibkr --symbols MESZ6 \\
+        --start 2026-09-21 --end 2026-10-16
     """
     from run.data.fetch.ibkr import fetch_ibkr
 
@@ -93,9 +103,11 @@ def ibkr(
 def massive(
     start: Annotated[datetime, day_option("First day.")],
     end: Annotated[datetime | None, day_option("Last day (default: the last finished session).")] = None,
-    tickers: Annotated[str, typer.Option("--tickers", help="Comma-separated: AAPL,MSFT.")] = "",
-    universe: Annotated[str | None, typer.Option("--universe", help="Name or YAML file of a universe.")] = None,
-    bar: Annotated[str, typer.Option("--bar", help="Bar length: N-MINUTE.")] = "1-MINUTE",
+    tickers: Annotated[str, typer.Option("--tickers", metavar="SYMBOLS", help="Comma-separated: AAPL,MSFT.")] = "",
+    universe: Annotated[
+        str | None, typer.Option("--universe", metavar="NAME", help="Name or YAML file of a universe.")
+    ] = None,
+    bar: Annotated[str, typer.Option("--bar", metavar="BAR", help="Bar length: N-MINUTE.")] = "1-MINUTE",
     adjusted: Annotated[
         bool, typer.Option("--adjusted", help="Adjust prices for later splits (default: as traded).")
     ] = False,
@@ -104,15 +116,16 @@ def massive(
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch minute bars of US stocks from Massive (formerly Polygon).
+    """Fetch minute bars of US stocks from Massive.
 
-    Finished months stay in the catalog's downloads; a repeated call fetches only what is missing. Splits and dividends
+    Massive was called Polygon before. Finished months stay in the catalog's downloads; a repeated call fetches only what is missing. Splits and dividends
     are stored, too.
 
     \b
     Examples:
-      rl-intraday data fetch massive --tickers AAPL,MSFT --start 2025-01-01 --end 2025-03-31
-      rl-intraday data fetch massive --universe low_price --start 2025-01-01 --cpm 300 --concurrency 8
+      rl-intraday data fetch massive --tickers AAPL,MSFT --start 2025-01-01
+      rl-intraday data fetch massive --universe low_price --cpm 300 \\
+        --start 2025-01-01 --end 2025-03-31
     """
     from run.data.fetch.massive import fetch_massive
 
@@ -132,13 +145,17 @@ def massive(
 
 @app.command("massive-reference")
 def massive_reference(
-    tickers: Annotated[str, typer.Option("--tickers", help="Comma-separated: AAPL,MSFT.")] = "",
-    universe: Annotated[str | None, typer.Option("--universe", help="Name or YAML file of a universe.")] = None,
+    tickers: Annotated[str, typer.Option("--tickers", metavar="SYMBOLS", help="Comma-separated: AAPL,MSFT.")] = "",
+    universe: Annotated[
+        str | None, typer.Option("--universe", metavar="NAME", help="Name or YAML file of a universe.")
+    ] = None,
     cpm: Annotated[float, typer.Option("--cpm", min=0.1, help="Requests per minute.")] = FREE_PLAN_PER_MINUTE,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch reference data, statements, splits and dividends of US stocks from Massive.
+    """Fetch reference data of US stocks from Massive.
+
+    Names, statements, splits and dividends.
 
     \b
     Example:
@@ -151,7 +168,9 @@ def massive_reference(
 
 @app.command("vix")
 def vix(
-    sources: Annotated[str, typer.Option("--sources", help="Sources in the order in which they are asked.")] = SOURCES,
+    sources: Annotated[
+        str, typer.Option("--sources", metavar="NAMES", help="Sources in the order in which they are asked.")
+    ] = SOURCES,
     files: Annotated[
         list[Path] | None,
         typer.Option("--file", metavar="FILE", help="Files to read first: VIX_History.csv, VIX9D….dbn.zst."),
@@ -159,9 +178,9 @@ def vix(
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch daily values of VIX, VIX9D and VIX3M into the catalog's context series.
+    """Fetch daily values of VIX, VIX9D and VIX3M.
 
-    Sources are asked in order until the series reaches the last finished session; each day comes from the first source
+    They go into the catalog's context series. Sources are asked in order until the series reaches the last finished session; each day comes from the first source
     that has it. A value counts as known from 16:15 New York time of its day.
 
     \b
@@ -177,17 +196,19 @@ def vix(
 
 @app.command("yahoo")
 def yahoo(
-    more: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="More symbols.")] = None,
-    symbols: Annotated[list[str] | None, typer.Option("--symbols", help="Symbols: SPY QQQ, or SPY,QQQ.")] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="More symbols.")] = None,
+    symbols: Annotated[
+        list[str] | None, typer.Option("--symbols", metavar="SYMBOLS", help="Symbols: SPY QQQ, or SPY,QQQ.")
+    ] = None,
     days: Annotated[
         int | None, typer.Option("--days", min=1, help="Calendar days to fetch (default: all that Yahoo has).")
     ] = None,
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch one-minute bars of US stocks from Yahoo: finished sessions of the last four weeks, without a key.
+    """Fetch one-minute bars of US stocks from Yahoo.
 
-    Run it daily to build up history; only new bars are added.
+    Finished sessions of the last four weeks, without a key. Run it daily to build up history; only new bars are added.
 
     \b
     Example:
