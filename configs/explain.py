@@ -1,6 +1,8 @@
 """Errors of a configuration file in the words of the file: its keys, not the schema's classes."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 _AT = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.+)`")
@@ -35,6 +37,18 @@ def explain(error: Exception) -> str:
         expected, found_type = (_OURS.sub(lambda word: _WORDS[word[0]], name) for name in types.groups())
         return f"{path or 'content'} must be {expected}, was {found_type}"
     return f"{path}: {what}" if path and not what.startswith(f"{path}.") else what
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """End of an error about an unknown name: the nearest known one, or nothing.
+
+    Examples
+    --------
+    >>> did_you_mean("fulll", ["default", "full"])
+    "; did you mean 'full'?"
+    """
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _joined(path: str, key: str) -> str:

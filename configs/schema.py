@@ -12,7 +12,7 @@ import yaml
 
 from catalogs.errors import InputError
 from configs import experiments_path
-from configs.explain import explain
+from configs.explain import did_you_mean, explain
 from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import (
     DataAtHand,
@@ -27,6 +27,7 @@ from rl_strategies.features import (
     load_feature_file,
     plan_for,
 )
+from rl_strategies.features.kernel import find_kernel
 from rl_strategies.features.plans.sets import ContextSet, context_set
 from rl_strategies.features.plugins import portable_name
 from training.algorithms.config import LearnerConfig
@@ -173,13 +174,32 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         InputError
             If the wiring is wrong, or the data do not allow a required feature or stream.
         """
-        for file in self.feature_files:
-            load_feature_file(Path(file))
-        load_entry_points()
+        self._load_own_features()
         parts = self.context_parts
         own = feature_set(self.features) if isinstance(self.features, str) else self.features
         primary = plan_for((*own, *parts.primary), data)
         return joined_plan_for(primary, parts.streams, parts.cross, streams) if parts.streams else primary
+
+    def check_kinds(self) -> None:
+        """Check that every listed feature is of a known kind; sets need no check.
+
+        Raises
+        ------
+        InputError
+            If one is not, or a feature file cannot be loaded.
+        """
+        own = [] if isinstance(self.features, str) else self.features
+        streams = [] if isinstance(self.context, str) else self.context
+        listed = [*own, *self.cross, *(spec for stream in streams for spec in stream.features)]
+        if listed:
+            self._load_own_features()
+        for spec in listed:
+            find_kernel(spec.kind)
+
+    def _load_own_features(self) -> None:
+        for file in self.feature_files:
+            load_feature_file(Path(file))
+        load_entry_points()
 
     def portable(self) -> "Experiment":
         """Copy for a bundle: files of features and rewards by name, without this machine's folders."""
@@ -216,8 +236,9 @@ def load_experiment(
     if path.suffix not in (".yaml", ".yml"):
         path = experiments_path() / f"{name}.yaml"
         if not path.is_file():
-            presets = ", ".join(sorted(preset.stem for preset in experiments_path().glob("*.yaml")))
-            raise InputError(f"experiment must be a YAML file or one of {presets}, was {name!r}")
+            presets = preset_names()
+            near = did_you_mean(name, presets)
+            raise InputError(f"experiment must be a YAML file or one of {', '.join(presets)}, was {name!r}{near}")
     if not path.is_file():
         raise InputError(f"experiment file {name} does not exist")
     try:
@@ -226,7 +247,17 @@ def load_experiment(
         raise InputError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: an experiment must be a mapping, was {type(content).__name__}")
-    return _parse_overridden(content, str(path), overrides or {}, given_as or {})
+    experiment = _parse_overridden(content, str(path), overrides or {}, given_as or {})
+    try:
+        experiment.check_kinds()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return experiment
+
+
+def preset_names() -> list[str]:
+    """Names of the presets of experiments."""
+    return sorted(preset.stem for preset in experiments_path().glob("*.yaml"))
 
 
 def parse_experiment(content: Any, source: str) -> Experiment:

@@ -67,7 +67,9 @@ def build_app(called: str | None) -> typer.Typer:
         elif verb.is_group:
             app.add_typer(import_module(verb.module).app, name=name, short_help=verb.help)
         else:
-            app.command(name, cls=VerbCommand, short_help=verb.help)(getattr(import_module(verb.module), name.replace("-", "_")))
+            app.command(name, cls=VerbCommand, short_help=verb.help)(
+                getattr(import_module(verb.module), name.replace("-", "_"))
+            )
     return app
 
 

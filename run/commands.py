@@ -16,9 +16,9 @@ def demo(
 ) -> None:
     """Run the whole path on synthetic data, without downloads.
 
-    Takes under three minutes. Makes MES sessions with a planted edge, trains a PPO-LSTM policy on them, backtests it on later sessions in
-    NautilusTrader's BacktestNode and writes a report. Because the edge is planted, the result shows that the program
-    works, not that money can be made.
+    Takes under three minutes. Makes MES sessions with a planted edge, trains a PPO-LSTM policy on them, backtests it on
+    later sessions in NautilusTrader's BacktestNode and writes a report. Because the edge is planted, the result shows
+    that the program works, not that money can be made.
 
     \b
     Example:

@@ -39,7 +39,7 @@ def _missing(param: Any) -> str:
     text = text if text[1:2].isupper() else text[:1].lower() + text[1:]
     if param.param_type_name == "option":
         return f"{shown_name(param)} is missing: {text}"
-    return f"name the {shown_name(param).lower()}: {text}"
+    return f"name the {shown_name(param).lower().replace('_', ' ')}: {text}"
 
 
 def _refused(param: Any, found: dict[str, Any]) -> str:

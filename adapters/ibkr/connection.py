@@ -4,6 +4,7 @@ ib_insync is archived; it serves the emergency flatten, the doctor and history, 
 """
 
 import asyncio
+import errno
 import logging
 import warnings
 from collections.abc import Iterator
@@ -117,6 +118,8 @@ def _reasons(host: str, port: int, timeout_s: float) -> Iterator[None]:
         yield
     except (TimeoutError, OSError) as error:
         reason = str(error) or f"no answer within {timeout_s:g} s"
+        if f"[Errno {errno.ECONNREFUSED}]" in reason:
+            reason = "connection refused"
         raise GatewayError(f"no gateway on {host}:{port}: {reason}") from error
 
 

@@ -137,7 +137,7 @@ def require_gateway(host: str, port: int, timeout_s: float) -> None:
     try:
         socket.create_connection((host, port), timeout_s).close()
     except OSError as error:
-        raise ConnectionError(f"no gateway on {host}:{port}: {error}") from error
+        raise ConnectionError(f"no gateway on {host}:{port}: {error.strerror or error}") from error
 
 
 def build_node(node: TradingNode, link: BrokerLink, attempts: int) -> None:

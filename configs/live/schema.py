@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from catalogs.errors import InputError
-from configs.explain import explain
+from configs.explain import did_you_mean, explain
 from configs.live.contract import ContextConfig, FrontMonthContract, WantedContract
 from configs.live.supervision import GuardConfig, HealthConfig, OrderLimits, RedisConfig
 from configs.secrets import read_secret
@@ -139,13 +139,18 @@ def load_live(name: str) -> LiveConfig:
     path = Path(name)
     if path.suffix not in FILE_SUFFIXES:
         path = PRESETS / f"{name}.yaml"
+    elif not path.is_file():
+        raise InputError(f"live configuration {name} does not exist")
     if not path.is_file():
-        presets = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.yaml")))
-        raise InputError(f"no live configuration {name!r}: presets are {presets}, or name a YAML file")
+        presets = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
+        near = did_you_mean(name, presets)
+        raise InputError(f"no live configuration {name!r}: presets are {', '.join(presets)}, or name a YAML file{near}")
     try:
         return msgspec.yaml.decode(path.read_bytes(), type=LiveConfig)
-    except (msgspec.MsgspecError, InputError) as error:
+    except (msgspec.ValidationError, InputError) as error:
         raise InputError(f"live configuration {path}: {explain(error)}") from error
+    except msgspec.DecodeError as error:
+        raise InputError(f"live configuration {path}: not a YAML file: {' '.join(str(error).split())}") from error
 
 
 def configuration_name(name: str) -> str:

@@ -26,6 +26,7 @@ Mark a function that kernels share with ``numba.extending.register_jitable``, as
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -239,7 +240,9 @@ def find_kernel(kind: str) -> Kernel:
         If there is none.
     """
     if kind not in REGISTRY:
-        raise InputError(f"feature kind must be one of {', '.join(sorted(REGISTRY))}, was {kind!r}")
+        near = get_close_matches(kind, REGISTRY)
+        hint = f"nearest are {', '.join(near)}; " if near else ""
+        raise InputError(f"{kind!r} is no kind of feature: {hint}`rl-intraday features list` has all")
     return REGISTRY[kind]
 
 

@@ -24,7 +24,8 @@ def backtest(
 
     \b
     Example:
-      rl-intraday backtest runs/…/bundle/demo-… --start 2025-02-18 --end 2025-03-07
+      rl-intraday backtest runs/…/bundle/demo-… \\
+        --start 2025-02-18 --end 2025-03-07
     """
     from run.backtest.backtest import run_backtest
 
@@ -81,7 +82,9 @@ def certify(
     episodes: Annotated[int, typer.Option(min=1, help="Number of random configurations, one episode each.")] = 60,
     instruments: Annotated[int, typer.Option(min=1, help="Largest number of instruments in a portfolio.")] = 10,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    catalog: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Also use one-minute bars of this catalog.")] = None,
+    catalog: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also use one-minute bars of this catalog.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prove that the simulator trades exactly as the NautilusTrader engine does.

@@ -119,7 +119,7 @@ def export(
 
 @app.command("rolls")
 def rolls(
-    root: Annotated[str, typer.Argument(help="Root symbol: ES, MES, NQ or MNQ.")],
+    root: Annotated[str, typer.Argument(help="ES, MES, NQ or MNQ.")],
     bar: Annotated[
         str, typer.Option("--bar", metavar="BAR", help="Length of the bars whose volume is read.")
     ] = "1-MINUTE",

@@ -89,8 +89,9 @@ def check(
 ) -> None:
     """Prove that features do not look ahead.
 
-    Also that they are the same in training and live. Each check changes something that must not matter (later bars, the first bar, how the rows are split) on a synthetic
-    market with quotes and context, and compares every output bit for bit. Exit code 1 if one differs.
+    Also that they are the same in training and live. Each check changes something that must not matter (later bars, the
+    first bar, how the rows are split) on a synthetic market with quotes and context, and compares every output bit for
+    bit. Exit code 1 if one differs.
 
     \b
     Examples:

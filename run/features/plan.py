@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from catalogs.errors import InputError
-from configs.schema import load_experiment
-from rl_strategies.bundle.bundle import FEATURES
+from configs.explain import did_you_mean
+from configs.schema import load_experiment, preset_names
+from rl_strategies.bundle.bundle import FEATURES, load_bundle
 from rl_strategies.features import (
     SETS,
     DataAtHand,
@@ -30,20 +31,34 @@ def load_own_features(files: list[Path]) -> tuple[str, ...]:
 def named_specs(name: str) -> tuple[FeatureSpec, ...]:
     """Features of named sets (``default+ict``), or of an experiment by its file or preset."""
     if _are_sets(name):
-        if not all(part in SETS for part in name.split("+")):
-            raise InputError(f"features must be an experiment, or sets from {', '.join(SETS)}, was {name!r}")
         return feature_set(name)
+    _check_experiment(name)
     features = load_experiment(name).features
     return feature_set(features) if isinstance(features, str) else tuple(features)
 
 
 def named_context(name: str) -> ContextSet:
     """Context of an experiment by its file or preset; none of named sets."""
-    return ContextSet((), (), ()) if _are_sets(name) else load_experiment(name).context_parts
+    if _are_sets(name):
+        return ContextSet((), (), ())
+    _check_experiment(name)
+    return load_experiment(name).context_parts
 
 
 def _are_sets(name: str) -> bool:
-    return Path(name).suffix not in (".yaml", ".yml") and ("+" in name or name in SETS)
+    return all(part in SETS for part in name.split("+"))
+
+
+def _check_experiment(name: str) -> None:
+    presets = preset_names()
+    if Path(name).suffix in (".yaml", ".yml") or name in presets:
+        return
+    unknown = next((part for part in name.split("+") if part not in SETS), name)
+    near = did_you_mean(unknown, SETS if "+" in name else [*SETS, *presets])
+    raise InputError(
+        f"features must be sets ({', '.join(SETS)}), an experiment ({', '.join(presets)}, or a YAML file) or a bundle, "
+        f"was {name!r}{near}"
+    )
 
 
 def named_plan(name: str, data: DataAtHand) -> FeaturePlan | JoinedPlan:
@@ -57,4 +72,6 @@ def named_plan(name: str, data: DataAtHand) -> FeaturePlan | JoinedPlan:
     stored = Path(name) / FEATURES
     if stored.is_file():
         return plan_from_spec(json.loads(stored.read_text(encoding="utf-8")))
+    if Path(name).is_dir() and not _are_sets(name):
+        return load_bundle(Path(name)).plan  # its error says what is missing
     return plan_for(named_specs(name), data)

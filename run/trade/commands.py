@@ -167,7 +167,9 @@ def replay(
 
 
 def calibrate(
-    sessions: Annotated[list[Path], typer.Argument(metavar="SESSION", help="Session folders, or folders of single days.")],
+    sessions: Annotated[
+        list[Path], typer.Argument(metavar="SESSION", help="Session folders, or folders of single days.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the measured costs here, for `rl-intraday train --execution`."),
@@ -246,7 +248,7 @@ def flatten(
         typer.Option(
             metavar="SCOPE",
             help="account: every order and position; contract: those in the configured contract; "
-            "session: what one session bought and ordered itself."
+            "session: what one session bought and ordered itself.",
         ),
     ] = "account",
     session: Annotated[
@@ -259,18 +261,17 @@ def flatten(
     port: Annotated[int | None, typer.Option(help="Gateway port (default: the configuration's).")] = None,
     account: Annotated[
         str | None,
-        typer.Option(
-            metavar="ACCOUNT", help="Account number (default: the environment's, or the gateway's only one)."
-        ),
+        typer.Option(metavar="ACCOUNT", help="Account number (default: the environment's, or the gateway's only one)."),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds after which it gives up and prints what is left.")] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
     """Cancel every order and close every position of an account. `--scope` narrows it.
 
-    Closes at the market until the broker shows nothing. Prints what it is going to close, on which account, host and port, before it acts. Never sends more than is held,
-    however late the broker's answers are. Needs no trading node: it may be running, hanging or dead.
-    If the gateway does not answer or the connection breaks, it tries again until the timeout.
+    Closes at the market until the broker shows nothing. Prints what it is going to close, on which account, host and
+    port, before it acts. Never sends more than is held, however late the broker's answers are. Needs no trading node:
+    it may be running, hanging or dead. If the gateway does not answer or the connection breaks, it tries again until
+    the timeout.
 
     Exit codes: 0 no order and no position, 2 the broker could not be asked, 3 something is left, which is printed.
 
@@ -294,7 +295,9 @@ def flatten(
 
 def unhalt(
     session: SessionArgument,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why the session may trade again; written to its journal.")],
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why the session may trade again; written to its journal.")
+    ],
     from_here: Annotated[
         bool, typer.Option("--from-here", help="Count losses and drawdowns from the equity at the next start.")
     ] = False,

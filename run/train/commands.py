@@ -72,7 +72,8 @@ def resume(
 ) -> None:
     """Resume a training run that was stopped or killed.
 
-    At most one rollout is repeated. On a CPU with one thread, the run ends with exactly the weights of an uninterrupted run.
+    At most one rollout is repeated. On a CPU with one thread, the run ends with exactly the weights of an uninterrupted
+    run.
 
     \b
     Example:
@@ -84,7 +85,9 @@ def resume(
 
 
 def runs(
-    runs: Annotated[list[Path] | None, typer.Argument(metavar="RUN", help="Run folders to compare (default: list all).")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="RUN", help="Run folders to compare (default: list all).")
+    ] = None,
     folder: RunsOption = DEFAULT_RUNS,
     as_json: JsonOption = False,
 ) -> None:

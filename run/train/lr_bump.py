@@ -19,5 +19,5 @@ def run_lr_bump(run: Path, factor: float) -> None:
     if not 0 < factor < float("inf"):
         raise InputError(f"--factor must be above 0, was {factor}")
     (run / BUMP_FILE).write_text(f"{factor}\n", encoding="utf-8")
-    when = f"at `rl-intraday resume {run}`" if state == "stopped" else "before the next rollout"
-    report(f"The learning rate of {run} is multiplied by {factor:g} {when}.")
+    rollout = f"next rollout, after `rl-intraday resume {run}`" if state == "stopped" else "next rollout"
+    report(f"The learning rate of {run} is multiplied by {factor:g} before the {rollout}.")

@@ -39,8 +39,10 @@ def check_run(folder: Path) -> None:
     Raises
     ------
     InputError
-        If the metadata file is missing.
+        If it does not exist or the metadata file is missing.
     """
+    if not folder.exists():
+        raise InputError(f"run {folder} does not exist")
     if not is_run(folder):
         raise InputError(f"{folder} is not a training run: {_FILE} is missing")
 

@@ -60,7 +60,7 @@ def run_train(
     given = {key: value for key, value in named.items() if value is not None}
     overrides = given | measured | _parse_changes(changes or [])
     words = {key: f"{OPTIONS[key]} {_word(given[key])}" for key in given}
-    words |= {key: f"--execution {execution}" for key in measured}
+    words |= dict.fromkeys(measured, f"--execution {execution}")
     words |= {change.partition("=")[0]: f"--set {change}" for change in changes or []}
     trained = train_experiment(load_experiment(experiment, overrides, words), catalog, runs)
     if as_json:

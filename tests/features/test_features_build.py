@@ -97,7 +97,7 @@ def test_table_says_what_is_left_out(catalog: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["SPY", "--features", "defualt+ict"], "features must be an experiment, or sets from default"),
+        (["SPY", "--features", "defualt+ict"], "was 'defualt+ict'; did you mean 'default'?"),
         (["SPY", "--out", "x.csv"], "--out must end in .npz, was x.csv"),
         (["SPY", "--file", "nowhere.py"], "no file of features at"),
         (["QQQ"], "no bars of QQQ"),

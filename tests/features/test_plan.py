@@ -51,7 +51,10 @@ def test_warmup_adds_up_along_a_chain() -> None:
     ("specs", "message"),
     [
         ([], "at least one feature"),
-        ([FeatureSpec("rsj", "x")], "feature kind must be one of .*rsi.*, was 'rsj'"),
+        (
+            [FeatureSpec("rsj", "x")],
+            "'rsj' is no kind of feature: nearest are rsi.*; `rl-intraday features list` has all",
+        ),
         ([FeatureSpec("rsi", "x", {"m": 3})], "feature 'x': parameters of rsi are n, was 'm'"),
         ([FeatureSpec("rsi", "x", {"n": 0})], "feature 'x': n must be a whole number from 1, was 0"),
         ([FeatureSpec("rsi", "x", {"n": 14.5})], "feature 'x': n must be a whole number from 1, was 14.5"),

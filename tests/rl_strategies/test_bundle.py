@@ -197,10 +197,10 @@ def test_what_does_not_belong_there_is_refused_by_name(write: Callable[..., Path
 
 
 def test_what_is_no_bundle_is_refused(tmp_path: Path, write: Callable[..., Path]) -> None:
-    with pytest.raises(InputError, match=r"bundle .*absent not found"):
+    with pytest.raises(InputError, match=r"bundle .*absent does not exist"):
         load_bundle(tmp_path / "absent")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"bundle .*file is a file, not a directory"):
+    with pytest.raises(InputError, match=r"not a bundle: .*file is a file, not a folder"):
         load_bundle(tmp_path / "file")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"not a bundle: .* has no manifest\.json"):

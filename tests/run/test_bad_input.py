@@ -1,5 +1,7 @@
 """Bad input ends in one readable line on standard error, exit code 2, and nothing written."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -35,8 +37,12 @@ def import_words(path: Path, catalog: Path, instrument: str = "SPY") -> list[str
     return ["data", "import", path, "--instrument", instrument, "--bar", "1-MINUTE", "--catalog", catalog]
 
 
-def test_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "nowhere.csv" in refused(capsys, *import_words(tmp_path / "nowhere.csv", tmp_path / "store"))
+def test_missing_file(tmp_path: Path) -> None:
+    """In a process of its own: importing a vendor's package must not make warnings show."""
+    path = tmp_path / "nowhere.csv"
+    words = [str(word) for word in import_words(path, tmp_path / "store")]
+    done = subprocess.run([sys.executable, "-m", "run.cli", *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: file {path} does not exist\n")
     assert not (tmp_path / "store").exists()
 
 
@@ -84,7 +90,82 @@ def test_unknown_preset_names_the_presets(capsys: pytest.CaptureFixture[str]) ->
 def test_range_that_ends_before_it_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--start", "2024-05-01", "--end", "2024-04-01", "--runs", tmp_path / "runs")
     line = refused(capsys, "train", "spy_single", *words)
-    assert "2024-05-01 to 2024-04-01" in line
+    assert line == "error: --end must not be before --start (2024-05-01), was 2024-04-01"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--set", "trading.unts=2"), "--set trading.unts=2: unknown key trading.unts"),
+        (("--set", "trading=2"), "--set trading=2: trading must be mapping, was int"),
+        (("--set", "seed=[1"), "--set seed=[1: the value must be YAML, was '[1'"),
+        (
+            ("--start", "2026-01-01"),
+            "--start 2026-01-01: train: end must not be before start (2026-01-01), was 2024-12-31",
+        ),
+        (("--timesteps", "0", "--seed", "3"), "--timesteps 0: learner.total_timesteps: must be at least 1, was 0"),
+        (
+            ("--tickers", "SPY"),
+            "--tickers SPY: SPY must be named once in instrument, portfolio, tickers and test_tickers",
+        ),
+    ],
+)
+def test_an_option_that_breaks_the_experiment_is_named_instead_of_the_file(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capsys, "train", "spy_single", *words) == f"error: {said}"
+
+
+def test_an_error_of_the_file_is_not_blamed_on_an_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\ninstrument: SPY\ntrain: {start: 2024-04-01, end: 2024-04-30}\nspeed: 3\n")
+    assert refused(capsys, "train", path, "--seed", "3") == f"error: {path}: unknown key speed"
+
+
+def test_unknown_kind_of_feature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    text = "name: mine\ninstrument: SPY\ntrain: {start: 2024-04-01, end: 2024-04-30}\n"
+    path.write_text(text + "features: [{kind: log_retrun, name: x}]\n")
+    line = refused(capsys, "train", path, "--runs", tmp_path / "runs")
+    assert line.startswith(f"error: {path}: 'log_retrun' is no kind of feature: nearest are log_return, ")
+    assert line.endswith("; `rl-intraday features list` has all")
+
+
+@pytest.mark.parametrize("name", ["fulll", "default+fulll"])
+def test_unknown_features_to_check(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "features", "check", name)
+    assert line.startswith("error: features must be sets (default, ")
+    assert line.endswith(f" or a bundle, was {name!r}; did you mean 'full'?")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "demo", "--start", "2024-13-01"], "--start must be a day such as 2025-01-31, was '2024-13-01'"),
+        (["data", "rolls", "ES", "--method", "calender"], "--method must be volume or calendar, was 'calender'"),
+        (["lr-bump", "run", "--factor", "x"], "--factor must be a number, was 'x'"),
+        (["certify", "--episodes", "0"], "--episodes must be 1 or more, was 0"),
+        (["certify", "--episodes", "1.5"], "--episodes must be a whole number, was 1.5"),
+        (
+            ["gateway", "SPY", "--start", "2025-01-02", "--slippage-ticks", "3"],
+            "--slippage-ticks must be 1 or less, was 3",
+        ),
+        (["flatten"], "name the configuration: paper, live or a YAML file"),
+        (["data", "export"], "name the bar type: bar type as `data list` names it"),
+        (["backtest", "bundle"], "--start is missing: first trading day"),
+        (["flatten", "my.yaml"], "live configuration my.yaml does not exist"),
+        (["flatten", "papr"], "no live configuration 'papr': presets are live, paper, or name a YAML file"),
+        (["runs", "nowhere"], "run nowhere does not exist"),
+    ],
+)
+def test_a_wrong_word_is_named_with_its_rule(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, *words).split("; did you mean")[0] == f"error: {said}"
+
+
+def test_live_configuration_that_is_no_yaml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("host: [1\n")
+    assert refused(capsys, "flatten", path).startswith(f"error: live configuration {path}: not a YAML file: ")
 
 
 def test_empty_date_range(bars_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,3 +192,31 @@ def test_unknown_verb_and_option(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bundle_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("backtest", tmp_path / "nothing", "--start", "2025-01-01", "--end", "2025-01-31")
     assert "nothing" in refused(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("backtest", "RUN", "--start", "2025-01-01", "--end", "2025-01-31"),
+        ("evaluate", "RUN"),
+        ("paper", "RUN"),
+        ("live", "RUN", "--account", "U1234567", "--live"),
+        ("features", "check", "RUN"),
+    ],
+)
+def test_run_instead_of_its_bundle(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IB_ACCOUNT", "U1234567")
+    run = tmp_path / "20260102-090000-demo"
+    bundle = run / "bundle" / "demo-0123456789ab"
+    bundle.mkdir(parents=True)
+    (bundle / "manifest.json").write_text("{}")
+    line = refused(capsys, *(run if word == "RUN" else word for word in words))
+    assert line == f"error: {run} is a training run; its bundle is {bundle}"
+
+
+def test_folder_that_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sub").mkdir()
+    line = refused(capsys, "evaluate", tmp_path)
+    assert line == f"error: not a bundle: {tmp_path} has no manifest.json"

@@ -92,7 +92,10 @@ def test_the_same_seed_gives_the_same_results(bundle: Path, synthetic_catalog: P
     [
         (["--start", "2024-11-20", "--end", "2024-12-03"], "dates must lie outside `train`"),
         (["--start", "2024-12-03"], "give --start and --end"),
-        (["--start", "2024-12-03", "--end", "2024-12-02"], "a date range must not end before it starts"),
+        (
+            ["--start", "2024-12-03", "--end", "2024-12-02"],
+            "--end must not be before --start (2024-12-03), was 2024-12-02",
+        ),
         (["--tickers", "SPY", "--test-tickers"], "not both"),
         (["--start", "2024-12-10", "--end", "2024-12-12"], "no tradable session from"),
     ],

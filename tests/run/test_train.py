@@ -19,6 +19,7 @@ from run.backtest.evaluation import SampledPolicy
 from run.cli import main
 from run.train.markets import experiment_markets
 from run.train.resume import resume_run
+from run.train.run_metadata import RunMetadata, write_run_metadata
 from run.train.train import train_experiment
 from tests.run.conftest import experiment
 from training.algorithms.config import LearnerConfig
@@ -174,6 +175,29 @@ def test_resume_of_no_run_is_refused_in_one_line(tmp_path: Path, capsys: pytest.
     assert "is not a training run: origin.json is missing" in capsys.readouterr().err
     assert main(["lr-bump", str(tmp_path)]) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_learning_rate_of_a_stopped_run_changes_when_it_is_resumed(
+    synthetic_catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_experiment(experiment(), synthetic_catalog, tmp_path, listener=interrupt)
+    (run,) = tmp_path.iterdir()
+    capsys.readouterr()
+    assert main(["lr-bump", str(run), "--factor", "0.5"]) == 0
+    said = f"is multiplied by 0.5 before the next rollout, after `rl-intraday resume {run}`."
+    assert said in capsys.readouterr().err
+    assert (run / ".lr_bump").read_text() == "0.5\n"
+
+
+def test_learning_rate_of_a_finished_run_is_not_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run_metadata(tmp_path, RunMetadata("catalog", "0" * 64))
+    (tmp_path / "experiment.yaml").write_text("name: demo\n")
+    (tmp_path / "bundle" / "demo-0123456789ab").mkdir(parents=True)
+    assert main(["lr-bump", str(tmp_path)]) == 2
+    said = f"error: run {tmp_path} has finished: lr-bump changes a training in progress\n"
+    assert capsys.readouterr().err == said
+    assert not (tmp_path / ".lr_bump").exists()
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,9 @@ def databento(
 ) -> None:
     """Fetch history from Databento.
 
-    Shows the price and asks before it pays. A continuous symbol is fetched as its contracts, each with enough earlier days to warm up features, and gives a
-    roll table. Finished chunks stay in the catalog's downloads, so that nothing is paid for twice.
+    Shows the price and asks before it pays. A continuous symbol is fetched as its contracts, each with enough earlier
+    days to warm up features, and gives a roll table. Finished chunks stay in the catalog's downloads, so that nothing
+    is paid for twice.
 
     \b
     Examples:
@@ -77,8 +78,8 @@ def ibkr(
 ) -> None:
     """Fetch one-minute bars from Interactive Brokers.
 
-    Needs a running TWS or IB Gateway. Every session is one request and stays in the catalog's downloads. A refused or empty answer is an error; the next
-    call continues there.
+    Needs a running TWS or IB Gateway. Every session is one request and stays in the catalog's downloads. A refused or
+    empty answer is an error; the next call continues there.
 
     \b
     Example:
@@ -118,8 +119,8 @@ def massive(
 ) -> None:
     """Fetch minute bars of US stocks from Massive.
 
-    Massive was called Polygon before. Finished months stay in the catalog's downloads; a repeated call fetches only what is missing. Splits and dividends
-    are stored, too.
+    Massive was called Polygon before. Finished months stay in the catalog's downloads; a repeated call fetches only
+    what is missing. Splits and dividends are stored, too.
 
     \b
     Examples:
@@ -180,8 +181,9 @@ def vix(
 ) -> None:
     """Fetch daily values of VIX, VIX9D and VIX3M.
 
-    They go into the catalog's context series. Sources are asked in order until the series reaches the last finished session; each day comes from the first source
-    that has it. A value counts as known from 16:15 New York time of its day.
+    They go into the catalog's context series. Sources are asked in order until the series reaches the last finished
+    session; each day comes from the first source that has it. A value counts as known from 16:15 New York time of its
+    day.
 
     \b
     Examples:

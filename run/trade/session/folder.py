@@ -82,4 +82,4 @@ def find_home(folder: Path) -> SessionHome:
         home = SessionHome(path)
         if home.risk.path.exists():
             return home
-    raise InputError(f"no live session in {folder}: {RISK_FILE} is missing")
+    raise InputError(f"no live session in {folder}: name the folder of a session, or of one of its days")

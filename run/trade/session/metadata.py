@@ -54,8 +54,8 @@ def read_metadata(folder: Path) -> SessionMetadata:
     path = folder / METADATA_FILE
     if not path.is_file():
         days = sorted(found.parent.name for found in folder.glob(f"*/{METADATA_FILE}"))
-        held = f"; name one of its days, such as {days[-1]}" if days else ""
-        raise InputError(f"no session in {folder}: {METADATA_FILE} is missing{held}")
+        hint = f", such as {folder / days[-1]}" if days else ""
+        raise InputError(f"no session in {folder}: name the folder of one day{hint}")
     try:
         return msgspec.json.decode(path.read_bytes(), type=SessionMetadata)
     except msgspec.MsgspecError as error:
