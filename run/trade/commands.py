@@ -311,7 +311,7 @@ def unhalt(
 
     \b
     Example:
-      rl-intraday unhalt sessions/paper/mes_intraday-… --reason "checked the fills"
+      rl-intraday unhalt sessions/paper/mes_intraday-… --reason "fills checked"
     """
     from run.trade.safety.unhalt import run_unhalt
 

@@ -141,7 +141,7 @@ def test_bad_input_is_one_line_and_code_two(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "no file"),
+        (None, "bad.csv does not exist"),
         ("", "must have a time column"),
         ("time,open,high,low,close\n", "is empty: no bars"),
         ("time,open,price\n1,1,1\n", "the file has time, open, price"),
