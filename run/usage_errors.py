@@ -30,7 +30,7 @@ def explain_usage(error: typer.TyperException) -> str:
         return error.format_message()
     if hasattr(error, "param_type"):  # only errors of missing words have it
         return _missing(param)
-    found = getattr(error.__cause__, "errors", list)()
+    found: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
     return _refused(param, found[0]) if found else f"{shown_name(param)}: {error.message}"
 
 

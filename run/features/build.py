@@ -49,11 +49,12 @@ def run_build(
     """
     load_own_features(file or [])
     spec = resolve(instrument, instruments_path())
-    bars, calendar = read_bars(catalog, bar_type_of(spec, bar)), session_calendar(spec.calendar)
     names = [name for name, wanted in (("smt", smt), ("vix", vix)) if wanted]
     context = context_set("+".join(names)) if names else named_context(features)
+    specs = named_specs(features)
+    bars, calendar = read_bars(catalog, bar_type_of(spec, bar)), session_calendar(spec.calendar)
     data = DataAtHand(bars.volume_known, has_extended_hours(spec.calendar))
-    plan: FeaturePlan | JoinedPlan = plan_for((*named_specs(features), *context.primary), data)
+    plan: FeaturePlan | JoinedPlan = plan_for((*specs, *context.primary), data)
     found = find_streams(catalog, context.streams, bar)
     if context.streams and isinstance(plan, FeaturePlan):
         plan = joined_plan_for(plan, context.streams, context.cross, found.keys())

@@ -49,16 +49,14 @@ def _are_sets(name: str) -> bool:
     return all(part in SETS for part in name.split("+"))
 
 
-def _check_experiment(name: str) -> None:
+def _check_experiment(name: str, *more: str) -> None:
     presets = preset_names()
     if Path(name).suffix in (".yaml", ".yml") or name in presets:
         return
     unknown = next((part for part in name.split("+") if part not in SETS), name)
     near = did_you_mean(unknown, SETS if "+" in name else [*SETS, *presets])
-    raise InputError(
-        f"features must be sets ({', '.join(SETS)}), an experiment ({', '.join(presets)}, or a YAML file) or a bundle, "
-        f"was {name!r}{near}"
-    )
+    *kinds, last = f"sets ({', '.join(SETS)})", f"an experiment ({', '.join(presets)}, or a YAML file)", *more
+    raise InputError(f"features must be {', '.join(kinds)} or {last}, was {name!r}{near}")
 
 
 def named_plan(name: str, data: DataAtHand) -> FeaturePlan | JoinedPlan:
@@ -74,4 +72,6 @@ def named_plan(name: str, data: DataAtHand) -> FeaturePlan | JoinedPlan:
         return plan_from_spec(json.loads(stored.read_text(encoding="utf-8")))
     if Path(name).is_dir() and not _are_sets(name):
         return load_bundle(Path(name)).plan  # its error says what is missing
+    if not _are_sets(name):
+        _check_experiment(name, "a bundle")
     return plan_for(named_specs(name), data)

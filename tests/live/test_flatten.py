@@ -199,7 +199,7 @@ def test_no_gateway_is_one_line() -> None:
         port = free.getsockname()[1]
     done = flatten(port, "--timeout", "1")
     assert done.returncode == 2
-    assert f"error: no gateway on 127.0.0.1:{port}:" in done.stderr
+    assert f"error: no gateway on 127.0.0.1:{port}: connection refused; " in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

@@ -156,6 +156,8 @@ def test_unknown_features_to_check(name: str, capsys: pytest.CaptureFixture[str]
         (["flatten", "my.yaml"], "live configuration my.yaml does not exist"),
         (["flatten", "papr"], "no live configuration 'papr': presets are live, paper, or name a YAML file"),
         (["runs", "nowhere"], "run nowhere does not exist"),
+        (["doctor", "my.yaml", "--sessions", "here"], "live configuration my.yaml does not exist"),
+        (["doctor", "my.yaml", "--folder", "here"], "live configuration my.yaml does not exist"),
     ],
 )
 def test_a_wrong_word_is_named_with_its_rule(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
