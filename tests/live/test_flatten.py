@@ -88,7 +88,7 @@ def test_a_person_reads_what_is_left(
 
 def test_the_configuration_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["flatten", "--port", "1"]) == 2
-    assert capsys.readouterr().err == "error: Missing argument 'CONFIGURATION'.\n"
+    assert capsys.readouterr().err == "error: name the configuration: paper, live or a YAML file\n"
 
 
 def test_flat_already_sends_nothing(gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]) -> None:

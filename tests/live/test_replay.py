@@ -274,8 +274,8 @@ def test_bad_input_is_one_line(paper_day: PaperDay, tmp_path: Path, capsys: pyte
     no_journal.mkdir()
     shutil.copy(paper_day.folder / "session.json", no_journal)
     for words, said in (
-        ([paper_day.folder.parent], f"name one of its days, such as {PAPER_DAY}"),
-        ([empty], "no session in"),
+        ([paper_day.folder.parent], f"name the folder of one day, such as {paper_day.folder}"),
+        ([empty], f"no session in {empty}: name the folder of one day\n"),
         ([no_journal], "no journal in session"),
         ([paper_day.folder, "--bundle", tmp_path / "gone"], "name its folder with --bundle"),
         ([paper_day.folder, "--catalog", empty], "no bars of"),
