@@ -1,10 +1,13 @@
 """The journal survives what processes and disks do to it."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from catalogs.errors import InputError
 from rl_strategies.live.journal.journal import KINDS, Journal, read_journal
+from rl_strategies.live.journal.session_journal import FillRow, SessionJournal, add_fill
 
 ROOT = Path(__file__).resolve().parents[2]
 # Numbers that lose something in any text or in float32.
@@ -181,3 +185,50 @@ while True:
     found = [int(text) for text in texts(tmp_path)]
     assert found[: len(confirmed)] == confirmed
     assert len(found) - len(confirmed) <= 1
+
+
+def test_rows_that_a_full_disk_refused_are_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Journal(tmp_path)
+    journal = SessionJournal(written)
+    journal.state(1, "day")
+    journal.flush()
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    journal.state(2, "day")
+    journal.flush()
+    journal.state(3, "day")
+    journal.flush()
+    assert journal.problem == "journal cannot be written: No space left on device"
+    assert read_journal(tmp_path).rows["ts_ns"].to_pylist() == [1]
+    assert read_journal(tmp_path).torn is None
+    monkeypatch.undo()
+    journal.state(4, "day")
+    journal.flush()
+    assert journal.problem == ""
+    assert read_journal(tmp_path).rows["ts_ns"].to_pylist() == [1, 2, 3, 4]
+    written.close()
+
+
+def row(trade_id: str, units: int, ticks: int, cents: int, **more: Any) -> FillRow:
+    return FillRow("o", trade_id, "entry", "market", 0, "entry", units, ticks, cents, 100, 0, 0, **more)
+
+
+def test_amendments_lead_to_whole_fills() -> None:
+    fills: dict[str, FillRow] = {}
+    for each in (
+        row("~o-0", 10, 100, 40),
+        row("x.01", 0, 101, 16, corrects="~o-0", replaces=4),
+        row("y.01", 0, 102, 30, corrects="~o-0", replaces=6),
+        row("y.02", -1, 103, 25, corrects="y.01", replaces=6),
+        row("x.01", 0, 101, 17, corrects="x.01", replaces=4),
+        row("x.01", 4, 999, 99),
+        row("z.02", 1, 1, 1, corrects="unknown"),
+    ):
+        add_fill(fills, each)
+    assert [(name, f.units, f.price_ticks, f.commission_cents) for name, f in fills.items()] == [
+        ("x.01", 4, 101, 17),
+        ("y.02", 5, 103, 25),
+    ]

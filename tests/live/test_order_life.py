@@ -182,6 +182,8 @@ class World(ListLink):
         return self.trades
 
     async def broker_state(self) -> Any:
+        while self.coming:  # on one connection the gateway hears of everything before it is asked
+            self.take()
         listed = [self._listed(order) for order in self.orders.values() if order.status not in ENDED]
         for order in listed:
             self.hear("listed", order)
@@ -365,6 +367,11 @@ class OrderLife(RuleBasedStateMachine):
             assert held * trade.units < 0, told
             assert abs(trade.units) <= abs(held), told
             held += trade.units
+
+    @invariant()
+    def one_closing_order_works_at_most(self) -> None:
+        exits = [o for o in self.world.orders.values() if o.kind == "MKT" and not o.is_entry and o.left]
+        assert len(exits) <= 1, exits
 
     @invariant()
     def no_entry_works_without_its_stop(self) -> None:

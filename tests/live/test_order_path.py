@@ -16,7 +16,7 @@ from benchmarks.faults.bundle import UNITS, Traded, make_traded
 from benchmarks.faults.host import LiveHost, hosted
 from benchmarks.faults.invariants import TRADING_CLIENT
 
-DAYS = date(2025, 1, 27), date(2025, 1, 31)
+DAYS = date(2025, 1, 27), date(2025, 1, 30)
 pytestmark = pytest.mark.xdist_group("order_path")
 
 
