@@ -145,6 +145,7 @@ class LiveStrategy(RLStrategy):
 
     def on_stop(self) -> None:
         """Stop; a position stays protected by its barriers at the broker."""
+        self._write_checkpoint()
         for task in (self.task, self._guard):
             if task is not None and not task.done():
                 task.cancel()
@@ -372,8 +373,8 @@ class LiveStrategy(RLStrategy):
         self.last_decision_ns = ts_ns
         masks = observation[self._mask_place] if self.core.trading.mask_actions else np.zeros(0, np.float32)
         rows = [(self._name, action - FLAT, review) for action, review in zip(actions, reviews, strict=True)]
+        # On disk with the order that follows from it, or at the end of the step.
         self._journal.decision(ts_ns, observation, self.policy.snapshot(), self.policy.logits, masks, rows)
-        self._journal.flush()
 
     def _execute(self, reviews: list[Review]) -> None:
         (review,) = reviews
@@ -391,11 +392,14 @@ class LiveStrategy(RLStrategy):
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # no loop: nothing is on its way
-            then()
-            self._write_checkpoint()
-            return
+            self._finish(then)
+        else:
+            loop.call_later(BEHIND_S, self._finish, then)
+
+    def _finish(self, then: Callable[[], None]) -> None:
         then()
-        loop.call_later(BEHIND_S, self._write_checkpoint)
+        if self._is_checkpoint_due:
+            self._write_checkpoint()
 
     def _publish_decision(self, review: Review, logits: NDArray[np.float32]) -> None:
         cash = float(self.core.account.balance_cents) / 100
