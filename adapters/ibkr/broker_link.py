@@ -8,6 +8,7 @@ broker's own number, because NautilusTrader refuses both for orders that its cac
 
 import asyncio
 import copy
+import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class BrokerLink:
         self._fills: dict[str, BrokerFill] = {}
         self._cancelled_early: set[str] = set()
         self._drift_s: float | None = None
+        self._undelayed: Any = None
         self.failure: Exception | None = None
 
     def attach(self, execution_client: Any) -> None:
@@ -104,6 +106,7 @@ class BrokerLink:
                     raise ValueError("cancelled before it was sent")
                 self._note_number(name, self._client_id, order.orderId, 0)
                 self._orders[name] = order
+                self._send_at_once()
                 place(order)
             except (OSError, ValueError) as error:
                 self._note_unsent(name, order, f"not sent: {error}")
@@ -115,6 +118,13 @@ class BrokerLink:
                 self._wire_ns[parent] = now_ns  # nothing of a bracket works before its last order
 
         return place_and_note
+
+    def _send_at_once(self) -> None:
+        # The children of a bracket would wait for the acknowledgement of the entry: 40 ms.
+        connected = getattr(getattr(self._client._eclient, "conn", None), "socket", None)
+        if connected is not None and connected is not self._undelayed:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._undelayed = connected
 
     def _note_unsent(self, name: str, order: Any, reason: str) -> None:
         names = [name]
@@ -327,6 +337,7 @@ class BrokerLink:
     async def _state(self) -> BrokerState | None:
         if not self.is_connected():
             return None
+        self._send_at_once()
         held, orders = await asyncio.gather(
             _answer(self._client.get_positions(self._account), self._is_listening),
             _answer(self._client.get_open_orders(self._account), self._is_listening),
