@@ -25,7 +25,7 @@ from benchmarks.faults.harm import HARMS, Harm, Random
 from benchmarks.faults.host import LiveHost, hosted
 from run.trade.session_runner import HALTED
 
-CYCLES = 26
+CYCLES = 28
 CYCLES_PER_SESSION = 8
 STARTS = tuple(date(2025, 1, 21) + timedelta(days=7 * week + day) for week in range(2) for day in range(3))
 RECOVERY_S, AGREEMENT_S = 90.0, 45.0
@@ -68,6 +68,8 @@ class Session:
     unsent : int
         Number of orders that a kill kept from being sent.
     longest_unprotected_s : float
+    unprotected_s : float
+        Seconds without a complete stop at the broker, also while the process was dead, frozen or cut off.
     orders, executions : int
         Numbers at the broker.
     latencies_us, process_latencies_us : list of float
@@ -81,6 +83,7 @@ class Session:
     violations: list[tuple[str, str]] = field(default_factory=list)
     unsent: int = 0
     longest_unprotected_s: float = 0.0
+    unprotected_s: float = 0.0
     orders: int = 0
     executions: int = 0
     latencies_us: list[float] = field(default_factory=list)
@@ -157,6 +160,7 @@ def _run_session(traded: Traded, folder: Path, seed: tuple[int, int], harms: Seq
         result.doubled = doubled(host)
         result.violations = host.invariants.violations
         result.longest_unprotected_s = host.invariants.longest_unprotected_s
+        result.unprotected_s = host.invariants.unprotected_s
         result.orders, result.executions = len(host.broker.orders), len(host.broker.trades)
         result.latencies_us = host.latencies_us
         measured = [state["latency_ns"] / 1e3 for state in host.tail.states if state["what"] == "latency"]
@@ -285,6 +289,7 @@ def _figures(sessions: Sequence[Session], seconds: float) -> dict[str, float]:
         "not_recovered": sum(cycle.recovery_s is None and not cycle.ended for cycle in cycles),
         "ended_by_itself": sum(bool(cycle.ended) for cycle in cycles) + seen["not_started"],
         "kept_from_leaving_by_a_kill": sum(session.unsent for session in sessions),
+        "unprotected_s": sum(session.unprotected_s for session in sessions),
         "longest_unprotected_s": max(session.longest_unprotected_s for session in sessions),
         "sessions": len(sessions),
         "orders": sum(session.orders for session in sessions),

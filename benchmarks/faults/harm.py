@@ -223,6 +223,48 @@ def kill_with_partial_fills(host: LiveHost, random: Random) -> None:
     host.fault("partial_fills", 0)
 
 
+# Values by name of what a gateway may do to a session that trades on; each is one harm of the campaign's draw.
+ADVERSITIES: dict[str, tuple[int, ...]] = {
+    "late_answers": (50, 500, 2000), "stale_positions": (300, 5000), "status_first": (1,),
+    "commission_pending": (1000,), "commission_unset": (1000,), "correct_price": (1, -1),
+    "inactive_order": (1,), "inactive_stop": (1,), "dropped_order": (1,), "dropped_cancel": (1,),
+    "modify_error": (201, 10326), "cancel_error": (10148, 161), "child_error": (201,),
+    "exit_errors": (201,), "all_errors": (201, 460), "children": (0, 1), "groups": (1, 2, 3), "group_change": (1,),
+    "global_cancel": (1, 3), "next_ids": (1,), "ids_above_shown": (1,), "fill_pieces": (3,), "drop_on_fill": (0, 1),
+    "hand_order": (1,), "hand_order_elsewhere": (1,), "hand_trade_elsewhere": (100,), "client_order": (1,),
+    "fraction": (105,), "euro_position": (100,), "foreign_told": (1,), "euro_base": (1,), "second_account": (0,),
+    "clock_offset": (1200, -1200), "order_error": (201, 110, 399), "market_error": (201, 203, 10349),
+    "limit_error": (201,), "stop_error": (201, 404),
+    "late_position": (5000,), "late_open_order": (1000,), "late_order_status": (1000,), "late_execution": (1000,),
+    "late_commission": (5000,), "late_next_id": (500,), "late_accounts": (500,), "late_error": (1000,),
+    "lost_position": (50,), "lost_open_order": (50,), "lost_order_status": (50,), "lost_execution": (50, 100),
+    "lost_commission": (100,), "lost_next_id": (50,), "lost_accounts": (50,), "lost_error": (50,),
+    "unanswered_position": (50,), "unanswered_open_order": (50,), "unanswered_order_status": (50,),
+    "unanswered_execution": (50,), "unanswered_commission": (50,), "unanswered_next_id": (50,),
+    "unanswered_accounts": (50,), "unanswered_error": (50,),
+    "repeated_position": (2,), "repeated_open_order": (2,), "repeated_order_status": (2,), "repeated_execution": (2,),
+    "repeated_commission": (2,), "repeated_next_id": (2,), "repeated_accounts": (2,), "repeated_error": (2,),
+}  # fmt: skip
+# These leave a session that only closes, or none: tests/live/test_order_path.py and test_contract_life.py play them.
+ENDING = ("hand_trade", "client_trade", "expire", "correct_units", "correct_unseen", "pending_cancel", "adversary")
+
+
+def adversity(host: LiveHost, random: Random) -> None:
+    """One thing that a gateway may do wrong, for a while; then it is friendly."""
+    name = str(random.choice(list(ADVERSITIES)))
+    host.fault(name, int(random.choice(ADVERSITIES[name])))
+    host.step(int(random.integers(50, 200)))
+    host.fault("friendly")
+
+
+def adversities(host: LiveHost, random: Random) -> None:
+    """Three of them at once."""
+    for name in random.choice(list(ADVERSITIES), 3, replace=False):
+        host.fault(str(name), int(random.choice(ADVERSITIES[str(name)])))
+    host.step(int(random.integers(50, 200)))
+    host.fault("friendly")
+
+
 HARMS = (
     Harm("kill", kill, interrupts=True),
     Harm("drop", drop, interrupts=True),
@@ -250,4 +292,6 @@ HARMS = (
     Harm("kill_with_late_fills", kill_with_late_fills, interrupts=True),
     Harm("drop_with_partial_fills", drop_with_partial_fills, interrupts=True),
     Harm("kill_with_partial_fills", kill_with_partial_fills, interrupts=True),
+    Harm("adversity", adversity),
+    Harm("adversities", adversities),
 )

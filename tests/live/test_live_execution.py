@@ -391,6 +391,18 @@ def test_while_a_closing_order_may_fill_no_other_is_sent(host: StubHost, answer:
     assert len(host.sent) == 4
 
 
+def test_a_lost_exit_is_sent_again_only_when_the_position_agrees(host: StubHost) -> None:
+    host.entered()
+    host.execution.execute(FLAT)
+    host.cancel_all(host.sent[1])
+    host.answer(host.sent[3], 10147, "unknown")
+    host.wait(3.0)
+    assert len(host.sent) == 4, "it may have filled unheard"
+    host.execution.agreed_ns = host.clock.timestamp_ns()
+    host.wait(0.1)
+    assert len(host.sent) == 5
+
+
 def test_refused_exits_are_tried_again_with_pauses_and_are_no_rejects_of_the_policy(host: StubHost) -> None:
     host.entered()
     host.execution.close_position("risk_halt")
