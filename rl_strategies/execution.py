@@ -82,6 +82,10 @@ class OrderExecution:
         self._instrument = self._host.cache.instrument(instrument_id)
         if self._instrument is None:
             raise ValueError(f"the cache has no instrument {instrument_id}")
+        step = self._instrument.price_increment
+        if self._tick_raw % step.raw:
+            own = self._core.instrument.tick_size
+            raise ValueError(f"tick of {instrument_id} must be a multiple of the venue's {step}, was {own}")
 
     def take_bar(self, bar: Bar) -> np.datetime64:
         """Pass a bar to the core; returns its trading day."""

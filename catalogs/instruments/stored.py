@@ -1,13 +1,17 @@
 """Instruments stored in a catalog: list them, compare them with a specification, read their tick size."""
 
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pyarrow.parquet as pq
 
 from catalogs.errors import InputError
 from catalogs.instruments.specification import InstrumentSpec
 
 KINDS = ("futures_contract", "equity")
+# US shares are quoted in hundredths of a cent below one dollar (SEC, Regulation NMS, Rule 612).
+TICK_BELOW_ONE_DOLLAR = Decimal("0.0001")
 
 
 def stored_instruments(catalog: Path) -> list[str]:
@@ -34,6 +38,15 @@ def check_instrument(catalog: Path, spec: InstrumentSpec) -> None:
                 )
 
 
+def stored_spec(catalog: Path, spec: InstrumentSpec) -> InstrumentSpec:
+    """The specification with the tick under which the catalog stores the instrument, if it does.
+
+    Shares have the tick of the instrument table, or `TICK_BELOW_ONE_DOLLAR` if all their stored prices are below it.
+    """
+    files = _files(catalog, spec.instrument_id) if spec.kind == "equity" else []
+    return msgspec.structs.replace(spec, tick_size=Decimal(_increment(files[-1]))) if files else spec
+
+
 def stored_tick_raw(catalog: Path, instrument_id: str) -> int:
     """Tick of a stored instrument in units of 1e-16.
 
@@ -45,9 +58,12 @@ def stored_tick_raw(catalog: Path, instrument_id: str) -> int:
     files = _files(catalog, instrument_id)
     if not files:
         raise InputError(f"no instrument {instrument_id} in catalog {catalog}")
-    increment = pq.read_table(files[-1], columns=["price_increment"])["price_increment"][-1].as_py()
-    whole, _, decimals = increment.partition(".")
-    return int(whole + decimals.ljust(16, "0"))
+    return int(Decimal(_increment(files[-1])).scaleb(16))
+
+
+def _increment(file: Path) -> str:
+    increment: str = pq.read_table(file, columns=["price_increment"])["price_increment"][-1].as_py()
+    return increment
 
 
 def _files(catalog: Path, instrument_id: str) -> list[Path]:

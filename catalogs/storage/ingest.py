@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from catalogs.bars import BarSeries
+from catalogs.errors import InputError
 from catalogs.hygiene.cleaning import RawBars, clean
 from catalogs.instruments.bar_types import bar_length_ns
 from catalogs.instruments.specification import InstrumentSpec
+from catalogs.instruments.stored import TICK_BELOW_ONE_DOLLAR, stored_instruments, stored_spec
 from catalogs.sessions import session_calendar
 from catalogs.storage.arrow import write_bars
 from catalogs.storage.provenance import Provenance, SourceFile
@@ -48,6 +51,7 @@ def import_bars(
     catalog : Path
         Folder of a ``ParquetDataCatalog``; made if missing.
     spec : InstrumentSpec
+        A share gets `catalogs.instruments.stored.TICK_BELOW_ONE_DOLLAR` if all its prices are below one dollar.
     bar : str
         ``"1-MINUTE"``, ``"1-HOUR"``, …
     tables : sequence of pyarrow.Table
@@ -69,9 +73,11 @@ def import_bars(
     Raises
     ------
     InputError
-        As `catalogs.hygiene.cleaning.clean` and `catalogs.storage.arrow.write_bars`.
+        As `catalogs.hygiene.cleaning.clean` and `catalogs.storage.arrow.write_bars`; or if a share that is stored with
+        the tick of prices below one dollar has reached it.
     """
     raw = _raw_bars(tables, bar_length_ns(bar) if stamp == "open" else 0)
+    spec = _with_own_tick(catalog, spec, raw)
     cleaned = clean(raw, spec, bar, assume_volume=assume_volume, strict=strict)
     bars = cleaned.bars
     provenance = Provenance(
@@ -89,6 +95,21 @@ def import_bars(
     )
     written = write_bars(catalog, spec, bars, provenance)
     return Imported(written.outcome, written.new_rows, bars, provenance)
+
+
+def _with_own_tick(catalog: Path, spec: InstrumentSpec, raw: RawBars) -> InstrumentSpec:
+    highest = np.nanmax(raw.high, initial=0.0)
+    if spec.kind != "equity" or highest == 0:
+        return spec
+    if spec.instrument_id not in stored_instruments(catalog):
+        return msgspec.structs.replace(spec, tick_size=TICK_BELOW_ONE_DOLLAR) if highest < 1 else spec
+    stored = stored_spec(catalog, spec)
+    if stored.tick_size == TICK_BELOW_ONE_DOLLAR and highest >= 1:
+        raise InputError(
+            f"prices of {spec.instrument_id} must be below 1 USD, as its tick in {catalog} is {stored.tick_size}; "
+            f"the highest was {highest}: import all its bars into a new catalog"
+        )
+    return stored
 
 
 def _raw_bars(tables: Sequence[pa.Table], until_close_ns: int) -> RawBars:

@@ -27,6 +27,7 @@ REASONS = (
     "net_exposure",
     "leverage",
     "expiry",
+    "one_dollar",
 )
 (
     APPROVED,
@@ -45,7 +46,11 @@ REASONS = (
     NET_EXPOSURE,
     LEVERAGE,
     EXPIRY,
+    ONE_DOLLAR,
 ) = range(len(REASONS))
+
+
+ONE_CENT = 0.01
 
 
 @kernel
@@ -97,17 +102,20 @@ def review_one(leg, target, rules, limits, halted):  # type: ignore[no-untyped-d
         leg.side = target
     else:
         leg.order_units = entry_units(rules.units, rules.risk_budget_usd, leg.atr, rules.multiplier, rules.tick_size)
-        leg.reason = entry_refusal(leg, limits)
+        leg.reason = entry_refusal(leg, rules, limits)
         leg.side = target if leg.reason == APPROVED else 0
 
 
 @kernel
-def entry_refusal(leg, limits):  # type: ignore[no-untyped-def]
+def entry_refusal(leg, rules, limits):  # type: ignore[no-untyped-def]
     """Why the leg may not be entered with its ``order_units``; `APPROVED` if it may."""
     if leg.since_open < limits.no_trade_first_minutes or leg.to_close < limits.no_trade_last_minutes:
         return NO_TRADE_WINDOW
     if leg.is_expiring != 0:
         return EXPIRY
+    if leg.price >= 1.0 and rules.tick_size < ONE_CENT:
+        # A share with the tick of prices below one dollar: above it the market takes whole cents only.
+        return ONE_DOLLAR
     if limits.max_entries_per_session > 0 and leg.entries >= limits.max_entries_per_session:
         return ENTRY_LIMIT
     if leg.order_units < 1:

@@ -11,6 +11,7 @@ from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import instrument_id_of
 from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.stored import stored_spec
 from catalogs.storage.arrow import read_bars, stored_bar_types
 from configs import instruments_path
 from run.console import messages, print_json, report
@@ -53,7 +54,7 @@ def _recorded(catalog: Path) -> list[tuple[InstrumentSpec, BarSeries]]:
         if "-1-MINUTE-" in bar_type:
             bars = read_bars(catalog, bar_type)
             last_day = np.datetime64(int(bars.ts_ns[-1]), "ns").astype("datetime64[D]").item()
-            spec = resolve(instrument_id_of(bar_type), instruments_path(), last_day)
+            spec = stored_spec(catalog, resolve(instrument_id_of(bar_type), instruments_path(), last_day))
             found.append((spec, bars.slice(0, min(len(bars), MOST_RECORDED_BARS))))
     if not found:
         raise InputError(f"no one-minute bars in catalog {catalog}")

@@ -11,6 +11,7 @@ from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_type_of
 from catalogs.instruments.specification import resolve
+from catalogs.instruments.stored import stored_spec
 from catalogs.sessions import SessionCalendar, has_extended_hours, session_calendar
 from catalogs.storage.arrow import read_bars
 from configs import instruments_path
@@ -48,7 +49,7 @@ def run_build(
     The options are those of the verb; see `run.features.commands.build`.
     """
     load_own_features(file or [])
-    spec = resolve(instrument, instruments_path())
+    spec = stored_spec(catalog, resolve(instrument, instruments_path()))
     names = [name for name, wanted in (("smt", smt), ("vix", vix)) if wanted]
     context = context_set("+".join(names)) if names else named_context(features)
     specs = named_specs(features)

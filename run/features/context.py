@@ -12,6 +12,7 @@ from catalogs.daily_values import context_path
 from catalogs.instruments.bar_types import instrument_id_of
 from catalogs.instruments.identifiers import symbol_of
 from catalogs.instruments.specification import resolve
+from catalogs.instruments.stored import stored_spec
 from catalogs.sessions import session_calendar
 from catalogs.storage.arrow import read_bars, stored_bar_types
 from configs import instruments_path
@@ -88,7 +89,8 @@ def _index_rows(catalog: Path, stream: StreamSpec, end_ns: int | None) -> FoundS
 
 def _bar_rows(catalog: Path, stream: StreamSpec, bar_type: str, end_ns: int | None) -> FoundStream | None:
     bars, plan = read_bars(catalog, bar_type, end_ns=end_ns), stream.plan()
-    spec = resolve(instrument_id_of(bar_type), instruments_path(), day_of(int(bars.ts_ns[-1])))
+    named = resolve(instrument_id_of(bar_type), instruments_path(), day_of(int(bars.ts_ns[-1])))
+    spec = stored_spec(catalog, named)
     if not bars.volume_known and "volume" in frozenset().union(*plan.needs.values()):
         return None
     rows = input_rows(bars, session_calendar(spec.calendar), plan.columns)

@@ -21,6 +21,7 @@ from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns, bar_type_of
 from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.stored import stored_spec
 from catalogs.storage.arrow import read_bars
 from configs import instruments_path
 from run.console import messages, print_json, report
@@ -51,7 +52,7 @@ def run_gateway(
 
     The options are those of the verb; see `run.trade.commands.gateway`.
     """
-    spec = resolve(instrument, instruments_path(), start.date())
+    spec = stored_spec(catalog, resolve(instrument, instruments_path(), start.date()))
     window_ns = midnight_ns(start.date()), midnight_ns((end or start).date()) + DAY_NS
     server = simulated_server(spec, catalog, bar, window_ns, cash, slippage_ticks, port)
     if faults is not None:

@@ -12,6 +12,7 @@ from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_type_of
 from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.stored import stored_spec
 from catalogs.sessions import SessionCalendar, has_extended_hours, session_calendar
 from catalogs.storage.arrow import read_bars
 from configs import instruments_path
@@ -89,7 +90,7 @@ def bundle_market(
     InputError
         If the catalog has no tradable session in the range, or lacks data that the features read.
     """
-    specs = bundle.instruments if ticker is None else (resolve(ticker, instruments_path(), window.end),)
+    specs = bundle.instruments if ticker is None else (_resolved(ticker, catalog, window.end),)
     data = _read(specs, experiment.bar, catalog, window.end, context_streams(bundle.plan))
     for _, bars in data.held:
         if not bars.volume_known and _reads_volume(bundle.plan):
@@ -132,7 +133,7 @@ def _split(
 ) -> tuple[TrainingMarket, TrainingMarket | None, tuple[ContextSource, ...]]:
     window, kept_out = experiment.train, experiment.validate
     last = max(window.end, kept_out.end) if isinstance(kept_out, DateRange) else window.end
-    specs = [resolve(name, instruments_path(), last) for name in names]
+    specs = [_resolved(name, catalog, last) for name in names]
     data = _read(specs, experiment.bar, catalog, last, experiment.context_parts.streams)
     plan = experiment.plan(_at_hand(data), data.found.keys())
     sources = tuple(data.found[stream.name].source for stream in context_streams(plan))
@@ -148,6 +149,10 @@ def _split(
     first, later = DateRange(window.start, dates[cut - 1].item()), DateRange(dates[cut].item(), window.end)
     halves = [data.market(experiment, plan, _front_window(specs, catalog, part)) for part in (first, later)]
     return halves[0], halves[1], sources
+
+
+def _resolved(name: str, catalog: Path, last: date) -> InstrumentSpec:
+    return stored_spec(catalog, resolve(name, instruments_path(), last))
 
 
 def _read(specs: Sequence[InstrumentSpec], bar: str, catalog: Path, last: date, streams: Sequence[StreamSpec]) -> _Data:

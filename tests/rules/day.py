@@ -30,12 +30,12 @@ PLAN = FeaturePlan([FeatureSpec("log_return", "return_1"), FeatureSpec("atr", "a
 NEW_YORK = ZoneInfo("America/New_York")
 
 
-def share(name: str, expires: str = "") -> InstrumentSpec:
-    """A share that costs nothing to trade: one tick is one cent; ``expires`` like a contract month at that time."""
+def share(name: str, expires: str = "", tick: str = "0.01") -> InstrumentSpec:
+    """A share that costs nothing to trade; ``expires`` like a contract month at that time."""
     return InstrumentSpec(
         instrument_id=f"{name}.EQUS",
         kind="equity",
-        tick_size=Decimal("0.01"),
+        tick_size=Decimal(tick),
         multiplier=1,
         commission_per_unit=Decimal(0),
         commission_minimum=Decimal(0),
@@ -88,6 +88,8 @@ class Story:
     risk_budget_usd, atr : float
     expires : str
         Last moment of trading of the first instrument; empty for none.
+    tick : str
+        Tick size, USD.
     """
 
     risk: RiskConfig
@@ -98,6 +100,7 @@ class Story:
     atr: float = 1.0
     names: tuple[str, ...] = field(default=("AAA", "BBB"))
     expires: str = ""
+    tick: str = "0.01"
 
     @property
     def expected(self) -> list[str]:
@@ -110,7 +113,7 @@ class Story:
         trading = TradingConfig(self.units, barriers, risk or self.risk, self.risk_budget_usd)
         first = self.steps[0].close
         names = self.names[: len(first)] if isinstance(first, tuple) else self.names[:1]
-        instruments = [share(name, self.expires if name == names[0] else "") for name in names]
+        instruments = [share(name, self.expires if name == names[0] else "", self.tick) for name in names]
         core = DecisionCore(instruments, PLAN, trading, ExecutionConfig())
         return [f"{step.clock} {self._live(core, step)}" for step in self.steps]
 
@@ -120,7 +123,7 @@ class Story:
         targets = step.target if isinstance(step.target, tuple) else (step.target,)
         for leg, close in zip(core.instruments, closes, strict=True):
             if close is not None:
-                ticks = round(close * 100)
+                ticks = round(close / float(self.tick))
                 day = leg.on_bar(now_ns, ticks, ticks, ticks, ticks, step.volume)
                 if day != core.session_date:
                     core.begin_session(day)

@@ -159,6 +159,16 @@ STORIES = {
         ],
         expires="12:00",
     ),
+    "E26": Story(  # with the tick of prices below one dollar nothing is entered above it; exits are free
+        NO_LIMIT,
+        [
+            At("09:31", (0.9999, 0.9999), (LONG, SHORT), "+100 approved, -100 approved"),
+            At("09:32", (1.0, 1.0), (LONG, FLAT), "+100 approved, +0 approved"),
+            At("09:33", (1.0, 1.0), (FLAT, LONG), "+0 approved, +0 one_dollar"),
+            At("09:34", (0.9999, 1.2), (LONG, SHORT), "+100 approved, +0 one_dollar"),
+        ],
+        tick="0.0001",
+    ),
 }
 
 

@@ -1,8 +1,8 @@
 """Proof that the simulator equals the engine: random rules, bars and actions, played through both.
 
 Each configuration is drawn from a seed: one instrument or a portfolio on one or two venues, bars with holes and thin
-volume, context with and without lag, barriers, sizing, limits, slippage, reward, a contract month that expires. Any
-difference at all is a divergence.
+volume, shares below one dollar, context with and without lag, barriers, sizing, limits, slippage, reward, a contract
+month that expires. Any difference at all is a divergence.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +16,7 @@ import numpy as np
 
 from catalogs.bars import BarSeries
 from catalogs.instruments.specification import InstrumentSpec
+from catalogs.instruments.stored import TICK_BELOW_ONE_DOLLAR
 from catalogs.sessions import has_extended_hours, session_calendar
 from catalogs.synthetic import PlantedEdge, synthetic_sessions
 from rl_strategies.decision.barriers import UNITS, BarrierConfig, Distance
@@ -39,6 +40,7 @@ from training.simulator.market import TrainingMarket, build_portfolio_market
 PORTFOLIO_SHARE = 0.4
 CONTEXT_SHARE = 0.25
 FIRST_DAY, LAST_DAY = np.datetime64("2025-01-06"), np.datetime64("2025-01-14")
+BELOW_ONE_DOLLAR_SHARE = 0.15
 EXPIRY_EVERY = 4  # configurations: in one of them a contract month expires
 DAYS_BEFORE_EXPIRY, DAYS_AFTER_EXPIRY = 9, 4
 
@@ -214,13 +216,18 @@ def _portfolio(
 def _synthetic(
     random: np.random.Generator, instrument: InstrumentSpec, days: Days, holes: float = 0.1
 ) -> tuple[InstrumentSpec, BarSeries]:
+    start_ticks = float(random.uniform(20_000, 90_000))
+    if instrument.kind == "equity" and random.random() < BELOW_ONE_DOLLAR_SHARE:
+        # The walk must neither reach zero nor one dollar.
+        instrument = msgspec.structs.replace(instrument, tick_size=TICK_BELOW_ONE_DOLLAR)
+        start_ticks = float(random.uniform(4_000, 7_000))
     edge = PlantedEdge(noise_ticks=float(random.uniform(0.5, 8.0)), drift_ticks=float(random.uniform(0, 2)))
     made = synthetic_sessions(
         instrument,
         *days,
         seed=int(random.integers(2**31)),
         edge=edge,
-        start_price=float(random.uniform(20_000, 90_000)) * float(instrument.tick_size),
+        start_price=start_ticks * float(instrument.tick_size),
     )
     bars = made.bars
     if random.random() < 0.5:

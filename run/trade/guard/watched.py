@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from catalogs.errors import InputError
-from catalogs.instruments.specification import InstrumentSpec, resolve
-from configs import instruments_path
+from catalogs.instruments.specification import InstrumentSpec
 from configs.live.schema import LiveConfig, load_live
 from configs.live.supervision import GuardConfig
 from run.trade.monitoring.heartbeat import read_beat
@@ -78,7 +77,7 @@ def watched_session(given: Path, configuration: str = "") -> WatchedSession:
         day = date.fromisoformat(folder.resolve().name)
     except ValueError as error:
         raise InputError(f"session folder must be named by its day, was {folder.resolve().name!r}") from error
-    spec = resolve(metadata.instrument_id, instruments_path(), day)
+    spec = metadata.instrument(day)
     return WatchedSession(
         folder,
         SessionHome(folder.resolve().parent),

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.specification import InstrumentSpec
 from catalogs.storage.arrow import read_bars
-from configs import instruments_path
 from rl_strategies.bundle.bundle import Bundle, load_bundle
 from rl_strategies.live.journal.journal import TornTail, read_journal
 from rl_strategies.live.journal.rebuild import Cause, Divergence, JournalReplay, journal_rows
@@ -133,7 +132,7 @@ def _traded(metadata: SessionMetadata, bundle: Bundle, folder: Path) -> Instrume
         raise InputError(
             f"session folder must be named by its day (YYYY-MM-DD), was {folder.resolve().name!r}"
         ) from error
-    return resolve(metadata.instrument_id, instruments_path(), day)
+    return metadata.instrument(day)
 
 
 def _journal(folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """Metadata of a live session, in a file beside its journal."""
 
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,8 @@ from typing import Literal
 import msgspec
 
 from catalogs.errors import InputError
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from configs import instruments_path
 
 METADATA_FILE = "session.json"
 
@@ -27,6 +30,8 @@ class SessionMetadata(msgspec.Struct, frozen=True):
         Preset or absolute path of the live configuration; empty in sessions of before December 2026.
     context : dict of str to str or None
         Bar type of each context stream that the policy read; None for daily values.
+    tick_size : Decimal or None
+        Smallest price step, USD; None, in sessions of before December 2026, for that of the instrument table.
     """
 
     bundle: str
@@ -37,6 +42,18 @@ class SessionMetadata(msgspec.Struct, frozen=True):
     clock: Literal["wall", "bars"]
     configuration: str = ""
     context: dict[str, str | None] = {}
+    tick_size: Decimal | None = None
+
+    def instrument(self, day: date) -> InstrumentSpec:
+        """The traded instrument.
+
+        Raises
+        ------
+        InputError
+            If the instrument table does not know it.
+        """
+        spec = resolve(self.instrument_id, instruments_path(), day)
+        return spec if self.tick_size is None else msgspec.structs.replace(spec, tick_size=self.tick_size)
 
     def write(self, folder: Path) -> None:
         """Write the file into a session's folder."""

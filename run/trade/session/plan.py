@@ -126,6 +126,9 @@ def spec_of(contract: WantedContract, known: InstrumentSpec, day: date, bundle_i
         If the contract's terms are not those of the instrument that the policy was trained on.
     """
     spec = contract_spec(contract, day)
+    if spec.instrument_id == known.instrument_id and spec.kind == "equity":
+        # A share below one dollar has a tick of its own.
+        spec = msgspec.structs.replace(spec, tick_size=known.tick_size)
     for term in ("kind", "underlying", "tick_size", "multiplier", "calendar"):
         if getattr(spec, term) != getattr(known, term):
             raise InputError(
@@ -157,6 +160,7 @@ def write_metadata(plan: SessionPlan) -> None:
         clock=plan.config.timeouts.clock,
         configuration=plan.configuration,
         context={source.name: source.bar_type for source in plan.context},
+        tick_size=plan.spec.tick_size,
     ).write(plan.folder)
 
 
