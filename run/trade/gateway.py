@@ -26,6 +26,7 @@ from catalogs.storage.arrow import read_bars
 from configs import instruments_path
 from run.console import messages, print_json, report
 from run.day import DAY_NS, midnight_ns
+from run.trade.session.contract import last_trade
 
 ACCOUNT = "DU0000001"
 HISTORY_DAYS = 40
@@ -110,6 +111,9 @@ def simulated_server(
     for number, each in enumerate((spec, *followed)):
         if each.kind == "future" and not each.expiration_ns:
             raise InputError(f"name a contract month, such as MESZ6, was {each.instrument_id}")
+        if each.expiration_ns and each.expiration_ns <= first_ns:
+            first = np.datetime64(first_ns, "ns").astype("datetime64[m]")
+            raise InputError(f"{each.instrument_id} expired on {last_trade(each)}, the replay begins on {first} UTC")
         until_ns = min(last_ns, each.expiration_ns or last_ns)
         bars = read_bars(catalog, bar_type_of(each, bar), first_ns - HISTORY_DAYS * DAY_NS, until_ns)
         terms = contract_terms(each, CON_ID + number)

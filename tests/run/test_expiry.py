@@ -27,6 +27,7 @@ from rl_strategies.features import FeaturePlan, FeatureSpec
 from rl_strategies.live.journal.journal import read_journal
 from run.backtest.node import run_node
 from run.backtest.window import backtest_window
+from run.cli import BAD_INPUT, main
 from run.train.markets import bundle_market
 from tests.live.conftest import ROOT
 from tests.summing_network import summing_network
@@ -145,6 +146,32 @@ def test_evaluate_trades_as_the_node_does(expiring: Expiring) -> None:
     policy = bundle.policy().batch(1)
     lanes = rollout(market, lambda seen, begun, at: policy.act_batch(seen, begun), [0])
     assert lanes.fills_of(0) == node_fills(expiring)
+
+
+def test_nothing_is_traded_after_the_expiry(
+    expiring: Expiring, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog, after = ("--catalog", str(expiring.catalog)), "2025-03-24"
+    refused = {
+        (
+            "gateway",
+            "MESH5",
+            "--start",
+            after,
+            *catalog,
+        ): "MESH5.XCME expired on 2025-03-21 13:30 UTC, the replay begins",
+        ("paper", str(expiring.bundle), "--simulated", "--start", after, "--sessions", str(tmp_path), *catalog): (
+            "MESH5.XCME expired on 2025-03-21 13:30 UTC, the replay begins"
+        ),
+        ("backtest", str(expiring.bundle), "--start", after, "--end", after, "--out", str(tmp_path), *catalog): (
+            "no tradable session from 2025-03-24 to 2025-03-24"
+        ),
+    }
+    for words, said in refused.items():
+        capsys.readouterr()
+        assert main(words) == BAD_INPUT
+        assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.xdist_group("expiry")
