@@ -22,12 +22,12 @@ from rl_strategies.live.broker.link import NS
 from rl_strategies.live.strategy import LiveStrategy
 from run.console import print_json, report
 from run.trade.gateway import ACCOUNT, CON_ID, load_faults, simulated_server
+from run.trade.locked_session import trade_session
 from run.trade.session.context import check_daily_values, live_context, read_streams
 from run.trade.session.contract import contract_on, trading_day
 from run.trade.session.contract_life import require_life, require_same_contract
 from run.trade.session.folder import SessionHome
 from run.trade.session.plan import Outcome, SessionPlan, session_day, traded_spec
-from run.trade.session_runner import trade_session
 
 CASH_USD = 1_000_000.0
 POLL_S = 0.002

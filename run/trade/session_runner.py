@@ -5,25 +5,17 @@ and an exit code for a supervisor.
 """
 
 import asyncio
-import hashlib
 import logging
-import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from filelock import FileLock, Timeout
 from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.data import BarType
 
 from adapters.ibkr.broker_link import BrokerLink
-from adapters.ibkr.closing import Pace
-from adapters.ibkr.connection import GatewayError
-from adapters.ibkr.flatten import Flattening, flatten_gateway
 from adapters.ibkr.trading import build_node, order_tags, require_gateway
 from catalogs.errors import InputError
 from catalogs.sessions import has_extended_hours
@@ -44,11 +36,9 @@ from run.console import report
 from run.trade.guard.process import Guarded, guarded
 from run.trade.monitoring.console import console_line
 from run.trade.monitoring.health import Health
-from run.trade.monitoring.log import logging_to
 from run.trade.monitoring.telemetry_store import TelemetryStore
 from run.trade.monitoring.watchdog import Supervision
 from run.trade.node import node_config
-from run.trade.safety.own_trades import own_trades
 from run.trade.session.contract_life import ContractLife
 from run.trade.session.plan import Outcome, SessionPlan, write_metadata
 
@@ -56,7 +46,6 @@ ENDED, FAILED, NOT_STARTED, HALTED, CONTRACT_OVER = 0, 1, 4, 5, 6
 CHECKPOINT_FILE, TELEMETRY_FILE, LOG_FILE = "checkpoint.npz", "telemetry.db", "session.log"
 TICK_S = 1.0
 END_S = 1.0
-CLOSE_S = 30.0
 UNREACHABLE_S = 60.0  # without a broker for so long, leaving the market is given up
 CLOCK_S = 1.0
 log = logging.getLogger(__name__)
@@ -315,53 +304,6 @@ class LiveSession:
         )
 
 
-def trade_session(
-    plan: SessionPlan, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None = None
-) -> Outcome:
-    """Trade one session, as `LiveSession.run` does, behind its home's lock and log.
-
-    A halted home is not traded. If an interrupted session cannot be resumed, its own position and orders are closed
-    at the broker and its home is halted.
-
-    Raises
-    ------
-    InputError
-        If another process trades in the same home, or the same contract of the account, or the health port is in use.
-    """
-    os.umask(0o077)  # NautilusTrader's own log contains the account number
-    with plan.home.locked(), _contract_locked(plan), logging_to(plan.folder / LOG_FILE, plan.config.secrets()):
-        risk = plan.home.risk.read()
-        if risk.level == "halted":
-            return Outcome(
-                HALTED, f"halted: {risk.reason}; `rl-intraday unhalt {plan.home.path}`", plan.folder, 0, 0, 0
-            )
-        try:
-            session = LiveSession(plan)
-        except ResumeError as error:
-            reason = f"the session of {plan.day} cannot be resumed: {error}"
-            plan.home.risk.write(msgspec.structs.replace(risk, level="halted", since_ns=time.time_ns(), reason=reason))
-            return Outcome(HALTED, f"{reason}; {_close_own(plan)}", plan.folder, 0, 0, 0)
-        return session.run(meanwhile)
-
-
-@contextmanager
-def _contract_locked(plan: SessionPlan) -> Iterator[None]:
-    """Lock out every other session of the same account and contract while the block lasts."""
-    config, name = plan.config, plan.spec.instrument_id
-    # A simulated gateway has an account of its own.
-    gateway = f"{config.host}:{config.port}" if config.timeouts.clock == "bars" else ""
-    key = hashlib.sha256(f"{gateway}/{plan.account}/{name}".encode()).hexdigest()[:16]
-    lock = FileLock(plan.home.path.parent / f"contract-{key}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"another session trades {name} on this account") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _strategy_config(plan: SessionPlan) -> RLStrategyConfig:
     bar_type = BarType.from_str(plan.bar_type)
     return RLStrategyConfig(bar_types=(bar_type,), order_id_tag="001", external_order_claims=[bar_type.instrument_id])
@@ -372,25 +314,6 @@ def _replay(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: O
         return replay_journal(journal, checkpoint, core, policy)
     except InputError as error:
         raise ResumeError(str(error)) from error
-
-
-def _close_own(plan: SessionPlan) -> str:
-    config = plan.config
-
-    def begin(client: Any) -> Flattening:
-        # A journal that contradicts the checkpoint may lack orders.
-        own = own_trades(client, config.trading_client_id, plan.folder, plan.spec, is_damaged=True)
-        return Flattening(plan.account, own, Pace(), log.warning)
-
-    try:
-        done = flatten_gateway(
-            (config.host, config.port), config.flatten_client_ids, config.request_timeout_s, begin, CLOSE_S, log.warning
-        )
-    except (GatewayError, LookupError, InputError) as error:
-        return f"the broker could not be asked ({error}): run `{plan.flatten_command}`"
-    if done.is_flat:
-        return "its own position and orders were closed, nothing else on the account was touched"
-    return f"its own position was NOT closed: run `{plan.flatten_command}`"
 
 
 async def _end_all(loop: asyncio.AbstractEventLoop) -> None:

@@ -20,10 +20,11 @@ from configs.live.schema import load_live
 from rl_strategies.live.journal.journal import Journal
 from rl_strategies.live.journal.session_journal import FillRow, OrderRow, SessionJournal
 from run.cli import main
+from run.trade.locked_session import trade_session
 from run.trade.session.folder import SessionHome
 from run.trade.session.metadata import SessionMetadata
 from run.trade.session.plan import SessionPlan
-from run.trade.session_runner import HALTED, trade_session
+from run.trade.session_runner import HALTED
 from tests.live.conftest import MES, START_NS
 from tests.live.test_live_verbs import DAY
 

@@ -21,10 +21,11 @@ from rl_strategies.live.journal.journal import Journal
 from rl_strategies.risk.state_file import RiskState
 from run.cli import BAD_INPUT, main
 from run.trade.live import check_intent
+from run.trade.locked_session import trade_session
 from run.trade.session.folder import SessionHome
 from run.trade.session.metadata import read_metadata
 from run.trade.session.plan import SessionPlan, broker_contract, traded_spec
-from run.trade.session_runner import HALTED, NOT_STARTED, trade_session
+from run.trade.session_runner import HALTED, NOT_STARTED
 
 DAY = date(2026, 10, 1)
 MES = resolve("MESZ6", instruments_path(), DAY)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from adapters.ibkr.closing_scope import CLOSING_REF, OwnTrades
+from adapters.ibkr.closing.scope import CLOSING_REF, OwnTrades
 from adapters.ibkr.connection import ib_insync
 from catalogs.instruments.specification import InstrumentSpec
 from rl_strategies.live.journal.journal import Journal, read_journal

@@ -5,9 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from adapters.ibkr.broker_answers import ask, contract_name, decimal, execution_of, order_of
-from adapters.ibkr.closing import Executions
-from adapters.ibkr.closing_scope import OwnTrades
+from adapters.ibkr.closing.book import Executions
+from adapters.ibkr.closing.broker_answers import ask, contract_name, decimal, execution_of, order_of
+from adapters.ibkr.closing.scope import OwnTrades
 from run.trade.guard.decision import Holding
 
 STOPS = ("STP", "STP LMT", "TRAIL", "TRAIL LIMIT")

@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 from filelock import FileLock, Timeout
 
-from adapters.ibkr.broker_answers import await_old_answers
-from adapters.ibkr.closing import Pace
+from adapters.ibkr.closing.book import Pace
+from adapters.ibkr.closing.broker_answers import await_old_answers
+from adapters.ibkr.closing.flatten import Flattened, Flattening, flatten_gateway
+from adapters.ibkr.closing.stop_exit import leave_by_stops
 from adapters.ibkr.connection import GatewayError, gateway
-from adapters.ibkr.flatten import Flattened, Flattening, flatten_gateway
-from adapters.ibkr.stop_exit import leave_by_stops
 from catalogs.errors import InputError
 from run.trade.guard.alerts import Alerts
 from run.trade.guard.bookkeeping import write_closing

@@ -8,10 +8,10 @@ from typing import Any
 
 import typer
 
-from adapters.ibkr.closing import Pace
-from adapters.ibkr.closing_scope import OneContract, Scope, WholeAccount
+from adapters.ibkr.closing.book import Pace
+from adapters.ibkr.closing.flatten import Flattened, Flattening, flatten_gateway
+from adapters.ibkr.closing.scope import OneContract, Scope, WholeAccount
 from adapters.ibkr.connection import GatewayError, find_contract
-from adapters.ibkr.flatten import Flattened, Flattening, flatten_gateway
 from catalogs.errors import InputError
 from configs.live.schema import LiveConfig, load_live
 from run.console import print_json, report

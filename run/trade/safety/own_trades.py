@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from adapters.ibkr.closing import Executed
-from adapters.ibkr.closing_scope import CLOSING_REF, OwnTrades
+from adapters.ibkr.closing.book import Executed
+from adapters.ibkr.closing.scope import CLOSING_REF, OwnTrades
 from adapters.ibkr.connection import find_contract
 from adapters.ibkr.trading import BrokerContract
 from catalogs.errors import InputError

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.ibkr.closing import ContractBook, Executed, Executions, Pace
-from adapters.ibkr.closing_scope import OneContract, OwnTrades, RestingOrder, WholeAccount
+from adapters.ibkr.closing.book import ContractBook, Executed, Executions, Pace
+from adapters.ibkr.closing.scope import OneContract, OwnTrades, RestingOrder, WholeAccount
 
 PACE = Pace()
 CON_ID = 265598

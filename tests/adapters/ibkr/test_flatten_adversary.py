@@ -20,11 +20,11 @@ from ibapi.protobuf.PlaceOrderRequest_pb2 import PlaceOrderRequest
 from ibapi.protobuf.Position_pb2 import Position
 from ibapi.protobuf.PositionEnd_pb2 import PositionEnd
 
-from adapters.ibkr.closing import Executed, Pace
-from adapters.ibkr.closing_scope import OneContract, OwnTrades, Scope, WholeAccount
+from adapters.ibkr.closing.book import Executed, Pace
+from adapters.ibkr.closing.flatten import Flattened, Flattening, flatten_gateway
+from adapters.ibkr.closing.scope import OneContract, OwnTrades, Scope, WholeAccount
 from adapters.ibkr.connection import GatewayError
 from adapters.ibkr.connection import gateway as connected
-from adapters.ibkr.flatten import Flattened, Flattening, flatten_gateway
 from adapters.ibkr.simulator import answers
 from adapters.ibkr.simulator.adversary.draw import random_adversary
 from adapters.ibkr.simulator.adversities import behave

@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 
-from adapters.ibkr.closing import Executed, Executions
+from adapters.ibkr.closing.book import Executed, Executions
 
 CLOSING_REF = "flatten"  # begins the orderRef of every closing order
 

@@ -4,8 +4,8 @@ import time
 from decimal import Decimal
 from typing import Any
 
-from adapters.ibkr.closing import Executed
-from adapters.ibkr.closing_scope import RestingOrder
+from adapters.ibkr.closing.book import Executed
+from adapters.ibkr.closing.scope import RestingOrder
 from adapters.ibkr.connection import ib_insync
 
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from adapters.ibkr.broker_answers import contract_name, order_of
-from adapters.ibkr.closing_scope import Scope
+from adapters.ibkr.closing.broker_answers import contract_name, order_of
+from adapters.ibkr.closing.scope import Scope
 
 WORKING = ("PreSubmitted", "Submitted")
 POLL_S = 0.05

@@ -1,7 +1,7 @@
 """Cancel orders and close positions at the broker, without the trading node and without NautilusTrader.
 
-The only source of truth is the gateway, and what it says is believed as far as `adapters.ibkr.closing` allows: however
-late, torn or repeated its answers are, no more is sent than is held. Closing orders are named ``flatten-…``, so that
+The only source of truth is the gateway, and what it says is believed as far as `adapters.ibkr.closing.book` allows:
+however late, torn or repeated its answers are, no more is sent than is held. Closing orders are named ``flatten-…``, so that
 their fills are counted from executions.
 """
 
@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from adapters.ibkr.broker_answers import (
+from adapters.ibkr.closing.book import ContractBook, Pace
+from adapters.ibkr.closing.broker_answers import (
     ask,
     await_old_answers,
     contract_name,
@@ -23,9 +24,8 @@ from adapters.ibkr.broker_answers import (
     one_line,
     order_of,
 )
-from adapters.ibkr.cancelling import Cancelling
-from adapters.ibkr.closing import ContractBook, Pace
-from adapters.ibkr.closing_scope import CLOSING_REF, RestingOrder, Scope, WholeAccount
+from adapters.ibkr.closing.cancelling import Cancelling
+from adapters.ibkr.closing.scope import CLOSING_REF, RestingOrder, Scope, WholeAccount
 from adapters.ibkr.connection import GatewayError, gateway, ib_insync
 
 RETRY_S = 2.0

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from adapters.ibkr.closing import Pace
-from adapters.ibkr.closing_scope import RestingOrder, Scope, WholeAccount
+from adapters.ibkr.closing.book import Pace
+from adapters.ibkr.closing.scope import RestingOrder, Scope, WholeAccount
 from adapters.ibkr.connection import GatewayError, connected_as
 
 ANSWER_S = 2.0

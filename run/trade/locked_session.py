@@ -1,0 +1,92 @@
+"""One session at a time, behind the locks of its home and its contract; closed and halted if it cannot resume."""
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from adapters.ibkr.closing.book import Pace
+from adapters.ibkr.closing.flatten import Flattening, flatten_gateway
+from adapters.ibkr.connection import GatewayError
+from catalogs.errors import InputError
+from rl_strategies.live.journal.resume import ResumeError
+from rl_strategies.live.strategy import LiveStrategy
+from run.trade.monitoring.log import logging_to
+from run.trade.safety.own_trades import own_trades
+from run.trade.session.plan import Outcome, SessionPlan
+from run.trade.session_runner import HALTED, LOG_FILE, LiveSession
+
+CLOSE_S = 30.0
+log = logging.getLogger(__name__)
+
+
+def trade_session(
+    plan: SessionPlan, meanwhile: Callable[[LiveStrategy], Coroutine[Any, Any, None]] | None = None
+) -> Outcome:
+    """Trade one session, as `LiveSession.run` does, behind its home's lock and log.
+
+    A halted home is not traded. If an interrupted session cannot be resumed, its own position and orders are closed
+    at the broker and its home is halted.
+
+    Raises
+    ------
+    InputError
+        If another process trades in the same home, or the same contract of the account, or the health port is in use.
+    """
+    os.umask(0o077)  # NautilusTrader's own log contains the account number
+    with plan.home.locked(), _contract_locked(plan), logging_to(plan.folder / LOG_FILE, plan.config.secrets()):
+        risk = plan.home.risk.read()
+        if risk.level == "halted":
+            return Outcome(
+                HALTED, f"halted: {risk.reason}; `rl-intraday unhalt {plan.home.path}`", plan.folder, 0, 0, 0
+            )
+        try:
+            session = LiveSession(plan)
+        except ResumeError as error:
+            reason = f"the session of {plan.day} cannot be resumed: {error}"
+            plan.home.risk.write(msgspec.structs.replace(risk, level="halted", since_ns=time.time_ns(), reason=reason))
+            return Outcome(HALTED, f"{reason}; {_close_own(plan)}", plan.folder, 0, 0, 0)
+        return session.run(meanwhile)
+
+
+@contextmanager
+def _contract_locked(plan: SessionPlan) -> Iterator[None]:
+    """Lock out every other session of the same account and contract while the block lasts."""
+    config, name = plan.config, plan.spec.instrument_id
+    # A simulated gateway has an account of its own.
+    gateway = f"{config.host}:{config.port}" if config.timeouts.clock == "bars" else ""
+    key = hashlib.sha256(f"{gateway}/{plan.account}/{name}".encode()).hexdigest()[:16]
+    lock = FileLock(plan.home.path.parent / f"contract-{key}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"another session trades {name} on this account") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _close_own(plan: SessionPlan) -> str:
+    config = plan.config
+
+    def begin(client: Any) -> Flattening:
+        # A journal that contradicts the checkpoint may lack orders.
+        own = own_trades(client, config.trading_client_id, plan.folder, plan.spec, is_damaged=True)
+        return Flattening(plan.account, own, Pace(), log.warning)
+
+    try:
+        done = flatten_gateway(
+            (config.host, config.port), config.flatten_client_ids, config.request_timeout_s, begin, CLOSE_S, log.warning
+        )
+    except (GatewayError, LookupError, InputError) as error:
+        return f"the broker could not be asked ({error}): run `{plan.flatten_command}`"
+    if done.is_flat:
+        return "its own position and orders were closed, nothing else on the account was touched"
+    return f"its own position was NOT closed: run `{plan.flatten_command}`"
