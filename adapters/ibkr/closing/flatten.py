@@ -1,8 +1,8 @@
 """Cancel orders and close positions at the broker, without the trading node and without NautilusTrader.
 
 The only source of truth is the gateway, and what it says is believed as far as `adapters.ibkr.closing.book` allows:
-however late, torn or repeated its answers are, no more is sent than is held. Closing orders are named ``flatten-…``, so that
-their fills are counted from executions.
+however late, torn or repeated its answers are, no more is sent than is held. Closing orders are named ``flatten-…``, so
+that their fills are counted from executions.
 """
 
 import secrets
