@@ -20,15 +20,16 @@ from tests.live.conftest import PAPER_DAY, ROOT, PaperDay
 pytestmark = [pytest.mark.xdist_group("paper"), pytest.mark.slow]
 DAY = date.fromisoformat(PAPER_DAY)
 SPY = "{symbol: SPY, kind: STK, exchange: SMART}"
-GUARD = "guard: {frozen_s: 3, confirm_s: 0.5, restart_s: 2, look_s: 1}"
+GUARD = "guard: {{frozen_s: 3, confirm_s: 0.5, restart_s: 2, look_s: 1, close_before_end_s: {before_end_s}}}"
 SESSION, OWNER = 1, 7
 
 
 @pytest.fixture
-def host(paper_day: PaperDay, tmp_path: Path) -> Iterator[LiveHost]:
-    """A session that trades, with its guard."""
+def host(paper_day: PaperDay, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[LiveHost]:
+    """A session that trades, with its guard; the parameter is ``close_before_end_s``."""
+    guard = GUARD.format(before_end_s=getattr(request, "param", 240))
     with hosted(Traded(paper_day.bundle, paper_day.catalog), tmp_path, (DAY, DAY), contract=SPY) as host:
-        host.config.write_text(host.config.read_text().replace("guard: null", GUARD))
+        host.config.write_text(host.config.read_text().replace("guard: null", guard))
         assert host.begin(), host.printed.read_text()
         yield host
         for pid in guards(host):
@@ -115,6 +116,18 @@ def test_session_and_guard_killed_leave_a_stop(host: LiveHost) -> None:
     time.sleep(1.0)
     assert host.units == held
     assert sum(order.remaining for order in host.broker.working(SESSION) if order.is_stop) == abs(held)
+
+
+@pytest.mark.parametrize("host", [86_400], indirect=True)
+def test_a_dead_session_whose_time_is_over_is_left_by_its_stop(host: LiveHost) -> None:
+    assert holding(host), host.printed.read_text()
+    held = host.units
+    host.kill()
+    before = len(host.broker.trades)
+    assert ended(host)
+    assert [trade.units for trade in host.broker.trades[before:]] == [-held]
+    assert closed_by_guard(host) == []
+    assert (host.units, host.broker.working()) == (0, [])
 
 
 def test_a_simulated_session_has_a_guard_if_it_is_asked_for(paper_day: PaperDay, tmp_path: Path) -> None:
