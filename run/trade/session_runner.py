@@ -121,7 +121,9 @@ class LiveSession:
         try:
             require_gateway(config.host, config.port, config.request_timeout_s)
             with guarded(self.plan) as outside:
-                return self._run_node(meanwhile, outside)
+                outcome = self._run_node(meanwhile, outside)
+                outside.units = abs(outcome.units)
+                return outcome
         except ConnectionError as error:
             return self._outcome(NOT_STARTED, str(error))
         finally:

@@ -82,6 +82,11 @@ class Guarded:
     ----------
     plan : SessionPlan
         Without guard settings there is a heartbeat alone, for a guard that a person starts.
+
+    Attributes
+    ----------
+    units : int
+        Own position, the sum of absolute units.
     """
 
     def __init__(self, plan: SessionPlan) -> None:
@@ -89,20 +94,20 @@ class Guarded:
         config = plan.config
         path = plan.folder / HEARTBEAT_FILE
         self._heart = Heartbeat(path, config.host, config.port, config.trading_client_id)
-        self._units = 0
+        self.units = 0
         self._guard = GuardProcess(plan) if config.guard is not None else None
 
     def tick(self, state: BeatState, units: int) -> None:
         """Called once a second by the session's loop."""
-        self._units = units
+        self.units = units
         self._heart.beat(state, units)
         if self._guard is not None:
             self._guard.keep()
 
     def end(self) -> None:
         """The session has ended, however."""
-        self._heart.close(self._units)
-        if self._guard is not None and not self._units:
+        self._heart.close(self.units)
+        if self._guard is not None and not self.units:
             self._guard.finish(self._plan.config.timeouts.clock == "bars")
 
 
