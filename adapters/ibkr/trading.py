@@ -4,8 +4,10 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
+from nautilus_trader.adapters.interactive_brokers import providers
 from nautilus_trader.adapters.interactive_brokers.common import IB, IBContract, IBOrderTags
 from nautilus_trader.adapters.interactive_brokers.config import (
     InteractiveBrokersDataClientConfig,
@@ -18,10 +20,11 @@ from nautilus_trader.adapters.interactive_brokers.factories import (
 )
 from nautilus_trader.config import LiveExecEngineConfig, RoutingConfig
 from nautilus_trader.live.node import TradingNode
+from nautilus_trader.model.identifiers import InstrumentId, Symbol
+from nautilus_trader.model.instruments import Equity
 
 from adapters.ibkr.broker_link import BrokerLink
-from adapters.ibkr.share_classes import keep_share_classes
-from adapters.symbols import vendor_symbol
+from adapters.symbols import CLASS_MARKS, own_symbol, vendor_symbol
 
 CONNECT_ATTEMPTS = "IB_MAX_CONNECTION_ATTEMPTS"  # read by NautilusTrader's client; unset means for ever
 OCA_REDUCE_WITH_BLOCK = 2
@@ -164,3 +167,24 @@ def build_node(node: TradingNode, link: BrokerLink, attempts: int) -> None:
     if not link.is_connected():
         raise ConnectionError(f"the gateway did not answer in {attempts} attempts")
     link.keep_reconnecting()
+
+
+def keep_share_classes() -> None:
+    """Let NautilusTrader's provider name a share class ``BRK.B``; called before the clients are built."""
+    parse = providers.parse_instrument
+    if hasattr(parse, "__wrapped__"):
+        return
+
+    @wraps(parse)
+    def parse_instrument(details: Any, *args: Any, **kwargs: Any) -> Any:
+        return _renamed(parse(details, *args, **kwargs), details.contract)
+
+    providers.parse_instrument = parse_instrument
+
+
+def _renamed(instrument: Any, contract: Any) -> Any:
+    name = contract.localSymbol or contract.symbol
+    if contract.secType != "STK" or CLASS_MARKS["ibkr"] not in name:
+        return instrument
+    known = InstrumentId(Symbol(own_symbol("ibkr", name)), instrument.id.venue)
+    return Equity.from_dict({**Equity.to_dict(instrument), "id": known.value})

@@ -39,7 +39,7 @@ from run.trade.monitoring.health import Health
 from run.trade.monitoring.telemetry_store import TelemetryStore
 from run.trade.monitoring.watchdog import Supervision
 from run.trade.node import node_config
-from run.trade.session.contract_life import ContractLife
+from run.trade.session.contract_life import contract_over
 from run.trade.session.plan import Outcome, SessionPlan, write_metadata
 
 ENDED, FAILED, NOT_STARTED, HALTED, CONTRACT_OVER = 0, 1, 4, 5, 6
@@ -201,7 +201,7 @@ class LiveSession:
         beside = loop.create_task(meanwhile(strategy) if meanwhile else _until(stop))
         asked = loop.create_task(_until(stop))
         halted = loop.create_task(self._watch_risk())
-        ended = loop.create_task(self._watch_contract())
+        ended = loop.create_task(contract_over(self.plan, lambda: strategy.core.instruments[0].units))
         assert strategy.task is not None
         tasks: list[asyncio.Task[Any]] = [running, beside, asked, halted, ended, strategy.task]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -274,15 +274,6 @@ class LiveSession:
             risk_state=strategy.monitor.level,
             problems=tuple(problems),
         )
-
-    async def _watch_contract(self) -> str:
-        # A session that still holds something goes on until that is closed. Replayed markets have no front month.
-        life, on_wall = ContractLife(self.plan, time.time_ns()), self.plan.config.timeouts.clock == "wall"
-        reason = ""
-        while not reason or self.strategy.core.instruments[0].units != 0:
-            await asyncio.sleep(TICK_S)
-            reason = life.why_over(time.time_ns()) if on_wall else ""
-        return reason
 
     async def _watch_risk(self) -> None:
         kept = self.strategy.monitor.state

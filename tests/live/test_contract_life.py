@@ -3,7 +3,6 @@
 import asyncio
 from datetime import UTC, date, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,13 +14,13 @@ from configs import instruments_path
 from configs.live.contract import FrontMonthContract, WantedContract
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import Bundle
-from run.trade import paper, session_runner
+from run.trade import paper
+from run.trade.session import contract_life
 from run.trade.session.contract import contract_on, sessions_left, why_expiring
-from run.trade.session.contract_life import ContractLife, require_life, require_same_contract
+from run.trade.session.contract_life import ContractLife, contract_over, require_life, require_same_contract
 from run.trade.session.folder import SessionHome
 from run.trade.session.metadata import SessionMetadata
 from run.trade.session.plan import SessionPlan
-from run.trade.session_runner import LiveSession
 from tests.live.bars import utc_ns
 
 MESZ6, MESH7 = (resolve(name, instruments_path(), date(2026, 12, 1)) for name in ("MESZ6", "MESH7"))
@@ -131,21 +130,18 @@ def test_a_running_session_ends_where_the_roll_table_does_not_know(bundle: Bundl
 
 
 def test_a_session_ends_only_once_it_is_flat(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = LiveSession.__new__(LiveSession)
-    session.plan = plan_of(bundle, config_of(), tmp_path)
-    leg = SimpleNamespace(units=1)
-    session.strategy = SimpleNamespace(core=SimpleNamespace(instruments=(leg,)))  # type: ignore[assignment]
+    plan, held = plan_of(bundle, config_of(), tmp_path), [1]
     minutes = iter(range(10**6))
     began_ns = utc_ns("2026-12-11T21:58")
-    monkeypatch.setattr(session_runner.time, "time_ns", lambda: began_ns + next(minutes) * 60 * 10**9)
-    monkeypatch.setattr(session_runner, "TICK_S", 0.0)
+    monkeypatch.setattr(contract_life.time, "time_ns", lambda: began_ns + next(minutes) * 60 * 10**9)
+    monkeypatch.setattr(contract_life, "LOOK_S", 0.0)
 
     async def watched() -> str:
-        watch = asyncio.get_running_loop().create_task(session._watch_contract())
+        watch = asyncio.get_running_loop().create_task(contract_over(plan, lambda: held[0]))
         for _ in range(20):
             await asyncio.sleep(0)
         assert not watch.done()
-        leg.units = 0
+        held[0] = 0
         return await asyncio.wait_for(watch, 5)
 
     assert asyncio.run(watched()).startswith("from 2026-12-14 on MESH7.XCME is the front month")

@@ -1,6 +1,8 @@
 """Whether the contracts of a session may be traded, at its start and again in every later session."""
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Callable, Sequence
 from datetime import date
 
 from catalogs.errors import InputError
@@ -14,6 +16,7 @@ from run.trade.session.folder import SessionHome
 from run.trade.session.metadata import METADATA_FILE, read_metadata
 from run.trade.session.plan import SessionPlan, traded_spec
 
+LOOK_S = 1.0
 FIX = "name the next contract month in the live configuration, or use front_month"
 
 
@@ -97,6 +100,22 @@ class ContractLife:
         contracts = (self._plan.spec, *self._plan.followed)
         problems = (why_expiring(spec, now_ns, self._plan.config.sessions_before_expiry) for spec in contracts)
         return next(filter(None, problems), "")
+
+
+async def contract_over(plan: SessionPlan, units: Callable[[], int]) -> str:
+    """Wait until a session must not go on and is flat; returns why. A replayed market has no front month.
+
+    Parameters
+    ----------
+    plan : SessionPlan
+    units : callable
+        Units that the session holds.
+    """
+    life, on_wall, reason = ContractLife(plan, time.time_ns()), plan.config.timeouts.clock == "wall", ""
+    while not reason or units() != 0:
+        await asyncio.sleep(LOOK_S)
+        reason = life.why_over(time.time_ns()) if on_wall else ""
+    return reason
 
 
 def _months(plan: SessionPlan) -> list[tuple[ContextSource, InstrumentSpec]]:

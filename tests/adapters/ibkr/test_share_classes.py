@@ -7,7 +7,7 @@ from nautilus_trader.adapters.interactive_brokers import providers
 from nautilus_trader.adapters.interactive_brokers.common import IBContract, IBContractDetails
 from nautilus_trader.model.instruments import Equity
 
-from adapters.ibkr.share_classes import keep_share_classes
+from adapters.ibkr.trading import keep_share_classes
 
 
 def details(symbol: str) -> IBContractDetails:
