@@ -1,7 +1,8 @@
 """How this project compiles a kernel: strict IEEE arithmetic, cached on disk, never stale.
 
 Numba's own cache checks the file of the function alone: a kernel whose *callee* changed in another file would go on
-running the old machine code. So the name of the cache folder is a hash of every source file with kernels.
+running the old machine code. So the name of the cache folder is a hash of every source file with kernels and of its
+place.
 """
 
 import functools
@@ -31,7 +32,7 @@ def kernel_cache_dir() -> Path:
         for path in sorted((root / package).rglob("*.py")):
             source = path.read_bytes()
             if b"catalogs.compiled" in source:
-                digest.update(source)
+                digest.update(str(path.relative_to(root)).encode() + b"\0" + source)
     return cache_dir() / "kernels" / digest.hexdigest()[:16]
 
 

@@ -8,7 +8,7 @@ import ast
 import hashlib
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -34,17 +34,38 @@ def source_hash(function: Callable[..., Any]) -> str:
         If the source cannot be read, or the function uses something other than functions, numbers, math and numpy.
     """
     parts = [_code(function, decorators=False)]
+    for user, name, value in _everything_used(function):
+        if isinstance(value, FunctionType):
+            parts.append(_code(value, decorators=True))
+        else:
+            parts.append(f"{user.__qualname__}: {name} = {value!r}")
+    return hashlib.sha256("\0".join(sorted(parts)).encode()).hexdigest()
+
+
+def source_modules(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the modules that ``function`` and everything that it calls come from, sorted.
+
+    Raises
+    ------
+    InputError
+        As `source_hash`.
+    """
+    called = (value for _, _, value in _everything_used(function) if isinstance(value, FunctionType))
+    return tuple(sorted({function.__module__, *(value.__module__ for value in called)}))
+
+
+def _everything_used(function: Callable[..., Any]) -> Iterator[tuple[Callable[..., Any], str, Any]]:
+    # Each function once, each constant once for every user.
     pending, seen = [function], {function}
     while pending:
         user = pending.pop()
         for name, value in _uses(user).items():
-            if not isinstance(value, FunctionType):
-                parts.append(f"{user.__qualname__}: {name} = {value!r}")
-            elif value not in seen:
+            if isinstance(value, FunctionType):
+                if value in seen:
+                    continue
                 seen.add(value)
                 pending.append(value)
-                parts.append(_code(value, decorators=True))
-    return hashlib.sha256("\0".join(sorted(parts)).encode()).hexdigest()
+            yield user, name, value
 
 
 def _uses(function: Callable[..., Any]) -> dict[str, Any]:

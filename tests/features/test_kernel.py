@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from catalogs.errors import InputError
-from rl_strategies.features import FeaturePlan, FeatureSpec, Kernel
+from rl_strategies.features import REGISTRY, FeaturePlan, FeatureSpec, Kernel
 from rl_strategies.features import kernel as documented
+from rl_strategies.features.source_hash import source_modules
 
 KERNEL = '''
 SCALE = 2.0
@@ -46,6 +47,15 @@ def test_hash_follows_code_callees_and_constants(write_kernel: Callable[[str], K
 def test_hash_ignores_prose_and_spacing(write_kernel: Callable[[str], Kernel], old: str, new: str) -> None:
     assert old in KERNEL
     assert write_kernel(KERNEL).hash == write_kernel(KERNEL.replace(old, new)).hash
+
+
+def test_compiled_code_is_kept_by_the_modules_of_everything_that_it_calls() -> None:
+    # Numba's cache imports them by name: after a move of one the old code must not be found.
+    assert source_modules(REGISTRY["fair_value_gap"].function) == (
+        "rl_strategies.features.families.ict",
+        "rl_strategies.features.levels",
+        "rl_strategies.features.primitives",
+    )
 
 
 def test_hash_follows_options_of_compiled_callees(write_kernel: Callable[[str], Kernel]) -> None:

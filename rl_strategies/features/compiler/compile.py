@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from catalogs.cache import cache_dir, written_aside
 from catalogs.errors import InputError
 from rl_strategies.features.kernel import COMPILE_OPTIONS, Kernel, compiled_inside
-from rl_strategies.features.source_hash import source_hash
+from rl_strategies.features.source_hash import source_hash, source_modules
 from rl_strategies.features.windows import MEASURES, ROW_FUNCTIONS
 
 Floats = NDArray[np.float64]
@@ -86,8 +86,9 @@ def _compile_refusal(numba_says: str) -> str:
 
 
 def _kept(source: str, kernels: tuple[Kernel, ...]) -> Path:
-    # Numba's cached code names the module that it came from: the same kernel in another file is another plan.
-    hashes = sorted(f"{kernel.kind} {kernel.function.__module__} {kernel.hash}" for kernel in kernels)
+    # Numba's cached code names the modules that it came from: the same kernel, or one that it calls, in another file is
+    # another plan.
+    hashes = sorted(f"{kernel.kind} {kernel.hash} {source_modules(kernel.function)}" for kernel in kernels)
     identity = "\0".join([source, windows_hash(), numba.__version__, np.__version__, *hashes])
     path = cache_dir() / "features" / f"plan_{hashlib.sha256(identity.encode()).hexdigest()[:32]}.py"
     if not path.exists():
