@@ -7,6 +7,7 @@ broker's own number, because NautilusTrader refuses both for orders that its cac
 """
 
 import asyncio
+import contextlib
 import copy
 import socket
 import time
@@ -33,6 +34,7 @@ from adapters.ibkr.order_reports import (
 LONGEST_PAUSE_S = 10  # between two attempts to reconnect
 REFUSED_S = 0.1  # until a request that the client has forgotten is given up
 DUPLICATE_ID = 103
+AFTER_ORDERS_S = 0.05
 ID_LEAP = 100  # order numbers to skip where the next one is known to be taken
 
 
@@ -79,7 +81,10 @@ class BrokerLink:
         self._execution = execution_client
         self._client = client = execution_client._client
         client.place_order = self._noting(client.place_order)
+        client.next_order_id = self._next_order_id
         client._eclient.wrapper.currentTime = self._note_time
+        # Both spell out every message for a log that is off, which takes as long as sending it.
+        client._eclient.logRequest = client._eclient.wrapper.logAnswer = _say_nothing
         for name, take in (
             ("process_exec_details", self._take_execution),
             ("process_commission_report", self._take_commission),
@@ -118,6 +123,18 @@ class BrokerLink:
                 self._wire_ns[parent] = now_ns  # nothing of a bracket works before its last order
 
         return place_and_note
+
+    def _next_order_id(self) -> int:
+        # NautilusTrader requests the next number with every order, before it sends that: here that comes after.
+        order_id = int(self._client._next_valid_order_id)
+        self._client._next_valid_order_id = order_id + 1
+        with contextlib.suppress(RuntimeError):  # no loop: nothing is sent
+            asyncio.get_running_loop().call_later(AFTER_ORDERS_S, self._request_ids)
+        return order_id
+
+    def _request_ids(self) -> None:
+        if self.is_connected():
+            self._client._eclient.reqIds(-1)
 
     def _send_at_once(self) -> None:
         # The children of a bracket would wait for the acknowledgement of the entry: 40 ms.
@@ -383,6 +400,10 @@ class BrokerLink:
     def _con_id(self) -> int:
         details = self._execution.instrument_provider.contract_details[InstrumentId.from_str(self._instrument_id)]
         return int(details.contract.conId)
+
+
+def _say_nothing(*_: Any) -> None:
+    pass
 
 
 async def _answer(question: Coroutine[Any, Any, Any], is_asked: Callable[[], bool] = lambda: True) -> Any:
