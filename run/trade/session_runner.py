@@ -299,7 +299,14 @@ class LiveSession:
 
 def _strategy_config(plan: SessionPlan) -> RLStrategyConfig:
     bar_type = BarType.from_str(plan.bar_type)
-    return RLStrategyConfig(bar_types=(bar_type,), order_id_tag="001", external_order_claims=[bar_type.instrument_id])
+    # The journal has every order; spelling each out for the log would come before the order on the wire.
+    return RLStrategyConfig(
+        bar_types=(bar_type,),
+        order_id_tag="001",
+        external_order_claims=[bar_type.instrument_id],
+        log_events=False,
+        log_commands=False,
+    )
 
 
 def _replay(journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: OnnxPolicy) -> ReplayedJournal | None:
