@@ -25,6 +25,10 @@ class Desk(Protocol):
     agreed_ns: int
 
     @property
+    def is_unsure(self) -> bool:
+        """Whether the position is about to be known better."""
+
+    @property
     def side(self) -> int:
         """Side that is held."""
 
@@ -85,7 +89,7 @@ class Exit:
             return
         if desk.agreed_ns < self._lost_ns and now_ns - self._lost_ns < AGREE_S * NS:
             return  # it may have filled unheard
-        if units and now_ns >= self._next_ns:
+        if units and now_ns >= self._next_ns and not desk.is_unsure:
             group = next((stop.row.group for stop in stops), "")
             self._sent = desk.send_exit(units, group, self.reason)
 

@@ -20,6 +20,7 @@ from rl_strategies.live.execution.own_orders import NS, OwnOrder
 from rl_strategies.live.execution.reported_execution import ANSWER_S, GRACE_S, ReportedExecution, is_of
 from rl_strategies.live.journal.session_journal import BARRIERS, TAKE_PROFIT, Role
 
+MOST_ROUNDS = 8  # the next message or poll goes on
 PARTIAL_S = 3.0  # an entry that has filled in part for longer is cancelled
 RESIZE_S = 1.0  # the broker has so long to reduce orders of a group itself
 
@@ -35,6 +36,11 @@ class LiveExecution(ReportedExecution):
     services : LiveServices
     """
 
+    def reset(self) -> None:
+        """Forget all orders."""
+        super().reset()
+        self._is_tending = self._tends_again = False
+
     @property
     def is_closing(self) -> bool:
         """Whether the position is being closed."""
@@ -42,6 +48,19 @@ class LiveExecution(ReportedExecution):
 
     def tend(self) -> None:
         """Do what is next for position and orders as they are known now; called whenever either may have changed."""
+        self._tends_again = True
+        if self._is_tending:
+            return  # what is sent may be answered before it is noted as sent
+        self._is_tending = True
+        try:
+            for _ in range(MOST_ROUNDS):
+                if self._tends_again:
+                    self._tends_again = False
+                    self._tend()
+        finally:
+            self._is_tending = False
+
+    def _tend(self) -> None:
         now_ns = self._now_ns()
         if self.units == 0:
             self._tend_flat(now_ns)
@@ -73,19 +92,18 @@ class LiveExecution(ReportedExecution):
     def _tend_position(self, now_ns: int) -> None:
         entry, side = self._entry, self._core.side
         if entry is None or entry.row.side != side:
-            self.close_position("protection_lost")  # more was closed than was held
+            if not self.is_unsure:
+                self.close_position("protection_lost")  # more was closed than was held
             return
         if entry.may_fill and entry.filled and now_ns - entry.moved_ns > PARTIAL_S * NS:
             self.cancel(entry)
         stops = self._stops(entry)
-        if self.wants_stop and not any(stop.protects for stop in stops) and not self._is_booking():
-            self._regain_protection(stops, now_ns)
+        if self.wants_stop and not any(stop.protects for stop in stops):
+            if not self.is_unsure:
+                self._regain_protection(stops, now_ns)
         elif not entry.may_fill:
             for order in self.book.fillable(*BARRIERS):
                 self._fit(order, now_ns)
-
-    def _is_booking(self) -> bool:
-        return any(order.told > order.booked for order in self.book.open())
 
     def _regain_protection(self, stops: list[OwnOrder], now_ns: int) -> None:
         ended = max((stop.over_ns for stop in stops), default=0)

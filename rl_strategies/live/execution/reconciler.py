@@ -85,6 +85,7 @@ class Reconciler:
         self._doubt("the connection was lost")
         self._wants_fills = True
         self._asked_ns = 0
+        self._execution.deaf_since_ns = self._wall_ns()
 
     async def claim(self) -> None:
         """Begin a session where the account holds nothing of the instrument; fills from before are never counted.
@@ -124,7 +125,7 @@ class Reconciler:
         if not self.is_connected or now_ns - self._asked_ns < wait_s * NS:
             return
         if self._execution.is_in_flight():
-            if not self._execution.is_overdue(now_ns):
+            if not self._execution.is_overdue(now_ns) and not self._execution.is_deaf:
                 return
             self._wants_fills = True
         self._asked_ns = now_ns
@@ -147,6 +148,7 @@ class Reconciler:
             self._wants_fills = True
             self._note_silence("the broker did not report its fills")
             return False
+        self._execution.deaf_since_ns = 0
         for fill in self._execution.fills[before:]:
             self._events.report("fill", "", "found", f"{fill.units:+d} filled while nobody listened")
         return True

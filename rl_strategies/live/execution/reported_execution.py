@@ -26,6 +26,7 @@ from rl_strategies.live.services import LiveServices
 
 ANSWER_S = 3.0  # an order without an answer for longer is looked up at the broker
 GRACE_S = 0.5  # for the execution behind a status, and before a stop that ended is replaced
+DEAF_S = 10.0  # after a lost connection, wait at most so long for the executions meanwhile
 FLATTEN_PREFIX = "flatten-"  # begins the references of the closing orders of `rl-intraday flatten`
 IGNORED = "~"  # a revision above every other
 _ROLES: dict[FillReason, Role] = {"entry": "entry", "stop_loss": "stop", "take_profit": TAKE_PROFIT}
@@ -56,6 +57,8 @@ class ReportedExecution(OrderExecution):
         Whether others have traded the contract since the session began.
     agreed_ns : int
         Clock when the broker's position last agreed with the session's.
+    deaf_since_ns : int
+        Clock since when fills may have been missed, because the connection was lost; 0 where none was.
     most_to_close : int or None
         Units that may be closed at most, where the broker shows less than the session holds; None where it agrees.
     """
@@ -76,6 +79,7 @@ class ReportedExecution(OrderExecution):
         self.is_foreign_active = False
         self.most_to_close: int | None = None
         self.agreed_ns = 0
+        self.deaf_since_ns = 0
         self._foreign: dict[str, tuple[str, int]] = {}  # revision and units of foreign executions, by name
         self._entry: OwnOrder | None = None
         self._since_entry: list[OwnOrder] = []
@@ -120,6 +124,16 @@ class ReportedExecution(OrderExecution):
         """Whether every unit held has a stop at the broker, as far as is known."""
         stops = sum(order.left for order in self.book.fillable("stop") if order.protects and order.is_answered)
         return self.units == 0 or stops >= abs(self.units)
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether fills may have been missed, and the broker is about to be asked."""
+        return bool(self.deaf_since_ns) and self._now_ns() - self.deaf_since_ns < DEAF_S * NS
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether the position is about to be known better: nothing is sent to close meanwhile."""
+        return self.is_deaf or any(order.told > order.booked for order in self.book.open())
 
     def _now_ns(self) -> int:
         return int(self._host.clock.timestamp_ns())
