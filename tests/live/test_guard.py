@@ -199,7 +199,7 @@ ADVERSITIES = {
     "late": [("late_answers", 1500)],
     "late-positions": [("late_position", 4000)],
     "repeated": [("repeated_execution", 2), ("repeated_order_status", 2), ("repeated_position", 1)],
-    "unanswered": [("unanswered_position", 30), ("unanswered_open_order", 30)],
+    "unanswered": [("unanswered_position", 15), ("unanswered_open_order", 15)],
 }
 
 
@@ -216,7 +216,7 @@ def test_answers_that_are_late_repeated_or_missing_change_nothing(
     process.wait()
     if not has_stop:
         session.cancel_stop()
-        assert guard.wait(120) == 5
+        assert guard.wait(150) == 5, (session.folder / "guard.log").read_text()
         assert session.own_trades() == [3, -3]
         assert (session.working(), session.owners()) == ([], UNTOUCHED)
     else:

@@ -97,6 +97,7 @@ class Guard:
         self._wanted_since_s = 0.0
         self._lived_ns = 0
         self._failures = 0
+        self._unsure = ""  # why something was closed of which the end is not known
         self._reached_s = time.monotonic()
 
     def run(self) -> int:
@@ -180,10 +181,11 @@ class Guard:
         if action == "end" and pulse == "ended" and beat is not None and beat.units == 0:
             return 0.0
         # What the broker shows may be old; and a session that died may be started again.
-        return self._pace.lag_s if pulse == "ended" else max(self._pace.lag_s, self._session.settings.restart_s)
+        is_over = pulse == "ended" or self._unsure
+        return self._pace.lag_s if is_over else max(self._pace.lag_s, self._session.settings.restart_s)
 
     def _act(self, pulse: Pulse, decision: Decision) -> int | None:
-        if decision.action == "end":
+        if decision.action == "end" and not self._unsure:
             return ENDED
         if pulse == "frozen":
             self._kill()
@@ -197,7 +199,7 @@ class Guard:
         try:
             if self._pulse.feel() in ("starting", "healthy"):
                 return None
-            return self._close(decision)
+            return self._finish() if decision.action == "end" else self._close(decision)
         finally:
             lock.release()
 
@@ -222,6 +224,7 @@ class Guard:
                 self._begin(beat.client_id), CLOSE_S, self._tell,
             )  # fmt: skip
         except (*LOCAL_PROBLEMS, InputError) as error:
+            self._unsure = decision.reason
             self._failed(f"the broker could not be asked: {error}")
             return None
         if done.closed:
@@ -258,7 +261,15 @@ class Guard:
 
         return begin
 
-    def _write_closing(self, beat: Beat) -> None:
+    def _finish(self) -> int:
+        # A closing whose end was not answered has filled, or there was none.
+        assert self._pulse.beat is not None
+        if not self._write_closing(self._pulse.beat):
+            return ENDED
+        self._halt(f"guard: {self._unsure}; closed")
+        return CLOSED
+
+    def _write_closing(self, beat: Beat) -> int:
         session = self._session
         connection = gateway(
             beat.host, beat.port, session.settings.client_ids, session.config.request_timeout_s, synchronised=False
@@ -266,9 +277,10 @@ class Guard:
         try:
             with connection as client:
                 own = own_trades(client, beat.client_id, session.folder)
-                write_closing(client, account_of(client, session.config.account()), session, own)
+                return write_closing(client, account_of(client, session.config.account()), session, own)
         except (*LOCAL_PROBLEMS, InputError) as error:
-            self._alerts.say("journal", f"its journal lacks the closing: {error}", level="error")
+            self._alerts.say("journal", f"its journal may lack the closing: {error or 'no answer'}", level="error")
+            return 0
 
     def _tell(self, line: str) -> None:
         self._alerts.say("closing", line)
