@@ -300,6 +300,21 @@ def test_a_stop_that_ended_is_replaced_and_if_that_is_refused_the_position_close
     assert [wire[:2] for wire in host.wires(4)] == [("MarketOrder", -3)]
 
 
+def test_a_stop_that_is_cancelled_again_closes_only_what_the_broker_still_shows(host: StubHost) -> None:
+    host.entered()
+    host.cancel_all(host.sent[2])
+    host.wait(0.6)
+    host.accept(host.sent[3])
+    host.cancel_all(host.sent[3])
+    asked = host.asked
+    host.wait(0.6)
+    assert (len(host.sent), host.asked > asked) == (4, True), "somebody else may be closing it"
+    host.execution.agreed_ns = host.clock.timestamp_ns()
+    host.wait(0.1)
+    host.cancel_all(host.sent[1])
+    assert [wire[:2] for wire in host.wires(4)] == [("MarketOrder", -3)]
+
+
 def test_a_stop_that_ended_because_the_take_profit_filled_is_not_replaced(host: StubHost) -> None:
     host.entered()
     host.status(host.sent[1], "Filled", filled=3, price=500.6)

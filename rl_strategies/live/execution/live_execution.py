@@ -20,6 +20,7 @@ from rl_strategies.live.execution.own_orders import NS, OwnOrder
 from rl_strategies.live.execution.reported_execution import ANSWER_S, GRACE_S, ReportedExecution, is_of
 from rl_strategies.live.journal.session_journal import BARRIERS, TAKE_PROFIT, Role
 
+AGREE_S = 10.0  # wait at most so long for a position that agrees
 MOST_ROUNDS = 8  # the next message or poll goes on
 PARTIAL_S = 3.0  # an entry that has filled in part for longer is cancelled
 RESIZE_S = 1.0  # the broker has so long to reduce orders of a group itself
@@ -107,7 +108,10 @@ class LiveExecution(ReportedExecution):
 
     def _regain_protection(self, stops: list[OwnOrder], now_ns: int) -> None:
         ended = max((stop.over_ns for stop in stops), default=0)
-        if any(stop.over in ("refused", "inactive") or stop.held for stop in stops) or self._has_replaced:
+        is_refused = any(stop.over in ("refused", "inactive") or stop.held for stop in stops)
+        if self._has_replaced and not is_refused and self.agreed_ns < ended and now_ns - ended < AGREE_S * NS:
+            self._host.request_fills()  # who cancels it again and again, a flatten perhaps, may be closing too
+        elif is_refused or self._has_replaced:
             self._host.warn(f"unprotected: {self.units:+d} without a stop, closing")
             self.close_position("protection_lost")
         elif now_ns - ended > GRACE_S * NS:
