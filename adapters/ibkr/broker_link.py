@@ -12,7 +12,6 @@ import copy
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -22,10 +21,10 @@ from nautilus_trader.model.identifiers import InstrumentId
 from adapters.ibkr.order_errors import meaning_of
 from adapters.ibkr.order_reports import (
     BrokerFill,
+    BrokerState,
     OrderAnswer,
     OrderListener,
     OrderStatus,
-    RestingOrder,
     fill_of,
     known_commission,
     order_of,
@@ -36,21 +35,6 @@ REFUSED_S = 0.1  # until a request that the client has forgotten is given up
 DUPLICATE_ID = 103
 AFTER_ORDERS_S = 0.05
 ID_LEAP = 100  # order numbers to skip where the next one is known to be taken
-
-
-@dataclass(frozen=True)
-class BrokerState:
-    """Position and listed orders of one contract at the broker, asked at one moment.
-
-    Attributes
-    ----------
-    units : int
-        Signed position of the account.
-    orders : tuple of RestingOrder
-    """
-
-    units: int
-    orders: tuple[RestingOrder, ...]
 
 
 class BrokerLink:
@@ -336,8 +320,6 @@ class BrokerLink:
         while not waiting.empty():
             waiting.get_nowait()
         self._client._eclient.disconnect()
-
-    # Questions ----------------------------------------------------------------------------------------------------
 
     async def broker_state(self) -> BrokerState | None:
         """Position and the orders of this client in the contract; None where the broker did not answer."""

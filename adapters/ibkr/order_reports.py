@@ -75,6 +75,21 @@ class RestingOrder:
 
 
 @dataclass(frozen=True)
+class BrokerState:
+    """Position and listed orders of one contract at the broker, asked at one moment.
+
+    Attributes
+    ----------
+    units : int
+        Signed position of the account.
+    orders : tuple of RestingOrder
+    """
+
+    units: int
+    orders: tuple[RestingOrder, ...]
+
+
+@dataclass(frozen=True)
 class OrderStatus:
     """Status of an own order.
 

@@ -6,10 +6,9 @@ unknown, and a session that may not open positions may still close them.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from nautilus_trader.model.data import Bar, BarType
@@ -21,7 +20,6 @@ from rl_strategies.decision.actions import FLAT
 from rl_strategies.decision.core import DecisionCore, Review
 from rl_strategies.decision.observation import MASK_OUTPUTS
 from rl_strategies.live.broker.latency import LatencyMeter
-from rl_strategies.live.broker.link import NS
 from rl_strategies.live.data.bar_feed import BarFeed
 from rl_strategies.live.data.market_data import MarketDataFeeds
 from rl_strategies.live.execution.live_execution import LiveExecution
@@ -29,6 +27,7 @@ from rl_strategies.live.execution.own_orders import OwnOrder
 from rl_strategies.live.execution.reconciler import Reconciler
 from rl_strategies.live.journal.rebuild import FOREIGN, RUIN, UNSEEN, ReplayedJournal, restore_state
 from rl_strategies.live.journal.session_journal import BarSource, OrderRow
+from rl_strategies.live.protection import Protection
 from rl_strategies.live.services import LiveServices
 from rl_strategies.live.session_events import SessionEvents
 from rl_strategies.live.session_telemetry import SessionTelemetry
@@ -37,7 +36,6 @@ from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 
 BEHIND_S = 0.02  # from an order until it is certainly on the wire
-log = logging.getLogger(__name__)
 
 
 class LiveStrategy(RLStrategy):
@@ -55,6 +53,7 @@ class LiveStrategy(RLStrategy):
     execution : LiveExecution
     market_data : MarketDataFeeds
     reconciler : Reconciler
+    protection : Protection
     events : SessionEvents
     monitor : RiskMonitor
     latency : LatencyMeter
@@ -83,10 +82,7 @@ class LiveStrategy(RLStrategy):
         self.decisions = 0
         self.last_decision_ns = 0
         self.problem = ""
-        self._guard: asyncio.Task[None] | None = None
-        self._ending: Literal["", "flatten", "hold"] = ""
         self._resumes = False
-        self._failure: Exception | None = None
         self._is_checkpoint_due = False
         self._disk_problem = self._warned = ""
         self._due: list[tuple[int, Callable[[Any], None]]] = []
@@ -101,6 +97,9 @@ class LiveStrategy(RLStrategy):
         self.market_data = MarketDataFeeds(core, services, self._bar_type, self, self.events, self._wall_ns)
         super().__init__(config, core, policy, self.market_data.context_feed)
         self.reconciler = Reconciler(services, self.execution, self.events, self.halt, self._wall_ns)
+        self.protection = Protection(
+            core, services, self.execution, self.reconciler, self.events, self._wall_ns, self.feed.now_ns
+        )
         self._vitals = VitalsReader(core, services, self.execution, self.market_data, self.reconciler, self.latency)
 
     def _new_execution(self, k: int) -> LiveExecution:
@@ -121,14 +120,12 @@ class LiveStrategy(RLStrategy):
     def _wall_ns(self) -> int:
         return int(self.clock.timestamp_ns())
 
-    # Beginning and end --------------------------------------------------------------------------------------------
-
     def resume(self, replayed: ReplayedJournal) -> None:
         """Continue a session where its journal ends; called before the node starts."""
         restore_state(self.core, self.policy, replayed.state)
         if replayed.foreign is None:
             return  # it never began to trade: whatever the account holds is not its own
-        self._resumes = True
+        self._resumes = self.protection.has_begun = True
         self.execution.ignore_fills(replayed.foreign, replayed.foreign_units)
         self.execution.restore(replayed.events)
         self.decisions = replayed.decisions
@@ -146,82 +143,18 @@ class LiveStrategy(RLStrategy):
     def on_stop(self) -> None:
         """Stop; a position stays protected by its barriers at the broker."""
         self._write_checkpoint()
-        for task in (self.task, self._guard):
-            if task is not None and not task.done():
-                task.cancel()
+        if self.task is not None and not self.task.done():
+            self.task.cancel()
+        self.protection.stop()
         self.market_data.stop()
         self.events.report("session", "trading", "stopped")
-
-    async def wind_down(self, flatten: bool, timeout_s: float = 30.0) -> bool:
-        """End in order: decide nothing more and, if wanted, close everything. Returns whether that is done.
-
-        Parameters
-        ----------
-        flatten : bool
-            False leaves a position to its barriers at the broker.
-        timeout_s : float
-        """
-        self._ending = "flatten" if flatten else "hold"
-        self.events.report("session", "trading", "ending", self._ending)
-        if not flatten:
-            return True
-        until_ns = self._wall_ns() + int(timeout_s * NS)
-        while self._wall_ns() < until_ns:
-            if self._is_left():
-                return True
-            await asyncio.sleep(self._timeouts.poll_s)
-        return False
-
-    def _is_left(self) -> bool:
-        """Whether the broker has confirmed that the session has neither position nor order."""
-        is_calm = self.reconciler.known and not self.execution.is_in_flight()
-        return self._instrument.units == 0 and is_calm and bool(self.reconciler.is_flat)
-
-    async def leave(self, patience_s: float) -> bool:
-        """Leave the market after a halt, however often the broker refuses; returns whether that is done.
-
-        It is given up where the broker cannot be reached for ``patience_s``, and where the position is protected and
-        the session is over.
-
-        Parameters
-        ----------
-        patience_s : float
-        """
-        self._ending = "flatten"
-        return await self._pursue(self._is_left, patience_s, gives_up_protected=True)
-
-    async def protect(self, patience_s: float) -> bool:
-        """Wait until what is held has its stop at the broker, or is closed; returns whether that is so.
-
-        Parameters
-        ----------
-        patience_s : float
-            It is given up where the broker cannot be reached for so long.
-        """
-        if not self._resumes and self._guard is None:
-            return True  # it never began to trade
-        return await self._pursue(lambda: self.reconciler.known and self.execution.is_protected, patience_s)
-
-    async def _pursue(self, is_done: Callable[[], bool], patience_s: float, gives_up_protected: bool = False) -> bool:
-        if self._guard is None or self._guard.done():
-            self._guard = asyncio.get_running_loop().create_task(self._keep_guard())
-        reached_ns = self._wall_ns()
-        over_ns = max(self.core.flat_ns(0), reached_ns) + int(patience_s * NS)
-        while not is_done():
-            now_ns = self._wall_ns()
-            reached_ns = now_ns if self.reconciler.is_connected else reached_ns
-            is_over = gives_up_protected and now_ns > over_ns and self.execution.is_protected
-            if is_over or now_ns - reached_ns > patience_s * NS:
-                return False
-            await asyncio.sleep(self._timeouts.poll_s)
-        return True
 
     async def _run(self) -> None:
         if self._resumes:
             self.reconciler.check_connection()
         else:
             await self.reconciler.claim()
-        self._guard = asyncio.get_running_loop().create_task(self._keep_guard())
+        self.protection.start()
         await self._begin()
         while True:
             await asyncio.sleep(self._timeouts.poll_s)
@@ -234,19 +167,6 @@ class LiveStrategy(RLStrategy):
             self.subscribe_bars(bar_type)
         self.is_ready = True
         self.events.report("session", "starting", "trading", f"{self._instrument.bars_seen} bars of history")
-
-    async def _keep_guard(self) -> None:
-        """Protect and close what is held, whatever else fails; ends with the strategy alone."""
-        while True:
-            try:
-                self.reconciler.check_connection()
-                await self.reconciler.reconcile()
-                self.execution.poll()
-                self._enforce()
-            except Exception as error:  # the next round must come
-                log.exception("guard")
-                self._failure = self._failure or error
-            await asyncio.sleep(self._timeouts.poll_s)
 
     async def _poll(self) -> None:
         self._raise_failure()
@@ -264,7 +184,7 @@ class LiveStrategy(RLStrategy):
         self._note_problem()
 
     def _raise_failure(self) -> None:
-        failure, self._failure = self._failure or self._link.failure, None
+        failure, self.protection.failure = self.protection.failure or self._link.failure, None
         if failure is not None:
             raise failure
 
@@ -287,8 +207,6 @@ class LiveStrategy(RLStrategy):
         # Without a pause the data engine drops both commands: it still sees a subscriber.
         await asyncio.sleep(self._timeouts.poll_s)
         self.subscribe_bars(bar_type)
-
-    # Bars ---------------------------------------------------------------------------------------------------------
 
     def on_bar(self, bar: Bar) -> None:
         """Pass a bar of the broker to its feed, which judges it."""
@@ -338,8 +256,6 @@ class LiveStrategy(RLStrategy):
         for callback in due:
             callback(None)
 
-    # Decisions ----------------------------------------------------------------------------------------------------
-
     def _decide(self, ts_ns: int) -> None:
         problem = self._why_not_decide() or self._why_unseen(ts_ns)
         if problem:
@@ -354,7 +270,7 @@ class LiveStrategy(RLStrategy):
             return "unknown_position"
         if self.monitor.level in ("flatten", "halted"):
             return f"risk_{self.monitor.level}"
-        return "ending" if self._ending else ""
+        return "ending" if self.protection.ending else ""
 
     def _why_unseen(self, ts_ns: int) -> str:
         # A feature without `fill` is NaN while its context is missing; the policy must not see that.
@@ -408,8 +324,6 @@ class LiveStrategy(RLStrategy):
     def _end_in_ruin(self) -> None:
         self._journal.state(self._instrument.last_ns, RUIN, "", "", f"equity {self.core.mark():.2f} USD")
         super()._end_in_ruin()
-
-    # Orders and fills ---------------------------------------------------------------------------------------------
 
     def on_order(self, row: OrderRow) -> None:
         """Start to measure the latency of an order; called by the execution."""
@@ -471,19 +385,6 @@ class LiveStrategy(RLStrategy):
     def halt(self, reason: str) -> None:
         """Open nothing until a person has cleared the halt, and leave the market."""
         self.events.report_risk(self.monitor.halt(reason))
-
-    def _enforce(self) -> None:
-        """Close what may not be held any longer, as often as it takes."""
-        execution = self.execution
-        if not self.reconciler.is_connected or execution.is_closing:
-            return
-        if self._instrument.units == 0 and not execution.book.fillable("entry"):
-            return
-        flat_ns = self.core.flat_ns(0)
-        if self.monitor.level in ("flatten", "halted"):
-            execution.close_position("risk_halt")
-        elif self._ending == "flatten" or (flat_ns and self.feed.now_ns() > flat_ns):
-            execution.close_position("end_of_session")
 
     def _write_checkpoint(self) -> None:
         self._is_checkpoint_due = False

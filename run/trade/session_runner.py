@@ -215,7 +215,7 @@ class LiveSession:
         if beside.done() and not beside.cancelled() and beside.exception() is not None:
             raise beside.exception()  # type: ignore[misc]
         over = ended.result() if ended.done() else ""
-        flat = await strategy.wind_down(bool(over) or self.plan.config.on_sigterm == "flatten")
+        flat = await strategy.protection.wind_down(bool(over) or self.plan.config.on_sigterm == "flatten")
         if not flat:
             return self._outcome(FAILED, f"position not closed in time: run `{self.plan.flatten_command}`")
         if over:
@@ -225,7 +225,7 @@ class LiveSession:
     async def _secured(self, reason: str) -> str:
         """The reason, once an open position has its stop at the broker or is closed."""
         strategy = self.strategy
-        if await strategy.protect(UNREACHABLE_S):
+        if await strategy.protection.protect(UNREACHABLE_S):
             return reason
         return f"{reason}; position NOT confirmed as protected: run `{self.plan.flatten_command}`"
 
@@ -233,7 +233,7 @@ class LiveSession:
         """The reason, once the session has left the market or that is given up."""
         strategy = self.strategy
         was_held = strategy.core.instruments[0].units != 0
-        if await strategy.leave(UNREACHABLE_S):
+        if await strategy.protection.leave(UNREACHABLE_S):
             return f"{reason}; position closed" if was_held else reason
         return f"{reason}; position NOT closed: run `{self.plan.flatten_command}`"
 

@@ -59,7 +59,7 @@ def test_nothing_is_decided_when_it_may_not_be(tmp_path: Path, why: str) -> None
     elif why == "risk_halted":
         session.strategy.halt("the broker holds 2 units, the session 0")
     else:
-        assert asyncio.run(session.strategy.wind_down(flatten=False))
+        assert asyncio.run(session.strategy.protection.wind_down(flatten=False))
     session.trade(np.random.default_rng(1), session.bar, 2)
     assert (session.strategy.decisions, session.strategy.refusals[why]) == (decided, 2)
     assert not session.strategy.may_open()
@@ -91,11 +91,11 @@ def test_in_reduce_only_positions_are_still_closed(tmp_path: Path) -> None:
 def test_in_flatten_closing_is_tried_until_it_succeeds(tmp_path: Path) -> None:
     session = entered(tmp_path)
     held, sent = session.units, len(session.cache.orders())
-    session.strategy._enforce()
+    session.strategy.protection.enforce()
     assert len(session.cache.orders()) == sent, "nothing is wrong yet"
     session.restrict("flatten")
-    session.strategy._enforce()
-    session.strategy._enforce()
+    session.strategy.protection.enforce()
+    session.strategy.protection.enforce()
     session.confirm_cancels()
     assert sum(int(order.quantity) for order in session.pending) == abs(held), "once while it is under way"
     session.refuse()
@@ -112,10 +112,10 @@ def test_a_halted_session_leaves_the_market_before_it_ends(tmp_path: Path) -> No
     assert states(session, "risk") == [("halted", "nobody knows")]
 
     async def leave() -> bool:
-        left = asyncio.create_task(session.strategy.leave(60.0))
-        session.strategy._guard = left  # a guard of the test's own
+        left = asyncio.create_task(session.strategy.protection.leave(60.0))
+        session.strategy.protection._task = left  # a guard of the test's own
         await asyncio.sleep(0)
-        session.strategy._enforce()
+        session.strategy.protection.enforce()
         session.settle(np.random.default_rng(1), 50000)
         session.strategy.reconciler.is_flat = True
         return await left
@@ -129,9 +129,9 @@ def test_an_ordered_end_closes_the_position(tmp_path: Path) -> None:
     session = entered(tmp_path)
 
     async def end() -> bool:
-        ended = asyncio.create_task(session.strategy.wind_down(flatten=True, timeout_s=5.0))
+        ended = asyncio.create_task(session.strategy.protection.wind_down(flatten=True, timeout_s=5.0))
         await asyncio.sleep(0)
-        session.strategy._enforce()
+        session.strategy.protection.enforce()
         session.settle(np.random.default_rng(1), 50000)
         session.strategy.reconciler.is_flat = True
         return await ended
@@ -162,10 +162,10 @@ def test_an_end_that_the_broker_does_not_confirm_fails(tmp_path: Path, closes: b
     session = entered(tmp_path)
 
     async def end() -> bool:
-        ended = asyncio.create_task(session.strategy.wind_down(flatten=True, timeout_s=5.0))
+        ended = asyncio.create_task(session.strategy.protection.wind_down(flatten=True, timeout_s=5.0))
         await asyncio.sleep(0)
         if closes:
-            session.strategy._enforce()
+            session.strategy.protection.enforce()
             session.settle(np.random.default_rng(1), 50000)
         session.strategy.reconciler.is_flat = False
         await checked_again(session)

@@ -16,8 +16,8 @@ from rl_strategies.accounting.record import FillReason
 from rl_strategies.decision.barriers import barrier_ticks, unit_code
 from rl_strategies.decision.core import Review
 from rl_strategies.live.execution.exit import Exit
-from rl_strategies.live.execution.own_orders import NS, OwnOrder
-from rl_strategies.live.execution.reported_execution import ANSWER_S, GRACE_S, ReportedExecution, is_of
+from rl_strategies.live.execution.own_orders import NS, OwnOrder, is_of
+from rl_strategies.live.execution.reported_execution import ANSWER_S, GRACE_S, ReportedExecution
 from rl_strategies.live.journal.session_journal import BARRIERS, TAKE_PROFIT, Role
 
 AGREE_S = 10.0  # wait at most so long for a position that agrees

@@ -228,3 +228,19 @@ class OwnOrders:
     def fillable(self, *roles: Role) -> list[OwnOrder]:
         """Orders that may still fill; of some roles or all."""
         return [order for order in self.open(*roles) if order.may_fill]
+
+
+@dataclass(frozen=True)
+class ClosedByOthers:
+    """What an execution of others closed of the session's position."""
+
+    trade_id: str
+    order_ref: str
+    ts_ns: int
+    units: int
+    price: float
+
+
+def is_of(order: OwnOrder, entry: OwnOrder) -> bool:
+    """Whether an order protects an entry's units."""
+    return order.row.group.startswith(f"{entry.name}-")

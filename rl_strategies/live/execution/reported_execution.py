@@ -5,7 +5,6 @@ heard of it. An order may fill until it is known to be over.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nautilus_trader.model.enums import OrderSide
@@ -18,7 +17,7 @@ from rl_strategies.live.broker.link import BrokerFill, OrderAnswer, OrderStatus,
 from rl_strategies.live.execution.execution_host import LiveExecutionHost
 from rl_strategies.live.execution.exit import Exit
 from rl_strategies.live.execution.fills import FillLedger, execution_name
-from rl_strategies.live.execution.own_orders import NS, OwnOrder, OwnOrders
+from rl_strategies.live.execution.own_orders import NS, ClosedByOthers, OwnOrder, OwnOrders, is_of
 from rl_strategies.live.execution.tickets import Tickets
 from rl_strategies.live.journal.rebuild import book_fill
 from rl_strategies.live.journal.session_journal import BARRIERS, TAKE_PROFIT, FillRow, OrderRow, Role
@@ -249,7 +248,7 @@ class ReportedExecution(OrderExecution):
         closed = 0
         if known_units == 0 and units * self.units < 0:
             closed = max(units, -self.units) if units < 0 else min(units, -self.units)
-            by_others = _ClosedByOthers(fill.trade_id, fill.order_ref, fill.ts_ns, closed, fill.price)
+            by_others = ClosedByOthers(fill.trade_id, fill.order_ref, fill.ts_ns, closed, fill.price)
             self._book(self.ledger.execution(by_others, None, self._market_ticks, self._now_ns()))
         self._foreign[name] = (revision, fill.units)
         self.foreign_units += units - closed
@@ -395,19 +394,3 @@ class ReportedExecution(OrderExecution):
     def tend(self) -> None:
         """Do what is next for position and orders as they are known now."""
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class _ClosedByOthers:
-    """What an execution of others closed of the session's position."""
-
-    trade_id: str
-    order_ref: str
-    ts_ns: int
-    units: int
-    price: float
-
-
-def is_of(order: OwnOrder, entry: OwnOrder) -> bool:
-    """Whether an order protects an entry's units."""
-    return order.row.group.startswith(f"{entry.name}-")

@@ -1,0 +1,157 @@
+"""Keeps what a live session holds protected, and closes what may not be held any longer."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Literal
+
+from rl_strategies.decision.core import DecisionCore
+from rl_strategies.live.broker.link import NS
+from rl_strategies.live.execution.live_execution import LiveExecution
+from rl_strategies.live.execution.reconciler import Reconciler
+from rl_strategies.live.services import LiveServices
+from rl_strategies.live.session_events import Events
+
+log = logging.getLogger(__name__)
+
+
+class Protection:
+    """Runs beside the strategy, so that no failure of bars, features or policy leaves a position without a stop.
+
+    Parameters
+    ----------
+    core : DecisionCore
+    services : LiveServices
+    execution : LiveExecution
+    reconciler : Reconciler
+    events : Events
+    wall_ns, market_ns : callable
+        This machine's clock and that of the bars, UTC nanoseconds.
+
+    Attributes
+    ----------
+    ending : {"", "flatten", "hold"}
+        How the session ends, once it does.
+    has_begun : bool
+        Whether the session may hold anything.
+    failure : Exception or None
+        The first that a round met; the rounds go on.
+    """
+
+    def __init__(
+        self,
+        core: DecisionCore,
+        services: LiveServices,
+        execution: LiveExecution,
+        reconciler: Reconciler,
+        events: Events,
+        wall_ns: Callable[[], int],
+        market_ns: Callable[[], int],
+    ) -> None:
+        self._core, self._execution, self._reconciler, self._events = core, execution, reconciler, events
+        self._timeouts, self._monitor = services.timeouts, services.monitor
+        self._wall_ns, self._market_ns = wall_ns, market_ns
+        self.ending: Literal["", "flatten", "hold"] = ""
+        self.has_begun = False
+        self.failure: Exception | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look at what is held again and again, from now on."""
+        self.has_begun = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    def stop(self) -> None:
+        """Look no more; a position stays with its barriers at the broker."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+
+    async def wind_down(self, flatten: bool, timeout_s: float = 30.0) -> bool:
+        """End in order: decide nothing more and, if wanted, close everything. Returns whether that is done.
+
+        Parameters
+        ----------
+        flatten : bool
+            False leaves a position to its barriers at the broker.
+        timeout_s : float
+        """
+        self.ending = "flatten" if flatten else "hold"
+        self._events.report("session", "trading", "ending", self.ending)
+        if not flatten:
+            return True
+        until_ns = self._wall_ns() + int(timeout_s * NS)
+        while self._wall_ns() < until_ns:
+            if self._is_left():
+                return True
+            await asyncio.sleep(self._timeouts.poll_s)
+        return False
+
+    def _is_left(self) -> bool:
+        """Whether the broker has confirmed that the session has neither position nor order."""
+        is_calm = self._reconciler.known and not self._execution.is_in_flight()
+        return self._execution.units == 0 and is_calm and bool(self._reconciler.is_flat)
+
+    async def leave(self, patience_s: float) -> bool:
+        """Leave the market after a halt, however often the broker refuses; returns whether that is done.
+
+        It is given up where the broker cannot be reached for ``patience_s``, and where the position is protected and
+        the session is over.
+
+        Parameters
+        ----------
+        patience_s : float
+        """
+        self.ending = "flatten"
+        return await self._pursue(self._is_left, patience_s, gives_up_protected=True)
+
+    async def protect(self, patience_s: float) -> bool:
+        """Wait until what is held has its stop at the broker, or is closed; returns whether that is so.
+
+        Parameters
+        ----------
+        patience_s : float
+            It is given up where the broker cannot be reached for so long.
+        """
+        if not self.has_begun:
+            return True
+        return await self._pursue(lambda: self._reconciler.known and self._execution.is_protected, patience_s)
+
+    async def _pursue(self, is_done: Callable[[], bool], patience_s: float, gives_up_protected: bool = False) -> bool:
+        self.start()
+        reached_ns = self._wall_ns()
+        over_ns = max(self._core.flat_ns(0), reached_ns) + int(patience_s * NS)
+        while not is_done():
+            now_ns = self._wall_ns()
+            reached_ns = now_ns if self._reconciler.is_connected else reached_ns
+            is_over = gives_up_protected and now_ns > over_ns and self._execution.is_protected
+            if is_over or now_ns - reached_ns > patience_s * NS:
+                return False
+            await asyncio.sleep(self._timeouts.poll_s)
+        return True
+
+    async def _keep(self) -> None:
+        """Protect and close what is held, whatever else fails; ends with the strategy alone."""
+        while True:
+            try:
+                self._reconciler.check_connection()
+                await self._reconciler.reconcile()
+                self._execution.poll()
+                self.enforce()
+            except Exception as error:  # the next round must come
+                log.exception("protection")
+                self.failure = self.failure or error
+            await asyncio.sleep(self._timeouts.poll_s)
+
+    def enforce(self) -> None:
+        """Close what may not be held any longer, as often as it takes."""
+        execution = self._execution
+        if not self._reconciler.is_connected or execution.is_closing:
+            return
+        if self._execution.units == 0 and not execution.book.fillable("entry"):
+            return
+        flat_ns = self._core.flat_ns(0)
+        if self._monitor.level in ("flatten", "halted"):
+            execution.close_position("risk_halt")
+        elif self.ending == "flatten" or (flat_ns and self._market_ns() > flat_ns):
+            execution.close_position("end_of_session")
