@@ -75,9 +75,9 @@ def _doubled_trades(host: LiveHost) -> list[str]:
     found: list[str] = []
     held, opened_by = 0, ""
     for trade in host.broker.trades:
-        if not _is_ours(trade.client_id):
-            continue
         ref = _trade_ref(trade)
+        if not _is_ours(trade.client_id) and not ref.startswith("flatten-"):
+            continue
         row = host.tail.orders.get(ref)
         if row is not None and row.role == "entry":
             if held != 0 and ref != opened_by:
