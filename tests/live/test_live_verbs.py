@@ -216,7 +216,7 @@ def test_a_session_that_cannot_be_taken_up_again_halts_its_home(
     assert outcome.exit_code == HALTED
     assert outcome.reason.startswith("the session of 2026-10-01 cannot be resumed: journal: row 0 is not a valid bar")
     assert "the broker could not be asked" in outcome.reason
-    assert "run `rl-intraday flatten my_live.yaml`" in outcome.reason
+    assert f"run `rl-intraday flatten my_live.yaml --scope session --session {home.path}/2026-10-01`" in outcome.reason
     kept = home.risk.read()
     assert (kept.level, kept.reason) == ("halted", outcome.reason.partition(";")[0])
     assert trade_session(plan_of(bundle, config, home)).reason.startswith("halted: the session of 2026-10-01")
@@ -226,10 +226,11 @@ def test_the_advice_to_flatten_names_the_sessions_own_configuration(
     bundle: Bundle, config: LiveConfig, tmp_path: Path
 ) -> None:
     plan = plan_of(bundle, config, SessionHome(tmp_path / "home"))
-    assert plan.flatten_command == "rl-intraday flatten my_live.yaml"
+    own = f"--scope session --session {tmp_path / 'home' / str(DAY)}"
+    assert plan.flatten_command == f"rl-intraday flatten my_live.yaml {own}"
     simulated = msgspec.structs.replace(config, port=50_123, timeouts=Timeouts(clock="bars"))
     assert replace(plan, config=simulated).flatten_command == (
-        "rl-intraday flatten my_live.yaml --host 127.0.0.1 --port 50123 --account DU1234567"
+        f"rl-intraday flatten my_live.yaml --host 127.0.0.1 --port 50123 --account DU1234567 {own}"
     )
 
 

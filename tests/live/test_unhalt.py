@@ -58,8 +58,8 @@ def test_it_shows_what_halted_and_goes_into_the_journal(home: SessionHome, capsy
 @pytest.mark.parametrize(
     ("clock", "configuration", "said"),
     [
-        ("wall", "live", "close them first: `rl-intraday flatten live`"),
-        ("wall", "/etc/my live.yaml", "close them first: `rl-intraday flatten '/etc/my live.yaml'`"),
+        ("wall", "live", "close them first: `rl-intraday flatten live --scope session --session "),
+        ("wall", "/etc/my live.yaml", "close them first: `rl-intraday flatten '/etc/my live.yaml' --scope session "),
         ("wall", "", "close them first: `rl-intraday flatten` with the configuration of this session"),
         ("bars", "live", ""),
     ],

@@ -332,7 +332,7 @@ def sibling(client: int, name: str) -> Any:
 @pytest.mark.parametrize(
     ("units", "orders", "message"),
     [
-        pytest.param(2, [], r"already holds \+2 SPY\.EQUS from outside this session: run `rl-intraday", id="K22"),
+        pytest.param(2, [], r"already holds \+2 SPY\.EQUS from outside this session: close it by hand", id="K22"),
         pytest.param(-1, [], r"already holds -1 SPY\.EQUS", id="K23"),
         pytest.param(0, [sibling(7, "O-1-2")], r"1 orders of another session work in SPY\.EQUS \(client 7\)", id="K24"),
         pytest.param(0, [sibling(0, ""), sibling(9, "mine")], "", id="K25"),

@@ -104,13 +104,13 @@ class Reconciler:
         if broker.units:
             raise NotOursError(
                 f"account already holds {broker.units:+d} {name} from outside this session: "
-                f"run `{self._flatten_command}`, or close it by hand"
+                "close it by hand, or trade on another account"
             )
         siblings = [order for order in broker.orders if order.order_ref.startswith(SESSION_PREFIX)]
         if siblings:
             raise NotOursError(
                 f"{len(siblings)} orders of another session work in {name} (client {siblings[0].client_id}): "
-                f"end it first, or run `{self._flatten_command}`"
+                "end it first"
             )
         foreign = [fill.trade_id for fill in before]
         self._execution.ignore_fills(foreign)

@@ -53,12 +53,15 @@ def _show(state: RiskState, home: SessionHome) -> None:
 
 def _flatten_with(home: SessionHome) -> str:
     try:
-        session = read_metadata(home.last_journal().parent)
+        folder = home.last_journal().parent
+        session = read_metadata(folder)
     except InputError:
         return UNKNOWN_CONFIGURATION
     if session.clock == "bars":
         return ""  # its simulated gateway is gone
-    return f"`{flatten_command(session.configuration)}`" if session.configuration else UNKNOWN_CONFIGURATION
+    if not session.configuration:
+        return UNKNOWN_CONFIGURATION
+    return f"`{flatten_command(session.configuration, session=folder)}`"
 
 
 def _unhalt(home: SessionHome, state: RiskState, reason: str, from_here: bool) -> None:

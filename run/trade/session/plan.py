@@ -99,11 +99,11 @@ class SessionPlan:
 
     @property
     def flatten_command(self) -> str:
-        """Command line that closes everything at this session's broker."""
+        """Command line that closes what this session holds, and nothing else on the account."""
         if self.config.timeouts.clock == "wall":
-            return flatten_command(self.configuration)
+            return flatten_command(self.configuration, session=self.folder)
         # A simulated gateway is not at the configuration's address, where a real account may be.
-        return flatten_command(self.configuration, self.config.host, self.config.port, self.account)
+        return flatten_command(self.configuration, self.config.host, self.config.port, self.account, self.folder)
 
 
 def traded_spec(bundle: Bundle, contract: WantedContract, day: date) -> InstrumentSpec:
