@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from adapters.ibkr.simulator.broker.rules import BrokerRules
 from adapters.ibkr.simulator.server import GatewayServer
 from benchmarks.faults.audit import UNSENT_S, doubled, lost
 from benchmarks.faults.harm import HARMS
@@ -37,13 +38,28 @@ def test_what_is_wrong_counts_once_and_only_as_long_as_it_could_be_known() -> No
 
 def broker_with(units: int, *resting: tuple[str, int, int]) -> Any:
     orders = [
-        SimpleNamespace(request=SimpleNamespace(orderType=kind), side=side, remaining=left)
-        for kind, side, left in resting
-    ]
-    broker = SimpleNamespace(account=SimpleNamespace(units=lambda con_id: units), working=lambda: orders, halted=False)
+        SimpleNamespace(
+            perm_id=number, order_id=number, client_id=1, side=side, remaining=left, filled=0,
+            why_held="", is_working=True,
+            request=SimpleNamespace(orderType=kind, parentId=0, ocaGroup="", ocaType=0),
+        )
+        for number, (kind, side, left) in enumerate(resting)
+    ]  # fmt: skip
+    broker = SimpleNamespace(
+        orders={(1, order.perm_id): order for order in orders},
+        working=lambda client_id: orders,
+        trades=[trade_of("in", units), trade_of("by hand", 7, client_id=0)],
+        rules=BrokerRules(),
+        halted=False,
+    )
     session = SimpleNamespace(client_id=1)
     gateway = SimpleNamespace(broker=broker, servers_lost=False, reports_held=False, sessions=[session])
     return SimpleNamespace(gateway=gateway, connections=[SimpleNamespace(session=session, silent=False)])
+
+
+def trade_of(ref: str, units: int, client_id: int = 1) -> Any:
+    execution = SimpleNamespace(orderRef=f"{ref}:7")
+    return SimpleNamespace(client_id=client_id, units=units, details=SimpleNamespace(execution=execution))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +91,7 @@ def host_of(decided: list[OrderRow], arrived: list[str], trades: list[tuple[str,
     told = lambda ref: SimpleNamespace(orderRef=f"{ref}:7")  # noqa: E731
     broker = SimpleNamespace(
         orders={n: SimpleNamespace(request=told(ref), client_id=1) for n, ref in enumerate(arrived)},
-        trades=[SimpleNamespace(units=units, details=SimpleNamespace(execution=told(ref))) for ref, units in trades],
+        trades=[trade_of(ref, units) for ref, units in trades],
     )
     tail = SimpleNamespace(orders={row.client_order_id: row for row in decided}, refused={"refused"}, poll=lambda: None)
     return SimpleNamespace(broker=broker, tail=tail, gateway=SimpleNamespace(call=lambda act: act(None)))
@@ -98,6 +114,9 @@ def test_two_closes_of_one_position_are_seen() -> None:
     assert doubled(host_of(decided, names, [*whole, ("out", -3)])) == ["exit of -3 while +0 were held"]
     assert doubled(host_of(decided, names, [("in", 3), ("more", 3)])) == ["+3 entered while +3 were held"]
     assert doubled(host_of(decided, names, [("in", 3), ("by hand", -4)])) == ["foreign of -4 while +3 were held"]
+    others = host_of(decided, names, whole)
+    others.broker.trades.append(trade_of("by hand", 5, client_id=0))  # not the session's to count
+    assert doubled(others) == []
     assert doubled(host_of(decided, [*names, "in"], whole)) == ["order in reached the broker 2 times"]
     assert doubled(host_of(decided[1:], names, [])) == ["order in was never decided"]
 
