@@ -187,7 +187,8 @@ def test_sigterm_closes_what_is_held(host: LiveHost) -> None:
     assert (host.units, resting(host)) == (0, [])
 
 
-# A gateway in many moods at once may drop an order without a word, which this judge calls lost: not settled yet.
+# After a random mixture of adversities a stop was once counted as lost. Why is not known yet: until then the campaign
+# alone plays it.
 SETTLED = [harm for harm in HARMS if harm.name != "adversities"]
 
 
