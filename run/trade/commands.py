@@ -96,7 +96,9 @@ def live(
 
 
 def gateway(
-    instrument: Annotated[str, typer.Argument(help="Instrument, for example MESZ6 or SPY.")],
+    instruments: Annotated[
+        list[str], typer.Argument(metavar="INSTRUMENT...", help="Instruments, for example MESZ6, or SPY AAPL.")
+    ],
     start: Annotated[datetime, day_option("First UTC day; the 40 days before serve as history.")],
     end: Annotated[datetime | None, day_option("Last UTC day (default: the first).")] = None,
     bar: Annotated[str, typer.Option(metavar="BAR", help="Bar length in the catalog.")] = "1-MINUTE",
@@ -115,8 +117,9 @@ def gateway(
 ) -> None:
     """Run a simulated IB Gateway over catalog bars.
 
-    The bars start when a client subscribes to them. Any TWS client connects: NautilusTrader, IB's own API, ib_insync.
-    Orders fill by NautilusTrader's rules for bars. Ends after the last bar and prints what the account holds.
+    The bars start when a client has subscribed to those of every instrument. Any TWS client connects: NautilusTrader,
+    IB's own API, ib_insync. Orders fill by NautilusTrader's rules for bars. Ends after the last bar and prints what the
+    account holds.
 
     \b
     Example:
@@ -125,7 +128,7 @@ def gateway(
     from run.trade.gateway import run_gateway
 
     run_gateway(
-        instrument=instrument,
+        instruments=instruments,
         start=start,
         end=end,
         bar=bar,

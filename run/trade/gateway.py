@@ -37,7 +37,7 @@ MADE_UP_ISIN = "US0000000002"
 
 def run_gateway(
     *,
-    instrument: str,
+    instruments: Sequence[str],
     start: datetime,
     end: datetime | None,
     bar: str,
@@ -49,13 +49,16 @@ def run_gateway(
     catalog: Path,
     as_json: bool,
 ) -> None:
-    """Serve a simulated IB Gateway over TCP; the bars start when a client subscribes to them.
+    """Serve a simulated IB Gateway over TCP; the bars start when a client has subscribed to all of them.
 
     The options are those of the verb; see `run.trade.commands.gateway`.
     """
-    spec = stored_spec(catalog, resolve(instrument, instruments_path(), start.date()))
+    specs = [stored_spec(catalog, resolve(name, instruments_path(), start.date())) for name in instruments]
+    names = [spec.instrument_id for spec in specs]
+    if len(set(names)) < len(names):
+        raise InputError(f"instruments must be named once, were {', '.join(names)}")
     window_ns = midnight_ns(start.date()), midnight_ns((end or start).date()) + DAY_NS
-    server = simulated_server(spec, catalog, bar, window_ns, cash, slippage_ticks, port)
+    server = simulated_server(specs[0], catalog, bar, window_ns, cash, slippage_ticks, port, followed=specs[1:])
     if faults is not None:
         server.after_step.append(load_faults(faults))
     try:
@@ -82,7 +85,7 @@ def simulated_server(
     port: int = 0,
     followed: Sequence[InstrumentSpec] = (),
 ) -> GatewayServer:
-    """Simulated gateway over catalog bars of the traded instrument and of followed ones.
+    """Simulated gateway over catalog bars of one or more instruments, on one clock.
 
     Parameters
     ----------
@@ -100,7 +103,7 @@ def simulated_server(
     port : int
         0 takes a free port.
     followed : sequence of InstrumentSpec
-        Instruments of context streams; their contract numbers follow that of the first.
+        More instruments; their contract numbers follow that of the first.
 
     Raises
     ------
@@ -185,7 +188,7 @@ async def _serve(server: GatewayServer, speed: float) -> None:
     gateway = server.gateway
     contract = ", ".join(terms.local_symbol for terms in gateway.broker.contracts.values())
     report(f"simulated gateway on {server.host}:{server.port}, account {ACCOUNT}, {contract}; Ctrl-C ends it")
-    while not gateway.feeds():
+    while len({feed.con_id for _, feed in gateway.feeds()}) < len(gateway.broker.contracts):
         await asyncio.sleep(0.1)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(*columns, TimeRemainingColumn(), console=messages, transient=True) as shown:

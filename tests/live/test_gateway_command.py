@@ -87,6 +87,63 @@ def test_a_client_trades_until_the_bars_are_over(catalog: Path, tmp_path: Path) 
     assert min(client.live) > max(client.history)
 
 
+class Reader(EWrapper, EClient):
+    """Subscribes to the bars of shares, one after the other."""
+
+    def __init__(self) -> None:
+        EClient.__init__(self, self)
+        self.live: dict[int, list[str]] = {1: [], 2: []}
+        self.ready = threading.Event()
+
+    def nextValidId(self, orderId: int) -> None:
+        self.ready.set()
+
+    def follow(self, number: int, symbol: str) -> None:
+        contract = Contract()
+        contract.symbol, contract.secType, contract.exchange, contract.currency = symbol, "STK", "SMART", "USD"
+        self.reqHistoricalData(number, contract, "", "1 D", "1 min", "TRADES", 0, 2, True, [])
+
+    def historicalDataUpdate(self, reqId: int, bar: object) -> None:
+        self.live[reqId].append(bar.date)
+
+
+@pytest.fixture(scope="module")
+def shares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog of two shares."""
+    folder = tmp_path_factory.mktemp("shares")
+    first, last, edge = np.datetime64("2024-12-20"), np.datetime64("2024-12-23"), PlantedEdge()
+    for seed, name in enumerate(("AAPL", "SPY")):
+        spec = resolve(name, instruments_path(), DAY)
+        bars = synthetic_sessions(spec, first, last, seed=seed, edge=edge, start_price=300.0).bars
+        write_bars(folder, spec, bars, synthetic_provenance(spec, bars, edge, seed))
+    return folder
+
+
+def test_several_instruments_start_once_a_client_has_subscribed_to_each(shares: Path) -> None:
+    words = ["gateway", "AAPL", "SPY", "--start", "2024-12-23", "--catalog", str(shares), "--port", "0", "--json"]
+    command = [sys.executable, "-m", "run.cli", *words, "--speed", "1000000"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen(command, env={**os.environ, "COLUMNS": "200"}, **pipes) as served:
+        assert served.stderr is not None
+        said = served.stderr.readline()
+        assert "AAPL, SPY" in said
+        client = Reader()
+        client.connect("127.0.0.1", int(re.search(r"127\.0\.0\.1:(\d+)", said).group(1)), 1)
+        threading.Thread(target=client.run, daemon=True).start()
+        assert client.ready.wait(10)
+        client.follow(1, "AAPL")
+        time.sleep(0.5)  # five looks of the gateway
+        assert client.live == {1: [], 2: []}
+        client.follow(2, "SPY")
+        until = time.monotonic() + 20
+        while min(len(set(dates)) for dates in client.live.values()) < 3 and time.monotonic() < until:
+            time.sleep(0.05)
+        served.kill()
+        client.disconnect()
+    first, second = (set(dates) for dates in client.live.values())
+    assert len(first & second) >= 3
+
+
 def test_terms_come_from_the_instrument_table() -> None:
     terms = contract_terms(resolve("MESU5", instruments_path(), DAY))
     assert (terms.symbol, terms.local_symbol, terms.exchange, terms.multiplier) == ("MES", "MESU5", "CME", 5)
@@ -107,14 +164,10 @@ def test_the_session_is_what_the_days_say(catalog: Path) -> None:
     assert broker.account.summary(broker.marks)["NetLiquidation"] == "50000.00"
 
 
-def test_what_is_followed_is_played_on_the_same_clock(tmp_path: Path) -> None:
-    first, last, edge = np.datetime64("2024-12-20"), np.datetime64("2024-12-23"), PlantedEdge()
+def test_what_is_followed_is_played_on_the_same_clock(shares: Path) -> None:
     specs = [resolve(name, instruments_path(), DAY) for name in ("AAPL", "SPY")]
-    for seed, spec in enumerate(specs):
-        bars = synthetic_sessions(spec, first, last, seed=seed, edge=edge, start_price=300.0).bars
-        write_bars(tmp_path, spec, bars, synthetic_provenance(spec, bars, edge, seed))
     window_ns = midnight_ns(date(2024, 12, 23)), midnight_ns(date(2024, 12, 24))
-    server = simulated_server(specs[0], tmp_path, "1-MINUTE", window_ns, 50_000.0, followed=specs[1:])
+    server = simulated_server(specs[0], shares, "1-MINUTE", window_ns, 50_000.0, followed=specs[1:])
     gateway = server.gateway
     assert [terms.local_symbol for terms in gateway.broker.contracts.values()] == ["AAPL", "SPY"]
     assert gateway.market.steps == 2 * 5 * 390
@@ -127,6 +180,7 @@ def test_what_is_followed_is_played_on_the_same_clock(tmp_path: Path) -> None:
     [
         (["MES", "--start", "2025-07-09"], "name a contract month, such as MESZ6, was MES.XCME"),
         (["MESU5", "--start", "2025-08-20"], "MESU5.XCME"),
+        (["SPY", "AAPL", "spy", "--start", "2025-07-09"], "instruments must be named once, were SPY.EQUS, AAPL.EQUS"),
         (["MESU5", "--start", "2025-07-09", "--faults", "none.yaml"], "fault script none.yaml"),
     ],
 )
