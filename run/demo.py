@@ -15,6 +15,7 @@ from rl_strategies.bundle.bundle import load_bundle
 from run.backtest import backtest
 from run.backtest.random_policies import rule_pnl
 from run.console import print_json, report
+from run.options import results_folder
 from run.train import run_folder as training_run
 from run.train import train
 from run.train.markets import bundle_market
@@ -53,7 +54,8 @@ def run_demo(out: Path, timesteps: int | None, as_json: bool) -> None:
         oracle,
         "takes the side of each impulse at its close, under the same rules and costs",
     )
-    result = backtest.backtest_bundle(bundle, catalog, TEST_START, TEST_END, trained.run_dir / "backtest", truth=truth)
+    folder = results_folder(trained.bundle, "backtest", TEST_START, TEST_END)
+    result = backtest.backtest_bundle(bundle, catalog, TEST_START, TEST_END, folder, truth=truth)
     earned = result.record.equity_usd[-1] - result.record.starting_balance_usd
     seconds = time.perf_counter() - began
     if as_json:

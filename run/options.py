@@ -1,5 +1,6 @@
 """Options that several verbs share, and how their values are read."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +47,21 @@ def existing_catalog(catalog: Path) -> Path:
     return catalog
 
 
-def results_folder(bundle: Path, name: str) -> Path:
-    """``<run>/<name>`` for a bundle inside a run folder, else ``<name>`` in the current folder."""
-    parent = bundle.resolve().parent
-    return parent.parent / name if parent.name == "bundle" else Path(name)
+def results_folder(bundle: Path, name: str, start: date, end: date, of: str = "") -> Path:
+    """Folder of its own for the results over one window, so that two windows are kept and compared.
+
+    ``<run>/<name>/<start>_<end>`` for a bundle inside a run folder, else ``<name>/<bundle>/<start>_<end>`` in the
+    current folder; ``of`` is appended, for results over other instruments.
+
+    Examples
+    --------
+    >>> window = date(2025, 1, 2), date(2025, 3, 31)
+    >>> results_folder(Path("/runs/mine/bundle/spy-0a"), "backtest", *window).as_posix()
+    '/runs/mine/backtest/2025-01-02_2025-03-31'
+    >>> results_folder(Path("/kept/spy-0a"), "evaluation", *window, "MSFT").as_posix()
+    'evaluation/spy-0a/2025-01-02_2025-03-31_MSFT'
+    """
+    bundle = bundle.resolve()
+    is_in_run = bundle.parent.name == "bundle"
+    folder = bundle.parent.parent / name if is_in_run else Path(name, bundle.name)
+    return folder / "_".join(filter(None, (str(start), str(end), of)))

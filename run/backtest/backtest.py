@@ -20,6 +20,7 @@ from rl_strategies.bundle.manifest import installed_versions
 from run.backtest.market_record import market_record
 from run.backtest.node import NodeRun, run_node
 from run.backtest.random_policies import random_policies
+from run.backtest.seen_days import SeenSessions, seen_sessions
 from run.backtest.window import backtest_window
 from run.console import print_json, report
 from run.options import results_folder
@@ -60,6 +61,8 @@ class BacktestResult:
     decisions : int
     simulator_agrees : bool
         Whether the training simulator, given the same actions, makes the same observations and fills.
+    seen : SeenSessions
+        Sessions of the window that the policy was trained or validated on.
     """
 
     files: dict[str, Path]
@@ -67,6 +70,7 @@ class BacktestResult:
     metrics: Metrics
     decisions: int
     simulator_agrees: bool
+    seen: SeenSessions
 
 
 def run_backtest(
@@ -77,7 +81,7 @@ def run_backtest(
     The options are those of the verb; see `run.backtest.commands.backtest`.
     """
     loaded = load_bundle(bundle)
-    folder = out or results_folder(bundle, "backtest")
+    folder = out or results_folder(bundle, "backtest", start.date(), end.date())
     result = backtest_bundle(loaded, catalog, start.date(), end.date(), folder, seed=seed)
     if as_json:
         print_json(describe(result))
@@ -106,11 +110,14 @@ def backtest_bundle(
     """
     experiment = parse_experiment(bundle.experiment, f"bundle {bundle.id}")
     market = bundle_market(bundle, experiment, catalog, DateRange(start, end))
+    seen = seen_sessions(experiment, market.session_dates.tolist())
     for warning in bundle.warnings:
         report(warning, label="warning:", style="yellow")
     report(
         f"Backtesting {bundle.id} on {len(market)} sessions, {market.session_dates[0]} to {market.session_dates[-1]}"
     )
+    if seen.note:
+        report(seen.note, label="warning:", style="yellow")
     window = backtest_window(market, bundle)
     run = run_node(bundle, catalog, window, volume_known=market.volume_known)
     record = market_record(market, market.session_dates[0], market.session_dates[-1], run.fills, run.refusals)
@@ -122,9 +129,9 @@ def backtest_bundle(
     agrees = simulator_agrees(market, run)
     trades = build_trades(record)
     metrics = compute_metrics(record, trades, bootstrap_seed=seed)
-    metadata = _metadata(bundle, experiment, market, record, run, agrees, start, end, seed, truth)
+    metadata = _metadata(bundle, experiment, market, record, run, agrees, start, end, seed, truth, seen)
     files = write_artifacts(out, record, trades, metrics, metadata)
-    return BacktestResult(files, record, metrics, len(run.actions), agrees)
+    return BacktestResult(files, record, metrics, len(run.actions), agrees, seen)
 
 
 def simulator_agrees(market: TrainingMarket, run: NodeRun) -> bool:
@@ -155,13 +162,15 @@ def describe(result: BacktestResult) -> dict[str, Any]:
         "decisions": result.decisions,
         "fills": result.record.fill_count,
         "simulator_agrees": result.simulator_agrees,
+        "verdict": verdict(result.metrics, result.seen.note),
+        "seen_sessions": result.seen.count,
         "metrics": msgspec.to_builtins(result.metrics),
     }
 
 
 def print_backtest(result: BacktestResult) -> None:
     """Verdict and report on stderr, in a few lines."""
-    report(verdict(result.metrics))
+    report(verdict(result.metrics, result.seen.note))
     if result.simulator_agrees:
         report(f"The training simulator reproduces all {result.record.fill_count} fills exactly.")
     else:
@@ -180,6 +189,7 @@ def _metadata(
     end: date,
     seed: int,
     truth: SyntheticTruth | None,
+    seen: SeenSessions,
 ) -> ReportMetadata:
     window = experiment.train
     return ReportMetadata(
@@ -192,6 +202,8 @@ def _metadata(
         warmup_bars=market.plan.warmup,
         training_seeds=bundle.manifest.metadata.seeds,
         synthetic_note=truth.note if truth else "",
+        seen_note=seen.note,
+        seen_sessions=seen.count,
         buy_and_hold=buy_and_hold(record),
         random_policy_pnl=_random(market, run, seed),
         oracle_pnl=truth.oracle_usd if truth else None,

@@ -2,7 +2,9 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from run.reports.frames import trade_table
 from run.reports.metadata import CostAssumptions, ReportMetadata
 from run.train.markets import bundle_market
 
+_LONGEST_NAME = 40
 RESULTS, TRADES = "evaluation_results.json", "trades.csv"
 
 
@@ -64,7 +67,7 @@ def run_evaluate(
     if not found:
         raise InputError(f"no ticker has a session from {dates.start} to {dates.end} ({len(names)} checked)")
     results = describe(loaded, dates, found, missing, seed)
-    folder = out or results_folder(bundle, "evaluation")
+    folder = out or results_folder(bundle, "evaluation", dates.start, dates.end, _others(names, tickers, test_tickers))
     write(folder, results, trade_rows(loaded, dates, found, seed))
     if as_json:
         print_json(results)
@@ -83,7 +86,8 @@ def requested_window(experiment: Experiment, start: datetime | None, end: dateti
     if start is None and end is None and experiment.test is not None:
         return experiment.test
     if start is None or end is None:
-        raise InputError("give --start and --end: the experiment has no `test:` range")
+        why = "the experiment has no `test:` range" if experiment.test is None else "one alone is no range"
+        raise InputError(f"give --start and --end: {why}")
     try:
         dates = DateRange(start.date(), end.date())
     except ValueError as error:
@@ -110,6 +114,16 @@ def requested_tickers(experiment: Experiment, named: str | None, test_tickers: b
     if test_tickers and not experiment.test_tickers:
         raise InputError(f"experiment {experiment.name} has no test_tickers")
     return list(experiment.test_tickers if test_tickers else (experiment.instrument, *experiment.tickers))
+
+
+def _others(names: Sequence[str | None], tickers: str | None, test_tickers: bool) -> str:
+    # Other instruments over the same window are other results; thirty names would be no name of a folder.
+    if test_tickers:
+        return "test-tickers"
+    if tickers is None:
+        return ""
+    joined = "+".join(map(str, names))
+    return joined if len(joined) <= _LONGEST_NAME else f"{len(names)}-{sha256(joined.encode()).hexdigest()[:8]}"
 
 
 def describe(

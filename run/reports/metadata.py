@@ -51,6 +51,10 @@ class ReportMetadata:
     training_seeds : tuple of int
     synthetic_note : str
         Stated at the top of the report; set only for synthetic data.
+    seen_note : str
+        Stated first in the verdict; set only if the policy was trained or validated on sessions of the window.
+    seen_sessions : int
+        Number of these sessions.
     buy_and_hold : BuyAndHold or None
         From `rl_strategies.analysis.baselines.buy_and_hold`.
     random_policy_pnl : float64[k] or None
@@ -81,6 +85,8 @@ class ReportMetadata:
     warmup_bars: int = 0
     training_seeds: tuple[int, ...] = ()
     synthetic_note: str = ""
+    seen_note: str = ""
+    seen_sessions: int = 0
     buy_and_hold: BuyAndHold | None = None
     random_policy_pnl: NDArray[np.float64] | None = None
     oracle_pnl: float | None = None

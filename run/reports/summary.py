@@ -21,7 +21,7 @@ def summary(record: RunRecord, trades: Sequence[Trade], metrics: Metrics, metada
     return {
         "format_version": FORMAT_VERSION,
         "title": metadata.title,
-        "verdict": verdict(metrics),
+        "verdict": verdict(metrics, metadata.seen_note),
         "comparisons": comparisons(metrics, metadata),
         "synthetic": metadata.synthetic_note or None,
         "bundle_id": metadata.bundle_id or None,
@@ -30,6 +30,7 @@ def summary(record: RunRecord, trades: Sequence[Trade], metrics: Metrics, metada
             "start": metadata.window_start,
             "end": metadata.window_end,
             "sessions": metrics.sessions,
+            "seen_sessions": metadata.seen_sessions,
             "bars": metrics.bars,
             "warmup_bars": metadata.warmup_bars,
         },

@@ -9,12 +9,14 @@ from run.reports.formats import counted, number, percent, usd
 from run.reports.metadata import ReportMetadata
 
 
-def verdict(metrics: Metrics) -> str:
+def verdict(metrics: Metrics, seen_note: str = "") -> str:
     """One sentence with the profit or loss and its statistical evidence.
 
     Parameters
     ----------
     metrics : Metrics
+    seen_note : str
+        Says which sessions the policy was trained on, and comes first; with it nothing is called evidence.
 
     Returns
     -------
@@ -22,10 +24,14 @@ def verdict(metrics: Metrics) -> str:
         For example ``"Lost 1,234.50 USD (−1.23 %) after 310.00 USD of costs in 45 sessions; the 95 %
         interval of the mean daily PnL, −60.10 to 12.30 USD, includes zero: no evidence of an edge."``
     """
+    return f"{seen_note} {_judged(metrics, bool(seen_note))}".strip()
+
+
+def _judged(metrics: Metrics, is_seen: bool) -> str:
     if metrics.trades + metrics.open_trades == 0:
         return f"No trades in {counted(metrics.sessions, 'session')}: 0.00 USD made, nothing to judge."
     after = f"after {usd(metrics.total_cost_usd)} of costs in {counted(metrics.sessions, 'session')}"
-    return f"{_outcome(metrics)} {after}; {_evidence(metrics)}."
+    return f"{_outcome(metrics)} {after}; {_evidence(metrics, is_seen)}."
 
 
 def comparisons(metrics: Metrics, metadata: ReportMetadata) -> list[str]:
@@ -74,11 +80,13 @@ def _outcome(metrics: Metrics) -> str:
     return f"{verb} {usd(abs(pnl))} ({percent(metrics.total_return_pct, signed=True)})"
 
 
-def _evidence(metrics: Metrics) -> str:
+def _evidence(metrics: Metrics, is_seen: bool) -> str:
     interval = metrics.mean_daily_pnl_interval
     if interval is None:
         return f"fewer than {MIN_SESSIONS_INTERVAL} sessions allow no interval: no evidence either way"
     stated = f"the 95 % interval of the mean daily PnL, {number(interval.low)} to {usd(interval.high)},"
+    if is_seen:
+        return f"{stated} says nothing of days that the policy has not seen"
     if interval.contains(0.0):
         return f"{stated} includes zero: no evidence of an edge"
     if interval.low > 0:

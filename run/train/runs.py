@@ -14,6 +14,37 @@ from run.train.run_metadata import check_run, is_run
 from training.learning.summary import TrainingSummary
 
 
+class WindowResult(NamedTuple):
+    """Result of a bundle over one window.
+
+    Attributes
+    ----------
+    verb : str
+        ``backtest`` or ``evaluate``.
+    start, end : str
+        First and last day asked for.
+    seen_sessions : int
+        Sessions of the window that the policy was trained or validated on.
+    net_pnl_usd : float
+    folder : str
+        Relative to the run folder.
+    """
+
+    verb: str
+    start: str
+    end: str
+    seen_sessions: int
+    net_pnl_usd: float
+    folder: str
+
+    @property
+    def name(self) -> str:
+        """Row of a comparison, for example ``backtest 2025-01-02 to 2025-03-31``."""
+        of = Path(self.folder).name.removeprefix(f"{self.start}_{self.end}").lstrip("_")
+        words = [self.verb, f"{self.start} to {self.end}", of if Path(self.folder).parent.name else ""]
+        return " ".join(filter(None, words)) + (" (not out of sample)" if self.seen_sessions else "")
+
+
 class RunOverview(NamedTuple):
     """Settings and results of a training run.
 
@@ -25,7 +56,9 @@ class RunOverview(NamedTuple):
     settings : dict of str to Any
         The experiment, keys dotted.
     figures : dict of str to Any
-        Results of training, backtest and evaluation, as far as they exist.
+        Results of the training, as far as they exist.
+    results : list of WindowResult
+        Results of backtests and evaluations, one per window.
     bundle : str or None
     """
 
@@ -33,6 +66,7 @@ class RunOverview(NamedTuple):
     state: str
     settings: dict[str, Any]
     figures: dict[str, Any]
+    results: list[WindowResult]
     bundle: str | None
 
 
@@ -48,11 +82,13 @@ def run_runs(runs: list[Path] | None, folder: Path, as_json: bool) -> None:
         if not compared:
             raise InputError(f"no training runs in {folder}")
     if as_json:
-        print_json({"runs": [run._asdict() for run in compared], "differences": differences(compared)})
+        print_json({"runs": [_plain(run) for run in compared], "differences": differences(compared)})
     elif runs and len(runs) > 1:
         report(comparison(compared))
     else:
         report(listing(compared))
+        if any(run.results for run in compared):
+            report(windows(compared))
 
 
 def read_run(run_dir: Path) -> RunOverview:
@@ -74,11 +110,8 @@ def read_run(run_dir: Path) -> RunOverview:
         names = ("steps", "samples_per_s", "mean_episode_reward_last", "best_validation", "best_step")
         figures |= {name: getattr(summary, name) for name in names} | {"findings": len(summary.findings)}
     bundles = sorted(path.name for path in (run_dir / "bundle").glob("*/")) if (run_dir / "bundle").is_dir() else []
-    figures |= _result(run_dir / "backtest" / "summary.json", "backtest", ("metrics", "net_pnl_usd"))
-    figures |= _result(run_dir / "evaluation" / "evaluation_results.json", "evaluation", ("total", "net_pnl_usd"))
-    return RunOverview(
-        run_dir.resolve().name, "finished" if bundles else state, settings, figures, bundles[-1] if bundles else None
-    )
+    name, bundle = run_dir.resolve().name, bundles[-1] if bundles else None
+    return RunOverview(name, "finished" if bundles else state, settings, figures, _results(run_dir), bundle)
 
 
 def differences(runs: list[RunOverview]) -> dict[str, list[Any]]:
@@ -93,11 +126,23 @@ def listing(runs: list[RunOverview]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
     table.add_column("run", overflow="fold")  # the column that wraps in a narrow terminal: a figure cut short misleads
     table.add_column("state", no_wrap=True)
-    for heading in ("steps", "reward", "valid", "backtest", "evaluate"):
+    for heading in ("steps", "reward", "valid"):
         table.add_column(heading, justify="right", no_wrap=True)
-    shown = ("steps", "mean_episode_reward_last", "best_validation", "backtest_net_pnl_usd", "evaluation_net_pnl_usd")
+    shown = ("steps", "mean_episode_reward_last", "best_validation")
     for run in runs:
         table.add_row(run.name, run.state, *(_text(run.figures.get(name)) for name in shown))
+    return table
+
+
+def windows(runs: list[RunOverview]) -> Table:
+    """A row per backtest and evaluation."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table.add_column("run", overflow="fold")
+    table.add_column("result", overflow="fold")
+    table.add_column("net USD", justify="right", no_wrap=True)
+    for run in runs:
+        for result in run.results:
+            table.add_row(run.name, result.name, _text(result.net_pnl_usd))
     return table
 
 
@@ -112,7 +157,14 @@ def comparison(runs: list[RunOverview]) -> Table:
     table.add_row("state", *(run.state for run in runs), style="bold")
     for name in dict.fromkeys(name for run in runs for name in run.figures):
         table.add_row(name, *(_text(run.figures.get(name)) for run in runs))
+    earned = [{result.name: result.net_pnl_usd for result in run.results} for run in runs]
+    for name in dict.fromkeys(name for own in earned for name in own):
+        table.add_row(f"{name}, net USD", *(_text(own.get(name)) for own in earned))
     return table
+
+
+def _plain(run: RunOverview) -> dict[str, Any]:
+    return run._asdict() | {"results": [result._asdict() for result in run.results]}
 
 
 def _dotted(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -122,13 +174,28 @@ def _dotted(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _result(path: Path, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
+def _results(run_dir: Path) -> list[WindowResult]:
+    # Each window has a folder; before that there was one for all, whose file lay directly in it.
+    found = [_backtest(run_dir, path) for path in _files(run_dir / "backtest", "summary.json")]
+    found += [_evaluation(run_dir, path) for path in _files(run_dir / "evaluation", "evaluation_results.json")]
+    return found
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    return [*folder.glob(name), *sorted(folder.glob(f"*/{name}"))]
+
+
+def _backtest(run_dir: Path, path: Path) -> WindowResult:
     content = json.loads(path.read_text(encoding="utf-8"))
-    for key in keys:
-        content = content[key]
-    return {f"{name}_{keys[-1]}": content}
+    window, earned = content["window"], content["metrics"]["net_pnl_usd"]
+    seen, folder = window.get("seen_sessions", 0), path.parent.relative_to(run_dir)
+    return WindowResult("backtest", window["start"], window["end"], seen, earned, str(folder))
+
+
+def _evaluation(run_dir: Path, path: Path) -> WindowResult:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    folder = path.parent.relative_to(run_dir)
+    return WindowResult("evaluate", content["start"], content["end"], 0, content["total"]["net_pnl_usd"], str(folder))
 
 
 def _text(value: Any) -> str:

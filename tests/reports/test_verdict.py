@@ -55,6 +55,17 @@ def test_verdict(metrics: Metrics, pnl: float, low: float | None, high: float, e
     assert verdict(changed(metrics, pnl, low, high)) == expected
 
 
+@pytest.mark.parametrize(("pnl", "low", "high"), [(1234.5, 12.3, 60.1), (-1234.5, -60.1, -12.3), (9.0, -1.0, 1.0)])
+def test_days_of_the_training_come_first_and_are_no_evidence(
+    metrics: Metrics, pnl: float, low: float, high: float
+) -> None:
+    note = "NOT OUT OF SAMPLE: all 45 sessions are days that the policy was trained on."
+    said = verdict(changed(metrics, pnl, low, high), note)
+    assert said.startswith(note)
+    assert said.endswith("says nothing of days that the policy has not seen.")
+    assert "evidence" not in said
+
+
 def test_no_trades(make_run) -> None:
     metrics = compute_metrics(make_run(sessions=1, hold=0), [])
     assert verdict(metrics) == "No trades in 1 session: 0.00 USD made, nothing to judge."

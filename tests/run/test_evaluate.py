@@ -11,6 +11,7 @@ import pytest
 from rl_strategies.bundle.bundle import load_bundle
 from run.backtest.evaluation import SampledPolicy
 from run.cli import main
+from run.train.runs import read_run
 from run.train.train import train_experiment
 from tests.run.conftest import experiment
 from training.learning.update_metrics import UpdateMetrics
@@ -129,6 +130,65 @@ def test_sampled_actions_have_the_policy_s_probabilities(bundle: Path) -> None:
     logits = policy.logits.astype(float)
     expected = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(np.bincount(drawn, minlength=3) / n, expected, atol=0.015)  # four deviations
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "note"),
+    [
+        ("2024-11-18", "2024-11-22", "NOT OUT OF SAMPLE: all 5 sessions are days that the policy was trained on."),
+        (
+            "2024-11-21",
+            "2024-11-26",
+            "NOT OUT OF SAMPLE: 2 of these 4 sessions are days that the policy was trained on.",
+        ),
+    ],
+)
+def test_a_backtest_over_days_of_the_training_says_so_first(
+    bundle: Path, synthetic_catalog: Path, tmp_path: Path, answer: Any, start: str, end: str, note: str
+) -> None:
+    words = ("--catalog", synthetic_catalog, "--start", start, "--end", end, "--out", tmp_path / "out")
+    told = answer("backtest", bundle, *words)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    for said in (told["verdict"], summary["verdict"]):
+        assert said.startswith(note)
+        assert "evidence of" not in said
+    assert told["seen_sessions"] == summary["window"]["seen_sessions"] == int(note.split()[4].replace("all", "5"))
+    assert f">{note}" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_every_window_keeps_its_results(bundle: Path, synthetic_catalog: Path, answer: Any) -> None:
+    store = ("--catalog", synthetic_catalog)
+    run = bundle.parent.parent
+    windows = (("2024-11-25", "2024-11-26"), ("2024-11-27", "2024-12-03"), ("2024-11-22", "2024-11-25"))
+    earned = {}
+    for start, end in windows:
+        told = answer("backtest", bundle, *store, "--start", start, "--end", end)
+        assert Path(told["files"]["summary.json"]).parent == run / "backtest" / f"{start}_{end}"
+        earned[f"backtest {start} to {end}"] = told["metrics"]["net_pnl_usd"]
+    for tickers in (["--tickers", "SPY"], ["--tickers", "AAPL"], ["--test-tickers"]):
+        told = answer("evaluate", bundle, *store, "--samples", "2", *tickers)
+        of = tickers[-1].removeprefix("--")
+        earned[f"evaluate 2024-11-25 to 2024-12-03 {of}"] = told["total"]["net_pnl_usd"]
+    [listed] = answer("runs", run)["runs"]
+    names = {f"{row['verb']} {row['start']} to {row['end']}" for row in listed["results"]}
+    assert {row["seen_sessions"] for row in listed["results"]} == {0, 1}
+    assert len(listed["results"]) == len(earned)
+    assert names == {name.rpartition(" ")[0] if "evaluate" in name else name for name in earned}
+    found = {result.name.removesuffix(" (not out of sample)"): result.net_pnl_usd for result in read_run(run).results}
+    assert found == earned
+
+
+def test_results_of_earlier_versions_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "backtest").mkdir()
+    window = {"start": "2025-01-02", "end": "2025-03-31"}
+    (tmp_path / "backtest" / "summary.json").write_text(
+        json.dumps({"window": window, "metrics": {"net_pnl_usd": -4314.0}})
+    )
+    (tmp_path / "experiment.yaml").write_text(experiment().to_yaml())
+    (tmp_path / "origin.json").write_text("{}")
+    assert [(row.name, row.net_pnl_usd) for row in read_run(tmp_path).results] == [
+        ("backtest 2025-01-02 to 2025-03-31", -4314.0)
+    ]
 
 
 def test_runs_are_listed_and_compared(

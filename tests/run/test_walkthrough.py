@@ -50,7 +50,7 @@ def test_backtest_writes_every_artifact(spy: Path, home: Path, answer: Callable[
     words = ("--catalog", home / "store", "--start", "2024-05-06", "--end", "2024-05-17")
     told = answer("backtest", spy, *words)
     assert told["simulator_agrees"] is True
-    folder = spy.parent.parent / "backtest"
+    folder = spy.parent.parent / "backtest" / "2024-05-06_2024-05-17"
     assert {path.name for path in folder.iterdir()} >= ARTIFACTS
     trades = pd.read_csv(folder / "trades.csv")
     assert ",".join(trades.columns) == TRADE_HEADER
