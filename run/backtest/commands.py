@@ -15,7 +15,7 @@ def backtest(
     end: Annotated[datetime, day_option("Last trading day, included.")],
     catalog: CatalogOption = DEFAULT_CATALOG,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Report folder (default: backtest/START_END in the run folder).")
+        Path | None, typer.Option(metavar="FOLDER", help="Report folder (default: one per window, in the run folder).")
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed, for the random policies and the bootstrap.")] = 0,
     as_json: JsonOption = False,
@@ -49,7 +49,7 @@ def evaluate(
         bool, typer.Option("--strict-test-window", help="Fail if a ticker has no session in the range.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Output folder (default: evaluation/START_END in the run folder).")
+        Path | None, typer.Option(metavar="FOLDER", help="Output folder (default: one per window, in the run folder).")
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed, for sampled actions and random policies.")] = 0,
     as_json: JsonOption = False,
