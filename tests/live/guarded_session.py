@@ -74,7 +74,7 @@ PROGRAM = """
         contract = Contract()
         contract.symbol, contract.secType, contract.exchange, contract.currency = "MES", "FUT", "CME", "USD"
         contract.lastTradeDateOrContractMonth = "202612"
-        for number, (role, units, kind, price) in enumerate(wanted, 1):
+        for number, (role, units, kind, price, *rest) in enumerate(wanted, 1):
             row = OrderRow(f"{name}{number}", "MESZ6.XCME", role, 1 if units > 0 else -1, abs(units),
                            "market", 0, "target", "", 1, 1)
             journal.order(row)
@@ -83,6 +83,7 @@ PROGRAM = """
             order.action, order.totalQuantity = "BUY" if units > 0 else "SELL", Decimal(abs(units))
             order.orderType, order.tif, order.outsideRth = kind, "GTC", True
             order.lmtPrice, order.auxPrice, order.orderRef = float(price), float(price), f"{name}{number}:{number}"
+            order.ocaGroup, order.ocaType = rest[0] if rest else "", 2 if rest else 0
             order.parentId, order.transmit = (1 if number > 1 else 0), number == len(wanted)
             session.placeOrder(number, contract, order)
         time.sleep(0.5)
@@ -91,7 +92,7 @@ PROGRAM = """
             journal.fill("MESZ6.XCME", FillRow(f"{name}{fill.orderId}", fill.execId, "entry", "market", 0, "target",
                                                units, 24000, 186, 24000, 1, 1))
         inner.flush()
-        held = sum(units for role, units, kind, price in wanted if kind == "MKT")
+        held = sum(units for role, units, kind, *_ in wanted if kind == "MKT")
         ended = threading.Event()
         threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
         print("trading", flush=True)
@@ -100,7 +101,9 @@ PROGRAM = """
         session.disconnect()
         heart.close(abs(held))
 """
-BRACKET = [("entry", 3, "MKT", 0), ("stop", -3, "STP", 5990), ("target", -3, "LMT", 6010)]
+Wanted = tuple[str, int, str, float] | tuple[str, int, str, float, str]
+BRACKET: list[Wanted] = [("entry", 3, "MKT", 0), ("stop", -3, "STP", 5990), ("target", -3, "LMT", 6010)]
+GROUPED: list[Wanted] = [BRACKET[0], ("stop", -3, "STP", 5990, "O-1-1"), ("target", -3, "LMT", 6010, "O-1-1")]
 
 
 class GuardedSession:
@@ -127,7 +130,7 @@ class GuardedSession:
         self.home.risk.write(self.home.risk.read())
         self._processes: list[subprocess.Popen[str]] = []
 
-    def begin(self, wanted: list[tuple[str, int, str, float]]) -> subprocess.Popen[str]:
+    def begin(self, wanted: list[Wanted]) -> subprocess.Popen[str]:
         """Start the session; returns once it holds what it wants."""
         words = [str(self.folder), str(self.gateway.port), json.dumps(wanted)]
         command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PROGRAM), *words]
@@ -184,14 +187,18 @@ class GuardedSession:
         orders = self.gateway.call(lambda _: [(each.client_id, each.order_id) for each in self.broker.working()])
         return [order for order in orders if (order[0] == OWNER) == of_owner]
 
-    def is_naked(self) -> bool:
-        """Whether the session's units lack a stop at the broker, at one moment."""
+    def witness(self) -> list[bool]:
+        """Whether the session's units lack a stop at the broker: grows with every change of its books from now on."""
+        naked: list[bool] = []
+        deliver = self.gateway.gateway.deliver
 
-        def look(_: GatewayServer) -> bool:
+        def look() -> None:
             stops = [order for order in self.broker.working(SESSION) if order.is_stop]
-            return sum(order.remaining for order in stops) < abs(sum(self.own_trades()))
+            naked.append(sum(order.remaining for order in stops) < abs(sum(self.own_trades())))
+            deliver()
 
-        return self.gateway.call(look)
+        self.gateway.gateway.deliver = look  # type: ignore[method-assign]
+        return naked
 
     def owners(self) -> tuple[int, int, list[tuple[int, int]]]:
         """What the owner has: the futures beside the session's, the shares, the orders."""

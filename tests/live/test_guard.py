@@ -13,7 +13,16 @@ import pytest
 from adapters.ibkr.simulator.faults import FAULTS
 from rl_strategies.live.journal.journal import read_journal
 from run.trade.session.plan import session_day
-from tests.live.guarded_session import BRACKET, SESSION, UNTOUCHED, GuardedSession, guarded_session, until
+from tests.live.guarded_session import (
+    BRACKET,
+    GROUPED,
+    SESSION,
+    UNTOUCHED,
+    GuardedSession,
+    Wanted,
+    guarded_session,
+    until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -96,32 +105,41 @@ def test_a_killed_session_with_a_stop_is_left_to_it(session: GuardedSession) -> 
     assert (session.own_trades(), len(session.working()), session.owners()) == ([3], 2, UNTOUCHED)
 
 
-def test_a_position_left_to_its_stop_is_left_by_it_when_the_time_is_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wanted", [BRACKET, GROUPED[:2]], ids=["bracket", "stop alone"])
+def test_a_position_is_left_without_a_bare_moment_when_the_time_is_over(tmp_path: Path, wanted: list[Wanted]) -> None:
     with guarded_session(tmp_path, before_end_s=24 * 3600) as session:
-        process, guard = session.begin(BRACKET), session.guard()
+        process, guard = session.begin(wanted), session.guard()
         assert watched(session)
         time.sleep(1.0)
         assert session.own_trades() == [3], "a healthy session is its own master"
-        process.kill()
-        naked = []
-        while guard.poll() is None:
-            naked.append(session.is_naked())
-            time.sleep(0.005)
-        assert guard.returncode == 5
-        assert session.own_trades() == [3, -3]
-        assert (session.working(), session.owners()) == ([], UNTOUCHED)
-        assert not any(naked), "at no moment without a stop"
-        assert session.home.risk.read().level == "normal", "the session finds the fill of its stop"
-
-
-def test_a_position_with_a_stop_alone_is_closed_when_the_time_is_over(tmp_path: Path) -> None:
-    with guarded_session(tmp_path, before_end_s=24 * 3600) as session:
-        process, guard = session.begin(BRACKET[:2]), session.guard()
-        assert watched(session)
+        naked = session.witness()
         process.kill()
         assert guard.wait(60) == 5
         assert session.own_trades() == [3, -3]
         assert (session.working(), session.owners()) == ([], UNTOUCHED)
+        assert naked
+        assert not any(naked), "at no moment without a stop"
+        is_alone = len(wanted) == 2
+        level = "halted" if is_alone else "normal"  # of its stop's fill the session hears when it starts again
+        assert session.home.risk.read().level == level
+        fills = [row for row in read_journal(session.folder / "journal").rows.to_pylist() if row["kind"] == "fill"]
+        assert [json.loads(row["text"])["units"] for row in fills] == ([3, -3] if is_alone else [3])
+
+
+def test_what_cannot_be_left_keeps_its_stop_and_is_tried_again(tmp_path: Path) -> None:
+    with guarded_session(tmp_path, before_end_s=24 * 3600) as session:
+        process, guard = session.begin(GROUPED[:2]), session.guard()
+        assert watched(session)
+        session.gateway.call(lambda server: FAULTS["exit_errors"](server, 201))
+        naked = session.witness()
+        process.kill()
+        said = session.folder / "guard.log"
+        assert until(lambda: said.read_text().count("not left yet; the stop at the broker works on") >= 1, 40)
+        assert (guard.poll(), session.own_trades(), len(session.working())) == (None, [3], 1)
+        session.gateway.call(lambda server: FAULTS["exit_errors"](server, 0))
+        assert guard.wait(60) == 5
+        assert (session.own_trades(), session.working(), session.owners()) == ([3, -3], [], UNTOUCHED)
+        assert not any(naked)
 
 
 def test_a_session_that_ended_with_a_position_and_no_stop_is_closed(session: GuardedSession) -> None:

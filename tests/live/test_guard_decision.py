@@ -25,6 +25,7 @@ PARTLY = holding(3, stopped=2, orders=1)
 ORPHANS = holding(0, stopped=0, orders=1)
 TAKEN = holding(3, held=0, stopped=3, orders=1)  # closed by hand, or the positions are old
 TAKEN_BARE = holding(3, held=0)
+TAKEN_PARTLY = holding(3, held=1, stopped=3, orders=1)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,10 @@ TAKEN_BARE = holding(3, held=0)
         (GONE, [ORPHANS], False, "cancel"),
         (GONE, [TAKEN], False, "cancel"),
         (GONE, [ORPHANS], True, "cancel"),
+        (ALIVE, [TAKEN_PARTLY], True, "watch"),
+        (GONE, [TAKEN_PARTLY], False, "trim"),
+        (GONE, [TAKEN_PARTLY], True, "trim"),
+        (GONE, [TAKEN_PARTLY, NAKED], True, "close"),
         (("frozen",), [FLAT], False, "watch"),
         (("frozen",), [TAKEN_BARE], True, "watch"),
         (("dead", "ended"), [FLAT], False, "end"),
@@ -62,13 +67,15 @@ def test_the_table(pulses: tuple[Pulse, ...], holdings: list[Holding], is_over: 
 
 
 def test_a_living_session_is_never_acted_upon_and_a_naked_position_never_left() -> None:
-    some = [FLAT, NAKED, SHORT, COVERED, PARTLY, ORPHANS, TAKEN, TAKEN_BARE]
+    some = [FLAT, NAKED, SHORT, COVERED, PARTLY, ORPHANS, TAKEN, TAKEN_BARE, TAKEN_PARTLY]
     for pulse, one, other, is_over in itertools.product(PULSES, some, some, (False, True)):
         action = decide(pulse, [one, other], is_over).action
         if pulse in ALIVE:
             assert action in ("watch", "warn")
         elif not (one.is_covered and other.is_covered):
             assert action == "close"
+        elif one.is_excessive or other.is_excessive:
+            assert action == "trim"
         elif one.held or other.held:
             assert action == ("exit" if is_over else "leave")
         elif action in ("end", "watch"):

@@ -8,6 +8,10 @@ from adapters.ibkr.closing.book import Executed
 from adapters.ibkr.closing.scope import RestingOrder
 from adapters.ibkr.connection import ib_insync
 
+# After these nothing of an order works (https://interactivebrokers.github.io/tws-api/message_codes.html). After any
+# other code it counts as working until its status or its executions say otherwise: 10349, 399 and 404 are notices.
+REFUSED = frozenset({103, 110, 200, 201, 202, 203, 321, 322, 387, 388, 434, 460, 10289, 10293})
+
 
 def ask(client: Any, account: str) -> tuple[list[Any], list[Any], list[Any]]:
     """Positions and orders of all accounts, and the executions of one, with those told unasked.

@@ -16,6 +16,7 @@ from typing import Any
 
 from adapters.ibkr.closing.book import ContractBook, Pace
 from adapters.ibkr.closing.broker_answers import (
+    REFUSED,
     ask,
     await_old_answers,
     contract_name,
@@ -29,9 +30,6 @@ from adapters.ibkr.closing.scope import CLOSING_REF, RestingOrder, Scope, WholeA
 from adapters.ibkr.connection import GatewayError, gateway, ib_insync
 
 RETRY_S = 2.0
-# After these nothing of an order works (https://interactivebrokers.github.io/tws-api/message_codes.html). After any
-# other code it counts as working until its status or its executions say otherwise: 10349, 399 and 404 are notices.
-REFUSED = frozenset({103, 110, 200, 201, 202, 203, 321, 322, 387, 388, 434, 460, 10289, 10293})
 NOT_CANCELLABLE = frozenset({161, 10147})
 ENDED = ("Filled", "Cancelled", "ApiCancelled")
 FIRST_NOTICE, LAST_NOTICE = 2100, 2199  # data farms and the like

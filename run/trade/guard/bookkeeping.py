@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from adapters.ibkr.closing.broker_answers import execution_of
 from adapters.ibkr.closing.scope import CLOSING_REF, OwnTrades
 from adapters.ibkr.connection import ib_insync
 from catalogs.instruments.specification import InstrumentSpec
@@ -42,9 +43,14 @@ def write_closing(client: Any, account: str, session: WatchedSession, own: OwnTr
     """
     begin = f"{CLOSING_REF}-{own.tag}-"
     told = client.reqExecutions(ib_insync.ExecutionFilter(acctCode=account))
+    closing = [fill for fill in told if fill.execution.orderRef.startswith(begin)]
+    known = {each.exec_id for each in own.fills}
+    for fill in closing:
+        if fill.execution.execId not in known:
+            own.keep(execution_of(fill))
     path = session.folder / JOURNAL_FOLDER
     texts = "".join(text for text in read_journal(path).rows["text"].to_pylist() if begin in text)
-    new = [fill for fill in told if fill.execution.orderRef.startswith(begin) and fill.execution.execId not in texts]
+    new = [fill for fill in closing if fill.execution.execId not in texts]
     if new:
         _append(path, session.spec, new)
     return len(new)

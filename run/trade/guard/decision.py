@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from run.trade.monitoring.heartbeat import Pulse
 
-Action = Literal["watch", "warn", "leave", "exit", "close", "cancel", "end"]
+Action = Literal["watch", "warn", "leave", "exit", "close", "trim", "cancel", "end"]
 
 
 class Holding(NamedTuple):
@@ -36,6 +36,11 @@ class Holding(NamedTuple):
         """Whether its own stops close at least what is held."""
         return self.stopped >= abs(self.held)
 
+    @property
+    def is_excessive(self) -> bool:
+        """Whether its own stops would close more than is held, and so open the other side."""
+        return self.stopped > abs(self.held) > 0
+
 
 class Decision(NamedTuple):
     """What to do.
@@ -44,7 +49,8 @@ class Decision(NamedTuple):
     ----------
     action : str
         ``watch`` nothing; ``warn`` nothing but say so; ``leave`` the position to its stop at the broker; ``exit`` by
-        that stop; ``close`` the own position; ``cancel`` own orders that protect nothing; ``end`` the guard itself.
+        that stop; ``close`` the own position; ``trim`` it, as others have closed a part of it and its stop would sell
+        theirs; ``cancel`` own orders that protect nothing; ``end`` the guard itself.
     reason : str
     """
 
@@ -79,6 +85,8 @@ def decide(pulse: Pulse, holdings: Sequence[Holding], is_over: bool) -> Decision
     was = {"frozen": "hangs", "dead": "has died", "ended": "has ended"}[pulse]
     if naked:
         return Decision("close", f"the session {was}: {_list(naked)} without a stop at the broker")
+    if excessive := [each for each in holdings if each.is_excessive]:
+        return Decision("trim", f"the session {was}: {_list(excessive)} with stops for more at the broker")
     held = [each for each in holdings if each.held]
     if held and is_over:
         return Decision("exit", f"the session {was} and its time is over: {_list(held)} still held")

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from adapters.ibkr.closing.book import Pace
 from adapters.ibkr.closing.broker_answers import await_old_answers
 from adapters.ibkr.closing.flatten import Flattened, Flattening, flatten_gateway
-from adapters.ibkr.closing.stop_exit import leave_by_stops
+from adapters.ibkr.closing.stop_exit import StopExit
 from adapters.ibkr.connection import GatewayError, gateway
 from catalogs.errors import InputError
 from run.trade.guard.alerts import Alerts
@@ -98,6 +98,7 @@ class Guard:
         self._lived_ns = 0
         self._failures = 0
         self._unsure = ""  # why something was closed of which the end is not known
+        self._stop_exit: StopExit | None = None
         self._reached_s = time.monotonic()
 
     def run(self) -> int:
@@ -216,8 +217,10 @@ class Guard:
         beat = self._pulse.beat
         assert beat is not None
         self._line.close()
+        is_exit = decision.action == "exit"
+        if is_exit and not self._leave_by_stops(beat):
+            return None
         settings, config = self._session.settings, self._session.config
-        left_by_stop = self._leave_by_stops(beat) if decision.action == "exit" else 0
         try:
             done = flatten_gateway(
                 (beat.host, beat.port), settings.client_ids, config.request_timeout_s,
@@ -227,32 +230,42 @@ class Guard:
             self._unsure = decision.reason
             self._failed(f"the broker could not be asked: {error}")
             return None
-        if done.closed:
-            self._write_closing(beat)
-            self._halt(f"guard: {decision.reason}; closed {_list(done)}")
+        is_written = (done.closed or is_exit) and self._write_closing(beat) > 0
+        if done.closed or is_written:
+            self._halt(f"guard: {decision.reason}; closed {_list(done) or 'in the group of its stop'}")
         if not done.is_flat:
             self._failed(f"NOT closed: {_list_left(done)}, {done.orders_left} orders left")
             return None
         self._alerts.say("done", f"done in {done.seconds:.1f} s: no own position, no own order")
-        return CLOSED if done.closed or left_by_stop else ENDED
+        return CLOSED if done.closed or is_exit else ENDED
 
-    def _leave_by_stops(self, beat: Beat) -> int:
+    def _leave_by_stops(self, beat: Beat) -> bool:
+        """Whether nothing is held behind a stop any more; until then nothing may cancel the stop."""
         until = time.monotonic() + STOP_S
         while True:
             try:
-                return self._leave_as(beat)
+                self._leave_as(beat)
+                break
             except LOCAL_PROBLEMS as error:
                 if time.monotonic() > until:
-                    self._tell(f"its stop cannot be moved: {str(error) or 'no answer'}")
-                    return 0
+                    self._failed(f"its stop cannot be moved: {str(error) or 'no answer'}")
+                    return False
             time.sleep(POLL_S)  # the gateway frees the client id when it learns of the session's end
+        view = self._view()
+        self._line.close()
+        if view is None or any(each.held for each in view.holdings):
+            self._failed("not left yet; the stop at the broker works on")
+            return False
+        return True
 
-    def _leave_as(self, beat: Beat) -> int:
+    def _leave_as(self, beat: Beat) -> None:
         config = self._session.config
         connection = gateway(beat.host, beat.port, (beat.client_id,), config.request_timeout_s, synchronised=False)
         with connection as client:
             own = own_trades(client, beat.client_id, self._session.folder)
-            return leave_by_stops(client, account_of(client, config.account()), own, STOP_S, self._tell)
+            account = account_of(client, config.account())
+            self._stop_exit = self._stop_exit or StopExit(account, STOP_S, self._tell)
+            self._stop_exit.run(client, own)
 
     def _begin(self, client_id: int) -> Callable[[Any], Flattening]:
         def begin(client: Any) -> Flattening:
