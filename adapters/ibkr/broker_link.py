@@ -1,7 +1,7 @@
 """The broker over the trading node's connection: what it says of orders, and what only it can answer.
 
 NautilusTrader hides an execution until its commission comes, logs most error codes only, and guesses where it hears
-nothing. `BrokerLink` passes every message to one listener before NautilusTrader sees it, and asks the broker itself. No
+nothing. `BrokerLink` passes every message to its listeners before NautilusTrader sees it, and asks the broker itself. No
 answer is None: unknown is not flat. New orders leave through NautilusTrader; cancels and changes leave here, by the
 broker's own number, because NautilusTrader refuses both for orders that its cache takes for closed.
 """
@@ -11,13 +11,14 @@ import contextlib
 import copy
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pandas as pd
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
+from adapters.ibkr.node_questions import answer_to
 from adapters.ibkr.order_errors import meaning_of
 from adapters.ibkr.order_reports import (
     BrokerFill,
@@ -31,30 +32,30 @@ from adapters.ibkr.order_reports import (
 )
 
 LONGEST_PAUSE_S = 10  # between two attempts to reconnect
-REFUSED_S = 0.1  # until a request that the client has forgotten is given up
 DUPLICATE_ID = 103
 AFTER_ORDERS_S = 0.05
 ID_LEAP = 100  # order numbers to skip where the next one is known to be taken
 
 
 class BrokerLink:
-    """Connection, account and history of one contract, through the clients of a built TradingNode.
+    """Connection, account and history of the traded contracts, through the clients of a built TradingNode.
 
     Made by `build_node`; every question goes over the node's own connection.
     """
 
-    def __init__(self, account: str, instrument_id: str) -> None:
+    def __init__(self, account: str, *instrument_ids: str) -> None:
         self._account = account
-        self._instrument_id = instrument_id
+        self._instrument_ids = instrument_ids
         self._client: Any = None
         self._execution: Any = None
-        self._listener: OrderListener | None = None
+        self._listeners: dict[str, OrderListener] = {}
+        self._con_ids: dict[str, int] = {}
         self._wire_ns: dict[str, int] = {}
         self._numbers: dict[str, tuple[int, int]] = {}  # (client id, order id) by client order id
         self._refs: dict[tuple[int, int], str] = {}
         self._perm_refs: dict[int, str] = {}
         self._orders: dict[str, Any] = {}  # as last sent by this process, otherwise as listed
-        self._fills: dict[str, BrokerFill] = {}
+        self._fills: dict[str, dict[str, BrokerFill]] = {name: {} for name in instrument_ids}
         self._cancelled_early: set[str] = set()
         self._drift_s: float | None = None
         self._undelayed: Any = None
@@ -78,9 +79,9 @@ class BrokerLink:
         ):
             setattr(client, name, self._tapped(getattr(client, name), take))
 
-    def listen(self, listener: OrderListener) -> None:
-        """Tell a listener from now on what the broker says of orders."""
-        self._listener = listener
+    def listen(self, instrument_id: str, listener: OrderListener) -> None:
+        """Tell a listener from now on what the broker says of orders, and of executions in this contract."""
+        self._listeners[instrument_id] = listener
 
     # Sending ------------------------------------------------------------------------------------------------------
 
@@ -194,25 +195,29 @@ class BrokerLink:
 
         return tap
 
-    def _tell(self, tell: Callable[[OrderListener], None]) -> None:
-        if self._listener is not None:
-            tell(self._listener)
+    def _tell(self, tell: Callable[[OrderListener], None], instrument_id: str = "") -> None:
+        # A status names no contract; who does not know the order ignores it.
+        for name, listener in self._listeners.items():
+            if not instrument_id or name == instrument_id:
+                tell(listener)
 
     def _take_execution(self, contract: Any, execution: Any, **_: Any) -> None:
-        if execution.acctNumber != self._account or contract.conId != self._con_id():
+        instrument_id = self._instrument_of(contract)
+        if execution.acctNumber != self._account or not instrument_id:
             return
         fill = fill_of(contract, execution)
         if not fill.order_ref:
             fill = BrokerFill(**{**vars(fill), "order_ref": self._ref(fill.client_id, fill.order_id, fill.perm_id)})
         else:
             self._note_number(fill.order_ref, fill.client_id, fill.order_id, fill.perm_id)
-        self._fills[fill.trade_id] = fill
-        self._tell(lambda listener: listener.on_execution(fill))
+        self._fills[instrument_id][fill.trade_id] = fill
+        self._tell(lambda listener: listener.on_execution(fill), instrument_id)
 
     def _take_commission(self, commission_report: Any, **_: Any) -> None:
         usd = known_commission(commission_report.commissionAndFees)
         if usd is not None:
-            self._tell(lambda listener: listener.on_commission(commission_report.execId, usd))
+            name = next((name for name, fills in self._fills.items() if commission_report.execId in fills), "")
+            self._tell(lambda listener: listener.on_commission(commission_report.execId, usd), name)
 
     def _take_status(self, order_id: int, status: str, perm_id: int, client_id: int, **more: Any) -> None:
         name = self._ref(client_id, order_id, perm_id)
@@ -223,7 +228,7 @@ class BrokerLink:
             self._tell(lambda listener: listener.on_status(told))
 
     def _take_order(self, contract: Any, order: Any, order_state: Any, **_: Any) -> None:
-        if order.account != self._account or contract.conId != self._con_id() or order.whatIf:
+        if order.account != self._account or not self._instrument_of(contract) or order.whatIf:
             return
         listed = order_of(order, order_state.status)
         if not listed.order_ref:
@@ -321,46 +326,46 @@ class BrokerLink:
             waiting.get_nowait()
         self._client._eclient.disconnect()
 
-    async def broker_state(self) -> BrokerState | None:
-        """Position and the orders of this client in the contract; None where the broker did not answer."""
-        return await self._state()
+    async def broker_state(self, instrument_id: str) -> BrokerState | None:
+        """Position and the orders of this client in a contract; None where the broker did not answer."""
+        return await self._state(instrument_id)
 
-    async def everybody(self) -> BrokerState | None:
+    async def everybody(self, instrument_id: str) -> BrokerState | None:
         """As `broker_state`, with the orders of every client and those made by hand."""
         kept, self._client._fetch_all_open_orders = self._client._fetch_all_open_orders, True
         try:
-            return await self._state()
+            return await self._state(instrument_id)
         finally:
             self._client._fetch_all_open_orders = kept
 
-    async def _state(self) -> BrokerState | None:
+    async def _state(self, instrument_id: str) -> BrokerState | None:
         if not self.is_connected():
             return None
         self._send_at_once()
         held, orders = await asyncio.gather(
-            _answer(self._client.get_positions(self._account), self._is_listening),
-            _answer(self._client.get_open_orders(self._account), self._is_listening),
+            answer_to(self._client.get_positions(self._account), self._is_listening),
+            answer_to(self._client.get_open_orders(self._account), self._is_listening),
         )
         if held is None or orders is None:
             return None
         if orders:
             # New numbers must be above every number that this client has been shown.
             self._skip_numbers(max(int(order.orderId) for order in orders) + 1)
-        con_id = self._con_id()
+        con_id = self._con_id(instrument_id)
         units = sum(int(position.quantity) for position in held if position.contract.conId == con_id)
         mine = [order for order in orders if order.contract.conId == con_id]
         return BrokerState(units, tuple(order_of(order, order.order_state.status) for order in mine))
 
-    async def executions(self) -> list[BrokerFill] | None:
-        """Today's executions of the contract, anybody's, oldest first; None where there was no answer.
+    async def executions(self, instrument_id: str) -> list[BrokerFill] | None:
+        """Today's executions of a contract, anybody's, oldest first; None where there was no answer.
 
-        The listener has heard of every one of them.
+        Its listener has heard of every one of them.
         """
         if not self.is_connected():
             return None
-        if await _answer(self._client.get_executions(self._account), self._is_listening) is None:
+        if await answer_to(self._client.get_executions(self._account), self._is_listening) is None:
             return None
-        return sorted(self._fills.values(), key=lambda fill: (fill.ts_ns, fill.trade_id))
+        return sorted(self._fills[instrument_id].values(), key=lambda fill: (fill.ts_ns, fill.trade_id))
 
     async def bars(self, bar_type: BarType, end_ns: int, days: int, regular_hours: bool) -> list[Bar]:
         """History of ``days`` days that ends at ``end_ns``; time is the bar's open, empty where nothing came."""
@@ -376,24 +381,18 @@ class BrokerLink:
         )
         # The client forgets a request that was refused (error 162) and goes on waiting for it.
         name = (str(bar_type), end.strftime("%Y%m%d %H:%M:%S %Z"))
-        bars = await _answer(question, is_asked=lambda: self._client._requests.get(name=name) is not None)
+        bars = await answer_to(question, is_asked=lambda: self._client._requests.get(name=name) is not None)
         return sorted(bars or [], key=lambda bar: int(bar.ts_event))
 
-    def _con_id(self) -> int:
-        details = self._execution.instrument_provider.contract_details[InstrumentId.from_str(self._instrument_id)]
-        return int(details.contract.conId)
+    def _con_id(self, instrument_id: str) -> int:
+        if instrument_id not in self._con_ids:
+            details = self._execution.instrument_provider.contract_details[InstrumentId.from_str(instrument_id)]
+            self._con_ids[instrument_id] = int(details.contract.conId)
+        return self._con_ids[instrument_id]
+
+    def _instrument_of(self, contract: Any) -> str:
+        return next((name for name in self._instrument_ids if self._con_id(name) == contract.conId), "")
 
 
 def _say_nothing(*_: Any) -> None:
     pass
-
-
-async def _answer(question: Coroutine[Any, Any, Any], is_asked: Callable[[], bool] = lambda: True) -> Any:
-    # The node's own checks ask the same and wait for the same answer: whose patience ends first cancels it for both.
-    asked = asyncio.ensure_future(question)
-    try:
-        while not (await asyncio.wait([asked], timeout=REFUSED_S))[0] and is_asked():
-            pass
-    finally:
-        asked.cancel()
-    return asked.result() if asked.done() and not asked.cancelled() else None

@@ -137,7 +137,7 @@ class LiveStrategy(RLStrategy):
     def on_start(self) -> None:
         """Start in the background: the broker's word and protection first, then history."""
         self.execution.open(self._bar_type.instrument_id)
-        self._link.listen(self.execution)
+        self._link.listen(self._name, self.execution)
         self.task = asyncio.get_running_loop().create_task(self._run())
 
     def on_stop(self) -> None:

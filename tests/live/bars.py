@@ -79,19 +79,19 @@ class ListLink(BrokerLink):
     clock_drift_s = 0.0
     failure = None
 
-    def listen(self, listener: Any) -> None:
+    def listen(self, instrument_id: str, listener: Any) -> None:
         pass
 
     def request_time(self) -> None:
         pass
 
-    async def broker_state(self) -> BrokerState | None:
+    async def broker_state(self, instrument_id: str) -> BrokerState | None:
         return None
 
-    async def everybody(self) -> BrokerState | None:
-        return await self.broker_state()
+    async def everybody(self, instrument_id: str) -> BrokerState | None:
+        return await self.broker_state(instrument_id)
 
-    async def executions(self) -> Sequence[BrokerFill] | None:
+    async def executions(self, instrument_id: str) -> Sequence[BrokerFill] | None:
         return None
 
     def cancel(self, client_order_id: str) -> None:

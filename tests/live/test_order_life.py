@@ -176,12 +176,12 @@ class World(ListLink):
     def hear(self, what: str, content: Any) -> None:
         getattr(self.host.execution, f"on_{what}")(content)
 
-    async def executions(self) -> Any:
+    async def executions(self, instrument_id: str) -> Any:
         for trade in self.trades:
             self.hear("execution", trade)
         return self.trades
 
-    async def broker_state(self) -> Any:
+    async def broker_state(self, instrument_id: str) -> Any:
         while self.coming:  # on one connection the gateway hears of everything before it is asked
             self.take()
         listed = [self._listed(order) for order in self.orders.values() if order.status not in ENDED]

@@ -35,13 +35,13 @@ class Broker(ListLink):
     def is_connected(self) -> bool:
         return self.up
 
-    async def broker_state(self) -> Any:
+    async def broker_state(self, instrument_id: str) -> Any:
         self.did.append(ASK)
         await asyncio.sleep(0)
         self.meanwhile()
         return SimpleNamespace(units=self.units, orders=list(self.orders)) if self.answers else None
 
-    async def executions(self) -> Any:
+    async def executions(self, instrument_id: str) -> Any:
         self.did.append(ASK_FILLS)
         if not self.tells_fills:
             return None

@@ -38,7 +38,7 @@ class RestingOrder(Protocol):
 
 
 class BrokerState(Protocol):
-    """Position and orders of the instrument at the broker, at one moment."""
+    """Position and orders of an instrument at the broker, at one moment."""
 
     @property
     def units(self) -> int:
@@ -137,7 +137,7 @@ class OrderListener(Protocol):
 
 
 class BrokerLink(Protocol):
-    """Requests that a live session makes of the broker; `adapters.ibkr.broker_link.BrokerLink` answers them.
+    """Requests that a live session makes of the broker, about one contract or all; `adapters.ibkr.broker_link.BrokerLink` answers them.
 
     Attributes
     ----------
@@ -169,16 +169,16 @@ class BrokerLink(Protocol):
     def disconnect(self) -> None:
         """Close a connection that no longer answers; a new one follows."""
 
-    def listen(self, listener: OrderListener) -> None:
-        """Tell a listener from now on what the broker says of orders."""
+    def listen(self, instrument_id: str, listener: OrderListener) -> None:
+        """Tell a listener from now on what the broker says of orders, and of executions in this contract."""
 
-    async def broker_state(self) -> BrokerState | None:
+    async def broker_state(self, instrument_id: str) -> BrokerState | None:
         """Position and the orders of this client; None where there is no answer."""
 
-    async def everybody(self) -> BrokerState | None:
+    async def everybody(self, instrument_id: str) -> BrokerState | None:
         """Position and the orders of every client and those made by hand; None where there is no answer."""
 
-    async def executions(self) -> Sequence[BrokerFill] | None:
+    async def executions(self, instrument_id: str) -> Sequence[BrokerFill] | None:
         """Today's executions, of which the listener has heard; None where there is no answer."""
 
     async def bars(self, bar_type: "BarType", end_ns: int, days: int, regular_hours: bool) -> "Sequence[Bar]":

@@ -97,10 +97,12 @@ class Reconciler:
         NotOursError
             If the account holds a position in the instrument, or orders of another session work in it.
         """
-        # In this order: a fill between the two answers shows in the position.
-        while (before := await self._link.executions()) is None or (broker := await self._link.everybody()) is None:
-            await asyncio.sleep(self._timeouts.poll_s)
         name = self._execution.instrument_id
+        # In this order: a fill between the two answers shows in the position.
+        while (before := await self._link.executions(name)) is None or (
+            broker := await self._link.everybody(name)
+        ) is None:
+            await asyncio.sleep(self._timeouts.poll_s)
         if broker.units:
             raise NotOursError(
                 f"account already holds {broker.units:+d} {name} from outside this session: "
@@ -132,7 +134,7 @@ class Reconciler:
         if self._wants_fills and not await self.apply_missed_fills():
             return
         before = self._execution.changes
-        broker = await self._link.broker_state()
+        broker = await self._link.broker_state(self._execution.instrument_id)
         if broker is None:
             self._note_silence("the broker did not report its position")
             return
@@ -144,7 +146,7 @@ class Reconciler:
         """Let the broker tell today's executions again; False where it did not answer."""
         self._wants_fills = False  # before the request: one that is wanted meanwhile must be another
         before = len(self._execution.fills)
-        if await self._link.executions() is None:
+        if await self._link.executions(self._execution.instrument_id) is None:
             self._wants_fills = True
             self._note_silence("the broker did not report its fills")
             return False

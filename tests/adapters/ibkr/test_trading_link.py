@@ -20,6 +20,7 @@ from adapters.ibkr.trading import BrokerContract, client_configs, engine_config,
 MES = BrokerContract("MES", "FUT", "CME", "202612", "XCME")
 SPY = BrokerContract("SPY", "STK", "SMART", "", "EQUS")
 CON_ID, OTHER = 730283085, 1
+MESZ6, MNQZ6 = "MESZ6.XCME", "MNQZ6.XCME"
 
 
 # Settings ---------------------------------------------------------------------------------------------------------
@@ -230,11 +231,11 @@ def listener() -> Listener:
 @pytest.fixture
 def link(client: Client, listener: Listener) -> Iterator[BrokerLink]:
     """A link to MESZ6 of account DU1."""
-    made = BrokerLink("DU1", "MESZ6.XCME")
-    details = {InstrumentId.from_str("MESZ6.XCME"): SimpleNamespace(contract=contract())}
+    made = BrokerLink("DU1", MESZ6)
+    details = {InstrumentId.from_str(MESZ6): SimpleNamespace(contract=contract())}
     provider = SimpleNamespace(contract_details=details)
     made.attach(SimpleNamespace(_client=client, instrument_provider=provider))
-    made.listen(listener)
+    made.listen(MESZ6, listener)
     yield made
     assert made.failure is None
 
@@ -245,7 +246,7 @@ def test_the_state_is_of_the_contract_alone(link: BrokerLink, client: Client) ->
         SimpleNamespace(contract=contract(OTHER), quantity=Decimal("9.5")),
     ]
     client.orders = [resting(), resting(OTHER), resting(orderType="LMT", lmtPrice=6010.5, action="BUY", orderRef="")]
-    state = asyncio.run(link.broker_state())
+    state = asyncio.run(link.broker_state(MESZ6))
     assert state is not None
     assert state.units == -2
     assert [(o.order_ref, o.kind, o.units, o.price, o.status) for o in state.orders] == [
@@ -256,8 +257,8 @@ def test_the_state_is_of_the_contract_alone(link: BrokerLink, client: Client) ->
 
 def test_orders_of_everybody_are_asked_for_alone_where_that_is_wanted(link: BrokerLink, client: Client) -> None:
     client.orders = [resting(clientId=9, orderId=500)]
-    asyncio.run(link.everybody())
-    asyncio.run(link.broker_state())
+    asyncio.run(link.everybody(MESZ6))
+    asyncio.run(link.broker_state(MESZ6))
     assert client.asked_all == [True, False]
     assert client._next_valid_order_id == 501, "new numbers are above every number that was shown"
 
@@ -265,15 +266,15 @@ def test_orders_of_everybody_are_asked_for_alone_where_that_is_wanted(link: Brok
 @pytest.mark.parametrize("silent", ["positions", "orders"])
 def test_half_an_answer_is_none(link: BrokerLink, client: Client, silent: str) -> None:
     setattr(client, silent, None)
-    assert asyncio.run(link.broker_state()) is None
+    assert asyncio.run(link.broker_state(MESZ6)) is None
 
 
 def test_nobody_is_asked_who_is_not_there(link: BrokerLink, client: Client) -> None:
     client._is_ib_connected.clear()
     assert not link.is_connected()
     assert not link.has_data()
-    assert asyncio.run(link.broker_state()) is None
-    assert asyncio.run(link.executions()) is None
+    assert asyncio.run(link.broker_state(MESZ6)) is None
+    assert asyncio.run(link.executions(MESZ6)) is None
     client._is_ib_connected.set()
     client._data_farm_degraded_since_ns = 1
     assert (link.is_connected(), link.has_data()) == (True, False)
@@ -288,7 +289,7 @@ def test_executions_are_told_at_once_and_answered_in_order(
         executed("another account", acctNumber="DU2"),
         executed("a"),
     ]
-    fills = asyncio.run(link.executions())
+    fills = asyncio.run(link.executions(MESZ6))
     assert fills is not None
     at = int(np.datetime64("2026-01-05T14:31", "ns").astype(np.int64))
     assert [(f.trade_id, f.order_ref, f.units, f.price, f.ts_ns - at) for f in fills] == [
@@ -298,7 +299,31 @@ def test_executions_are_told_at_once_and_answered_in_order(
     assert listener.told == [("b", "O-2", -1, 6000.25), ("a", "O-1", 2, 6000.25)]
     assert client.seen == ["execution"] * 4, "NautilusTrader hears of everything too"
     client.fills = None
-    assert asyncio.run(link.executions()) is None
+    assert asyncio.run(link.executions(MESZ6)) is None
+
+
+def test_every_contract_has_a_listener_and_a_state_of_its_own(client: Client) -> None:
+    made, mes, mnq = BrokerLink("DU1", MESZ6, MNQZ6), Listener(), Listener()
+    details = {InstrumentId.from_str(name): SimpleNamespace(contract=contract(con_id)) for name, con_id in
+               ((MESZ6, CON_ID), (MNQZ6, OTHER))}  # fmt: skip
+    made.attach(SimpleNamespace(_client=client, instrument_provider=SimpleNamespace(contract_details=details)))
+    made.listen(MESZ6, mes)
+    made.listen(MNQZ6, mnq)
+    client.fills = [executed("a"), executed("b", con_id=OTHER, orderRef="O-2:6", orderId=6, permId=78, side="SLD")]
+    client.positions = [
+        SimpleNamespace(contract=contract(), quantity=Decimal(2)),
+        SimpleNamespace(contract=contract(OTHER), quantity=Decimal(-5)),
+    ]
+    client.orders = [resting(), resting(OTHER, orderRef="O-2:6", orderId=6, permId=78)]
+    for name, trade, units, order in ((MESZ6, "a", 2, "O-1"), (MNQZ6, "b", -5, "O-2")):
+        state, fills = asyncio.run(made.broker_state(name)), asyncio.run(made.executions(name))
+        assert state is not None and fills is not None
+        assert (state.units, [each.order_ref for each in state.orders]) == (units, [order])
+        assert [fill.trade_id for fill in fills] == [trade]
+    asyncio.run(client.process_commission_report(commission_report=SimpleNamespace(execId="b", commissionAndFees=1.0)))
+    assert {told[0] for told in mes.told} == {"a"}
+    assert {told[0] for told in mnq.told} == {"b"}
+    assert made.failure is None
 
 
 @pytest.mark.parametrize("usd", [None, -1.0, 1.7976931348623157e308, float("nan")])
