@@ -1,8 +1,8 @@
 """The broker over the trading node's connection: what it says of orders, and what only it can answer.
 
 NautilusTrader hides an execution until its commission comes, logs most error codes only, and guesses where it hears
-nothing. `BrokerLink` passes every message to its listeners before NautilusTrader sees it, and asks the broker itself. No
-answer is None: unknown is not flat. New orders leave through NautilusTrader; cancels and changes leave here, by the
+nothing. `BrokerLink` passes every message to its listeners before NautilusTrader sees it, and asks the broker itself.
+No answer is None: unknown is not flat. New orders leave through NautilusTrader; cancels and changes leave here, by the
 broker's own number, because NautilusTrader refuses both for orders that its cache takes for closed.
 """
 

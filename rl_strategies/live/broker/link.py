@@ -137,7 +137,7 @@ class OrderListener(Protocol):
 
 
 class BrokerLink(Protocol):
-    """Requests that a live session makes of the broker, about one contract or all; `adapters.ibkr.broker_link.BrokerLink` answers them.
+    """Requests that a live session makes of the broker; `adapters.ibkr.broker_link.BrokerLink` answers them.
 
     Attributes
     ----------

@@ -317,7 +317,8 @@ def test_every_contract_has_a_listener_and_a_state_of_its_own(client: Client) ->
     client.orders = [resting(), resting(OTHER, orderRef="O-2:6", orderId=6, permId=78)]
     for name, trade, units, order in ((MESZ6, "a", 2, "O-1"), (MNQZ6, "b", -5, "O-2")):
         state, fills = asyncio.run(made.broker_state(name)), asyncio.run(made.executions(name))
-        assert state is not None and fills is not None
+        assert state is not None
+        assert fills is not None
         assert (state.units, [each.order_ref for each in state.orders]) == (units, [order])
         assert [fill.trade_id for fill in fills] == [trade]
     asyncio.run(client.process_commission_report(commission_report=SimpleNamespace(execId="b", commissionAndFees=1.0)))
