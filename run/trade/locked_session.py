@@ -1,15 +1,12 @@
 """One session at a time, behind the locks of its home and its contract; closed and halted if it cannot resume."""
 
-import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from adapters.ibkr.closing.book import Pace
 from adapters.ibkr.closing.flatten import Flattening, flatten_gateway
@@ -19,6 +16,7 @@ from rl_strategies.live.journal.resume import ResumeError
 from rl_strategies.live.strategy import LiveStrategy
 from run.trade.monitoring.log import logging_to
 from run.trade.safety.own_trades import own_trades
+from run.trade.session.contract_lock import contract_locked
 from run.trade.session.plan import Outcome, SessionPlan
 from run.trade.session_runner import HALTED, LOG_FILE, LiveSession
 
@@ -40,7 +38,10 @@ def trade_session(
         If another process trades in the same home, or the same contract of the account, or the health port is in use.
     """
     os.umask(0o077)  # NautilusTrader's own log contains the account number
-    with plan.home.locked(), _contract_locked(plan), logging_to(plan.folder / LOG_FILE, plan.config.secrets()):
+    config = plan.config
+    gateway = f"{config.host}:{config.port}" if config.timeouts.clock == "bars" else ""
+    contract = contract_locked(plan.account, plan.spec.instrument_id, plan.home.path.parent, gateway)
+    with plan.home.locked(), contract, logging_to(plan.folder / LOG_FILE, config.secrets()):
         risk = plan.home.risk.read()
         if risk.level == "halted":
             return Outcome(
@@ -53,24 +54,6 @@ def trade_session(
             plan.home.risk.write(msgspec.structs.replace(risk, level="halted", since_ns=time.time_ns(), reason=reason))
             return Outcome(HALTED, f"{reason}; {_close_own(plan)}", plan.folder, 0, 0, 0)
         return session.run(meanwhile)
-
-
-@contextmanager
-def _contract_locked(plan: SessionPlan) -> Iterator[None]:
-    """Lock out every other session of the same account and contract while the block lasts."""
-    config, name = plan.config, plan.spec.instrument_id
-    # A simulated gateway has an account of its own.
-    gateway = f"{config.host}:{config.port}" if config.timeouts.clock == "bars" else ""
-    key = hashlib.sha256(f"{gateway}/{plan.account}/{name}".encode()).hexdigest()[:16]
-    lock = FileLock(plan.home.path.parent / f"contract-{key}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"another session trades {name} on this account") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _close_own(plan: SessionPlan) -> str:

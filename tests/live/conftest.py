@@ -75,6 +75,12 @@ NODE = """
 """
 
 
+@pytest.fixture(autouse=True)
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions in this process lock out one another alone, not those of other tests at the same time."""
+    monkeypatch.setattr("run.trade.session.contract_lock.cache_dir", lambda: tmp_path)
+
+
 @pytest.fixture
 def mes() -> ContractTerms:
     """The future that the tests trade."""
