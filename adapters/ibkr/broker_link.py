@@ -90,7 +90,7 @@ class BrokerLink:
             name = order.orderRef
             try:
                 # NautilusTrader would wait for ever for the answer to an order that never left.
-                if not self._client._eclient.isConnected():
+                if not self._is_open():
                     raise ValueError("no connection to the gateway")
                 if name in self._cancelled_early:
                     raise ValueError("cancelled before it was sent")
@@ -293,7 +293,11 @@ class BrokerLink:
     def is_connected(self) -> bool:
         """Whether socket, API and the gateway's own servers are up."""
         client = self._client
-        return bool(client is not None and client.is_ready and client._is_ib_connected.is_set())
+        # NautilusTrader notices that its socket is closed a second later.
+        return bool(client is not None and client.is_ready and client._is_ib_connected.is_set() and self._is_open())
+
+    def _is_open(self) -> bool:
+        return bool(self._client._eclient.isConnected())
 
     def _is_listening(self) -> bool:
         # One message that cannot be read ends NautilusTrader's reader, and the connection stays open unheard.
@@ -343,8 +347,8 @@ class BrokerLink:
             return None
         self._send_at_once()
         held, orders = await asyncio.gather(
-            answer_to(self._client.get_positions(self._account), self._is_listening),
-            answer_to(self._client.get_open_orders(self._account), self._is_listening),
+            answer_to(self._client.get_positions(self._account), self.is_connected, self._is_listening),
+            answer_to(self._client.get_open_orders(self._account), self.is_connected, self._is_listening),
         )
         if held is None or orders is None:
             return None
@@ -363,7 +367,8 @@ class BrokerLink:
         """
         if not self.is_connected():
             return None
-        if await answer_to(self._client.get_executions(self._account), self._is_listening) is None:
+        question = self._client.get_executions(self._account)
+        if await answer_to(question, self.is_connected, self._is_listening) is None:
             return None
         return sorted(self._fills[instrument_id].values(), key=lambda fill: (fill.ts_ns, fill.trade_id))
 
@@ -381,7 +386,7 @@ class BrokerLink:
         )
         # The client forgets a request that was refused (error 162) and goes on waiting for it.
         name = (str(bar_type), end.strftime("%Y%m%d %H:%M:%S %Z"))
-        bars = await answer_to(question, is_asked=lambda: self._client._requests.get(name=name) is not None)
+        bars = await answer_to(question, self.is_connected, lambda: self._client._requests.get(name=name) is not None)
         return sorted(bars or [], key=lambda bar: int(bar.ts_event))
 
     def _con_id(self, instrument_id: str) -> int:

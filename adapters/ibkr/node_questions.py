@@ -7,12 +7,16 @@ from typing import Any
 REFUSED_S = 0.1  # until a request that the client has forgotten is given up
 
 
-async def answer_to(question: Coroutine[Any, Any, Any], is_asked: Callable[[], bool] = lambda: True) -> Any:
+async def answer_to(
+    question: Coroutine[Any, Any, Any], is_connected: Callable[[], bool], is_asked: Callable[[], bool]
+) -> Any:
     """Answer to a question; None where there is none.
 
     Parameters
     ----------
     question : coroutine
+    is_connected : callable
+        IB's client raises where its connection has just ended: that is no answer either.
     is_asked : callable
         Whether an answer may still come.
     """
@@ -23,4 +27,6 @@ async def answer_to(question: Coroutine[Any, Any, Any], is_asked: Callable[[], b
             pass
     finally:
         asked.cancel()
-    return asked.result() if asked.done() and not asked.cancelled() else None
+    if not asked.done() or asked.cancelled() or (asked.exception() is not None and not is_connected()):
+        return None
+    return asked.result()

@@ -60,9 +60,16 @@ def _differences(host: LiveHost) -> list[str]:
     if host.position() != host.own_units:
         found.append(f"{host.own_units:+d} held, {host.position():+d} believed")
     # Units bought at several prices and sold one by one have results in fractions of a cent: both sides round.
-    if tail.fills and host.units == 0 and abs(host.balance_cents() - broker.account.cash_cents) > len(tail.fills) / 2:
-        found.append(f"balance {broker.account.cash_cents} cents, {host.balance_cents()} believed")
+    cash_cents = broker.account.cash_cents - _elsewhere_cents(broker)
+    if tail.fills and host.units == 0 and abs(host.balance_cents() - cash_cents) > len(tail.fills) / 2:
+        found.append(f"balance {cash_cents} cents, {host.balance_cents()} believed")
     return found
+
+
+def _elsewhere_cents(broker: Broker) -> int:
+    """What others earned and paid in other contracts."""
+    reports = [trade.commission for trade in broker.trades if trade.con_id not in broker.contracts]
+    return round(sum(report.realizedPNL - report.commissionAndFees for report in reports) * 100)
 
 
 def _doubled_orders(broker: Broker, orders: Mapping[str, OrderRow]) -> list[str]:

@@ -35,6 +35,7 @@ from rl_strategies.live.vitals import VitalsReader
 from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 
+ENDS = {"refused": "rejected", "never_sent": "never sent", "gone": "gone"}  # in the journal
 BEHIND_S = 0.02  # from an order until it is certainly on the wire
 
 
@@ -335,14 +336,14 @@ class LiveStrategy(RLStrategy):
             self._telemetry.fill(self.execution.fills, self._instrument.units)
         self._after_orders(lambda: None)
 
-    def on_end(self, order: OwnOrder, text: str, is_refusal: bool) -> None:
-        """Report an order that the broker refused or that was never sent; called by the execution.
+    def on_end(self, order: OwnOrder, text: str) -> None:
+        """Report an order that the broker refused or does not know, or that was never sent; called by the execution.
 
         Refused entries alone count as rejects: a session's own attempts to close must not halt it.
         """
-        self._vitals.rejects += is_refusal and order.row.role == "entry"
+        self._vitals.rejects += order.over == "refused" and order.row.role == "entry"
         self.reconciler.request_fills()
-        self.events.report("order", "", "rejected" if is_refusal else "never sent", f"{order.name}: {text}")
+        self.events.report("order", "", ENDS[order.over], f"{order.name}: {text}")
 
     def on_foreign(self, trade_id: str, units: int, held: int) -> None:
         """Report that others traded the contract, from when on nothing is opened; called by the execution."""

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.ibkr.simulator.broker.rules import BrokerRules
 from adapters.ibkr.simulator.server import GatewayServer
-from benchmarks.faults.audit import UNSENT_S, doubled, lost
+from benchmarks.faults.audit import UNSENT_S, _elsewhere_cents, doubled, lost
 from benchmarks.faults.harm import HARMS
 from benchmarks.faults.invariants import InvariantMonitor, _Since
 from benchmarks.faults.journal import JournalTail
@@ -104,6 +104,13 @@ def test_an_order_that_never_arrived_is_lost_unless_that_is_known() -> None:
     assert unsent == 0
     assert lost(host, [SENT_NS + NS]) == ([], 1)
     assert lost(host, [SENT_NS + int(UNSENT_S + 1) * NS])[1] == 0
+
+
+def test_what_others_earn_and_pay_in_other_contracts_is_not_the_sessions() -> None:
+    report = SimpleNamespace(realizedPNL=3.5, commissionAndFees=1.0)
+    trades = [SimpleNamespace(con_id=con_id, commission=report) for con_id in (1, 265598)]
+    broker: Any = SimpleNamespace(contracts={1: None}, trades=trades)
+    assert _elsewhere_cents(broker) == 250
 
 
 def test_two_closes_of_one_position_are_seen() -> None:

@@ -79,7 +79,7 @@ class StubHost:
     cancelled: list[str] = field(default_factory=list)
     amended: dict[str, tuple[int, float]] = field(default_factory=dict)
     warned: list[str] = field(default_factory=list)
-    ended: list[tuple[str, bool]] = field(default_factory=list)
+    ended: list[tuple[str, str]] = field(default_factory=list)
     foreign: list[tuple[int, int]] = field(default_factory=list)
     wire: dict[str, int] = field(default_factory=dict)
     allowed: bool = True
@@ -130,8 +130,8 @@ class StubHost:
     def on_fill(self, is_new: bool) -> None:
         self.moves.append("on fill" if is_new else "on amendment")
 
-    def on_end(self, order: OwnOrder, text: str, is_refusal: bool) -> None:
-        self.ended.append((order.row.role, is_refusal))
+    def on_end(self, order: OwnOrder, text: str) -> None:
+        self.ended.append((order.row.role, order.over))
 
     def on_foreign(self, trade_id: str, units: int, held: int) -> None:
         self.foreign.append((units, held))

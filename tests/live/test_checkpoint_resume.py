@@ -170,6 +170,24 @@ def taken_up_again(first: ResumableSession, folder: Path) -> ResumableSession:
     return again
 
 
+@pytest.mark.parametrize("is_checkpointed", [True, False])
+def test_a_fill_that_was_amended_is_taken_up_as_it_was_booked(tmp_path: Path, is_checkpointed: bool) -> None:
+    session = ResumableSession(tmp_path)
+    session.trade(np.random.default_rng(3), FIRST, 45)
+    newest = next(reversed(session.strategy.execution.ledger.rows))
+    before = session.strategy.core.account.balance_cents
+    for usd in (7.77, 9.99):
+        session.strategy.execution.on_commission(newest, usd)
+    assert session.strategy.core.account.balance_cents < before
+    if is_checkpointed:
+        session.trade(np.random.default_rng(4), FIRST + 45, 3)
+    left = session.state()
+    session.die()
+    again = ResumableSession(tmp_path)
+    assert again.state() == left
+    again.die()
+
+
 def test_a_journal_alone_is_enough_where_no_checkpoint_was_ever_written(left: Path) -> None:
     (left / "checkpoint.npz").unlink()
     replayed = take_up(left)

@@ -187,15 +187,16 @@ def test_sigterm_closes_what_is_held(host: LiveHost) -> None:
     assert (host.units, resting(host)) == (0, [])
 
 
-# After a random mixture of adversities a stop was once counted as lost. Why is not known yet: until then the campaign
-# alone plays it.
-SETTLED = [harm for harm in HARMS if harm.name != "adversities"]
+# With seed 1 an entry is refused and the refusal of its stop is lost: the stop was once not known to be gone.
+MIXED = [(harm, seed) for harm in HARMS if harm.name == "adversities" for seed in (2, 3)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("harm", SETTLED, ids=lambda harm: harm.name)
-def test_the_broker_holds_what_the_session_believes_after(harm: Harm, host: LiveHost) -> None:
-    random = np.random.default_rng(1)
+@pytest.mark.parametrize(
+    ("harm", "seed"), [*((harm, 1) for harm in HARMS), *MIXED], ids=lambda each: getattr(each, "name", str(each))
+)
+def test_the_broker_holds_what_the_session_believes_after(harm: Harm, seed: int, host: LiveHost) -> None:
+    random = np.random.default_rng(seed)
     host.step_until(lambda: host.units != 0, 2_000)
     began_ns = time.time_ns()
     harm.act(host, random)

@@ -119,7 +119,7 @@ def test_an_entry_whose_list_was_not_sent_whole_is_no_reject(host: StubHost, pla
     host.wire.clear()
     host.answer(host.sent[place], 0, "never_sent", "not sent: broken pipe")
     assert not host.execution.book.fillable()
-    assert {refused for _, refused in host.ended} == {False}
+    assert {why for _, why in host.ended} == {"never_sent"}
     assert not host.execution.is_in_flight()
 
 
@@ -150,6 +150,16 @@ def test_a_partly_filled_entry_is_cancelled_and_its_barriers_are_for_what_is_hel
     host.cancel_all(entry)
     host.wait(1.1)
     assert host.amended == {stop.client_order_id.value: (1, 499.60), target.client_order_id.value: (1, 500.60)}
+
+
+def test_an_order_that_the_broker_turns_out_not_to_know_is_said_to_be_gone(host: StubHost) -> None:
+    host.execution.execute(LONG)
+    entry, target, stop = host.sent
+    host.reject(entry)
+    host.answer(target, 10006, "refused", "Missing parent order.")
+    assert stop.client_order_id.value in host.cancelled, "its refusal may be lost"
+    host.answer(stop, 10147, "unknown", "OrderId that needs to be cancelled is not found.")
+    assert host.ended == [("entry", "refused"), ("target", "refused"), ("stop", "gone")]
 
 
 # Fills ------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from adapters.ibkr.simulator.broker.judgement import BY_HAND
 from adapters.ibkr.simulator.broker.orders import WorkingOrder
 from adapters.ibkr.simulator.broker.rules import OrderRule
 from adapters.ibkr.simulator.faults import FAULTS
-from benchmarks.faults.audit import differences, doubled
+from benchmarks.faults.audit import differences, doubled, lost
 from benchmarks.faults.bundle import UNITS, Traded, make_traded
 from benchmarks.faults.host import LiveHost, hosted
 from benchmarks.faults.invariants import TRADING_CLIENT
@@ -237,6 +237,15 @@ def test_a_refused_entry_leaves_nothing(host: LiveHost, code: int) -> None:
     host.step_until(lambda: not host.broker.answers or trades(host) > before, 1_000)
     soon(host, lambda: (host.own_units == 0) == (not own(host)))
     assert host.is_alive()
+    agrees(host)
+
+
+def test_a_stop_of_a_refused_entry_is_known_to_be_gone_though_its_refusal_is_lost(host: LiveHost) -> None:
+    flat(host)
+    for rule in (OrderRule(201, kinds=("MKT",)), OrderRule("dropped", kinds=("STP",))):
+        host.gateway.call(lambda server, rule=rule: server.gateway.broker.answers.add(rule))
+    assert host.step_until(lambda: not host.broker.answers, 3_000)
+    soon(host, lambda: not lost(host, [])[0])
     agrees(host)
 
 

@@ -24,8 +24,8 @@ class LiveExecutionHost(ExecutionHost, Protocol):
     def on_fill(self, is_new: bool) -> None:
         """Called when a fill is booked, or what is known of one was amended."""
 
-    def on_end(self, order: OwnOrder, text: str, is_refusal: bool) -> None:
-        """Called when an order was refused by the broker, or was never sent."""
+    def on_end(self, order: OwnOrder, text: str) -> None:
+        """Called when an order was refused by the broker, was never sent, or is unknown to the broker."""
 
     def on_foreign(self, trade_id: str, units: int, held: int) -> None:
         """Called when others have traded signed ``units``; they hold ``held`` by now."""

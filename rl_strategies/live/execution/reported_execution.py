@@ -177,10 +177,10 @@ class ReportedExecution(OrderExecution):
         was_over = order.over
         if order.take_answer(answer, self._now_ns()):
             self._host.request_fills()
-        if order.over in ("refused", "never_sent") and not was_over:
+        if order.over in ("refused", "never_sent", "gone") and not was_over:
             text = f"{answer.text} ({answer.code})" if answer.code else answer.text
             self._host.count(f"venue: {answer.text}" if answer.code else f"not sent: {answer.text}")
-            self._host.on_end(order, text, order.over == "refused")
+            self._host.on_end(order, text)
             self._drop_unsent_family(order)
         self._after(order)
 
@@ -190,7 +190,7 @@ class ReportedExecution(OrderExecution):
         if order is not None and order.may_fill and self._link.wire_ns(client_order_id) is None:
             order.end("never_sent", self._now_ns())
             self._host.count(f"not sent: {reason}")
-            self._host.on_end(order, reason, False)
+            self._host.on_end(order, reason)
             self._drop_unsent_family(order)
             self.tend()
 
@@ -202,7 +202,7 @@ class ReportedExecution(OrderExecution):
         for other in (entry, *self._since_entry):
             if (other is entry or is_of(other, entry)) and not other.is_answered and other.may_fill:
                 other.end("never_sent", self._now_ns())
-                self._host.on_end(other, "its bracket was not sent", False)
+                self._host.on_end(other, "its bracket was not sent")
 
     def _after(self, order: OwnOrder) -> None:
         self.book.touch(order)
@@ -289,7 +289,7 @@ class ReportedExecution(OrderExecution):
         if rows[0].role == "entry" and self._journal.problem:
             for row in rows:
                 self.book.by_name[row.client_order_id].end("never_sent", row.sent_ns)
-            self._host.on_end(self.book.by_name[rows[0].client_order_id], self._journal.problem, False)
+            self._host.on_end(self.book.by_name[rows[0].client_order_id], self._journal.problem)
             return
         self._host.on_order(rows[0])
         if len(orders) == 1:

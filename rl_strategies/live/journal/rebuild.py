@@ -214,11 +214,7 @@ class JournalReplay:
 
     def _fill(self, row: Row) -> None:
         fill = msgspec.json.decode(row.text, type=FillRow)
-        self.core.on_fill(0, fill.units, fill.price_ticks, fill.commission_cents)
-        (instrument,) = self.core.instruments
-        if fill.role == "entry" and not fill.late and instrument.units != 0:
-            instrument.lay_barrier("stop_loss", fill.price_ticks, fill.market_ticks)
-            instrument.lay_barrier("take_profit", fill.price_ticks, fill.market_ticks)
+        book_fill(self.core, fill)
         self.result.events.append(fill)
 
     def _state(self, row: Row) -> None:

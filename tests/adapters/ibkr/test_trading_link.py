@@ -280,6 +280,32 @@ def test_nobody_is_asked_who_is_not_there(link: BrokerLink, client: Client) -> N
     assert (link.is_connected(), link.has_data()) == (True, False)
 
 
+def test_a_connection_that_ends_while_it_is_asked_answers_nothing(link: BrokerLink, client: Client) -> None:
+    def ends() -> None:
+        client._eclient.isConnected = lambda: False  # NautilusTrader has not noticed it yet
+        raise TypeError("'<=' not supported between instances of 'int' and 'NoneType'")  # as IB's client does
+
+    client.get_positions = _raising(ends)  # type: ignore[method-assign]
+    assert asyncio.run(link.broker_state()) is None
+    assert not link.is_connected()
+
+
+def test_an_error_on_a_connection_that_stands_is_no_silence(link: BrokerLink, client: Client) -> None:
+    def fails() -> None:
+        raise TypeError("a fault of the program")
+
+    client.get_executions = _raising(fails)  # type: ignore[method-assign]
+    with pytest.raises(TypeError, match="a fault of the program"):
+        asyncio.run(link.executions())
+
+
+def _raising(act: Any) -> Any:
+    async def asked(account: str) -> None:
+        act()
+
+    return asked
+
+
 def test_executions_are_told_at_once_and_answered_in_order(
     link: BrokerLink, client: Client, listener: Listener
 ) -> None:
