@@ -14,11 +14,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pandas as pd
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
-from adapters.ibkr.node_questions import answer_to
+from adapters.ibkr.node_questions import answer_to, bars_until
 from adapters.ibkr.order_errors import meaning_of
 from adapters.ibkr.order_reports import (
     BrokerFill,
@@ -375,19 +374,7 @@ class BrokerLink:
     async def bars(self, bar_type: BarType, end_ns: int, days: int, regular_hours: bool) -> list[Bar]:
         """History of ``days`` days that ends at ``end_ns``; time is the bar's open, empty where nothing came."""
         contract = self._execution.instrument_provider.contract.get(bar_type.instrument_id)
-        end = pd.Timestamp(end_ns, tz="UTC")
-        question = self._client.get_historical_bars(
-            bar_type=bar_type,
-            contract=contract,
-            use_rth=regular_hours,
-            end_date_time=end,
-            duration=f"{days} D",
-            timeout=self._client._request_timeout_secs,
-        )
-        # The client forgets a request that was refused (error 162) and goes on waiting for it.
-        name = (str(bar_type), end.strftime("%Y%m%d %H:%M:%S %Z"))
-        bars = await answer_to(question, self.is_connected, lambda: self._client._requests.get(name=name) is not None)
-        return sorted(bars or [], key=lambda bar: int(bar.ts_event))
+        return await bars_until(self._client, self.is_connected, contract, bar_type, end_ns, days, regular_hours)
 
     def _con_id(self, instrument_id: str) -> int:
         if instrument_id not in self._con_ids:

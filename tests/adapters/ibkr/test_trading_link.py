@@ -286,7 +286,7 @@ def test_a_connection_that_ends_while_it_is_asked_answers_nothing(link: BrokerLi
         raise TypeError("'<=' not supported between instances of 'int' and 'NoneType'")  # as IB's client does
 
     client.get_positions = _raising(ends)  # type: ignore[method-assign]
-    assert asyncio.run(link.broker_state()) is None
+    assert asyncio.run(link.broker_state("MESZ6.XCME")) is None
     assert not link.is_connected()
 
 
@@ -296,7 +296,7 @@ def test_an_error_on_a_connection_that_stands_is_no_silence(link: BrokerLink, cl
 
     client.get_executions = _raising(fails)  # type: ignore[method-assign]
     with pytest.raises(TypeError, match="a fault of the program"):
-        asyncio.run(link.executions())
+        asyncio.run(link.executions("MESZ6.XCME"))
 
 
 def _raising(act: Any) -> Any:
