@@ -19,25 +19,26 @@ from numpy.typing import NDArray
 from catalogs.cache import cache_dir, written_aside
 
 FIRST_DAY = date(1990, 1, 1)
-ZONES = {"NYSE": "America/New_York", "CME Globex Equity": "America/Chicago"}
+CALENDARS = ("NYSE", "CME Globex Equity", "CME Globex Interest Rate Products", "CMEGlobex_EnergyAndMetals")
+ZONES = {name: "America/New_York" if name == "NYSE" else "America/Chicago" for name in CALENDARS}
 
-# Days on which pandas_market_calendars is wrong: the true local closing time, None if closed.
-# Globex trades equity indices on Good Friday, until 08:15, only if the employment report falls on that day,
-# the first Friday of April; the library opens it every year since 2023. The other two dates are the national
-# days of mourning for Presidents Bush and Carter.
+# Good Fridays on which Globex does not open: equity indices and interest rates trade on that day only if it is the day
+# of the employment report, the first Friday of April. The library opens both every year since 2023.
+_CLOSED_GOOD_FRIDAYS: dict[date, time | None] = dict.fromkeys(
+    (date(2024, 3, 29), date(2025, 4, 18), date(2027, 3, 26), date(2028, 4, 14), date(2029, 3, 30), date(2030, 4, 19))
+)
+
+# Days on which pandas_market_calendars is wrong: the true local closing time, None if closed. 2018-12-05 and 2025-01-09
+# were the national days of mourning for Presidents Bush and Carter (CME Group's notice of 2024-12-30: interest rates
+# until 12:15, energy and metals as always). Labor Day 2024: NYMEX and COMEX traded until 13:30, the library says 12:00.
 OVERRIDES: dict[str, dict[date, time | None]] = {
     "NYSE": {},
     "CME Globex Equity": {
-        date(2018, 12, 5): time(8, 30),
-        date(2024, 3, 29): None,
-        date(2025, 1, 9): time(8, 30),
-        date(2025, 4, 18): None,
-        date(2027, 3, 26): None,
-        date(2028, 4, 14): None,
-        date(2029, 3, 30): None,
-        date(2030, 4, 19): None,
+        date(2018, 12, 5): time(8, 30), date(2025, 1, 9): time(8, 30), **_CLOSED_GOOD_FRIDAYS,
     },
-}
+    "CME Globex Interest Rate Products": {date(2025, 1, 9): time(12, 15), **_CLOSED_GOOD_FRIDAYS},
+    "CMEGlobex_EnergyAndMetals": {date(2024, 9, 2): time(13, 30)},
+}  # fmt: skip
 
 Hours = dict[str, NDArray[Any]]
 
@@ -47,7 +48,8 @@ def exchange_hours(name: str, last_day: date) -> Hours:
 
     Parameters
     ----------
-    name : {"NYSE", "CME Globex Equity"}
+    name : str
+        One of `CALENDARS`.
     last_day : date
         Last session date to cover.
 
@@ -60,7 +62,7 @@ def exchange_hours(name: str, last_day: date) -> Hours:
     Notes
     -----
     Globex hours are today's 17:00 to 16:00 Central for all years. Until September 2015 trading went on to
-    16:15, and until June 2021 it paused from 15:15 to 15:30; bars after 16:00 count as outside the session.
+    16:15, and until June 2021 equity indices paused from 15:15 to 15:30; bars after 16:00 count as outside the session.
     """
     rules = f"{version('pandas_market_calendars')} {OVERRIDES[name]} {FIRST_DAY} {last_day}"
     key = hashlib.sha256(rules.encode()).hexdigest()[:16]

@@ -23,8 +23,8 @@ from catalogs.instruments.table import InstrumentTable
 from catalogs.sessions import SessionCalendar, session_calendar
 
 Method = Literal["volume", "calendar"]
-# By calendar on the Monday before the third Friday; by volume as late as the session before the expiry's.
-DAYS_BEFORE_EXPIRY: dict[Method, int] = {"volume": 1, "calendar": 4}
+# By volume as late as the session before the one in which the contract ends; by calendar at the beginning of that week.
+DAYS_BEFORE_EXPIRY: dict[Method, int] = {"volume": 1, "calendar": 0}
 WARMUP_SESSIONS = 25
 
 _HOUR_NS = 3600 * 10**9
@@ -59,9 +59,13 @@ class RollTable(msgspec.Struct, frozen=True):
     calendar : str
     method : {"volume", "calendar"}
     days_before_expiry : int
-        Sessions before the session of expiry at which the next month becomes the front month; for ``volume`` the latest
-        such session.
+        Sessions before the session in which a contract ends (by expiry, or because brokers close it out) at which the
+        next month becomes the front month; for ``volume`` the latest such session. 0: the first session of that week,
+        a Monday.
     months : tuple of FrontMonth
+        A month may be in front more than once, where a vendor says so.
+    known_until : date or None
+        Last session that the source of the table told about, if it said so.
     """
 
     root: str
@@ -69,6 +73,7 @@ class RollTable(msgspec.Struct, frozen=True):
     method: Method
     days_before_expiry: int
     months: tuple[FrontMonth, ...]
+    known_until: date | None = None
 
     def front(self, day: date) -> FrontMonth:
         """Front month of a session.
@@ -138,7 +143,7 @@ def build_rolls(
     first = int(calendar.locate(series[0].ts_ns[:1])[0])
     months = [FrontMonth(specs[0].instrument_id, _day(calendar, first), None)]
     for current, following in enumerate(series[1:]):
-        latest = _expiry_session(calendar, specs[current]) - days
+        latest = latest_roll(calendar, specs[current], days)
         crossed = _crossover(calendar, series[current], following) if method == "volume" else None
         roll = latest if crossed is None else min(crossed + 1, latest)
         if roll > int(calendar.locate(following.ts_ns[-1:])[0]) + 1:
@@ -150,7 +155,7 @@ def build_rolls(
 
 
 def front_by_calendar(root: str, table: InstrumentTable, day: date) -> InstrumentSpec:
-    """Front month of a future by calendar alone: the next month from the Monday before the third Friday on.
+    """Front month of a future by calendar alone: the next month from the Monday of the week on in which one ends.
 
     Parameters
     ----------
@@ -173,9 +178,68 @@ def front_by_calendar(root: str, table: InstrumentTable, day: date) -> Instrumen
     months = [date(year, MONTH_CODES.index(code) + 1, 1) for year in (day.year, day.year + 1) for code in terms.months]
     listed = (resolve(f"{root}{MONTH_CODES[month.month - 1]}{month.year % 10}", table, month) for month in months)
     for spec in listed:
-        if session < _expiry_session(calendar, spec) - DAYS_BEFORE_EXPIRY["calendar"]:
+        if session < latest_roll(calendar, spec, DAYS_BEFORE_EXPIRY["calendar"]):
             return spec
     raise InputError(f"day must be in calendar {calendar.name}, which ends {calendar.session_date[-1]}, was {day}")
+
+
+def latest_roll(calendar: SessionCalendar, spec: InstrumentSpec, days_before_expiry: int) -> int:
+    """Session, as an index into the calendar, in which a contract is the front month no more; see `RollTable`.
+
+    A holiday that moves the expiry within its week moves nothing: in June 2026 ES expires on a Thursday, and the roll
+    is on the Monday before it all the same.
+    """
+    last = int(np.searchsorted(calendar.close_ns, spec.tradable_until_ns, side="left"))
+    if days_before_expiry:
+        return last - days_before_expiry
+    day = calendar.session_date[min(last, len(calendar) - 1)]
+    monday = day - (day.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
+    return min(last, int(np.searchsorted(calendar.session_date, monday)))
+
+
+def extend_rolls(stored: RollTable, told: RollTable) -> RollTable:
+    """A stored roll table with what a source told about some sessions; it holds for those sessions, the rest stays.
+
+    Parameters
+    ----------
+    stored, told : RollTable
+        ``told`` knows until when it was told.
+
+    Raises
+    ------
+    InputError
+        If root or method differ, or sessions between the two are told by neither.
+
+    Examples
+    --------
+    >>> june = FrontMonth("ESM5.XCME", date(2025, 4, 2), None)
+    >>> september = FrontMonth("ESU5.XCME", date(2025, 7, 2), None)
+    >>> spring = RollTable("ES", "CME Globex Equity", "volume", 1, (june,), date(2025, 7, 1))
+    >>> summer = RollTable("ES", "CME Globex Equity", "volume", 1, (september,), date(2025, 8, 1))
+    >>> [(month.instrument_id, str(month.last_session)) for month in extend_rolls(spring, summer).months]
+    [('ESM5.XCME', '2025-07-01'), ('ESU5.XCME', 'None')]
+    """
+    if (stored.root, stored.method) != (told.root, told.method):
+        raise InputError(
+            f"the stored roll table of {stored.root} is by {stored.method}, the new one by {told.method}: "
+            f"use another catalog, or remove rolls/{stored.root}.json"
+        )
+    calendar = session_calendar(told.calendar)
+    first, last = told.months[0].first_session, told.known_until or told.months[-1].first_session
+    _check_adjacent(calendar, stored, first, last)
+    before = [
+        _cut(month, last=_neighbour(calendar, first, -1)) for month in stored.months if month.first_session < first
+    ]
+    after = [
+        _cut(month, first=_neighbour(calendar, last, 1))
+        for month in stored.months
+        if stored.known_until and stored.known_until > last and (month.last_session or stored.known_until) > last
+    ]
+    own = list(told.months)
+    if after:
+        own[-1] = _cut(own[-1], last=last)
+    known = max(stored.known_until or last, last)
+    return msgspec.structs.replace(told, months=_joined([*before, *own, *after]), known_until=known)
 
 
 def rolls_path(catalog: Path, root: str) -> Path:
@@ -208,10 +272,43 @@ def read_rolls(catalog: Path, root: str) -> RollTable:
         raise InputError(f"invalid roll table {path}: {error}") from error
 
 
+def _check_adjacent(calendar: SessionCalendar, stored: RollTable, first: date, last: date) -> None:
+    # A table of an earlier version does not say until when it was told: at least until its last month began.
+    known = stored.known_until or stored.months[-1].first_session
+    begun = stored.months[0].first_session
+    if _session_of(calendar, first) > _session_of(calendar, known) + 1:
+        raise InputError(f"front months of {stored.root} are known until {known}, the new ones begin on {first}: "
+                         f"fetch from {known} on")  # fmt: skip
+    if _session_of(calendar, last) < _session_of(calendar, begun) - 1:
+        raise InputError(f"front months of {stored.root} are known from {begun} on, the new ones end on {last}: "
+                         f"fetch until {begun}")  # fmt: skip
+
+
+def _cut(month: FrontMonth, *, first: date | None = None, last: date | None = None) -> FrontMonth:
+    begin = month.first_session if first is None else max(month.first_session, first)
+    end = month.last_session if last is None else min(month.last_session or last, last)
+    crossover = month.crossover if begin == month.first_session else None
+    return msgspec.structs.replace(month, first_session=begin, last_session=end, crossover=crossover)
+
+
+def _joined(months: list[FrontMonth]) -> tuple[FrontMonth, ...]:
+    joined = months[:1]
+    for month in months[1:]:
+        if month.instrument_id == joined[-1].instrument_id:
+            joined[-1] = msgspec.structs.replace(joined[-1], last_session=month.last_session)
+        else:
+            joined.append(month)
+    return tuple(joined)
+
+
+def _neighbour(calendar: SessionCalendar, day: date, step: int) -> date:
+    return _day(calendar, _session_of(calendar, day) + step)
+
+
 def _check(specs: list[InstrumentSpec], series: list[BarSeries], method: Method, days: int) -> None:
     if not specs:
         raise InputError("a roll table must have at least one contract month, had none")
-    if days < 1:
+    if days < 0:
         raise InputError(f"days before expiry must be at least 1, was {days}")
     roots = {spec.underlying for spec in specs}
     if len(roots) != 1:
@@ -237,10 +334,6 @@ def _crossover(calendar: SessionCalendar, current: BarSeries, following: BarSeri
 
 def _session_volume(calendar: SessionCalendar, bars: BarSeries) -> NDArray[np.float64]:
     return np.bincount(calendar.locate(bars.ts_ns), weights=bars.volume, minlength=len(calendar))
-
-
-def _expiry_session(calendar: SessionCalendar, spec: InstrumentSpec) -> int:
-    return int(np.searchsorted(calendar.close_ns, spec.expiration_ns, side="left"))
 
 
 def _session_of(calendar: SessionCalendar, day: date) -> int:

@@ -16,7 +16,9 @@ from catalogs.compiled import kernel
 from catalogs.errors import InputError
 from catalogs.exchange_hours import ZONES, exchange_hours, horizon
 
-CalendarName = Literal["NYSE", "CME Globex Equity"]
+CalendarName = Literal[
+    "NYSE", "CME Globex Equity", "CME Globex Interest Rate Products", "CMEGlobex_EnergyAndMetals"
+]  # fmt: skip
 
 SESSION_COLUMNS = ("session", "minutes_since_open", "minutes_to_close", "minute_of_day", "weekday", "rth")
 
@@ -30,7 +32,8 @@ class SessionCalendar:
 
     Attributes
     ----------
-    name : {"NYSE", "CME Globex Equity"}
+    name : str
+        One of `catalogs.exchange_hours.CALENDARS`.
     session_date : datetime64[D][s]
         Trading day: for Globex the day of the close, so Sunday evening belongs to Monday.
     open_ns, close_ns : int64[s]
@@ -122,7 +125,8 @@ def session_calendar(name: str, last_trade_ns: int = 0) -> SessionCalendar:
 
     Parameters
     ----------
-    name : {"NYSE", "CME Globex Equity"}
+    name : str
+        One of `catalogs.exchange_hours.CALENDARS`.
     last_trade_ns : int
         Last moment of trading of a contract, after which it has no session; 0 for none.
 

@@ -1,4 +1,4 @@
 """Exchanges as Interactive Brokers names them."""
 
 # By the venue of the catalog's instruments.
-EXCHANGES = {"XCME": "CME", "EQUS": "SMART"}
+EXCHANGES = {"XCME": "CME", "XCBT": "CBOT", "XNYM": "NYMEX", "XCEC": "COMEX", "EQUS": "SMART"}

@@ -39,7 +39,7 @@ class ResolvedContract:
     con_id : int
     local_symbol, exchange : str
     tick_size : Decimal
-    multiplier : int
+    multiplier : Decimal
     last_trade_date : str
         ``YYYYMMDD``; empty for a share.
     """
@@ -49,7 +49,7 @@ class ResolvedContract:
     local_symbol: str
     exchange: str
     tick_size: Decimal
-    multiplier: int
+    multiplier: Decimal
     last_trade_date: str
 
     def __str__(self) -> str:
@@ -123,7 +123,7 @@ class IbkrHistory:
             contract.localSymbol,
             contract.exchange,
             Decimal(str(details.minTick)),
-            int(Decimal(contract.multiplier or "1")),
+            Decimal(str(contract.multiplier or "1")),
             contract.lastTradeDateOrContractMonth if is_future else "",
         )
 

@@ -4,11 +4,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow.parquet as pq
 
 from catalogs.errors import InputError
-from catalogs.instruments.specification import InstrumentSpec
+from catalogs.instruments.specification import NO_EXPIRATION_NS, InstrumentSpec
 
+_YEAR_NS = 365 * 86_400 * 10**9
 KINDS = ("futures_contract", "equity")
 # US shares are quoted in hundredths of a cent below one dollar (SEC, Regulation NMS, Rule 612).
 TICK_BELOW_ONE_DOLLAR = Decimal("0.0001")
@@ -26,16 +28,26 @@ def check_instrument(catalog: Path, spec: InstrumentSpec) -> None:
     Raises
     ------
     InputError
-        If tick or multiplier differ.
+        If tick or multiplier differ, or the stored contract is that of another decade: names repeat every ten years.
     """
     for path in _files(catalog, spec.instrument_id):
         [stored] = pq.read_table(path).to_pylist()
+        _check_decade(catalog, spec, stored.get("expiration_ns"))
         terms = {"price_increment": str(spec.tick_size), "multiplier": str(spec.multiplier)}
         for name, value in terms.items():
             if name in stored and stored[name] != value:
                 raise InputError(
                     f"{name} of {spec.instrument_id} must be {stored[name]}, as in catalog {catalog}; was {value}"
                 )
+
+
+def stored_end_ns(catalog: Path, instrument_id: str) -> int:
+    """Last moment of trading of a stored contract month, UTC nanoseconds; 0 if it never expires or is not stored."""
+    for path in _files(catalog, instrument_id):
+        ends_ns = _expiration(pq.read_table(path).to_pylist()[-1].get("expiration_ns"))
+        if ends_ns:
+            return ends_ns
+    return 0
 
 
 def stored_spec(catalog: Path, spec: InstrumentSpec) -> InstrumentSpec:
@@ -59,6 +71,21 @@ def stored_tick_raw(catalog: Path, instrument_id: str) -> int:
     if not files:
         raise InputError(f"no instrument {instrument_id} in catalog {catalog}")
     return int(Decimal(_increment(files[-1])).scaleb(16))
+
+
+def _check_decade(catalog: Path, spec: InstrumentSpec, stored: int | str | None) -> None:
+    stored_ns = _expiration(stored)
+    if stored_ns and spec.expiration_ns and abs(stored_ns - spec.expiration_ns) > _YEAR_NS:
+        ours, theirs = (np.datetime64(ns, "ns").astype("datetime64[D]") for ns in (spec.expiration_ns, stored_ns))
+        raise InputError(
+            f"catalog {catalog} holds the {spec.instrument_id} that expires on {theirs}; this one expires on {ours}, "
+            "in another decade: import it into another catalog"
+        )
+
+
+def _expiration(stored: int | str | None) -> int:
+    ends_ns = int(stored or 0)
+    return 0 if ends_ns >= NO_EXPIRATION_NS else ends_ns
 
 
 def _increment(file: Path) -> str:

@@ -1,18 +1,39 @@
 """The instrument table: terms of every future by root and one rule for US shares, read from YAML."""
 
+from datetime import time
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 
 from catalogs.errors import InputError
+from catalogs.instruments.contract_months import CloseOut, ExpiryRule
 from catalogs.sessions import CalendarName
 
 
 class FutureTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Terms that all contract months of one future share; amounts in USD per contract.
 
-    ``months`` holds the codes of the listed contract months, for example ``"HMUZ"``.
+    Attributes
+    ----------
+    name, venue, calendar : str
+    months : str
+        Codes of the contract months that are traded actively, for example ``"HMUZ"``.
+    tick_size : Decimal
+    multiplier : int or Decimal
+        USD per point of price.
+    commission_per_unit : Decimal
+        Broker, exchange and regulator, per side.
+    expiry : ExpiryRule
+        Day of the last trade.
+    expiry_time : datetime.time
+        Its moment on that day, Central time.
+    close_out : CloseOut or None
+        From when a broker lets nobody hold it; None for what is settled in cash.
+    margin_initial, margin_maintenance : Decimal
+        0 where not known; the simulated gateway then asks for none.
+    sources : list of str
+        Pages that these terms are from.
     """
 
     name: str
@@ -20,10 +41,14 @@ class FutureTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calendar: CalendarName
     months: str
     tick_size: Decimal
-    multiplier: int
+    multiplier: int | Decimal
     commission_per_unit: Decimal
-    margin_initial: Decimal
-    margin_maintenance: Decimal
+    expiry: ExpiryRule
+    expiry_time: time
+    sources: list[str]
+    close_out: CloseOut | None = None
+    margin_initial: Decimal = Decimal(0)
+    margin_maintenance: Decimal = Decimal(0)
 
 
 class EquityTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,10 +62,14 @@ class EquityTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class InstrumentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that can be traded: futures by root, and US shares."""
+    """Everything that can be traded: futures by root, and US shares.
+
+    ``unlisted_futures`` are roots of futures that the table does not hold, which must not be taken for shares.
+    """
 
     futures: dict[str, FutureTerms]
     equities: EquityTerms
+    unlisted_futures: tuple[str, ...] = ()
 
     @property
     def venues(self) -> list[str]:

@@ -12,6 +12,7 @@ from catalogs.bars import BarSeries
 from catalogs.hygiene.report import iso_utc
 from catalogs.hygiene.suspicion import Outlier, SplitSuspicion, find_outliers, find_splits
 from catalogs.instruments.bar_types import bar_length_ns, instrument_id_of
+from catalogs.instruments.stored import stored_end_ns
 from catalogs.sessions import SessionCalendar, session_calendar
 from catalogs.storage.arrow import bar_files, interval, read_bars, stored_bar_types
 from catalogs.storage.provenance import Provenance, read_provenance
@@ -189,12 +190,14 @@ def _records(catalog: Path, bar_type: str) -> list[Provenance]:
 
 
 def _calendar(catalog: Path, bar_type: str) -> SessionCalendar:
-    # Files of another program have no provenance; the kind of instrument decides.
+    # Up to a contract's last trade, so that the day of its expiry is as short as it was. Files of another program have
+    # no provenance; the kind of instrument decides.
+    name = instrument_id_of(bar_type)
     names = {record.calendar for record in _records(catalog, bar_type)}
     if names:
-        return session_calendar(names.pop())
-    is_share = (catalog / "data" / "equity" / instrument_id_of(bar_type)).is_dir()
-    return session_calendar("NYSE" if is_share else "CME Globex Equity")
+        return session_calendar(names.pop(), stored_end_ns(catalog, name))
+    is_share = (catalog / "data" / "equity" / name).is_dir()
+    return session_calendar("NYSE" if is_share else "CME Globex Equity", stored_end_ns(catalog, name))
 
 
 def _hours_changed(catalog: Path, path: Path) -> bool:

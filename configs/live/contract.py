@@ -18,7 +18,8 @@ class WantedContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exchange : str
         ``"CME"``, ``"SMART"``.
     expiry : str
-        ``"YYYYMM"`` or ``"YYYYMMDD"`` of a future, empty for shares.
+        Of a future: ``"YYYYMM"``, the month that the contract is named by, or ``"YYYYMMDD"``, the day of its last
+        trade; empty for shares.
     """
 
     symbol: str
@@ -45,8 +46,9 @@ class FrontMonthContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     root : str
         Root of the future, for example ``"MES"``.
     exchange : str
+        As Interactive Brokers names it: ``"CME"``, ``"CBOT"``, ``"NYMEX"``, ``"COMEX"``.
     roll : {"table", "calendar"}
-        By the catalog's roll table, or by calendar: the next month from the Monday before the third Friday on.
+        By the catalog's roll table, or by calendar: the next month from the Monday of the week on in which one ends.
     catalog : str
         Folder of the catalog that holds the roll table.
     table_root : str

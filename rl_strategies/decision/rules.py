@@ -129,9 +129,9 @@ def pack_rules(instruments: Sequence[InstrumentSpec], trading: TradingConfig, ex
 
 def last_entry_ns(instrument: InstrumentSpec, risk: RiskConfig) -> int:
     """Last moment at which a contract month may be entered, UTC nanoseconds; `NEVER_NS` if it does not expire."""
-    if not instrument.expiration_ns:
+    if not instrument.tradable_until_ns:
         return NEVER_NS
-    return instrument.expiration_ns - risk.no_entry_before_expiry_minutes * NS_PER_MINUTE
+    return instrument.tradable_until_ns - risk.no_entry_before_expiry_minutes * NS_PER_MINUTE
 
 
 def _pack(rules: Any, instrument: InstrumentSpec, trading: TradingConfig, execution: ExecutionConfig) -> None:

@@ -114,7 +114,7 @@ def _opening_trades(bundle: Bundle, catalog: Path, window: ReplayWindow) -> list
 
 
 def _end_ns(spec: InstrumentSpec, window: ReplayWindow) -> int:
-    return min(window.end_ns, spec.expiration_ns or window.end_ns)
+    return min(window.end_ns, spec.tradable_until_ns or window.end_ns)
 
 
 def _run_config(

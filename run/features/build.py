@@ -10,8 +10,8 @@ from rich.table import Table
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_type_of
-from catalogs.instruments.specification import resolve
-from catalogs.instruments.stored import stored_spec
+from catalogs.instruments.specification import resolve_stored
+from catalogs.instruments.stored import stored_instruments, stored_spec
 from catalogs.sessions import SessionCalendar, has_extended_hours, session_calendar
 from catalogs.storage.arrow import read_bars
 from configs import instruments_path
@@ -49,7 +49,7 @@ def run_build(
     The options are those of the verb; see `run.features.commands.build`.
     """
     load_own_features(file or [])
-    spec = stored_spec(catalog, resolve(instrument, instruments_path()))
+    spec = stored_spec(catalog, resolve_stored(instrument, instruments_path(), stored_instruments(catalog)))
     names = [name for name, wanted in (("smt", smt), ("vix", vix)) if wanted]
     context = context_set("+".join(names)) if names else named_context(features)
     specs = named_specs(features)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import msgspec
@@ -20,8 +20,8 @@ from adapters.symbols import vendor_symbol
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns, bar_type_of
-from catalogs.instruments.specification import InstrumentSpec, resolve
-from catalogs.instruments.stored import stored_spec
+from catalogs.instruments.specification import InstrumentSpec, resolve_stored
+from catalogs.instruments.stored import stored_instruments, stored_spec
 from catalogs.storage.arrow import read_bars
 from configs import instruments_path
 from run.console import messages, print_json, report
@@ -53,7 +53,7 @@ def run_gateway(
 
     The options are those of the verb; see `run.trade.commands.gateway`.
     """
-    specs = [stored_spec(catalog, resolve(name, instruments_path(), start.date())) for name in instruments]
+    specs = [_named(name, catalog, start.date()) for name in instruments]
     names = [spec.instrument_id for spec in specs]
     if len(set(names)) < len(names):
         raise InputError(f"instruments must be named once, were {', '.join(names)}")
@@ -73,6 +73,10 @@ def run_gateway(
         print_json({"positions": held, "working_orders": orders, "trades": len(broker.trades), "equity_usd": equity})
     else:
         report(f"end of bars: {len(broker.trades)} fills, positions {held}, equity {equity:,.2f} USD")
+
+
+def _named(instrument: str, catalog: Path, day: date) -> InstrumentSpec:
+    return stored_spec(catalog, resolve_stored(instrument, instruments_path(), stored_instruments(catalog), day))
 
 
 def simulated_server(
@@ -157,7 +161,7 @@ def contract_terms(spec: InstrumentSpec, con_id: int = CON_ID) -> ContractTerms:
     last_day = datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC).strftime("%Y%m%d")
     return replace(
         terms, symbol=spec.underlying, sec_type="FUT", primary_exchange=exchange, last_trade_date=last_day,
-        last_trade_ns=spec.expiration_ns, isin="",
+        last_trade_ns=spec.expiration_ns, contract_month=spec.contract_month, isin="",
         time_zone="US/Central", regular_open=time(8, 30), regular_close=time(15, 0),
     )  # fmt: skip
 

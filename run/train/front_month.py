@@ -12,7 +12,8 @@ def front_days(spec: InstrumentSpec, catalog: Path, start: date, end: date) -> t
     """The days from ``start`` to ``end`` on which the instrument is the front month.
 
     Features still warm up on the contract's earlier bars, as they do live. Sessions end flat, so no position is held
-    over a roll.
+    over a roll. If a contract is in front more than once, as some vendors say of the days around a roll, its longest
+    stretch counts.
 
     Returns
     -------
@@ -31,12 +32,9 @@ def front_days(spec: InstrumentSpec, catalog: Path, start: date, end: date) -> t
     if not months:
         known = ", ".join(month.instrument_id for month in table.months)
         raise InputError(f"{spec.instrument_id} is not in the roll table of {spec.underlying}, which has {known}")
-    (month,) = months
-    last = month.last_session or end
-    first_day, last_day = max(start, month.first_session), min(end, last)
+    stretches = [(max(start, month.first_session), min(end, month.last_session or end)) for month in months]
+    first_day, last_day = max(stretches, key=lambda days: days[1] - days[0])
     if last_day < first_day:
-        raise InputError(
-            f"{spec.instrument_id} is not the front month from {start} to {end}, "
-            f"but from {month.first_session} to {month.last_session or 'now'}"
-        )
+        spans = ", ".join(f"from {month.first_session} to {month.last_session or 'now'}" for month in months)
+        raise InputError(f"{spec.instrument_id} is not the front month from {start} to {end}, but {spans}")
     return first_day, last_day

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_type_of
-from catalogs.instruments.specification import InstrumentSpec, resolve
-from catalogs.instruments.stored import stored_spec
+from catalogs.instruments.specification import InstrumentSpec, resolve_stored
+from catalogs.instruments.stored import stored_instruments, stored_spec
 from catalogs.sessions import SessionCalendar, has_extended_hours, session_calendar
 from catalogs.storage.arrow import read_bars
 from configs import instruments_path
@@ -152,7 +152,7 @@ def _split(
 
 
 def _resolved(name: str, catalog: Path, last: date) -> InstrumentSpec:
-    return stored_spec(catalog, resolve(name, instruments_path(), last))
+    return stored_spec(catalog, resolve_stored(name, instruments_path(), stored_instruments(catalog), last))
 
 
 def _read(specs: Sequence[InstrumentSpec], bar: str, catalog: Path, last: date, streams: Sequence[StreamSpec]) -> _Data:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from catalogs.errors import InputError
-from catalogs.instruments.specification import resolve, to_nautilus
+from catalogs.instruments.specification import resolve, resolve_share, resolve_stored, to_nautilus
 from catalogs.instruments.table import load_table
 from configs import instruments_path
 
@@ -23,7 +23,6 @@ TABLE = load_table(instruments_path())
         ("BRK.B.EQUS", "BRK.B.EQUS"),
         ("ESU5", "ESU5.XCME"),
         ("MESZ6.XCME", "MESZ6.XCME"),
-        ("ES", "ES.XCME"),
         ("NQ.XCME", "NQ.XCME"),
         ("ES.EQUS", "ES.EQUS"),  # Eversource Energy
     ],
@@ -35,9 +34,17 @@ def test_accepted_names(name: str, instrument_id: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("CLZ5", "root of future CLZ5 must be one of ES, MES, NQ, MNQ, was 'CL'"),
+        ("ZCZ5", "root of future ZCZ5 must be one of ES, MES, NQ, MNQ"),
+        ("ES", "ES is the root of a future (E-mini S&P 500): name a contract month (ESZ"),
+        ("es", "ES.XCME for a continuous series, which cannot be traded, or ES.EQUS for the share"),
+        ("CL", "CL is the root of a future (Crude Oil): name a contract month (CLZ"),
+        ("GC", "or GC.EQUS for the share"),
+        ("ZC", "ZC is the root of a future that is not in the instrument table (see docs/instruments.md)"),
+        ("TpC", "instrument 'TpC' mixes upper and lower case"),
+        ("CLF6.XCME", "venue of future CLF6 must be XNYM, was 'XCME'"),
+        ("GCF6", "month of future GCF6 must be one of GJMQVZ, was 'F'"),
         ("ESF5", "month of future ESF5 must be one of HMUZ, was 'F'"),
-        ("SPY.ARCA", "venue of instrument SPY.ARCA must be one of EQUS, XCME, was 'ARCA'"),
+        ("SPY.ARCA", "venue of instrument SPY.ARCA must be one of EQUS, XCBT, XCEC, XCME, XNYM, was 'ARCA'"),
         ("SPY.XCME", "was 'SPY.XCME'"),
         ("ESU25", "one digit for the year"),
         ("TOOLONGNAME", "was 'TOOLONGNAME'"),
@@ -89,9 +96,80 @@ def test_nautilus_future_has_the_terms_of_the_specification() -> None:
 
 
 def test_a_continuous_future_never_expires() -> None:
-    spec = resolve("ES", TABLE)
+    spec = resolve("ES.XCME", TABLE)
     assert spec.expiration_ns == 0
     assert to_nautilus(spec).expiration_utc.year == 2200
+
+
+@pytest.mark.parametrize("ticker", ["ES", "NQ", "CL", "GC", "ZC", "SPY", "NA", "TRUE", "BRK.B"])
+def test_a_source_of_shares_has_shares_only(ticker: str) -> None:
+    for name in (ticker, f"{ticker}.EQUS"):
+        spec = resolve_share(name, TABLE)
+        assert (spec.instrument_id, spec.kind, spec.multiplier) == (f"{ticker}.EQUS", "equity", 1)
+        assert (spec.tick_size, spec.calendar, spec.underlying) == (Decimal("0.01"), "NYSE", "")
+
+
+@pytest.mark.parametrize(
+    ("ticker", "message"),
+    [
+        ("TpC", "ticker must be in upper case (lower-case letters mark another security), was 'TpC'"),
+        ("ESU5", "a US share must be named by its ticker (SPY, BRK.B), was 'ESU5'"),
+        ("SPY.ARCA", "venue of instrument SPY.ARCA must be one of"),
+    ],
+)
+def test_what_is_no_ticker_is_refused(ticker: str, message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        resolve_share(ticker, TABLE)
+    assert message in str(refused.value)
+
+
+def test_a_bare_root_means_what_the_catalog_holds() -> None:
+    assert resolve_stored("cl", TABLE, ["CL.EQUS", "ESU5.XCME"]).kind == "equity"
+    assert resolve_stored("ES", TABLE, ["ES.XCME"]).instrument_id == "ES.XCME"
+    assert resolve_stored("ZC", TABLE, ["ZC.EQUS"]).kind == "equity"
+    assert resolve_stored("SPY", TABLE, []).instrument_id == "SPY.EQUS"
+    for held in ([], ["ES.EQUS", "ES.XCME"]):
+        with pytest.raises(InputError, match="ES is the root of a future"):
+            resolve_stored("ES", TABLE, held)
+
+
+@pytest.mark.parametrize(
+    ("name", "tick_size", "multiplier", "tick_value", "precision", "asset_class"),
+    [
+        ("MYMZ5", "1", "0.5", "0.50", 0, "INDEX"),
+        ("RTYZ5", "0.1", "50", "5.00", 1, "INDEX"),
+        ("ZBZ5", "0.03125", "1000", "31.25", 5, "DEBT"),
+        ("ZNZ5", "0.015625", "1000", "15.625", 6, "DEBT"),
+        ("ZFZ5", "0.0078125", "1000", "7.8125", 7, "DEBT"),
+        ("ZTZ5", "0.00390625", "2000", "7.8125", 8, "DEBT"),
+        ("GCZ5", "0.1", "100", "10.00", 1, "COMMODITY"),
+        ("SIZ5", "0.005", "5000", "25.00", 3, "COMMODITY"),
+        ("HGZ5", "0.0005", "25000", "12.50", 4, "COMMODITY"),
+        ("PLV5", "0.1", "50", "5.00", 1, "COMMODITY"),
+        ("CLZ5", "0.01", "1000", "10.00", 2, "COMMODITY"),
+        ("NGZ5", "0.001", "10000", "10.00", 3, "COMMODITY"),
+        ("RBZ5", "0.0001", "42000", "4.20", 4, "COMMODITY"),
+    ],
+)
+def test_ticks_and_what_they_are_worth(
+    name: str, tick_size: str, multiplier: str, tick_value: str, precision: int, asset_class: str
+) -> None:
+    spec = resolve(name, TABLE, date(2025, 9, 1))
+    assert (spec.tick_size, spec.tick_value_usd) == (Decimal(tick_size), Decimal(tick_value))
+    contract = to_nautilus(spec)
+    assert (contract.price_increment.as_decimal(), contract.price_precision) == (Decimal(tick_size), precision)
+    assert contract.multiplier.as_decimal() == Decimal(multiplier)
+    assert contract.asset_class.name == asset_class
+    assert int(contract.price_increment.raw) == int(spec.tick_raw)  # exact, though a float
+
+
+def test_every_future_says_where_its_terms_are_from() -> None:
+    for root, terms in TABLE.futures.items():
+        assert terms.sources, root
+        assert all("." in source for source in terms.sources), root
+        assert set(terms.months) <= set("FGHJKMNQUVXZ"), root
+        assert terms.commission_per_unit > 0, root
+    assert not set(TABLE.unlisted_futures) & set(TABLE.futures)
 
 
 def test_nautilus_share_has_the_terms_of_the_specification() -> None:

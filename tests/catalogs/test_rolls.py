@@ -1,8 +1,9 @@
 """Roll tables: drawn volumes, the calendar, and the crossovers that one can read off two real futures."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,15 @@ from catalogs.continuous import continuous_bars
 from catalogs.errors import InputError
 from catalogs.instruments.specification import InstrumentSpec, resolve
 from catalogs.instruments.table import load_table
-from catalogs.rolls import FrontMonth, build_rolls, read_rolls, write_rolls
+from catalogs.rolls import (
+    FrontMonth,
+    RollTable,
+    build_rolls,
+    extend_rolls,
+    front_by_calendar,
+    read_rolls,
+    write_rolls,
+)
 from catalogs.sessions import session_calendar
 from catalogs.storage.ingest import import_bars
 from configs import instruments_path
@@ -62,6 +71,94 @@ def test_the_calendar_counts_sessions_before_expiry(days: int, first: str) -> No
     assert table.months[1].crossover is None
 
 
+@pytest.mark.parametrize(
+    ("root", "day", "before", "after"),
+    [
+        ("ES", date(2026, 6, 15), "ESM6", "ESU6"),  # Juneteenth moves the expiry from Friday the 19th to Thursday
+        ("MNQ", date(2027, 6, 14), "MNQM7", "MNQU7"),  # and from Friday the 18th
+        ("ES", date(2026, 3, 16), "ESH6", "ESM6"),
+        ("YM", date(2026, 12, 14), "YMZ6", "YMH7"),
+        ("ZN", date(2026, 11, 23), "ZNZ6", "ZNH7"),  # given up on Tuesday the 24th, before the first notice
+        ("GC", date(2026, 11, 23), "GCZ6", "GCG7"),
+        ("CL", date(2026, 11, 9), "CLZ6", "CLF7"),  # given up on Thursday the 12th
+    ],
+)
+def test_by_calendar_a_roll_is_on_the_monday_of_the_week(root: str, day: date, before: str, after: str) -> None:
+    assert day.weekday() == 0
+    friday = day - timedelta(days=3)
+    assert [front_by_calendar(root, TERMS, each).symbol for each in (friday, day)] == [before, after]
+
+
+def test_by_calendar_bars_roll_on_the_monday_too() -> None:
+    june, september = (resolve(name, TERMS, date(2026, 6, 1)) for name in ("ESM6", "ESU6"))
+    days = {f"2026-06-{day}": 5 for day in (10, 11, 12, 15, 16, 17, 18)}
+    table = build_rolls([june, september], [drawn("ESM6", days), drawn("ESU6", days)], "calendar")
+    assert [month.first_session for month in table.months] == [date(2026, 6, 10), date(2026, 6, 15)]
+    # Four sessions before the expiry on Thursday would have been Friday the 12th.
+    counted = build_rolls([june, september], [drawn("ESM6", days), drawn("ESU6", days)], "calendar", 4)
+    assert counted.months[1].first_session == date(2026, 6, 12)
+
+
+def told(*months: tuple[str, str], until: str) -> RollTable:
+    """What a vendor told: contracts by their first sessions, up to a day."""
+    begins = [date.fromisoformat(first) for _, first in months]
+    calendar = session_calendar("CME Globex Equity").session_date.tolist()
+    ends = [calendar[calendar.index(begin) - 1] for begin in begins[1:]]
+    fronts = [FrontMonth(f"{n}.XCME", b, e) for (n, _), b, e in zip(months, begins, [*ends, None], strict=True)]
+    return RollTable("ES", "CME Globex Equity", "volume", 1, tuple(fronts), date.fromisoformat(until))
+
+
+def shown(table: RollTable) -> list[tuple[str, str, str]]:
+    return [(m.instrument_id[:4], str(m.first_session), str(m.last_session)) for m in table.months]
+
+
+SPRING = told(("ESH5", "2025-03-03"), ("ESM5", "2025-03-18"), until="2025-05-30")
+SUMMER = told(("ESM5", "2025-06-02"), ("ESU5", "2025-06-17"), until="2025-07-03")
+BOTH = [
+    ("ESH5", "2025-03-03", "2025-03-17"), ("ESM5", "2025-03-18", "2025-06-16"), ("ESU5", "2025-06-17", "None"),
+]  # fmt: skip
+
+
+def test_a_later_table_extends_an_earlier_one_and_the_other_way_round() -> None:
+    for table in (extend_rolls(SPRING, SUMMER), extend_rolls(SUMMER, SPRING)):
+        assert shown(table) == BOTH
+        assert table.known_until == date(2025, 7, 3)
+    assert extend_rolls(extend_rolls(SPRING, SUMMER), SUMMER) == extend_rolls(SPRING, SUMMER)
+    assert extend_rolls(extend_rolls(SPRING, SUMMER), SPRING) == extend_rolls(SPRING, SUMMER)
+
+
+def test_what_was_told_anew_of_some_sessions_holds_for_them() -> None:
+    other = told(("ESM5", "2025-06-09"), ("ESU5", "2025-06-18"), until="2025-06-20")
+    assert shown(extend_rolls(SUMMER, other)) == [
+        ("ESM5", "2025-06-02", "2025-06-17"), ("ESU5", "2025-06-18", "None"),
+    ]  # fmt: skip
+
+
+def test_a_month_may_come_back() -> None:
+    back = told(
+        ("ESM5", "2025-06-02"),
+        ("ESU5", "2025-06-13"),
+        ("ESM5", "2025-06-16"),
+        ("ESU5", "2025-06-17"),
+        until="2025-07-03",
+    )
+    assert [back.front(date(2025, 6, day)).instrument_id[:4] for day in (12, 13, 16, 17)] == ["ESM5", "ESU5"] * 2
+    assert shown(extend_rolls(SPRING, back))[1:] == [
+        ("ESM5", "2025-03-18", "2025-06-12"), ("ESU5", "2025-06-13", "2025-06-13"),
+        ("ESM5", "2025-06-16", "2025-06-16"), ("ESU5", "2025-06-17", "None"),
+    ]  # fmt: skip
+
+
+def test_tables_that_leave_sessions_open_are_not_joined() -> None:
+    late = told(("ESU5", "2025-07-01"), until="2025-07-31")
+    with pytest.raises(InputError, match=r"known until 2025-05-30, the new ones begin on 2025-07-01: fetch from"):
+        extend_rolls(SPRING, late)
+    with pytest.raises(InputError, match=r"known from 2025-07-01 on, the new ones end on 2025-05-30: fetch until"):
+        extend_rolls(late, SPRING)
+    with pytest.raises(InputError, match="is by volume, the new one by calendar"):
+        extend_rolls(SPRING, msgspec.structs.replace(SUMMER, method="calendar"))
+
+
 def test_without_a_crossover_the_roll_comes_at_the_latest_day() -> None:
     thin = dict.fromkeys([*JUNE, "2025-06-19"], 1)
     table = build_rolls([contract("ESM5"), contract("ESU5")], [drawn("ESM5", JUNE), drawn("ESU5", thin)], "volume", 2)
@@ -88,7 +185,7 @@ def test_an_episode_warms_up_on_the_contracts_own_bars() -> None:
     [
         ([], "at least one contract month"),
         (["ESM5", "NQU5"], "must share one root, had ES, NQ"),
-        (["ES"], "must have an expiry; ES.XCME has none"),
+        (["ES.XCME"], "must have an expiry; ES.XCME has none"),
     ],
 )
 def test_what_makes_no_table_is_refused(names: list[str], message: str) -> None:

@@ -178,7 +178,7 @@ def test_what_is_followed_is_played_on_the_same_clock(shares: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["MES", "--start", "2025-07-09"], "name a contract month, such as MESZ6, was MES.XCME"),
+        (["MES.XCME", "--start", "2025-07-09"], "name a contract month, such as MESZ6, was MES.XCME"),
         (["MESU5", "--start", "2025-08-20"], "MESU5.XCME"),
         (["SPY", "AAPL", "spy", "--start", "2025-07-09"], "instruments must be named once, were SPY.EQUS, AAPL.EQUS"),
         (["MESU5", "--start", "2025-07-09", "--faults", "none.yaml"], "fault script none.yaml"),

@@ -239,12 +239,12 @@ def with_plan(market: TrainingMarket, plan: Plan) -> TrainingMarket:
 
 
 def _until_expiry(instrument: InstrumentSpec, bars: BarSeries) -> BarSeries:
-    # Vendors send stray bars after a contract's last moment of trading.
-    if not instrument.expiration_ns or bars.ts_ns[-1] <= instrument.expiration_ns:
+    # Vendors send stray bars after a contract's last moment of trading, and brokers close some out before it.
+    if not instrument.tradable_until_ns or bars.ts_ns[-1] <= instrument.tradable_until_ns:
         return bars
-    kept = bars.slice(0, int(np.searchsorted(bars.ts_ns, instrument.expiration_ns, side="right")))
+    kept = bars.slice(0, int(np.searchsorted(bars.ts_ns, instrument.tradable_until_ns, side="right")))
     if len(kept) == 0:
-        expired = np.datetime64(instrument.expiration_ns, "ns").astype("datetime64[D]")
+        expired = np.datetime64(instrument.tradable_until_ns, "ns").astype("datetime64[D]")
         raise InputError(f"{instrument.instrument_id} must have bars before it expires on {expired}, had none")
     return kept
 

@@ -23,11 +23,10 @@ from run.console import print_json, print_result
 from run.trade.safety import doctor_checks as local
 from run.trade.safety.doctor_context import ContextFindings, examine_context
 from run.trade.session.advice import flatten_command
-from run.trade.session.contract import contract_on, trading_day
+from run.trade.session.contract import contract_on, traded_calendar, trading_day
 
 NOT_READY = 1
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
-CALENDARS = {"FUT": "CME Globex Equity", "STK": "NYSE"}
 
 
 def run_doctor(*, configuration: str, bundle: Path | None, port: int | None, folder: Path, as_json: bool) -> None:
@@ -62,8 +61,8 @@ def examine(config: LiveConfig, flatten_with: str, bundle: Path | None, folder: 
     """
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
     now_ns = time.time_ns()
-    kind = config.contract.kind if config.contract else "FUT"
-    day = trading_day(session_calendar(CALENDARS[kind]), now_ns)
+    calendar = traded_calendar(config)
+    day = trading_day(session_calendar(calendar), now_ns)
     context = _context(config, bundle, day, now_ns)
     try:
         contract = contract_on(config, day)
@@ -72,7 +71,7 @@ def examine(config: LiveConfig, flatten_with: str, bundle: Path | None, folder: 
     else:
         asked = _broker(config, contract, flatten_with, context.wanted)
         life = local.check_expiry(contract, day, now_ns, config.sessions_before_expiry)
-        findings = [*asked, *life, local.check_calendar(CALENDARS[contract.kind])]
+        findings = [*asked, *life, local.check_calendar(calendar)]
     return findings + context.findings + _machine(config, bundle, existing)
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from adapters.ibkr.exchanges import EXCHANGES
 from adapters.symbols import own_symbol
 from catalogs.errors import InputError
-from catalogs.instruments.contract_months import MONTH_CODES, expiration_ns
+from catalogs.instruments.contract_months import MONTH_CODES
 from catalogs.instruments.identifiers import symbol_of
-from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.specification import InstrumentSpec, resolve, resolve_share
 from catalogs.instruments.table import load_table
-from catalogs.rolls import RollTable, front_by_calendar, read_rolls
+from catalogs.rolls import RollTable, front_by_calendar, latest_roll, read_rolls
 from catalogs.sessions import SessionCalendar, session_calendar
 from configs import instruments_path
 from configs.live.contract import FrontMonthContract, WantedContract
@@ -60,10 +61,30 @@ def contract_spec(contract: WantedContract, day: date) -> InstrumentSpec:
         If the instrument table does not know it.
     """
     if contract.kind != "FUT":
-        return resolve(own_symbol("ibkr", contract.symbol), instruments_path(), day)
-    year, month = int(contract.expiry[:4]), int(contract.expiry[4:6])
-    name = f"{contract.symbol}{MONTH_CODES[month - 1]}{year % 10}"
-    return resolve(name, instruments_path(), date(year, month, 1))
+        return resolve_share(own_symbol("ibkr", contract.symbol), instruments_path())
+    month = date(int(contract.expiry[:4]), int(contract.expiry[4:6]), 1)
+    if len(contract.expiry) == 6:
+        return _month_spec(contract.symbol, month)
+    # A day is that of the last trade, which may lie in the month before the one that the contract is named by.
+    named = [
+        _month_spec(contract.symbol, each) for each in (month, _following(month)) if _listed(contract.symbol, each)
+    ]
+    for spec in named:
+        if _last_day(spec) == contract.expiry:
+            return spec
+    days = ", ".join(f"{spec.symbol} {_last_day(spec)}" for spec in named) or "none"
+    raise InputError(f"contract.expiry must be a day of the last trade ({days}), was {contract.expiry}")
+
+
+def traded_calendar(config: LiveConfig) -> str:
+    """Name of the session calendar of what a configuration trades."""
+    table = load_table(instruments_path())
+    if config.contract is not None and config.contract.kind != "FUT":
+        return table.equities.calendar
+    root = config.contract.symbol if config.contract is not None else config.front_month.root  # type: ignore[union-attr]
+    if root not in table.futures:
+        raise InputError(f"root of a future must be one of {', '.join(table.futures)}, was {root!r}")
+    return table.futures[root].calendar
 
 
 def trading_day(calendar: SessionCalendar, now_ns: int) -> date:
@@ -92,42 +113,68 @@ def why_expiring(spec: InstrumentSpec, now_ns: int, sessions_before_expiry: int)
         return ""
     last, left = last_trade(spec), sessions_left(spec, now_ns)
     if left == 0:
-        return f"{spec.instrument_id} expired on {last}"
+        return f"{spec.instrument_id} {'had its last session' if spec.close_out_ns else 'expired'} on {last}"
     if left > sessions_before_expiry:
         return ""
     return (
-        f"{spec.instrument_id} expires on {last}: {left - 1} sessions left after this one, "
-        f"sessions_before_expiry is {sessions_before_expiry}"
+        f"{spec.instrument_id} {'has its last session' if spec.close_out_ns else 'expires'} on {last}: "
+        f"{left - 1} sessions left after this one, sessions_before_expiry is {sessions_before_expiry}"
     )
 
 
 def last_trade(spec: InstrumentSpec) -> str:
-    """Last moment of trading of a contract month, for people: ``"2026-12-18 14:30 UTC"``."""
-    return f"{datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC):%Y-%m-%d %H:%M} UTC"
+    """When a contract month ends for us, for people: ``"2026-12-18 14:30 UTC"``.
+
+    With the reason, where that is not its last trade.
+    """
+    moment = f"{datetime.fromtimestamp(spec.tradable_until_ns // 10**9, UTC):%Y-%m-%d %H:%M} UTC"
+    why = " (brokers close out what is delivered, or may fall below zero, before it expires)"
+    return moment + why if spec.close_out_ns else moment
 
 
 def _front(wanted: FrontMonthContract, day: date) -> WantedContract:
+    instruments = load_table(instruments_path())
     if wanted.roll == "calendar":
-        return _month(wanted, front_by_calendar(wanted.root, load_table(instruments_path()), day).expiration_ns)
+        return _wanted(wanted, front_by_calendar(wanted.root, instruments, day))
     table = read_rolls(Path(wanted.catalog), wanted.table_root or wanted.root)
     month = table.front(day)
     name = symbol_of(month.instrument_id)
-    expires_ns = expiration_ns(name[-2], int(name[-1]), day)
+    spec = resolve(f"{wanted.root}{name[-2:]}", instruments, day)
     # The last month of a table has no end yet: it is the front only as long as no rule could have rolled it.
-    if month.last_session is None and _sessions_left(table, day, expires_ns) <= table.days_before_expiry:
+    if month.last_session is None and _could_have_rolled(table, spec, day):
         raise InputError(
             f"roll table of {table.root} ends with {month.instrument_id}, too early for {day}: "
             f"import newer bars and run `data rolls {table.root}`"
         )
-    return _month(wanted, expires_ns)
+    return _wanted(wanted, spec)
 
 
-def _month(wanted: FrontMonthContract, expires_ns: int) -> WantedContract:
-    expiry = datetime.fromtimestamp(expires_ns // 10**9, UTC).strftime("%Y%m")
-    return WantedContract(wanted.root, "FUT", wanted.exchange, expiry)
+def _wanted(wanted: FrontMonthContract, spec: InstrumentSpec) -> WantedContract:
+    if wanted.exchange != EXCHANGES[spec.venue]:
+        raise InputError(
+            f"front_month.exchange of {wanted.root} must be {EXCHANGES[spec.venue]}, was {wanted.exchange}"
+        )
+    return WantedContract(wanted.root, "FUT", wanted.exchange, spec.contract_month)
 
 
-def _sessions_left(table: RollTable, day: date, expires_ns: int) -> int:
+def _could_have_rolled(table: RollTable, spec: InstrumentSpec, day: date) -> bool:
     calendar = session_calendar(table.calendar)
-    last = int(np.searchsorted(calendar.close_ns, expires_ns, side="left"))
-    return last - int(np.searchsorted(calendar.session_date, np.datetime64(day)))
+    session = int(np.searchsorted(calendar.session_date, np.datetime64(day)))
+    return session >= latest_roll(calendar, spec, table.days_before_expiry)
+
+
+def _month_spec(root: str, month: date) -> InstrumentSpec:
+    return resolve(f"{root}{MONTH_CODES[month.month - 1]}{month.year % 10}", instruments_path(), month)
+
+
+def _listed(root: str, month: date) -> bool:
+    terms = load_table(instruments_path()).futures.get(root)
+    return terms is None or MONTH_CODES[month.month - 1] in terms.months
+
+
+def _following(month: date) -> date:
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+def _last_day(spec: InstrumentSpec) -> str:
+    return f"{datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC):%Y%m%d}"

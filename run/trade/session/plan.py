@@ -1,7 +1,7 @@
 """Plan of a live session, and its outcome."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -145,8 +145,7 @@ def broker_contract(spec: InstrumentSpec) -> BrokerContract:
     exchange = EXCHANGES[spec.venue]
     if spec.kind == "equity":
         return BrokerContract(spec.symbol, "STK", exchange, "", spec.venue)
-    expiry = datetime.fromtimestamp(spec.expiration_ns // 10**9, UTC).strftime("%Y%m")
-    return BrokerContract(spec.underlying, "FUT", exchange, expiry, spec.venue)
+    return BrokerContract(spec.underlying, "FUT", exchange, spec.contract_month, spec.venue)
 
 
 def write_metadata(plan: SessionPlan) -> None:

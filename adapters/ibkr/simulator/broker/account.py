@@ -82,7 +82,7 @@ class Holding:
         """Mean price times multiplier per unit, as TWS states it."""
         if self.units == 0:
             return 0.0
-        return float(self.terms.tick_size) * self.terms.multiplier * self.cost_tick_units / self.units
+        return float(self.terms.tick_size * self.terms.multiplier) * self.cost_tick_units / self.units
 
 
 @dataclass

@@ -27,7 +27,7 @@ class ContractTerms:
         ``"CME"`` for both of a future; ``"SMART"`` and for example ``"ARCA"`` for a share.
     tick_size : Decimal
         Smallest price step, USD.
-    multiplier : int
+    multiplier : int or Decimal
         USD per point and unit; 1 for shares.
     commission_per_unit, commission_minimum : Decimal
         USD per unit and side, and the least per order.
@@ -35,6 +35,8 @@ class ContractTerms:
         USD per unit; 0 asks for no margin.
     last_trade_date : str
         ``"YYYYMMDD"`` of a future, empty for shares.
+    contract_month : str
+        ``"YYYYMM"`` that a future is named by, if not that of its last trade: CLZ6 trades last in November.
     last_trade_ns : int
         When a future trades last, UTC nanoseconds: orders end, positions are settled in cash; 0 means never.
     isin : str
@@ -52,7 +54,7 @@ class ContractTerms:
     primary_exchange: str
     local_symbol: str
     tick_size: Decimal
-    multiplier: int = 1
+    multiplier: int | Decimal = 1
     commission_per_unit: Decimal = Decimal(0)
     commission_minimum: Decimal = Decimal(0)
     margin_initial: Decimal = Decimal(0)
@@ -64,6 +66,12 @@ class ContractTerms:
     regular_open: time = time(8, 30)
     regular_close: time = time(15, 0)
     last_trade_ns: int = 0
+    contract_month: str = ""
+
+    @property
+    def month(self) -> str:
+        """``"YYYYMM"`` that a future is named by; empty for shares."""
+        return self.contract_month or self.last_trade_date[:6]
 
     def price(self, ticks: int) -> float:
         """Price of a whole number of ticks."""
@@ -75,8 +83,8 @@ class ContractTerms:
         return int(count) if count.is_finite() and count == count.to_integral_value() else None
 
     def value_cents(self, ticks: int, units: int) -> int:
-        """Cents that ``units`` are worth at ``ticks``, multiplier included."""
-        return int(self.tick_size * ticks * self.multiplier * units * 100)
+        """Cents that ``units`` are worth at ``ticks``, multiplier included; half a cent is rounded away from zero."""
+        return int((self.tick_size * ticks * self.multiplier * units * 100).quantize(Decimal(1), ROUND_HALF_UP))
 
     def commission_cents(self, units: int, filled_before: int = 0) -> int:
         """Cents charged for filling ``units`` more of an order; the minimum is the order's."""
@@ -96,7 +104,9 @@ class ContractTerms:
         )
         expiry = wanted.lastTradeDateOrContractMonth
         named = bool(wanted.symbol or wanted.localSymbol)
-        return named and self.last_trade_date.startswith(expiry) and all(not word or word in own for word, own in given)
+        # Six digits are the contract month, eight the day of the last trade (TWS API 9.72).
+        dated = expiry in ("", self.last_trade_date, self.month)
+        return named and dated and all(not word or word in own for word, own in given)
 
     def to_contract(self) -> Contract:
         """The contract as the gateway writes it into its answers."""
@@ -130,7 +140,7 @@ class ContractTerms:
             validExchanges=",".join(dict.fromkeys((self.exchange, self.primary_exchange))),
             priceMagnifier=1,
             longName=self.local_symbol,
-            contractMonth=self.last_trade_date[:6],
+            contractMonth=self.month,
             timeZoneId=self.time_zone,
             aggGroup=1,
             marketRuleIds="26",
