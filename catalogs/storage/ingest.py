@@ -13,6 +13,7 @@ from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.hygiene.cleaning import RawBars, clean
 from catalogs.instruments.bar_types import bar_length_ns
+from catalogs.instruments.price_rules import check_prices
 from catalogs.instruments.specification import InstrumentSpec
 from catalogs.instruments.stored import TICK_BELOW_ONE_DOLLAR, stored_instruments, stored_spec
 from catalogs.sessions import session_calendar
@@ -20,6 +21,7 @@ from catalogs.storage.arrow import write_bars
 from catalogs.storage.provenance import Provenance, SourceFile
 
 Stamp = Literal["open", "close"]
+_YEAR_NS = 365 * 86_400 * 10**9
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,13 @@ def import_bars(
     Raises
     ------
     InputError
-        As `catalogs.hygiene.cleaning.clean` and `catalogs.storage.arrow.write_bars`; or if a share that is stored with
-        the tick of prices below one dollar has reached it.
+        As `catalogs.hygiene.cleaning.clean`, `catalogs.instruments.price_rules.check_prices` and
+        `catalogs.storage.arrow.write_bars`; if a share that is stored with the tick of prices below one dollar has
+        reached it; or if bars of a contract month are of another decade.
     """
     raw = _raw_bars(tables, bar_length_ns(bar) if stamp == "open" else 0)
+    check_prices(spec, raw.ts_ns, {name: getattr(raw, name) for name in ("open", "high", "low", "close")})
+    _check_life(spec, raw)
     spec = _with_own_tick(catalog, spec, raw)
     cleaned = clean(raw, spec, bar, assume_volume=assume_volume, strict=strict)
     bars = cleaned.bars
@@ -95,6 +100,19 @@ def import_bars(
     )
     written = write_bars(catalog, spec, bars, provenance)
     return Imported(written.outcome, written.new_rows, bars, provenance)
+
+
+def _check_life(spec: InstrumentSpec, raw: RawBars) -> None:
+    # Stray bars after the last trade come from vendors; years of them are those of another contract of this name.
+    if not spec.expiration_ns or not len(raw):
+        return
+    for ts_ns in (int(raw.ts_ns.min()), int(raw.ts_ns.max())):
+        if not -_YEAR_NS < spec.expiration_ns - ts_ns < 9 * _YEAR_NS:
+            expiry, day = (np.datetime64(ns, "ns").astype("datetime64[D]") for ns in (spec.expiration_ns, ts_ns))
+            raise InputError(
+                f"{spec.instrument_id} expires on {expiry}, a bar is of {day}: names repeat every ten years, so import "
+                "each decade into its own catalog"
+            )
 
 
 def _with_own_tick(catalog: Path, spec: InstrumentSpec, raw: RawBars) -> InstrumentSpec:

@@ -17,7 +17,12 @@ from configs import instruments_path
 from run.console import messages, print_json, report
 from training.parity.certify import FIRST_DAY, Certificate, certify
 
-SYNTHETIC = ("SPY", "AAPL", "MSFT", "NVDA", "QQQ", "IWM", "XOM", "JPM", "MESH5", "NQH5")
+# Futures of every exchange, among them prices in fractions (a 64th for ZN, a 256th for ZT), half a dollar a point
+# (MYM), and contracts that are given up before they expire.
+SYNTHETIC = (
+    "SPY", "AAPL", "MSFT", "NVDA", "QQQ", "IWM", "XOM", "JPM", "MESH5", "NQH5", "ZNH5", "ZTH5", "MYMH5", "CLJ5", "GCJ5",
+    "HGH5",
+)  # fmt: skip
 MOST_RECORDED_BARS = 8_000
 
 

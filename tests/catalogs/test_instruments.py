@@ -172,6 +172,23 @@ def test_every_future_says_where_its_terms_are_from() -> None:
     assert not set(TABLE.unlisted_futures) & set(TABLE.futures)
 
 
+def test_the_docs_show_every_future_as_the_table_has_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "instruments.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.count("|") == 10]
+    shown = {row[0]: row for row in rows[2:]}
+    assert list(shown) == list(TABLE.futures)
+    for root, terms in TABLE.futures.items():
+        _, name, _, tick, worth, months, _, given_up, fee = shown[root]
+        assert (name, Decimal(tick), Decimal(worth)) == (
+            terms.name,
+            terms.tick_size,
+            terms.tick_size * terms.multiplier,
+        )
+        assert months in (terms.months, "all")
+        assert bool(given_up) == bool(terms.close_out)
+        assert Decimal(fee.strip("*")) == terms.commission_per_unit
+
+
 def test_nautilus_share_has_the_terms_of_the_specification() -> None:
     share = to_nautilus(resolve("SPY", TABLE))
     assert type(share).__name__ == "Equity"

@@ -158,17 +158,18 @@ def _configurations(
         portfolio = most_instruments > 1 and (number % 5) / 5 < PORTFOLIO_SHARE
         expiring = _expiring(random, instruments) if number % EXPIRY_EVERY == EXPIRY_EVERY - 1 else None
         days = (FIRST_DAY, LAST_DAY) if expiring is None else _days_around_expiry(expiring)
+        alive = [spec for spec in instruments if spec.sessions.session_date[-1] >= days[1] or spec == expiring]
         if portfolio:
-            held = _portfolio(random, instruments, int(random.integers(2, most_instruments + 1)), days, expiring)
+            held = _portfolio(random, alive, int(random.integers(2, most_instruments + 1)), days, expiring)
         elif expiring is not None:
             held = [_synthetic(random, expiring, days)]
         elif recorded and number % 2:
             held = [recorded[int(random.integers(len(recorded)))]]
         else:
-            held = [_synthetic(random, instruments[int(random.integers(len(instruments)))], days)]
+            held = [_synthetic(random, alive[int(random.integers(len(alive)))], days)]
         execution = _execution(random, several_venues=len({_venue(spec) for spec, _ in held}) > 1)
         trading, reward = _trading(random), RewardConfig(str(random.choice(sorted(REWARDS))))
-        plan, context = _with_context(random, _plan(held), instruments, days)
+        plan, context = _with_context(random, _plan(held), alive, days)
         yield build_portfolio_market(held, plan, trading, execution, context=context), reward, random
 
 
