@@ -17,6 +17,7 @@ from typing import Any
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
+from adapters.ibkr.clock import ClockOffset
 from adapters.ibkr.node_questions import answer_to, bars_until
 from adapters.ibkr.order_errors import meaning_of
 from adapters.ibkr.order_reports import (
@@ -56,7 +57,7 @@ class BrokerLink:
         self._orders: dict[str, Any] = {}  # as last sent by this process, otherwise as listed
         self._fills: dict[str, dict[str, BrokerFill]] = {name: {} for name in instrument_ids}
         self._cancelled_early: set[str] = set()
-        self._drift_s: float | None = None
+        self._clock = ClockOffset()
         self._undelayed: Any = None
         self.failure: Exception | None = None
 
@@ -278,16 +279,16 @@ class BrokerLink:
     @property
     def clock_drift_s(self) -> float | None:
         """This machine's clock minus the broker's, seconds; None before the first answer."""
-        return self._drift_s
+        return self._clock.offset_s
 
     def request_time(self) -> None:
         """Request the broker's time; the answer moves `clock_drift_s`."""
         if self.is_connected():
+            self._clock.ask()
             self._client._eclient.reqCurrentTime()
 
     def _note_time(self, broker_s: int) -> None:
-        # The broker counts whole seconds: half of one is the best guess.
-        self._drift_s = time.time() - broker_s - 0.5
+        self._clock.hear(broker_s)
 
     def is_connected(self) -> bool:
         """Whether socket, API and the gateway's own servers are up."""

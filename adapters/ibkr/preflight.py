@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
+from adapters.ibkr.clock import ClockOffset
 from adapters.ibkr.connection import ib_insync
 from adapters.symbols import vendor_symbol
 
 DATA_TYPES = {1: "real time", 2: "frozen", 3: "delayed", 4: "delayed and frozen"}
 DRIFT_WARN_S, DRIFT_FAIL_S = 1.0, 5.0
+CLOCK_PAUSES_S = (0.0, 0.37, 0.37, 0.37)  # the broker answers in whole seconds: different fractions narrow the offset
 DAY_S = 86_400.0
+UNSET = 1e300
 ROLL_WARN_DAYS = 7
 QUOTE_WAIT_S = 2.0
 
@@ -71,17 +74,19 @@ def check_gateway(client: Any, wanted: Wanted, flatten_with: str) -> list[Findin
     list of Finding
         Without the checks that a failed contract makes pointless.
     """
+    managed = client.managedAccounts()
+    account = wanted.account or managed[0]
     connected = f"server version {client.client.serverVersion()}, client {client.client.clientId}"
     findings = [
         Finding("gateway", "ok", connected),
         _account(client, wanted.account),
         _clock(client),
-        _open_state(client, flatten_with),
+        _open_state(client, account, flatten_with),
     ]
     contract, finding = _contract(client, wanted)
     findings.append(finding)
     if contract is not None:
-        findings += [check(client, contract) for check in (_history, _market_data, _margin)]
+        findings += [_history(client, contract), _market_data(client, contract), _margin(client, contract, account)]
     return findings
 
 
@@ -109,7 +114,6 @@ def check_followed(client: Any, wanted: Wanted, name: str) -> list[Finding]:
 
 def _account(client: Any, wanted: str) -> Finding:
     managed = client.managedAccounts()
-    kind = "paper" if all(name.startswith("D") for name in managed) else "LIVE"
     if wanted and wanted not in managed:
         fix = "log the gateway in to the right account, or correct the environment variable"
         return Finding("account", "fail", "the gateway does not have this account", fix)
@@ -121,23 +125,32 @@ def _account(client: Any, wanted: str) -> Finding:
             "set the account's environment variable",
         )
     name = wanted or managed[0]
+    kind = "paper" if name.startswith("D") else "LIVE"
     return Finding("account", "ok", f"{kind}, {name[:2]}…{name[-2:]}")
 
 
 def _clock(client: Any) -> Finding:
-    drift_s = (client.reqCurrentTime() - datetime.now(UTC)).total_seconds()
-    found = f"gateway minus this machine: {drift_s:+.1f} s"
-    if abs(drift_s) < DRIFT_WARN_S + 1:  # the gateway answers in whole seconds
-        return Finding("clock", "ok", found)
+    clock = ClockOffset()
+    for pause_s in CLOCK_PAUSES_S:
+        client.sleep(pause_s)
+        clock.ask()
+        clock.hear(int(client.reqCurrentTime().timestamp()))
+    assert clock.offset_s is not None
+    drift_s, within = clock.offset_s, f"within {clock.error_s:.1f} s"
+    if abs(drift_s) < DRIFT_WARN_S:
+        return Finding("clock", "ok", f"this machine's is {drift_s:+.1f} s from the broker's, {within}")
+    side = "ahead of" if drift_s > 0 else "behind"
+    found = f"this machine's is {abs(drift_s):.1f} s {side} the broker's, {within}"
     state: Literal["warn", "fail"] = "warn" if abs(drift_s) < DRIFT_FAIL_S else "fail"
     if abs(drift_s) > DAY_S:
         return Finding("clock", state, found, "normal for a simulated gateway, whose clock is that of its bars")
     return Finding("clock", state, found, "synchronise this machine's clock (timedatectl set-ntp true)")
 
 
-def _open_state(client: Any, flatten_with: str) -> Finding:
-    held = [position for position in client.reqPositions() if position.position]
+def _open_state(client: Any, account: str, flatten_with: str) -> Finding:
+    held = [row for row in client.reqPositions() if row.position and row.account == account]
     orders = [trade for trade in client.reqAllOpenOrders() if not trade.isDone()]
+    orders = [trade for trade in orders if trade.order.account in ("", account)]
     if not held and not orders:
         return Finding("open positions", "ok", "no position, no order")
     found = f"{len(held)} positions, {len(orders)} working orders"
@@ -195,18 +208,31 @@ def _market_data(client: Any, contract: Any) -> Finding:
     return Finding("market data", "ok", kind)
 
 
-def _margin(client: Any, contract: Any) -> Finding:
+def _margin(client: Any, contract: Any, account: str) -> Finding:
     with _errors(client) as errors:
-        preview = client.whatIfOrder(contract, ib_insync.MarketOrder("BUY", 1))
-    if not hasattr(preview, "initMarginChange") or not preview.initMarginChange:
+        try:
+            preview = client.whatIfOrder(contract, ib_insync.MarketOrder("BUY", 1, account=account))
+        except TimeoutError:  # ib_insync takes no preview without a margin for an answer
+            preview = None
+    needed = _amount(getattr(preview, "initMarginChange", ""))
+    if needed is None:
         said = errors[-1][1] if errors else "the gateway previews no margin"
         return Finding("margin", "fail", said, "allow this account to trade the contract; turn off Read-Only API")
-    needed = float(preview.initMarginChange)
-    funds = next((float(row.value) for row in client.accountSummary() if row.tag == "AvailableFunds"), 0.0)
-    found = f"{needed:,.2f} USD for one unit, {funds:,.2f} available"
+    rows = [row for row in client.accountSummary(account) if row.tag == "AvailableFunds"]
+    funds = _amount(rows[0].value) if rows else None
+    if funds is None:
+        return Finding("margin", "fail", "the gateway does not tell the account's funds", "ask again, or restart it")
+    # Both are in the base currency of the account.
+    found = f"{needed:,.2f} {rows[0].currency} for one unit, {funds:,.2f} available"
     if needed > funds:
         return Finding("margin", "fail", found, "deposit, or trade a smaller contract")
     return Finding("margin", "ok", found)
+
+
+def _amount(text: str) -> float | None:
+    # What is not known is left empty, or told as the largest double.
+    amount = float(text) if text else UNSET
+    return amount if abs(amount) < UNSET else None
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from rl_strategies.live.execution.reconciler import Reconciler
 from rl_strategies.live.services import LiveServices
 from rl_strategies.risk.monitor import Vitals
 
-CLOCK_EVERY_S = 30.0
+CLOCK_EVERY_S, CLOCK_FIRST_S = 30.0, 0.37  # the first answers, of different fractions of a second, narrow the offset
+CLOCK_FIRST = 8
 CLOCK_ANSWER_S = 3.0
 
 
@@ -48,7 +49,7 @@ class VitalsReader:
         self._core, self._execution, self._market_data = core, execution, market_data
         self._reconciler, self._latency = reconciler, latency
         self._link, self._timeouts = services.link, services.timeouts
-        self._requested_ns = 0
+        self._requested_ns = self._requests = 0
         self.rejects = 0
 
     async def compare_clocks(self) -> None:
@@ -62,8 +63,10 @@ class VitalsReader:
     def read(self, now_ns: int) -> Vitals:
         """Readings at ``now_ns`` of this machine's clock."""
         on_wall = self._timeouts.clock == "wall"
-        if on_wall and now_ns - self._requested_ns > CLOCK_EVERY_S * NS:
+        every_s = CLOCK_FIRST_S if self._requests < CLOCK_FIRST else CLOCK_EVERY_S
+        if on_wall and now_ns - self._requested_ns > every_s * NS:
             self._requested_ns = now_ns
+            self._requests += 1
             self._link.request_time()
         (instrument,) = self._core.instruments
         day, spec = self._core.session_date, instrument.instrument

@@ -35,7 +35,8 @@ from rl_strategies.strategy import RLStrategyConfig
 from run.console import report
 from run.trade.guard.process import Guarded, guarded
 from run.trade.monitoring.console import console_line
-from run.trade.monitoring.health import Health
+from run.trade.monitoring.health import Health, clock_problem
+from run.trade.monitoring.heartbeat import BeatState
 from run.trade.monitoring.telemetry_store import TelemetryStore
 from run.trade.monitoring.watchdog import Supervision
 from run.trade.node import node_config
@@ -47,7 +48,6 @@ CHECKPOINT_FILE, TELEMETRY_FILE, LOG_FILE = "checkpoint.npz", "telemetry.db", "s
 TICK_S = 1.0
 END_S = 1.0
 UNREACHABLE_S = 60.0  # without a broker for so long, leaving the market is given up
-CLOCK_S = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -68,6 +68,7 @@ class LiveSession:
         self.plan = plan
         plan.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_metadata(plan)
+        self._clock_said = ""
         self.link = BrokerLink(plan.account, plan.spec.instrument_id)
         url = plan.config.telemetry_url() or f"sqlite:///{plan.folder / TELEMETRY_FILE}"
         self._store = TelemetryStore(url, plan.day.isoformat())
@@ -242,8 +243,21 @@ class LiveSession:
             health = self.health()
             supervision.tick(health)
             held = sum(abs(units) for units in health.position.values())
-            outside.tick("trading" if health.state == "trading" else "starting", held)
+            state: BeatState = "trading" if health.state == "trading" else "starting"
+            outside.tick(state, held, self._clock_drift_s)
+            self._say_clock()
             await asyncio.sleep(TICK_S)
+
+    @property
+    def _clock_drift_s(self) -> float | None:
+        """This machine's clock minus the broker's; a replayed market has a clock of its own."""
+        return self.link.clock_drift_s if self.plan.config.timeouts.clock == "wall" else None
+
+    def _say_clock(self) -> None:
+        problem = clock_problem(self._clock_drift_s)
+        if problem and not self._clock_said:
+            report(f"{problem}; bars are judged by the broker's", label="clock:", style="yellow")
+        self._clock_said = problem
 
     def health(self) -> Health:
         """The session as a supervisor sees it."""
@@ -258,11 +272,8 @@ class LiveSession:
             problems.append(strategy.problem)
         if not strategy.execution.is_protected:
             problems.append("unprotected: units are held without a stop at the broker")
-        drift_s = self.link.clock_drift_s
-        if drift_s is not None and abs(drift_s) > CLOCK_S and self.plan.config.timeouts.clock == "wall":
-            problems.append(
-                f"this machine's clock is {abs(drift_s):.1f} s {'ahead of' if drift_s > 0 else 'behind'} the broker's"
-            )
+        if clock := clock_problem(self._clock_drift_s):
+            problems.append(clock)
         if self._store.health.problem:
             problems.append(self._store.health.problem)
         return Health(

@@ -390,6 +390,17 @@ def test_bars_that_are_no_news_are_refused(minute: int, second: float, why: str)
     assert scene.taker.reported == [("bar", "refused", why)]
 
 
+@pytest.mark.parametrize(("behind_s", "why"), [(0.0, "unfinished"), (1.2, ""), (5.0, "")])
+def test_bars_are_judged_by_the_brokers_clock(behind_s: float, why: str) -> None:
+    def script(scene: Scene) -> None:
+        scene.link.clock_drift_s = -behind_s
+        scene.send(2, -1.1)  # by this machine's clock the minute has not ended
+
+    scene = after_open(script)
+    assert scene.minutes == scene.decided == ([1] if why else [1, 2])
+    assert scene.taker.reported == ([("bar", "refused", why)] if why else [])
+
+
 def test_a_bar_outside_every_session_is_refused() -> None:
     def script(scene: Scene) -> None:
         scene.send(391)

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ibapi.protobuf.OrderState_pb2 import OrderState
 
+from adapters.ibkr.simulator.broker.acceptance import Refusal
 from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.server import ThreadedServer
 from configs.live.contract import WantedContract
@@ -75,6 +77,18 @@ def test_a_clock_that_agrees_passes(doctor: Callable[..., Any], gateway: Threade
     assert found["clock"]["state"] == "ok"
 
 
+def test_the_offset_of_the_clocks_is_measured_and_named(doctor: Callable[..., Any], gateway: ThreadedServer) -> None:
+    gateway.call(lambda server: setattr(server.gateway, "now_ns", time.time_ns))
+    gateway.call(lambda server: FAULTS["clock_offset"](server, 1200))
+    _, found = doctor()
+    said = re.fullmatch(r"this machine's is (\d\.\d) s behind the broker's, within (\d\.\d) s", found["clock"]["found"])
+    assert said is not None, found["clock"]
+    offset_s, error_s = map(float, said.groups())
+    assert abs(offset_s - 1.2) <= error_s + 0.1  # both are rounded
+    assert error_s <= 0.5, "several answers say more than one"
+    assert found["clock"]["state"] == "warn"
+
+
 @pytest.mark.parametrize(
     ("fault", "check", "said"),
     [
@@ -112,6 +126,64 @@ def test_another_account_fails(doctor: Callable[..., Any], monkeypatch: pytest.M
     code, found = doctor()
     assert (code, found["account"]["state"]) == (1, "fail")
     assert "U7654321" not in json.dumps(found)
+
+
+OTHER = "DU1234568"
+
+
+@pytest.mark.parametrize(("account", "funds"), [("DU1234567", "100,000.00"), (OTHER, "7,500.00")])
+def test_of_a_login_with_two_accounts_the_configured_one_is_looked_at(
+    account: str, funds: str, doctor: Callable[..., Any], gateway: ThreadedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.call(lambda server: FAULTS["second_account"](server, 5))
+    gateway.call(lambda server: setattr(server.gateway.broker.accounts[OTHER], "cash_cents", 750_000 + 2_400_00 * 5))
+    monkeypatch.setenv("IB_ACCOUNT", account)
+    _, found = doctor()
+    held = 5 if account == OTHER else 0
+    assert found["account"] == {"check": "account", "state": "ok", "found": f"paper, DU…{account[-2:]}", "fix": ""}
+    assert found["open positions"]["found"] == ("1 positions, 0 working orders" if held else "no position, no order"), (
+        "of the other account nothing is counted"
+    )
+    assert found["margin"]["found"] == f"2,400.00 USD for one unit, {funds} available"
+    assert gateway.gateway.broker.orders == {}, "the what-if order is none"
+
+
+def test_a_login_with_two_accounts_of_which_none_is_chosen_fails(
+    doctor: Callable[..., Any], gateway: ThreadedServer
+) -> None:
+    gateway.call(lambda server: FAULTS["second_account"](server, 5))
+    code, found = doctor()
+    assert (code, found["account"]["state"]) == (1, "fail")
+    assert found["account"]["found"] == "the gateway has 2 accounts, none is chosen"
+
+
+def test_funds_and_margin_are_in_the_currency_of_the_account(
+    doctor: Callable[..., Any], gateway: ThreadedServer
+) -> None:
+    gateway.call(lambda server: FAULTS["euro_base"](server, 1))
+    _, found = doctor()
+    assert re.fullmatch(r"[\d,.]+ EUR for one unit, [\d,.]+ available", found["margin"]["found"])
+
+
+NO_PERMISSION = Refusal(460, "No trading permissions")
+
+
+def test_an_account_that_previews_no_margin_fails(
+    doctor: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, configuration: Path
+) -> None:
+    configuration.write_text(configuration.read_text() + "request_timeout_s: 2\n")
+    unset = OrderState(initMarginChange=1.7976931348623157e308)  # what is not known is told as the largest double
+    monkeypatch.setattr("adapters.ibkr.simulator.broker.broker.preview_of", lambda *_: unset)
+    code, found = doctor()
+    assert (code, found["margin"]["state"], found["margin"]["found"]) == (1, "fail", "the gateway previews no margin")
+
+
+def test_an_account_without_permission_fails(doctor: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.ibkr.simulator.broker.broker.refusal_here", lambda *_: NO_PERMISSION)
+    code, found = doctor()
+    margin = found["margin"]
+    assert (code, margin["state"], margin["found"]) == (1, "fail", "No trading permissions")
+    assert margin["fix"] == "allow this account to trade the contract; turn off Read-Only API"
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,8 @@ def test_supervision_without_an_endpoint_still_tells_systemd(monkeypatch: pytest
 def test_context_that_is_missing_is_a_problem_of_the_session() -> None:
     session = object.__new__(LiveSession)
     inputs = SimpleNamespace(context=SimpleNamespace(missing=("VIX",)), age_s=lambda: 0.0)
-    session.plan = SimpleNamespace(spec=SimpleNamespace(instrument_id="SPY.EQUS"))
+    config = SimpleNamespace(timeouts=SimpleNamespace(clock="wall"))
+    session.plan = SimpleNamespace(spec=SimpleNamespace(instrument_id="SPY.EQUS"), config=config)
     session.link = SimpleNamespace(is_connected=lambda: True, clock_drift_s=None)
     session._store = SimpleNamespace(health=StoreHealth())
     session.strategy = SimpleNamespace(
@@ -169,5 +170,9 @@ def test_context_that_is_missing_is_a_problem_of_the_session() -> None:
         last_decision_ns=0, monitor=SimpleNamespace(level="normal"),
     )  # fmt: skip
     assert (session.health().problems, session.health().is_fine) == (("context VIX is missing or too old",), False)
+    inputs.context.missing = ()
+    session.link.clock_drift_s = -1.23
+    assert session.health().problems == ("this machine's clock is 1.2 s behind the broker's",)
+    session.link.clock_drift_s = 0.9
     inputs.context = None
     assert session.health().is_fine

@@ -97,10 +97,10 @@ class Guarded:
         self.units = 0
         self._guard = GuardProcess(plan) if config.guard is not None else None
 
-    def tick(self, state: BeatState, units: int) -> None:
+    def tick(self, state: BeatState, units: int, clock_drift_s: float | None = None) -> None:
         """Called once a second by the session's loop."""
         self.units = units
-        self._heart.beat(state, units)
+        self._heart.beat(state, units, clock_drift_s)
         if self._guard is not None:
             self._guard.keep()
 

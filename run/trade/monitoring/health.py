@@ -53,10 +53,29 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         return self.connected and self.risk_state == "normal" and not self.problems
 
 
+CLOCK_S = 1.0  # a clock that is further off is a problem
 CLIENT_TIMEOUT_S = 5  # a client that sends nothing does not keep its thread for longer
 STARTING = Health(
     state="starting", connected=False, data_age_s=None, last_decision_ns=None, position={}, risk_state="normal"
 )
+
+
+def clock_problem(drift_s: float | None) -> str:
+    """What is wrong with this machine's clock; empty if nothing is, or it is not known.
+
+    Parameters
+    ----------
+    drift_s : float or None
+        This machine's clock minus the broker's.
+
+    Examples
+    --------
+    >>> clock_problem(-1.23)
+    "this machine's clock is 1.2 s behind the broker's"
+    """
+    if drift_s is None or abs(drift_s) <= CLOCK_S:
+        return ""
+    return f"this machine's clock is {abs(drift_s):.1f} s {'ahead of' if drift_s > 0 else 'behind'} the broker's"
 
 
 class HealthServer:

@@ -35,6 +35,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
         Own position as the session counts it, the sum of absolute units.
     host, port, client_id : str, int, int
         Where and as whom it trades.
+    clock_drift_s : float or None
+        This machine's clock minus the broker's, seconds; None while unknown.
     """
 
     pid: int
@@ -47,6 +49,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     client_id: int
+    clock_drift_s: float | None = None
 
 
 class Heartbeat:
@@ -87,11 +90,12 @@ class Heartbeat:
         self._is_failing = False
         self.beat("starting")
 
-    def beat(self, state: BeatState, units: int = 0) -> None:
+    def beat(self, state: BeatState, units: int = 0, clock_drift_s: float | None = None) -> None:
         """Show that the loop lives."""
         self._last = msgspec.structs.replace(
-            self._last, number=self._last.number + 1, time_ns=time.time_ns(), state=state, units=units
-        )
+            self._last, number=self._last.number + 1, time_ns=time.time_ns(), state=state, units=units,
+            clock_drift_s=clock_drift_s,
+        )  # fmt: skip
         try:
             os.pwrite(self._file, msgspec.json.encode(self._last).ljust(SIZE), 0)
         except OSError as error:

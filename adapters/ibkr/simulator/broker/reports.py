@@ -75,16 +75,17 @@ def completed_of(order: WorkingOrder) -> CompletedOrder:
 
 
 def preview_of(order: WorkingOrder, account: Account, equity: int) -> OrderState:
-    """Margin and commission that an order would ask for; ``equity`` is the account's, in cents."""
+    """Margin in the account's base currency and commission of an order; ``equity`` is the account's, in cents."""
     change = (order.terms, order.side * order.units)
     before, after = account.margin_cents(True), account.margin_cents(True, change)
     kept_before, kept_after = account.margin_cents(False), account.margin_cents(False, change)
     commission = order.terms.commission_cents(order.units)
+    unit = 100 * float(account.usd_per[account.base_currency])
     return OrderState(
-        initMarginBefore=before / 100, initMarginAfter=after / 100, initMarginChange=(after - before) / 100,
-        maintMarginBefore=kept_before / 100, maintMarginAfter=kept_after / 100,
-        maintMarginChange=(kept_after - kept_before) / 100, equityWithLoanBefore=equity / 100,
-        equityWithLoanAfter=(equity - commission) / 100, equityWithLoanChange=-commission / 100,
+        initMarginBefore=before / unit, initMarginAfter=after / unit, initMarginChange=(after - before) / unit,
+        maintMarginBefore=kept_before / unit, maintMarginAfter=kept_after / unit,
+        maintMarginChange=(kept_after - kept_before) / unit, equityWithLoanBefore=equity / unit,
+        equityWithLoanAfter=(equity - commission) / unit, equityWithLoanChange=-commission / unit,
         commissionAndFees=commission / 100, commissionAndFeesCurrency=order.terms.currency,
     )  # fmt: skip
 
