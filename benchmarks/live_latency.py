@@ -28,7 +28,7 @@ from benchmarks.faults.invariants import TRADING_CLIENT
 from benchmarks.startup import extract
 from rl_strategies.bundle.bundle import load_bundle
 from run.trade.gateway import ACCOUNT, CON_ID, simulated_server
-from run.trade.paper import session_window, slippage_ticks
+from run.trade.paper import session_window
 
 ROOT = Path(__file__).resolve().parents[1]
 DAYS = date(2025, 1, 28), date(2025, 1, 29)
@@ -168,7 +168,7 @@ def _trading(bundle: Path, catalog: Path, folder: Path, code: Path | None) -> It
     folder.mkdir(exist_ok=True)
     loaded = load_bundle(bundle)
     window = session_window(loaded, DAYS)
-    server = simulated_server(loaded.instrument, catalog, "1-MINUTE", window, CASH_USD, slippage_ticks(loaded))
+    server = simulated_server(loaded.instrument, catalog, "1-MINUTE", window, CASH_USD, loaded.execution)
     with running(server) as gateway:
         timed = Timed(gateway)
         if code is None:

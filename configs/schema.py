@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from catalogs.errors import InputError
+from catalogs.spreads.table import read_spreads
 from configs import experiments_path
 from configs.explain import did_you_mean, explain
 from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
@@ -250,9 +251,25 @@ def load_experiment(
     experiment = _parse_overridden(content, str(path), overrides or {}, given_as or {})
     try:
         experiment.check_kinds()
+        return with_spreads(experiment)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return experiment
+
+
+def with_spreads(experiment: Experiment) -> Experiment:
+    """The experiment with the rows of its spread table in place of the file's name, so that a bundle carries them.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read.
+    """
+    slippage = experiment.execution.slippage
+    if slippage is None or not isinstance(slippage.spreads, str):
+        return experiment
+    table = read_spreads(Path(slippage.spreads))
+    execution = msgspec.structs.replace(experiment.execution, slippage=msgspec.structs.replace(slippage, spreads=table))
+    return msgspec.structs.replace(experiment, execution=execution)
 
 
 def preset_names() -> list[str]:

@@ -24,7 +24,7 @@ from benchmarks.faults.invariants import TRADING_CLIENT, InvariantMonitor
 from benchmarks.faults.journal import JournalTail
 from rl_strategies.bundle.bundle import load_bundle
 from run.trade.gateway import ACCOUNT, CON_ID, simulated_server
-from run.trade.paper import session_window, slippage_ticks
+from run.trade.paper import session_window
 from run.trade.session.context import read_streams
 from run.trade.session.folder import SessionHome
 
@@ -299,9 +299,9 @@ def hosted(
     folder.mkdir(parents=True, exist_ok=True)
     bundle = load_bundle(traded.bundle)
     followed = [source.instrument for source in read_streams(bundle) if source.instrument is not None]
-    window, slippage = session_window(bundle, days), slippage_ticks(bundle)
+    window = session_window(bundle, days)
     server: GatewayServer = simulated_server(
-        bundle.instrument, traded.catalog, "1-MINUTE", window, CASH_USD, slippage, followed=followed
+        bundle.instrument, traded.catalog, "1-MINUTE", window, CASH_USD, bundle.execution, followed=followed
     )
     if newest_version is not None:
         server.newest_version = newest_version

@@ -42,6 +42,7 @@ LEG = np.dtype(
             ("waiting_units", np.int64),
             ("waiting_reason", np.int64),
             ("fill_count", np.int64),  # executions in this episode
+            ("session_open_ns", np.int64),  # for slippage by time of day; the simulator alone sets and reads it
         ],
     )
 )

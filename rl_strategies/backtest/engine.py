@@ -17,6 +17,7 @@ from nautilus_trader.model.objects import Money
 from catalogs.bars import BarSeries, price_from_ticks
 from catalogs.instruments.specification import InstrumentSpec, to_nautilus
 from rl_strategies.backtest.engine_setup import engine_setup
+from rl_strategies.backtest.fill_models import slippage_modules
 from rl_strategies.backtest.venue import venue_configs
 from rl_strategies.decision.rules import ExecutionConfig
 
@@ -33,7 +34,8 @@ def backtest_engine(
     instruments : sequence of InstrumentSpec
     execution : ExecutionConfig
     fill_model : FillModel
-        Fill model of every venue; an object, because its position in the random stream can be set.
+        `rl_strategies.backtest.fill_models.fill_model`, for every venue; an object, because its position in the
+        random stream can be set.
     """
     engine = BacktestEngine(
         BacktestEngineConfig(
@@ -52,6 +54,7 @@ def backtest_engine(
             base_currency=USD,
             starting_balances=[Money.from_str(balance) for balance in venue.starting_balances],
             fill_model=fill_model,
+            modules=slippage_modules(execution),
             fee_model=FeeModelFactory.create(venue.fee_model),
             bar_adaptive_high_low_ordering=venue.bar_adaptive_high_low_ordering,
         )

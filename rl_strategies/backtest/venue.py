@@ -8,21 +8,15 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.backtest.config import (
-    BacktestVenueConfig,
-    FeeModelConfig,
-    FillModelConfig,
-    ImportableFeeModelConfig,
-    ImportableFillModelConfig,
-)
-from nautilus_trader.backtest.models import FeeModel, FillModel
+from nautilus_trader.backtest.config import BacktestVenueConfig, FeeModelConfig, ImportableFeeModelConfig
+from nautilus_trader.backtest.models import FeeModel
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Money
 
 from catalogs.errors import InputError
 from catalogs.instruments.specification import InstrumentSpec
 from rl_strategies.accounting.commission import fill_commission_cents, to_micros
-from rl_strategies.backtest.slippage import slippage_stream
+from rl_strategies.backtest.fill_models import fill_model_config, slippage_module_configs
 from rl_strategies.decision.rules import ExecutionConfig
 
 
@@ -55,83 +49,28 @@ class OrderCommission(FeeModel):
         return Money(Decimal(int(cents)) / 100, instrument.quote_currency)
 
 
-class StreamFillModelConfig(FillModelConfig, frozen=True):  # type: ignore[call-arg]
-    """Slippage of a `StreamFillModel`, as in `ExecutionConfig`.
-
-    Attributes
-    ----------
-    slippage_ticks : int
-    slippage_probability : float
-    slippage_seed : int
-    """
-
-    slippage_ticks: int = 0
-    slippage_probability: float = 1.0
-    slippage_seed: int = 0
-
-
-class StreamFillModel(FillModel):
-    """The engine's fill model with the shared random stream: limits fill when touched, fills slip as drawn.
-
-    Attributes
-    ----------
-    draws : int
-        Position of the next draw in the stream.
-    """
-
-    def __init__(self, config: StreamFillModelConfig) -> None:
-        super().__init__(prob_fill_on_limit=1.0, prob_slippage=0.0, random_seed=0)
-        execution = ExecutionConfig(
-            slippage_ticks=config.slippage_ticks,  # type: ignore[arg-type]
-            slippage_probability=config.slippage_probability,
-            slippage_seed=config.slippage_seed,
-        )
-        self._ticks = config.slippage_ticks
-        self._stream = slippage_stream(execution)
-        self.draws = 0
-
-    def is_slipped(self) -> bool:
-        """Whether the next fill slips a tick."""
-        if self._ticks == 0 or len(self._stream) == 1:
-            return bool(self._ticks)
-        drawn = bool(self._stream[self.draws % len(self._stream)])
-        self.draws += 1
-        return drawn
-
-
-def stream_fill_model(execution: ExecutionConfig) -> StreamFillModel:
-    """The fill model of `venue_configs`, as an object."""
-    return StreamFillModel(StreamFillModelConfig(**_stream(execution)))
-
-
-def _stream(execution: ExecutionConfig) -> dict[str, Any]:
-    return {
-        "slippage_ticks": execution.slippage_ticks,
-        "slippage_probability": execution.slippage_probability,
-        "slippage_seed": execution.slippage_seed,
-    }
-
-
 def venue_configs(instruments: Sequence[InstrumentSpec], execution: ExecutionConfig) -> list[BacktestVenueConfig]:
     """Venue configurations, one for every venue of the instruments, in order of first appearance.
 
     Raises
     ------
     InputError
-        If slippage is random and there are several venues: each would draw from its own stream.
+        If ``slippage_probability`` draws and there are several venues: each would draw from its own stream.
     """
     by_venue: dict[str, list[InstrumentSpec]] = {}
     for instrument in instruments:
         by_venue.setdefault(InstrumentId.from_str(instrument.instrument_id).venue.value, []).append(instrument)
-    if len(by_venue) > 1 and len(slippage_stream(execution)) > 1:
+    if len(by_venue) > 1 and execution.ticks_on_every_fill and 0 < execution.slippage_probability < 1:
         raise InputError(
             f"slippage_probability must be 0 or 1 with several venues ({', '.join(by_venue)}), "
             f"was {execution.slippage_probability}"
         )
-    return [_venue(name, traded, execution) for name, traded in by_venue.items()]
+    return [_venue(name, traded, instruments, execution) for name, traded in by_venue.items()]
 
 
-def _venue(name: str, traded: Sequence[InstrumentSpec], execution: ExecutionConfig) -> BacktestVenueConfig:
+def _venue(
+    name: str, traded: Sequence[InstrumentSpec], instruments: Sequence[InstrumentSpec], execution: ExecutionConfig
+) -> BacktestVenueConfig:
     rates = {spec.instrument_id: (str(spec.commission_per_unit), str(spec.commission_minimum)) for spec in traded}
     return BacktestVenueConfig(
         name=name,
@@ -140,11 +79,8 @@ def _venue(name: str, traded: Sequence[InstrumentSpec], execution: ExecutionConf
         base_currency="USD",
         starting_balances=[f"{execution.starting_balance_usd} USD"],
         bar_adaptive_high_low_ordering=execution.high_low_order == "adaptive",
-        fill_model=ImportableFillModelConfig(
-            fill_model_path="rl_strategies.backtest.venue:StreamFillModel",
-            config_path="rl_strategies.backtest.venue:StreamFillModelConfig",
-            config=_stream(execution),
-        ),
+        fill_model=fill_model_config(instruments, execution),
+        modules=slippage_module_configs(execution),
         fee_model=ImportableFeeModelConfig(
             fee_model_path="rl_strategies.backtest.venue:OrderCommission",
             config_path="rl_strategies.backtest.venue:OrderCommissionConfig",

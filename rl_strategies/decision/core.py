@@ -25,6 +25,7 @@ from rl_strategies.risk.overlay import APPROVED, REASONS
 
 # Keys of snapshots that differ from the fields' names, so that those written earlier can be restored.
 _STORED_NAMES = {"take_profit_ticks": "target_ticks", "take_profit_filled": "target_filled"}
+_NOT_STORED = {"session_open_ns"}  # the simulator's own
 
 
 class Review(NamedTuple):
@@ -178,6 +179,7 @@ class DecisionCore:
             f"{name}.{_STORED_NAMES.get(field, field)}": table[field]
             for name, table in records.items()
             for field in table.dtype.names
+            if field not in _NOT_STORED
         }
 
     def _check_state(self, state: dict[str, NDArray[Any]]) -> None:

@@ -12,6 +12,7 @@ from catalogs.bars import FIXED_SCALAR
 from catalogs.instruments.specification import InstrumentSpec
 from rl_strategies.accounting.commission import to_micros
 from rl_strategies.decision.barriers import BarrierConfig, unit_code
+from rl_strategies.decision.slippage import SLIPPAGE_FIELDS, SlippageConfig, pack_slippage
 from rl_strategies.risk.config import RiskConfig
 
 
@@ -51,6 +52,8 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
+    slippage : SlippageConfig or None
+        Slippage of market orders and stops; takes the place of the next three.
     slippage_ticks : {0, 1}
         Adverse ticks of a slipped fill, take profits included.
     slippage_probability : float
@@ -71,6 +74,12 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fill: Literal["same_close", "next_open"] = "same_close"
     high_low_order: str = "adaptive"
     starting_balance_usd: Decimal = Decimal(100_000)
+    slippage: SlippageConfig | None = None
+
+    @property
+    def ticks_on_every_fill(self) -> int:
+        """``slippage_ticks``, or 0 where ``slippage`` takes its place."""
+        return self.slippage_ticks if self.slippage is None else 0
 
     @property
     def starting_cents(self) -> int:
@@ -85,6 +94,14 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if not 0.0 <= self.slippage_probability <= 1.0:
             raise ValueError(f"slippage_probability must be in [0, 1], was {self.slippage_probability}")
+        if self.slippage is not None and (self.slippage_ticks, self.slippage_probability, self.slippage_seed) != (
+            1,
+            1.0,
+            0,
+        ):
+            raise ValueError(
+                "slippage takes the place of slippage_ticks, slippage_probability and slippage_seed: leave them out"
+            )
         cents = self.starting_balance_usd * 100
         if cents <= 0 or cents != cents.to_integral_value():
             raise ValueError(
@@ -114,6 +131,7 @@ RULES = np.dtype(
             ("slippage_ticks", np.int64),
             ("adaptive", np.int64),
             ("last_entry_ns", np.int64),  # last moment of an entry into a contract month that expires
+            *SLIPPAGE_FIELDS,
         ],
     )
 )
@@ -122,8 +140,10 @@ RULES = np.dtype(
 def pack_rules(instruments: Sequence[InstrumentSpec], trading: TradingConfig, execution: ExecutionConfig) -> Any:
     """Records of dtype `RULES`, one per instrument."""
     rules = np.zeros(len(instruments), RULES)
-    for record, instrument in zip(rules, instruments, strict=True):
+    for place, (record, instrument) in enumerate(zip(rules, instruments, strict=True)):
         _pack(record, instrument, trading, execution)
+        for name, value in pack_slippage(execution.slippage, instrument, place).items():
+            record[name] = value
     return rules
 
 
@@ -149,7 +169,7 @@ def _pack(rules: Any, instrument: InstrumentSpec, trading: TradingConfig, execut
         "take_profit_unit": unit_code(barriers.take_profit),
         "take_profit_value": barriers.take_profit.value if barriers.take_profit else 0.0,
         "time_limit_bars": barriers.time_limit_bars,
-        "slippage_ticks": execution.slippage_ticks,
+        "slippage_ticks": execution.ticks_on_every_fill,
         "adaptive": execution.high_low_order == "adaptive",
         "last_entry_ns": last_entry_ns(instrument, trading.risk),
     }

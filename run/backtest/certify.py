@@ -9,13 +9,14 @@ from rich.progress import Progress
 
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.instruments.bar_types import instrument_id_of
+from catalogs.instruments.bar_types import bar_length_ns, instrument_id_of
 from catalogs.instruments.specification import InstrumentSpec, resolve
 from catalogs.instruments.stored import stored_spec
 from catalogs.storage.arrow import read_bars, stored_bar_types
 from configs import instruments_path
 from run.console import messages, print_json, report
-from training.parity.certify import FIRST_DAY, Certificate, certify
+from training.parity.certify import Certificate, certify
+from training.parity.configurations import FIRST_DAY
 
 # Futures of every exchange, among them prices in fractions (a 64th for ZN, a 256th for ZT), half a dollar a point
 # (MYM), and contracts that are given up before they expire.
@@ -23,7 +24,7 @@ SYNTHETIC = (
     "SPY", "AAPL", "MSFT", "NVDA", "QQQ", "IWM", "XOM", "JPM", "MESH5", "NQH5", "ZNH5", "ZTH5", "MYMH5", "CLJ5", "GCJ5",
     "HGH5",
 )  # fmt: skip
-MOST_RECORDED_BARS = 8_000
+DAY_NS = 24 * 60 * 60 * 10**9
 
 
 def run_certify(*, episodes: int, instruments: int, seed: int, catalog: Path | None, as_json: bool) -> None:
@@ -56,13 +57,14 @@ def run_certify(*, episodes: int, instruments: int, seed: int, catalog: Path | N
 def _recorded(catalog: Path) -> list[tuple[InstrumentSpec, BarSeries]]:
     found = []
     for bar_type in stored_bar_types(catalog):
-        if "-1-MINUTE-" in bar_type:
+        if bar_length_ns("-".join(bar_type.split("-")[-4:-2])) < DAY_NS:
             bars = read_bars(catalog, bar_type)
             last_day = np.datetime64(int(bars.ts_ns[-1]), "ns").astype("datetime64[D]").item()
-            spec = stored_spec(catalog, resolve(instrument_id_of(bar_type), instruments_path(), last_day))
-            found.append((spec, bars.slice(0, min(len(bars), MOST_RECORDED_BARS))))
+            found.append(
+                (stored_spec(catalog, resolve(instrument_id_of(bar_type), instruments_path(), last_day)), bars)
+            )
     if not found:
-        raise InputError(f"no one-minute bars in catalog {catalog}")
+        raise InputError(f"no intraday bars in catalog {catalog}")
     return found
 
 
@@ -72,6 +74,11 @@ def _print(result: Certificate) -> None:
         f"{result.context_configurations} with context, {result.expiry_configurations} on an expiry day), "
         f"seed {result.seed}: {result.steps:,} steps, {result.fills:,} fills"
     )
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(result.slippage_configurations.items()))
+    report(f"slippage: {kinds}")
+    if result.recorded_days:
+        first, last = result.recorded_days
+        report(f"{result.recorded_configurations} configurations on recorded bars, days from {first} to {last}")
     report(f"steps/s, one lane: simulator {result.steps_per_s_simulator:,.0f}, engine {result.steps_per_s_engine:,.0f}")
     if result.divergences == 0:
         report("simulator and engine agree on everything", label="0 divergences:", style="bold green")

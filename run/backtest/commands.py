@@ -83,7 +83,7 @@ def certify(
     instruments: Annotated[int, typer.Option(min=1, help="Largest number of instruments in a portfolio.")] = 10,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     catalog: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Also use one-minute bars of this catalog.")
+        Path | None, typer.Option(metavar="FOLDER", help="Also use intraday bars of this catalog.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from adapters.ibkr.exchanges import EXCHANGES
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
+from adapters.ibkr.simulator.broker.matching import Slippage
 from adapters.ibkr.simulator.faults import Fault, FaultError, FaultScript
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.market import Market, TapeBar, TapeError, tape_of
@@ -24,6 +25,13 @@ from catalogs.instruments.specification import InstrumentSpec, resolve_stored
 from catalogs.instruments.stored import stored_instruments, stored_spec
 from catalogs.storage.arrow import read_bars
 from configs import instruments_path
+from rl_strategies.backtest.fill_models import (
+    InstrumentSlippage,
+    StreamFillModel,
+    StreamFillModelConfig,
+    stream_settings,
+)
+from rl_strategies.decision.rules import ExecutionConfig
 from run.console import messages, print_json, report
 from run.day import DAY_NS, midnight_ns
 from run.trade.session.contract import last_trade
@@ -58,7 +66,8 @@ def run_gateway(
     if len(set(names)) < len(names):
         raise InputError(f"instruments must be named once, were {', '.join(names)}")
     window_ns = midnight_ns(start.date()), midnight_ns((end or start).date()) + DAY_NS
-    server = simulated_server(specs[0], catalog, bar, window_ns, cash, slippage_ticks, port, followed=specs[1:])
+    execution = ExecutionConfig(slippage_ticks=slippage_ticks)  # type: ignore[arg-type]  # the option allows no other
+    server = simulated_server(specs[0], catalog, bar, window_ns, cash, execution, port, followed=specs[1:])
     if faults is not None:
         server.after_step.append(load_faults(faults))
     try:
@@ -85,7 +94,7 @@ def simulated_server(
     bar: str,
     window_ns: tuple[int, int],
     cash_usd: float,
-    slippage_ticks: int = 1,
+    execution: ExecutionConfig,
     port: int = 0,
     followed: Sequence[InstrumentSpec] = (),
 ) -> GatewayServer:
@@ -102,8 +111,8 @@ def simulated_server(
         Opening time of the first bar and closing time of the last, UTC nanoseconds; up to forty days before are
         history.
     cash_usd : float
-    slippage_ticks : {0, 1}
-        Ticks by which every fill is worse.
+    execution : ExecutionConfig
+        Its slippage is that of the fills.
     port : int
         0 takes a free port.
     followed : sequence of InstrumentSpec
@@ -131,8 +140,19 @@ def simulated_server(
     except TapeError as error:
         first, last = (np.datetime64(ns, "ns").astype("datetime64[m]") for ns in window_ns)
         raise InputError(f"{spec.instrument_id} from {first} to {last}: {error}") from error
-    gateway = Gateway(contracts, market, ACCOUNT, round(cash_usd * 100), slippage_ticks)
+    gateway = Gateway(contracts, market, ACCOUNT, round(cash_usd * 100), broker_slippage([spec, *followed], execution))
     return GatewayServer(gateway, port=port)
+
+
+def broker_slippage(instruments: Sequence[InstrumentSpec], execution: ExecutionConfig) -> Slippage:
+    """Slippage of the simulated broker, as simulator and engine have it; instruments in the order of contract numbers."""
+    if execution.slippage is None:
+        stream = StreamFillModel(StreamFillModelConfig(**stream_settings(execution)))
+        return lambda con_id, ts_ns, ticks, side, is_limit: int(stream.is_slipped())
+    slippage = InstrumentSlippage(instruments, execution)
+    return lambda con_id, ts_ns, ticks, side, is_limit: (
+        0 if is_limit else slippage.ticks(con_id - CON_ID, ts_ns, ticks, side)
+    )
 
 
 def contract_terms(spec: InstrumentSpec, con_id: int = CON_ID) -> ContractTerms:

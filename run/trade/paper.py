@@ -5,7 +5,6 @@ import time
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -143,7 +142,7 @@ def trade_simulated(
     plan = SessionPlan(bundle, bundle.instrument, config, name, ACCOUNT, home, days[0], streams, catalog)
     check_daily_values(bundle, catalog)
     window = session_window(bundle, days)
-    server = simulated_server(plan.spec, catalog, bar, window, CASH_USD, slippage_ticks(bundle), followed=plan.followed)
+    server = simulated_server(plan.spec, catalog, bar, window, CASH_USD, bundle.execution, followed=plan.followed)
     if faults is not None:
         server.after_step.append(load_faults(faults))
     silence_s = max(5.0, 3 * bar_length_ns(bar) / NS / speed)
@@ -173,11 +172,6 @@ def session_window(bundle: Bundle, days: tuple[date, date]) -> tuple[int, int]:
         if calendar.session_date[row] != np.datetime64(day):
             raise InputError(f"{day} is not a trading day of {calendar.name}")
     return int(calendar.open_ns[rows[0]]), int(calendar.close_ns[rows[1]])
-
-
-def slippage_ticks(bundle: Bundle) -> Literal[0, 1]:
-    """Slippage that the bundle was trained with, in ticks."""
-    return bundle.execution.slippage_ticks
 
 
 async def _replay(gateway: ThreadedServer, speed: float, strategy: LiveStrategy) -> None:

@@ -24,8 +24,9 @@ from catalogs.instruments.specification import InstrumentSpec, to_nautilus
 from catalogs.plain import PLAIN_VARIABLE
 from rl_strategies.backtest.engine import bar_objects
 from rl_strategies.backtest.engine_setup import LEAN_ENGINE, PLAIN_ENGINE, EngineSetup, engine_setup
+from rl_strategies.backtest.fill_models import fill_model
 from rl_strategies.backtest.lean_engine import lean_engines
-from rl_strategies.backtest.venue import stream_fill_model, venue_configs
+from rl_strategies.backtest.venue import venue_configs
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from tests.training.conftest import market_of
@@ -62,7 +63,7 @@ def traded(market: TrainingMarket, setup: EngineSetup) -> tuple[Any, RLStrategy]
     (venue,) = venue_configs([market.instrument], market.execution)
     engine.add_venue(
         Venue(venue.name), OmsType.NETTING, AccountType.MARGIN, [Money(100_000, USD)], base_currency=USD,
-        fill_model=stream_fill_model(market.execution), fee_model=FeeModelFactory.create(venue.fee_model),
+        fill_model=fill_model(market.instruments, market.execution), fee_model=FeeModelFactory.create(venue.fee_model),
         bar_adaptive_high_low_ordering=True,
     )  # fmt: skip
     shares = Equity.to_dict(to_nautilus(market.instrument))

@@ -27,6 +27,7 @@ from rl_strategies.backtest.venue import venue_configs
 from rl_strategies.decision.barriers import BarrierConfig, Distance
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
+from rl_strategies.decision.slippage import SlippageConfig
 from rl_strategies.features import default_plan
 from rl_strategies.risk.config import RiskConfig
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
@@ -172,6 +173,43 @@ def test_ruin_ends_the_episode_in_both(spy: tuple) -> None:
     assert told["fills"][0][-1].reason == "ruin"
 
 
+def test_ruin_halts_by_what_the_closing_cost(spy: tuple) -> None:
+    # The account is ruined at a loss of 50 USD, and closing it costs more than the 20 that are left up to the limit.
+    risk = RiskConfig(0, 5, max_daily_drawdown=0.0007, ruin=0.9995)
+    trading = TradingConfig(300, BarrierConfig(None, None, 0), risk, mask_actions=True)
+    market = market_of(*spy, trading, ExecutionConfig(slippage=SlippageConfig(ticks=8)))
+    assert assert_equal_fills(market, 4, seed=8) > 8
+
+
+TABLE = {"SPY.EQUS": [(0, 7.0), (30, 2.0), (60, 1.0)]}
+SLIPPAGES = {
+    "ticks": SlippageConfig(ticks=3),
+    "part of a tick, drawn": SlippageConfig(ticks=1.4, rounding="drawn", probability=0.7, seed=3),
+    "basis points": SlippageConfig(bps=1.7),
+    "spread by time of day": SlippageConfig(spreads=TABLE),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("kind", SLIPPAGES)
+@pytest.mark.parametrize("fill", ["same_close", "next_open"])
+def test_slippage_of_every_kind_on_thin_volume(kind: str, fill: str, spy: tuple) -> None:
+    instrument, bars = spy
+    trading = TradingConfig(5, BarrierConfig(TICKS, TICKS, 10), RiskConfig(0, 1))
+    execution = ExecutionConfig(slippage=SLIPPAGES[kind], fill=fill)  # type: ignore[arg-type]
+    assert assert_equal_fills(market_of(instrument, thinned(bars, 3), trading, execution), 1, seed=4) > 100
+
+
+def test_drawn_slippage_over_two_venues() -> None:
+    held = [
+        synthetic_bars("SPY", "2025-01-06", "2025-01-14", 1),
+        synthetic_bars("MESH5", "2025-01-06", "2025-01-14", 2),
+    ]
+    trading = TradingConfig(5, BarrierConfig(Distance(2, "atr"), Distance(3, "atr"), 20), RiskConfig(0, 5))
+    slippage = SlippageConfig(spreads={"SPY.EQUS": [(0, 3.0)], "MES.XCME": [(0, 1.0), (500, 2.0)]}, rounding="drawn")
+    market = build_portfolio_market(held, DEFAULT, trading, ExecutionConfig(slippage=slippage))
+    assert assert_equal_fills(market, 1, seed=5, switch=0.05) > 20
+
+
 def real_portfolio(folder: Path, symbols: list[str]) -> list[tuple[InstrumentSpec, BarSeries]]:
     """Two weeks and a half of shares in October 2015, prices rounded to the cent."""
     frame = pd.read_parquet(folder / "us30_1min_201510_201602.parquet")
@@ -187,7 +225,7 @@ def test_real_week_of_ten_tickers(shared_data: Path) -> None:
         held,
         default_plan(volume_known=True, extended_hours=False),
         trading,
-        ExecutionConfig(),
+        ExecutionConfig(slippage=SlippageConfig(bps=2.5, rounding="drawn", probability=0.8, seed=9)),
         start=date(2015, 10, 19),
     )
     assert len(market) == 5

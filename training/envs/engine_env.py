@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from catalogs.instruments.specification import to_nautilus
 from rl_strategies.backtest.engine import backtest_engine, bar_objects
+from rl_strategies.backtest.fill_models import fill_model
 from rl_strategies.backtest.opening_trades import opening_trades
-from rl_strategies.backtest.venue import stream_fill_model
 from rl_strategies.decision.context_feed import ContextFeed
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.decision.instrument import named_state
@@ -89,7 +89,7 @@ class EngineEnv(gym.Env):
         self._meter = RewardMeter(
             reward, self._core.accounts, self._core.legs.reshape(1, -1), market.arrays.rules["multiplier"]
         )
-        self._fill_model = stream_fill_model(market.execution)
+        self._fill_model = fill_model(market.instruments, market.execution)
         self._engine = self._make_engine()
         self._loop: greenlet | None = None
         self._has_run = False

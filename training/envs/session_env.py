@@ -117,8 +117,10 @@ class SessionVecEnv(BatchedVecEnv):
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Go on from a `snapshot` of an environment over the same market."""
-        self._lanes.state.lanes[:] = state["lanes"]
-        self._lanes.state.legs[:] = state["legs"]
+        for name in ("lanes", "legs"):
+            own, stored = getattr(self._lanes.state, name), state[name]
+            for field in stored.dtype.names or ():  # a state of an older version has fewer
+                own[field] = stored[field]
         self._lanes.observations[:] = state["observations"]
         set_generator(self._random, state["generator"])
         self._meter.restore(state)

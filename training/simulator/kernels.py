@@ -233,6 +233,7 @@ def settle(shared, lane, legs, fills):  # type: ignore[no-untyped-def]
     for k in range(len(legs)):
         close_at_last_bar(shared, lane, legs[k], k, fills[k], ts_ns, RUIN)
     mark_to_market(shared, lane, legs)
+    update_halt(lane, shared.limits[0])  # by what the closing cost
     return True
 
 
@@ -259,6 +260,7 @@ def begin_lane(shared, lane, legs, episode, balance_cents, draws, out):  # type:
     lane.refused[:] = 0
     for k in range(len(legs)):
         clear_leg(legs[k])
+        legs[k].session_open_ns = shared.open_ns[episode, k]
     mark_to_market(shared, lane, legs)
     begin_session(lane, lane.equity)
     observe(shared, lane, legs, out)

@@ -14,11 +14,11 @@ from catalogs.instruments.specification import InstrumentSpec
 from catalogs.sessions import SessionCalendar
 from rl_strategies.accounting.account import GRACE_NS
 from rl_strategies.backtest.opening_trades import opening_lead_ns
-from rl_strategies.backtest.slippage import slippage_stream
 from rl_strategies.decision.core import decision_waits, observation_names
 from rl_strategies.decision.instrument import ATR_FEATURE
 from rl_strategies.decision.observation import MASK_OUTPUTS
 from rl_strategies.decision.rules import ExecutionConfig, TradingConfig, pack_rules
+from rl_strategies.decision.slippage import slippage_stream
 from rl_strategies.features import (
     FeaturePlan,
     JoinedPlan,
@@ -202,7 +202,7 @@ def build_portfolio_market(
         chosen.flat_ns,
         rules,
         pack_limits(trading.risk),
-        slippage_stream(execution),
+        slippage_stream(execution.ticks_on_every_fill, execution.slippage_probability, execution.slippage_seed),
         _settings(series, plan, trading, execution),
     )
     _require_finite(arrays, values, plan)

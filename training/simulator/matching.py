@@ -3,7 +3,8 @@
 Rules of nautilus_trader 1.231 that are repeated here: a tick equal to the last price is skipped; each tick quotes
 a quarter of the bar's volume (the close the rest), at least one unit; what a market or stop order wants beyond that
 fills one tick worse; a stop fills at its trigger, or at the open where the bar gapped through it; a limit fills at its
-own price, beyond the quoted size only when it is traded through; slippage is one adverse tick on every fill.
+own price, beyond the quoted size only when it is traded through. Slippage worsens market orders and stops
+(`rl_strategies.decision.slippage`), or every fill by a tick (``slippage_ticks``).
 """
 
 from catalogs.compiled import kernel
@@ -11,6 +12,7 @@ from rl_strategies.accounting.commission import fill_commission_cents
 from rl_strategies.accounting.position import book_fill, side_of_units
 from rl_strategies.accounting.record import FILL_REASONS, ORDER_KINDS
 from rl_strategies.decision.barriers import barrier_ticks
+from rl_strategies.decision.slippage import adverse_ticks
 
 MARKET, STOP, LIMIT = (ORDER_KINDS.index(kind) for kind in ("market", "stop", "limit"))
 ENTRY, SIGNAL, REVERSE, STOP_LOSS, TAKE_PROFIT, TIME, END, HALT, RUIN = (
@@ -67,7 +69,7 @@ def book_sizes(volume, open_, high, low, close, adaptive, at_open, sizes):  # ty
 
 @kernel
 def slip(lane, rules, slips):  # type: ignore[no-untyped-def]
-    """Adverse ticks of the next fill; drawn from the shared stream if slippage is random."""
+    """Adverse ticks of the next fill under ``slippage_ticks``; drawn from the shared stream if they are random."""
     if rules.slippage_ticks == 0 or len(slips) == 1:
         return rules.slippage_ticks
     drawn = slips[lane.draws % len(slips)]
@@ -97,7 +99,8 @@ def take_book(lane, leg, rules, fills, slips, ts_ns, units, price_ticks, size, k
     """Market order or triggered stop: ``size`` units at the price, the rest one tick worse. Returns the last price."""
     direction = 1 if units > 0 else -1
     at_touch = min(abs(units), size)
-    price = price_ticks + direction * slip(lane, rules, slips)
+    worse = adverse_ticks(rules, leg.session_open_ns, ts_ns, price_ticks, direction)
+    price = price_ticks + direction * (worse + slip(lane, rules, slips))
     execute(lane, leg, rules, fills, ts_ns, direction * at_touch, price, 0, kind, trigger_ticks, reason)
     rest = abs(units) - at_touch
     if rest > 0:

@@ -21,7 +21,7 @@ from adapters.ibkr.simulator.broker.acceptance import Refusal
 from adapters.ibkr.simulator.broker.account import Account
 from adapters.ibkr.simulator.broker.broker import Broker, Event, Trade
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
-from adapters.ibkr.simulator.broker.matching import Quote
+from adapters.ibkr.simulator.broker.matching import Quote, Slippage
 from adapters.ibkr.simulator.client_session import ClientSession
 from adapters.ibkr.simulator.feeds import Feed
 from adapters.ibkr.simulator.market import Market, Step
@@ -50,8 +50,8 @@ class Gateway:
         Account number; paper accounts begin with ``DU``.
     cash_cents : int
         Starting balance.
-    slippage_ticks : int
-        As `Broker` takes it.
+    slippage : Slippage, optional
+        Of the broker's fills.
 
     Attributes
     ----------
@@ -88,10 +88,12 @@ class Gateway:
         market: Market,
         account: str,
         cash_cents: int,
-        slippage_ticks: int = 0,
+        slippage: Slippage | None = None,
     ) -> None:
         self.market = market
-        self.broker = Broker(Account(account, cash_cents), contracts, self.now_ns, slippage_ticks)
+        self.broker = Broker(Account(account, cash_cents), contracts, self.now_ns)
+        if slippage is not None:
+            self.broker.slippage = slippage
         for con_id, ticks in market.opening_ticks.items():
             self.broker.quotes[con_id] = Quote(ticks, 1_000_000, opens=False)
         self.sessions: list[ClientSession] = []

@@ -9,8 +9,8 @@ from catalogs.instruments.specification import InstrumentSpec, to_nautilus
 from rl_strategies.accounting.record import Fill
 from rl_strategies.backtest.engine import backtest_engine, bar_objects
 from rl_strategies.backtest.engine_setup import engine_setup
+from rl_strategies.backtest.fill_models import fill_model
 from rl_strategies.backtest.opening_trades import opening_lead_ns, opening_trades
-from rl_strategies.backtest.venue import stream_fill_model
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.live.replay.session import JournaledSession
 from rl_strategies.live.replay.strategy import ReplayStrategy, TakenDecision
@@ -51,7 +51,7 @@ def run_clock(session: JournaledSession, core: DecisionCore, policy: OnnxPolicy)
     spec, waits = instrument.instrument, core.execution.fill == "next_open"
     setup = engine_setup()
     with setup.building():
-        engine = backtest_engine([spec], core.execution, stream_fill_model(core.execution))
+        engine = backtest_engine([spec], core.execution, fill_model([spec], core.execution))
     try:
         bar_types = (BarType.from_str(session.bars.bar_type),)
         config = RLStrategyConfig(bar_types=bar_types, wait_for_open=waits, **setup.strategy_options)

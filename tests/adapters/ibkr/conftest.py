@@ -14,6 +14,7 @@ from ibapi.order import Order
 from ibapi.wrapper import EWrapper
 
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
+from adapters.ibkr.simulator.broker.matching import every_fill
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.market import SECOND_NS, Market, TapeBar
 from adapters.ibkr.simulator.server import GatewayServer, ThreadedServer, running
@@ -153,7 +154,7 @@ def gateway_of() -> Callable[..., Gateway]:
 
     def build(bars: list[TapeBar], history: int = 3, cash_cents: int = CASH_CENTS, slippage_ticks: int = 0) -> Gateway:
         market = Market([MES, SPY], {MES.con_id: bars}, start_ns=bars[history].open_ns)
-        return Gateway([MES, SPY], market, ACCOUNT, cash_cents, slippage_ticks)
+        return Gateway([MES, SPY], market, ACCOUNT, cash_cents, every_fill(slippage_ticks))
 
     return build
 

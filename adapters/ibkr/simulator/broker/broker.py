@@ -16,7 +16,7 @@ from adapters.ibkr.simulator.broker.acceptance import Refusal
 from adapters.ibkr.simulator.broker.account import Account
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
 from adapters.ibkr.simulator.broker.judgement import BY_HAND, answer_to_order, answer_to_request, refusal_here
-from adapters.ibkr.simulator.broker.matching import Execution, Quote, fills, in_pieces
+from adapters.ibkr.simulator.broker.matching import Execution, Quote, Slippage, every_fill, fills, in_pieces
 from adapters.ibkr.simulator.broker.order_answers import (
     CANCELLED,
     HELD,
@@ -41,11 +41,11 @@ class Broker:
     contracts : sequence of ContractTerms
     now_ns : callable
         Simulated time, UTC nanoseconds.
-    slippage_ticks : int
-        Every fill is so many ticks worse than the market, limits included, as NautilusTrader's fill model does it.
 
     Attributes
     ----------
+    slippage : Slippage
+        Ticks by which fills are worse than the market; none unless it is set.
     orders : dict of (client_id, order_id) to WorkingOrder
         Every order ever accepted, ended ones included.
     trades : list of Trade
@@ -76,11 +76,9 @@ class Broker:
         Greatest order number of all orders that each client has been shown.
     """
 
-    def __init__(
-        self, account: Account, contracts: Sequence[ContractTerms], now_ns: Callable[[], int], slippage_ticks: int = 0
-    ) -> None:
+    def __init__(self, account: Account, contracts: Sequence[ContractTerms], now_ns: Callable[[], int]) -> None:
         self.account = account
-        self.slippage_ticks = slippage_ticks
+        self.slippage: Slippage = every_fill(0)
         self.contracts = {terms.con_id: terms for terms in contracts}
         self.orders: dict[tuple[int, int], WorkingOrder] = {}
         self.trades: list[Trade] = []
@@ -334,7 +332,8 @@ class Broker:
         wanted = groups.active_units(order, self.orders, self.rules)
         if self.largest_fill is not None:
             wanted = min(wanted, self.largest_fill)
-        for execution in in_pieces(fills(order, quote, wanted, arriving, self.slippage_ticks), self.rules.pieces):
+        executions = fills(order, quote, wanted, arriving, self._now_ns(), self.slippage)
+        for execution in in_pieces(executions, self.rules.pieces):
             self._fill(order, execution)
 
     def _fill(self, order: WorkingOrder, execution: Execution) -> None:

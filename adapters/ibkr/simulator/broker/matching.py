@@ -6,7 +6,7 @@ before is no new tick. Market orders and stops take what is offered and the rest
 limit: with what is offered where the price just touches them, wholly where it trades through them.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from adapters.ibkr.simulator.broker.orders import WorkingOrder
 
@@ -27,6 +27,19 @@ class Execution(NamedTuple):
 
     units: int
     ticks: int
+
+
+class Slippage(Protocol):
+    """Ticks by which a fill of a contract at a time is worse than its price; asked once for every fill at a quote."""
+
+    def __call__(self, con_id: int, ts_ns: int, ticks: int, side: int, is_limit: bool) -> int:
+        """Ticks, not negative, for a fill at ``ticks`` that buys (``side`` 1) or sells (-1)."""
+        ...
+
+
+def every_fill(worse_ticks: int) -> Slippage:
+    """The same ticks on every fill, limits included, as NautilusTrader's own fill model does it."""
+    return lambda con_id, ts_ns, ticks, side, is_limit: worse_ticks
 
 
 def bar_path(open_: int, high: int, low: int, close: int) -> tuple[int, int, int, int]:
@@ -73,7 +86,9 @@ def in_pieces(executions: list[Execution], pieces: int) -> list[Execution]:
     ]
 
 
-def fills(order: WorkingOrder, quote: Quote, wanted: int, arriving: bool, slippage_ticks: int) -> list[Execution]:
+def fills(
+    order: WorkingOrder, quote: Quote, wanted: int, arriving: bool, ts_ns: int, slippage: Slippage
+) -> list[Execution]:
     """Executions of up to ``wanted`` units of an order at a quote; marks a stop that is reached as triggered.
 
     Parameters
@@ -84,8 +99,10 @@ def fills(order: WorkingOrder, quote: Quote, wanted: int, arriving: bool, slippa
         Units that may fill now; less than what remains while a parent is partly filled.
     arriving : bool
         True for an order that just arrived: a marketable limit then takes the market's price.
-    slippage_ticks : int
-        Ticks by which fills are worse; only what a limit gets beyond the offer comes without, as in the engine.
+    ts_ns : int
+        Time of the fill.
+    slippage : Slippage
+        Ticks by which fills are worse; what a limit gets beyond the offer comes without, as in the engine.
 
     Returns
     -------
@@ -93,7 +110,12 @@ def fills(order: WorkingOrder, quote: Quote, wanted: int, arriving: bool, slippa
     """
     if wanted <= 0:
         return []
-    taken_at, slip = quote.ticks, order.side * slippage_ticks
+    taken_at = quote.ticks
+
+    def slipped(ticks: int) -> int:
+        is_limit = order.limit_ticks is not None
+        return ticks + order.side * slippage(order.terms.con_id, ts_ns, ticks, order.side, is_limit)
+
     if order.is_stop:
         if not _reached(order, quote.ticks):
             return []
@@ -101,15 +123,15 @@ def fills(order: WorkingOrder, quote: Quote, wanted: int, arriving: bool, slippa
         # Between two ticks of a bar the price moves continuously, so the stop itself was traded; an open jumps.
         taken_at = quote.ticks if quote.opens or arriving else _stop(order)
     if order.limit_ticks is None:
-        return _take(order.side, taken_at + slip, quote.units, wanted)
+        return _take(order.side, slipped(taken_at), quote.units, wanted)
     beyond = (order.limit_ticks - taken_at) * order.side
     if beyond < 0:
         return []
     offered = min(wanted, quote.units)
     if arriving or order.stop_ticks is not None:
-        return [Execution(offered, taken_at + slip)]
+        return [Execution(offered, slipped(taken_at))]
     rest = wanted - offered if beyond else 0
-    return [Execution(offered, order.limit_ticks + slip)] + ([Execution(rest, order.limit_ticks)] if rest else [])
+    return [Execution(offered, slipped(order.limit_ticks))] + ([Execution(rest, order.limit_ticks)] if rest else [])
 
 
 def _stop(order: WorkingOrder) -> int:
