@@ -145,7 +145,7 @@ def simulated_server(
 
 
 def broker_slippage(instruments: Sequence[InstrumentSpec], execution: ExecutionConfig) -> Slippage:
-    """Slippage of the simulated broker, as simulator and engine have it; instruments in the order of contract numbers."""
+    """Slippage of the simulated broker, as simulator and engine have it; instruments by contract number."""
     if execution.slippage is None:
         stream = StreamFillModel(StreamFillModelConfig(**stream_settings(execution)))
         return lambda con_id, ts_ns, ticks, side, is_limit: int(stream.is_slipped())
