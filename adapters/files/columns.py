@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from adapters.errors import SourceError
 
 # In order of preference where a file has several.
-TIME_NAMES = ("timestamp", "datetime", "time", "dt", "ts", "date", "ts_event")
+TIME_NAMES = (
+    "ts_close", "window_start", "timestamp", "datetime", "time", "dt", "ts", "date", "ts_event", "t", "milliseconds",
+    "__index_level_0__", "index",
+)  # fmt: skip
 SYMBOL_NAMES = ("symbol", "ticker", "raw_symbol", "instrument", "instrument_id")
 PRICE_NAMES = {
     "open": ("open", "o"),
@@ -14,7 +17,9 @@ PRICE_NAMES = {
     "low": ("low", "l"),
     "close": ("close", "c", "last"),
 }
-VOLUME_NAMES = ("volume", "vol", "v")
+VOLUME_NAMES = ("volume", "vol", "v", "real_volume")
+PUBLISHER = "publisher_id"  # one bar a minute from each
+MEANINGS = ("date", "time", "open", "high", "low", "close", "volume", "symbol", "skip")
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,9 @@ class Columns:
         One column, or two that hold date and time of day.
     prices : dict of str to str
         ``open``, ``high``, ``low`` and ``close``.
-    volume, symbol : str or None
+    volume : tuple of str
+        Columns that add up to it; empty where the file has none.
+    symbol, publisher : str or None
         None where the file has none.
     unused : tuple of str
         Columns that mean nothing to this adapter.
@@ -35,9 +42,15 @@ class Columns:
 
     time: tuple[str, ...]
     prices: dict[str, str]
-    volume: str | None
+    volume: tuple[str, ...]
     symbol: str | None
+    publisher: str | None
     unused: tuple[str, ...]
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Columns of prices and volume."""
+        return (*self.prices.values(), *self.volume)
 
 
 def find_columns(names: Sequence[str], source: str) -> Columns:
@@ -63,11 +76,11 @@ def find_columns(names: Sequence[str], source: str) -> Columns:
     --------
     >>> found = find_columns(["Date", "Time", "Open", "High", "Low", "Close", "Vol", "VWAP"], "spy.csv")
     >>> found.time, found.volume, found.unused
-    (('Date', 'Time'), 'Vol', ('VWAP',))
+    (('Date', 'Time'), ('Vol',), ('VWAP',))
     """
     lowered: dict[str, str] = {}
     for name in names:
-        lowered.setdefault(name.strip().lower(), name)
+        lowered.setdefault(name.strip().strip("<>").lower(), name)
     has = f"the file has {', '.join(names) or 'none'}"
     if {"date", "time"} <= lowered.keys() and not {"timestamp", "datetime"} & lowered.keys():
         time: tuple[str, ...] = (lowered["date"], lowered["time"])
@@ -80,10 +93,17 @@ def find_columns(names: Sequence[str], source: str) -> Columns:
     missing = [price for price, name in prices.items() if name is None]
     if missing:
         raise SourceError(f"{source} must have columns open, high, low, close; no {', '.join(missing)}, {has}")
-    volume, symbol = _first(lowered, VOLUME_NAMES), _first(lowered, SYMBOL_NAMES)
     chosen = {name: column for name, column in prices.items() if column is not None}
-    used = {*time, *chosen.values(), volume, symbol}
-    return Columns(time, chosen, volume, symbol, tuple(name for name in names if name not in used))
+    volume, symbol, publisher = _volume(lowered), _first(lowered, SYMBOL_NAMES), lowered.get(PUBLISHER)
+    used = {*time, *chosen.values(), *volume, symbol, publisher}
+    return Columns(time, chosen, volume, symbol, publisher, tuple(name for name in names if name not in used))
+
+
+def _volume(lowered: dict[str, str]) -> tuple[str, ...]:
+    found = _first(lowered, VOLUME_NAMES)
+    if found is not None:
+        return (found,)
+    return (lowered["up"], lowered["down"]) if {"up", "down"} <= lowered.keys() else ()
 
 
 def _first(lowered: dict[str, str], known: Sequence[str]) -> str | None:

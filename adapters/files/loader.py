@@ -1,19 +1,21 @@
-"""Bars from one CSV or Parquet file as an Arrow table of one schema."""
+"""Bars of files of any known format as Arrow tables of one schema."""
 
-import csv
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from adapters.errors import SourceError
-from adapters.files.columns import Columns, find_columns
-from adapters.files.timestamps import to_utc_ns
+from adapters.files.columns import Columns
+from adapters.files.formats import GENERIC, Format
+from adapters.files.sources import RawFile, ReadOptions, read_raw
+from adapters.files.timestamps import names_zone, to_utc_ns
 
 # Time as the file stamps it, open or close of the bar, UTC nanoseconds; NaN where a number is missing.
 BAR_SCHEMA = pa.schema(
@@ -23,8 +25,8 @@ BAR_SCHEMA = pa.schema(
 
 DBN_SUFFIXES = (".dbn", ".dbn.zst")  # read by adapters.databento, whose package is slow to import
 
-_SUFFIXES = {".csv": ",", ".txt": ",", ".tsv": "\t", ".parquet": "", ".pq": ""}
-_PARQUET = (".parquet", ".pq")
+_UNDEFINED = 9.2e18  # Databento writes the largest 64-bit integer where there is no price
+_SMALLEST_WHOLE = 1e5  # a hundredth of a cent in units of 1e-9
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,16 @@ class FileBars:
     table : pyarrow.Table
         Of `BAR_SCHEMA`, in the order of the file.
     symbol : str
-        Symbol in the file; empty if it has no symbol column.
+        Symbol in the file; empty if it names none.
     columns : Columns
         Columns that were read.
+    format : Format
+    stamp : {"open", "close", ""}
+        End of a bar that the times mark; empty if the format does not fix it.
+    time_zone : str
+        Zone that was taken for times that name none; empty if all name one.
+    divisor : float
+        What prices were divided by; 1 for nothing.
     """
 
     path: Path
@@ -49,147 +58,176 @@ class FileBars:
     table: pa.Table
     symbol: str
     columns: Columns
+    format: Format = GENERIC
+    stamp: Literal["open", "close", ""] = ""
+    time_zone: str = ""
+    divisor: float = 1.0
 
 
 def load_bars(path: Path, *, time_zone: str | None = None, symbol: str | None = None) -> FileBars:
-    """Read the bars of one symbol from a file.
+    """Read the bars of one symbol from a file; see `read_file`.
+
+    Raises
+    ------
+    SourceError
+        As `read_file`; or if the file has several symbols and none is named.
+    """
+    parts = read_file(path, ReadOptions(time_zone=time_zone), None if symbol is None else (symbol,))
+    if len(parts) > 1:
+        held = [part.symbol for part in parts]
+        raise SourceError(f"{path.name} holds {len(parts)} symbols ({_some(held)}): choose one with --symbol")
+    return parts[0]
+
+
+def read_file(path: Path, options: ReadOptions, symbols: Collection[str] | None = None) -> list[FileBars]:
+    """Read the bars of a file, those of every symbol apart.
 
     Parameters
     ----------
     path : Path
-        ``.csv``, ``.txt``, ``.tsv`` (first line: names of the columns; comma, semicolon or tab between values)
-        or ``.parquet``.
-    time_zone : str, optional
-        IANA zone of times that name none.
-    symbol : str, optional
-        Which one to read where the file has several.
+        Text (``.csv``, ``.txt``, ``.tsv``; also compressed with gzip, zstandard or bzip2, or alone in a ``.zip``),
+        ``.parquet`` or ``.json``.
+    options : ReadOptions
+    symbols : collection of str, optional
+        Which to read, spelled as the file does. Default: all.
 
     Returns
     -------
-    FileBars
+    list of FileBars
+        In order of the symbols.
 
     Raises
     ------
     SourceError
-        If the file is missing, empty, of another kind or unreadable, if columns are missing or hold something
-        else than numbers and times, if it has several symbols and none is named, or not the one named.
+        If the file is missing, empty, of another kind or unreadable; if columns are missing or hold something
+        else than numbers and times; if a row has no symbol, or the file not the ones named; if prices are whole
+        numbers in some rows of an encoded file only; or if times name no zone and none is given.
     """
-    is_parquet = _kind(path) in _PARQUET
-    columns = find_columns(_parquet_names(path) if is_parquet else _csv_names(path), path.name)
-    raw = _read_parquet(path, columns) if is_parquet else _read_csv(path, columns)
-    raw, found = _one_symbol(raw, columns.symbol, symbol, path.name)
-    if not len(raw):
+    raw = read_raw(path, options)
+    if not len(raw.table):
         raise SourceError(f"{path.name} is empty: no bars")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileBars(path, sha256, _in_schema(raw, columns, time_zone, path.name), found, columns)
+    return [_brought_in(part, symbol, path, sha256, options) for symbol, part in _by_symbol(raw, symbols, path.name)]
 
 
-def symbols_in(path: Path) -> list[str]:
-    """Symbols that a file names, sorted; empty where it has no symbol column.
-
-    Raises
-    ------
-    SourceError
-        As `load_bars`, as far as the names of the columns and the symbols go.
-    """
-    is_parquet = _kind(path) in _PARQUET
-    columns = find_columns(_parquet_names(path) if is_parquet else _csv_names(path), path.name)
-    if columns.symbol is None:
-        return []
-    if is_parquet:
-        values = pq.read_table(path, columns=[columns.symbol], partitioning=None)[columns.symbol].cast(pa.string())
-    else:
-        values = _read_csv(path, columns)[columns.symbol]
-    return sorted(value for value in pc.unique(values).to_pylist() if value is not None)
+def _by_symbol(raw: RawFile, wanted: Collection[str] | None, source: str) -> Iterator[tuple[str, RawFile]]:
+    if raw.columns.symbol is None:
+        if wanted is not None and set(wanted) != {raw.symbol}:
+            named = ", ".join(sorted(wanted))
+            held = f"only {raw.symbol}" if raw.symbol else "no symbol column"
+            raise SourceError(f"{source} has {held} to choose {named!r} from")
+        yield raw.symbol, raw
+        return
+    names, code = _coded(raw.table[raw.columns.symbol])
+    yield from _parts(raw, names, code, wanted, source)
 
 
-def _kind(path: Path) -> str:
-    if not path.is_file():
-        raise SourceError(f"no file {path}")
-    kind = path.suffix.lower()
-    if kind not in _SUFFIXES:
-        raise SourceError(f"{path.name} must end in {', '.join(_SUFFIXES)}, was {kind or 'without a suffix'}")
-    return kind
+def _parts(
+    raw: RawFile, names: list[str], code: NDArray[np.int64], wanted: Collection[str] | None, source: str
+) -> Iterator[tuple[str, RawFile]]:
+    if wanted is not None:
+        missing = sorted(set(wanted) - set(names))
+        if missing:
+            raise SourceError(f"--symbol must be one that {source} holds ({_some(names)}), was {', '.join(missing)!r}")
+    elif "" in names:
+        row = int(np.argmax(code == names.index("")))
+        raise SourceError(
+            f"{source}: row {row + 1} has no symbol, others have ({_some(names)}): choose with --symbol, which leaves "
+            "such rows out"
+        )
+    if len(names) == 1:
+        yield names[0], raw
+        return
+    order = np.argsort(code, kind="stable")
+    starts = np.searchsorted(code[order], np.arange(len(names) + 1))
+    for number in sorted(range(len(names)), key=names.__getitem__):
+        if wanted is None or names[number] in wanted:
+            rows = order[starts[number] : starts[number + 1]]
+            yield names[number], replace(raw, table=raw.table.take(pa.array(rows)))
 
 
-def _read_csv(path: Path, columns: Columns) -> pa.Table:
-    numbers = [*columns.prices.values(), *([columns.volume] if columns.volume else [])]
-    texts = [*columns.time, *([columns.symbol] if columns.symbol else [])]
-    types = {name: pa.float64() for name in numbers} | {name: pa.string() for name in texts}
-    options = pacsv.ConvertOptions(
-        column_types=types, include_columns=list(types), strings_can_be_null=True, quoted_strings_can_be_null=True
-    )
-    parse = pacsv.ParseOptions(delimiter=_delimiter(path))
-    try:
-        return pacsv.read_csv(path, convert_options=options, parse_options=parse)
-    except pa.ArrowInvalid as error:
-        raise SourceError(f"{path.name} must be a table of numbers: {_one_line(error)}") from error
+def _coded(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).dictionary_encode()
+    whole = column.unify_dictionaries().combine_chunks()
+    names = ["" if name is None else str(name).strip() for name in whole.dictionary.to_pylist()]
+    code = whole.indices.fill_null(len(names)).to_numpy().astype(np.int64)
+    if (code == len(names)).any():
+        names.append("")
+    return _merged(names, code)
 
 
-def _csv_names(path: Path) -> list[str]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return next(csv.reader(file, delimiter=_delimiter(path)), [])
-    except UnicodeDecodeError:
-        raise SourceError(f"{path.name} is not UTF-8 text") from None
+def _merged(names: list[str], code: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
+    # Values that differ in blanks only are one; values that no row has do not count.
+    own = list(dict.fromkeys(names))
+    code = np.array([own.index(name) for name in names], np.int64)[code]
+    present = np.unique(code)
+    return [own[i] for i in present], np.searchsorted(present, code)
 
 
-def _delimiter(path: Path) -> str:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        header = file.readline()
-    return max(",;\t", key=header.count)
-
-
-def _parquet_names(path: Path) -> list[str]:
-    try:
-        return pq.read_schema(path).names
-    except pa.ArrowInvalid as error:
-        raise SourceError(f"{path.name} is not a Parquet file: {_one_line(error)}") from error
-
-
-def _read_parquet(path: Path, columns: Columns) -> pa.Table:
-    optional = [name for name in (columns.volume, columns.symbol) if name is not None]
-    try:
-        return pq.read_table(path, columns=[*columns.time, *columns.prices.values(), *optional], partitioning=None)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(f"{path.name} is not a whole Parquet file: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _one_symbol(raw: pa.Table, column: str | None, symbol: str | None, source: str) -> tuple[pa.Table, str]:
-    if column is None:
-        if symbol is not None:
-            raise SourceError(f"{source} has no symbol column to choose {symbol!r} from")
-        return raw, ""
-    values = raw[column].cast(pa.string())
-    held = sorted(value for value in pc.unique(values).to_pylist() if value is not None)
-    some = ", ".join(held[:5]) + (", …" if len(held) > 5 else "")
-    if symbol is None:
-        if len(held) > 1:
-            raise SourceError(f"{source} holds {len(held)} symbols ({some}): choose one with --symbol")
-        return raw, held[0] if held else ""
-    if symbol not in held:
-        raise SourceError(f"--symbol must be one that {source} holds ({some}), was {symbol!r}")
-    return raw.filter(pc.equal(values, symbol)), symbol
-
-
-def _in_schema(raw: pa.Table, columns: Columns, time_zone: str | None, source: str) -> pa.Table:
-    times = raw[columns.time[0]]
+def _brought_in(raw: RawFile, symbol: str, path: Path, sha256: str, options: ReadOptions) -> FileBars:
+    chosen, columns, table = raw.format, raw.columns, raw.table
+    _check_publishers(raw, symbol, path.name)
+    time_zone = options.time_zone or chosen.zone or None
+    times = table[columns.time[0]]
     if len(columns.time) == 2:
-        day, clock = (raw[name].cast(pa.string()) for name in columns.time)
+        day, clock = (pc.utf8_trim_whitespace(table[name].cast(pa.string())) for name in columns.time)
         times = pc.binary_join_element_wise(day, clock, " ")
-    ts_ns = to_utc_ns(times, time_zone, source)
-    prices = [_floats(raw, name, source) for name in columns.prices.values()]
-    volume = np.full(len(raw), np.nan) if columns.volume is None else _floats(raw, columns.volume, source)
-    return pa.Table.from_arrays([pa.array(ts_ns), *(pa.array(x) for x in (*prices, volume))], schema=BAR_SCHEMA)
+    if chosen.local_epochs:
+        utc_ns = to_utc_ns(times, None, path.name)
+        times = pa.chunked_array([pa.array(utc_ns, pa.timestamp("ns"))])
+    ts_ns = to_utc_ns(times, time_zone, path.name, dates=options.dates or chosen.dates)
+    prices, divisor = _prices(raw, path.name)
+    volume = np.full(len(table), np.nan)
+    if columns.volume and chosen.volume_is_units:
+        volume = np.sum([_floats(table, name, path.name) for name in columns.volume], axis=0)
+    own = symbol.removesuffix(chosen.drop) if chosen.drop else symbol
+    return FileBars(
+        path=path,
+        sha256=sha256,
+        table=pa.Table.from_arrays([pa.array(ts_ns), *map(pa.array, prices), pa.array(volume)], schema=BAR_SCHEMA),
+        symbol=own,
+        columns=columns,
+        format=chosen,
+        stamp=chosen.stamp,
+        time_zone="" if names_zone(times) else time_zone or "",
+        divisor=divisor,
+    )
 
 
-def _floats(raw: pa.Table, name: str, source: str) -> np.ndarray:
+def _check_publishers(raw: RawFile, symbol: str, source: str) -> None:
+    if raw.columns.publisher is None:
+        return
+    publishers = pc.unique(raw.table[raw.columns.publisher]).to_pylist()
+    if len(publishers) > 1:
+        raise SourceError(
+            f"{source}: {symbol or 'the file'} has bars of {len(publishers)} publishers "
+            f"({', '.join(map(str, sorted(publishers)))}), each a part of the volume: keep the rows of one "
+            "publisher_id, or ask for a consolidated dataset"
+        )
+
+
+def _prices(raw: RawFile, source: str) -> tuple[list[NDArray[np.float64]], float]:
+    prices = [_floats(raw.table, name, source) for name in raw.columns.prices.values()]
+    if not raw.whole:
+        return prices, 1.0
+    known = [np.where(price >= _UNDEFINED, np.nan, price) for price in prices]
+    fraction = any((np.nan_to_num(price) % 1 != 0).any() for price in known)
+    if fraction or (raw.format.name == "databento" and min(np.nanmin(price) for price in known) < _SMALLEST_WHOLE):
+        raise SourceError(
+            f"{source} holds prices in units of 1/{raw.format.whole_price:,.0f} and others in plain units: split it"
+        )
+    return [price / raw.format.whole_price for price in known], raw.format.whole_price
+
+
+def _floats(raw: pa.Table, name: str, source: str) -> NDArray[np.float64]:
     try:
         return raw[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise SourceError(f"{source} must have numbers in column {name}, was {raw[name].type}") from None
+
+
+def _some(names: Collection[str]) -> str:
+    named = sorted(name for name in names if name)
+    return ", ".join(named[:5]) + (", …" if len(named) > 5 else "")

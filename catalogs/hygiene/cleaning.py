@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
 from catalogs.hygiene.gaps import drop_islands, fill_gaps
-from catalogs.hygiene.report import Findings, QualityReport, iso_utc
+from catalogs.hygiene.report import RULES, Findings, QualityReport, iso_utc
+from catalogs.hygiene.scale import check_scale, factor_text, level_breaks, level_ratio, may_be_split
+from catalogs.hygiene.stamps import misplaced
 from catalogs.instruments.bar_types import bar_length_ns, bar_type_of
 from catalogs.instruments.specification import InstrumentSpec
 from catalogs.sessions import SessionCalendar, session_calendar
@@ -19,6 +21,9 @@ _HOUR_NS = 3600 * 10**9
 _PRICES = ("open", "high", "low", "close")
 _SPACING_NEEDS = 10  # bars, below which the usual distance says nothing
 _LARGEST = 1e12  # of a price or a volume: far above any real one, far below what 128-bit storage holds
+CENT = 0.01
+_NO_VOLUME = -1.0  # what Interactive Brokers and others write where there is none
+_PRE_MARKET_NS = 6 * _HOUR_NS
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def clean(
     *,
     assume_volume: int = 0,
     strict: bool = False,
+    stamp_is_said: bool = True,
 ) -> CleanBars:
     """Apply `catalogs.hygiene.report.RULES` to raw bars.
 
@@ -79,6 +85,8 @@ def clean(
         Units stored where the volume is missing; if any is missing, the whole series counts as volume unknown.
     strict : bool
         Refuse instead of changing anything.
+    stamp_is_said : bool
+        Whether a person said which end of a bar the times mark; if not, bars that look misplaced are refused.
 
     Returns
     -------
@@ -87,27 +95,35 @@ def clean(
     Raises
     ------
     InputError
-        If no bar is left, most bars are not ``bar`` apart, or ``strict`` is set and a rule would change data.
+        If no bar is left, most bars are not ``bar`` apart or do not close on the clock, prices are in another unit
+        than USD or break by a power of ten, or ``strict`` is set and a rule would change data.
 
     Notes
     -----
-    Bars must close on the clock: 5-minute bars at minutes 0, 5, 10, …, bars of one or more hours on the hour.
+    Bars must close on the clock: 5-minute bars at minutes 0, 5, 10, …, bars of one or more hours on the hour. A bar
+    that began before its session (09:00 to 10:00) holds trades from outside it if the source has bars of the hours
+    before: then it is dropped, otherwise kept.
     """
     bar_ns = bar_length_ns(bar)
     findings = Findings(strict)
     calendar = session_calendar(spec.calendar)
     _check_spacing(raw.ts_ns, bar)
+    _check_clock(raw.ts_ns, bar)
+    _check_stamp(raw.ts_ns, calendar, bar_ns, findings, is_said=stamp_is_said)
+    raw = _known_volume(raw)
     usable = _usable_rows(raw, float(spec.tick_size), bar_ns, calendar, findings)
     if not len(usable):
         raise InputError(_nothing_left(raw, findings, calendar))
     single = _one_bar_per_time(usable, findings)
+    check_scale(np.stack([getattr(single, name) for name in _PRICES]), spec)
+    _check_level(single, spec, calendar, findings)
     series = BarSeries(
         bar_type=bar_type_of(spec, bar),
         ts_ns=single.ts_ns,
         volume=_units(single, assume_volume, findings),
         volume_known=not np.isnan(single.volume).any(),
         tick_raw=spec.tick_raw,
-        **_ticks(single, float(spec.tick_size), findings),
+        **_ticks(single, spec, findings),
     )
     series = drop_islands(series, calendar, bar_ns, findings)
     series, filled_ns = fill_gaps(series, calendar, bar_ns, findings)
@@ -123,6 +139,41 @@ def _check_spacing(ts_ns: NDArray[np.int64], bar: str) -> None:
         raise InputError(f"bars must be {bar} apart; most are {usual_ns / 60e9:g} minutes apart (see --bar)")
 
 
+def _check_clock(ts_ns: NDArray[np.int64], bar: str) -> None:
+    grid_ns = gcd(bar_length_ns(bar), _HOUR_NS)
+    off = ts_ns % grid_ns != 0
+    if len(ts_ns) < _SPACING_NEEDS or np.mean(off) <= 0.5:
+        return
+    minute = ts_ns[off][0] % _HOUR_NS / 60e9
+    shorter = gcd(round(minute), 60)
+    raise InputError(
+        f"{bar} bars must close on the clock, every {grid_ns / 60e9:g} minutes from the full hour; most close at "
+        f"minute {minute:g} of an hour: import {shorter}-MINUTE bars instead"
+    )
+
+
+def _check_stamp(
+    ts_ns: NDArray[np.int64], calendar: SessionCalendar, bar_ns: int, findings: Findings, *, is_said: bool
+) -> None:
+    where = misplaced(ts_ns, calendar, bar_ns)
+    if where and not is_said:
+        marked = "closes" if where == "late" else "opens"
+        raise InputError(
+            f"most sessions look one bar {where}, as if the times marked bar {marked}: pass --stamp "
+            f"{marked[:-1]}, or the other if you know it does"
+        )
+    if where:
+        findings.add("misplaced", ts_ns[:1], len(ts_ns))
+
+
+def _known_volume(raw: RawBars) -> RawBars:
+    # A column that is 0 throughout, or -1, says nothing about how much was traded.
+    volume = np.where(raw.volume == _NO_VOLUME, np.nan, raw.volume)
+    if not (volume > 0).any():
+        volume = np.where(np.nan_to_num(volume) < 0, volume, np.nan)
+    return replace(raw, volume=volume)
+
+
 def _usable_rows(raw: RawBars, tick: float, bar_ns: int, calendar: SessionCalendar, findings: Findings) -> RawBars:
     prices = np.stack([getattr(raw, name) for name in _PRICES])
     with np.errstate(invalid="ignore"):  # NaN compares as false, and the first rule finds it
@@ -134,11 +185,26 @@ def _usable_rows(raw: RawBars, tick: float, bar_ns: int, calendar: SessionCalend
             "price_not_positive": (np.rint(prices / tick) < 1).any(axis=0),
             "out_of_session": calendar.locate(raw.ts_ns) < 0,
         }
+    straddling, mixed = _straddling(raw.ts_ns, bar_ns, calendar)
+    broken["straddles_open" if mixed else "partial_bar"] = straddling
     usable = np.ones(len(raw), np.bool_)
     for rule, rows in broken.items():
         findings.add(rule, raw.ts_ns[usable & rows])
-        usable &= ~rows
+        if RULES[rule][0] != "noted":
+            usable &= ~rows
     return raw.take(usable)
+
+
+def _straddling(ts_ns: NDArray[np.int64], bar_ns: int, calendar: SessionCalendar) -> tuple[NDArray[np.bool_], bool]:
+    # Rows that began before the session in which they closed; and whether the file has trades from there.
+    session = calendar.locate(ts_ns)
+    rows = (session >= 0) & (ts_ns - bar_ns < calendar.open_ns[np.maximum(session, 0)])
+    if not rows.any():
+        return rows, False
+    following = np.minimum(np.searchsorted(calendar.open_ns, ts_ns, side="left"), len(calendar) - 1)
+    before = (session < 0) & (calendar.open_ns[following] - ts_ns <= _PRE_MARKET_NS)
+    reaches_back = calendar.locate(ts_ns[rows] - bar_ns + 1) >= 0
+    return rows, bool(before.any() or reaches_back.any())
 
 
 def _nothing_left(raw: RawBars, findings: Findings, calendar: SessionCalendar) -> str:
@@ -173,7 +239,25 @@ def _one_bar_per_time(raw: RawBars, findings: Findings) -> RawBars:
     return ordered.take(keep)
 
 
-def _ticks(raw: RawBars, tick: float, findings: Findings) -> dict[str, NDArray[np.int64]]:
+def _check_level(raw: RawBars, spec: InstrumentSpec, calendar: SessionCalendar, findings: Findings) -> None:
+    steps = level_breaks(raw.close[:-1], raw.open[1:])
+    breaks = [each for each in steps if level_breaks(np.ones(1), np.array([level_ratio(raw.close, each.row)]))]
+    if not breaks:
+        return
+    session = calendar.locate(raw.ts_ns)
+    for each in breaks:
+        row = each.row + 1
+        if not may_be_split(each, spec, between_sessions=bool(session[each.row] != session[row])):
+            raise InputError(
+                f"prices of {spec.instrument_id} break by a factor of {factor_text(each.factor)} at "
+                f"{iso_utc(int(raw.ts_ns[row]))}, from {raw.close[each.row]:,g} to {raw.open[row]:,g}: "
+                "convert one part, and import again"
+            )
+    findings.add("level_break", raw.ts_ns[[each.row + 1 for each in breaks]])
+
+
+def _ticks(raw: RawBars, spec: InstrumentSpec, findings: Findings) -> dict[str, NDArray[np.int64]]:
+    tick = float(spec.tick_size)
     high = np.maximum(raw.high, np.maximum(raw.open, raw.close))
     low = np.minimum(raw.low, np.minimum(raw.open, raw.close))
     findings.add("ohlc_widened", raw.ts_ns[(high != raw.high) | (low != raw.low)])
@@ -181,9 +265,22 @@ def _ticks(raw: RawBars, tick: float, findings: Findings) -> dict[str, NDArray[n
     # Rounding is monotone, so it keeps the order of open, high, low and close.
     rounded = {name: np.rint(price / tick) for name, price in prices.items()}
     # Division leaves an error near 1e-16 of the quotient; a millionth of a tick is far above that.
-    off = [np.abs(prices[name] / tick - rounded[name]) > 1e-6 for name in prices]
-    findings.add("off_tick", raw.ts_ns[np.any(off, axis=0)])
+    off = np.stack([np.abs(prices[name] / tick - rounded[name]) > 1e-6 for name in prices])
+    is_off = np.any(off, axis=0)
+    on_tape = is_off & _as_on_the_tape(np.stack(list(prices.values())), spec)
+    findings.add("off_tick", raw.ts_ns[is_off & ~on_tape])
+    findings.add("between_ticks", raw.ts_ns[on_tape])
     return {name: price.astype(np.int64) for name, price in rounded.items()}
+
+
+def _as_on_the_tape(prices: NDArray[np.float64], spec: InstrumentSpec) -> NDArray[np.bool_]:
+    # The tape reports trades of US shares between two ticks, at midpoints or a fraction better for small orders, with
+    # up to six decimals; more are of adjusted prices. Below a dollar a cent is no small thing.
+    if spec.kind != "equity":
+        return np.zeros(prices.shape[1], np.bool_)
+    millionths = prices * 1e6
+    exact = (np.abs(millionths - np.rint(millionths)) < 1e-3).all(axis=0)
+    return exact & ((prices >= 1).all(axis=0) | (float(spec.tick_size) < CENT))
 
 
 def _units(raw: RawBars, assume_volume: int, findings: Findings) -> NDArray[np.int64]:

@@ -21,16 +21,21 @@ RULES: dict[str, tuple[Treatment, str]] = {
     "high_below_low": ("dropped", "the high is below the low"),
     "price_not_positive": ("dropped", "a price is zero or negative"),
     "out_of_session": ("dropped", "the bar closed outside every session of the calendar"),
+    "straddles_open": ("dropped", "the bar began before its session and holds trades from outside it"),
+    "partial_bar": ("noted", "the bar began before its session; the source has no bars from before, so it was kept"),
+    "misplaced": ("noted", "most sessions look one bar late or early; the stamp was taken as said"),
     "out_of_order": ("repaired", "the row was earlier than the one before it; sorted"),
     "duplicate_identical": ("dropped", "the same bar again"),
     "duplicate_conflicting": ("dropped", "another bar of the same time; the last one was kept"),
     "ohlc_widened": ("repaired", "open or close lay outside high and low, which were widened"),
+    "level_break": ("noted", "the price level broke by ten between two sessions, as in a split"),
     "off_tick": ("repaired", "a price was off the tick and was rounded to the nearest one"),
+    "between_ticks": ("noted", "a trade between two ticks, as the tape reports them; stored at the nearest one"),
     "volume_rounded": ("repaired", "the volume was a fraction and was rounded to whole units"),
     "island": ("dropped", "one or two bars alone, far from the rest of a session that trades steadily"),
     "gap_filled": ("repaired", "missing bars of a short gap, filled flat at the last close"),
     "gap_left": ("noted", "bars missing inside a session in gaps too long to fill"),
-    "volume_unknown": ("noted", "the volume is missing; the assumed volume is stored in its place"),
+    "volume_unknown": ("noted", "the volume is missing, -1, or 0 in all bars; the assumed volume is stored instead"),
 }
 
 

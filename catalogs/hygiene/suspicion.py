@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries
 from catalogs.hygiene.report import iso_utc
+from catalogs.hygiene.scale import level_ratio
 from catalogs.sessions import SessionCalendar
 
 OUTLIER_RANGES = 15.0  # typical bar ranges of a session beyond which a print is an outlier
 SPLIT_TOLERANCE = 0.06  # an open within 6 % of what a split would make of the last close
 SPLIT_RATIOS = (1.5, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 50)
+LEVEL_STEP = 1.5  # times the last close, from which on a lasting step is a break of the level
 LARGEST_SHIFT = 3  # bars by which one source may be late against another
 
 
@@ -27,6 +29,13 @@ class SplitSuspicion(msgspec.Struct, frozen=True):
     """A session that opens at a simple fraction of the last close; ``ratio`` above 1 for new shares per old one."""
 
     session_date: date
+    ratio: float
+
+
+class LevelStep(msgspec.Struct, frozen=True):
+    """A step of the price that lasts; ``ratio`` of the prices after and before it."""
+
+    ts: str
     ratio: float
 
 
@@ -107,6 +116,28 @@ def find_splits(bars: BarSeries, session: NDArray[np.int64], calendar: SessionCa
         if abs(jump / nearest - 1) < SPLIT_TOLERANCE:
             found.append(SplitSuspicion(calendar.session_date[session[row]].item(), round(nearest, 4)))
     return tuple(found)
+
+
+def find_level_steps(bars: BarSeries) -> tuple[LevelStep, ...]:
+    """Steps to a price level at least `LEVEL_STEP` times as high or as low, inside a session or over a gap.
+
+    A part of another unit, an appended file of another instrument, or one adjusted for a split, begins so.
+
+    Parameters
+    ----------
+    bars : BarSeries
+
+    Returns
+    -------
+    tuple of LevelStep
+        In order of time. A print that comes back is no step.
+    """
+    with np.errstate(divide="ignore"):
+        size = np.abs(np.log(bars.open[1:] / bars.close[:-1]))
+    rows = np.flatnonzero(size >= np.log(LEVEL_STEP))
+    ratios = [(int(row) + 1, level_ratio(bars.close, int(row))) for row in rows]
+    lasting = [(row, ratio) for row, ratio in ratios if abs(np.log(ratio)) >= np.log(LEVEL_STEP)]
+    return tuple(LevelStep(iso_utc(int(bars.ts_ns[row])), round(ratio, 6)) for row, ratio in lasting)
 
 
 def compare_sources(bars: BarSeries, other: BarSeries, name: str, bar_ns: int) -> SourceComparison:

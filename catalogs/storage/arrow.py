@@ -4,6 +4,7 @@ A Bar object takes about 2.6 µs and 500 bytes; a year of minutes is 100,000 of 
 columns instead. NautilusTrader reads the files that they write, and they read its files.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,15 +16,16 @@ import pyarrow.parquet as pq
 from nautilus_trader.core.datetime import unix_nanos_to_iso8601
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
-from catalogs.bars import BarSeries
+from catalogs.bars import BarSeries, price_from_ticks
 from catalogs.errors import InputError
 from catalogs.hygiene.report import iso_utc
+from catalogs.hygiene.scale import factor_text, level_breaks, may_be_split
 from catalogs.instruments.bar_types import instrument_id_of
 from catalogs.instruments.specification import InstrumentSpec, to_nautilus
-from catalogs.instruments.stored import check_instrument, stored_tick_raw
+from catalogs.instruments.stored import check_instrument, stored_instruments, stored_tick_raw
 from catalogs.sessions import session_calendar
 from catalogs.storage.fixed_point import ONE_RAW, WIDTH, decode, encode
-from catalogs.storage.lock import writing
+from catalogs.storage.lock import publish, writing
 from catalogs.storage.provenance import Provenance, encode_provenance, provenance_path, read_provenance
 
 _PRICES = ("open", "high", "low", "close")
@@ -64,49 +66,67 @@ class Written:
     new_rows: int
 
 
+@dataclass(frozen=True)
+class NewBars:
+    """Bars to write: at least one, with their instrument and their provenance."""
+
+    spec: InstrumentSpec
+    bars: BarSeries
+    provenance: Provenance
+
+
 def write_bars(catalog: Path, spec: InstrumentSpec, bars: BarSeries, provenance: Provenance) -> Written:
-    """Add the bars that a catalog lacks, with their instrument and provenance: all of them or none.
+    """Add bars of one type to a catalog; see `write_all`."""
+    [written] = write_all(catalog, [NewBars(spec, bars, provenance)])
+    return written
+
+
+def write_all(catalog: Path, news: Sequence[NewBars]) -> list[Written]:
+    """Add the bars that a catalog lacks, with their instruments and provenance: all of them or none.
 
     Bars that are stored already must be equal to the new ones; the rest is appended as new files. Importing the same
-    export again changes nothing. One process writes at a time.
+    export again changes nothing. One process writes at a time. A stored instrument stays as it is.
 
     Parameters
     ----------
     catalog : Path
         Folder of a ``ParquetDataCatalog``; made if missing.
-    spec : InstrumentSpec
-        Instrument of the bars.
-    bars : BarSeries
-        At least one bar.
-    provenance : Provenance
-        Provenance of all the bars.
+    news : sequence of NewBars
+        One for each bar type.
 
     Returns
     -------
-    Written
+    list of Written
 
     Raises
     ------
     InputError
         If there is nothing to write, the catalog is not a folder, a bar differs from the stored one of its time or
-        lies in a gap of the stored bars, or the stored instrument has another tick size or multiplier.
+        lies in a gap of the stored bars, the stored instrument has another tick size or multiplier or is of another
+        decade, or prices break by a power of ten against the stored bars beside them.
     """
-    if not len(bars):
-        raise InputError(f"no bars of {bars.bar_type} to write")
+    for new in news:
+        if not len(new.bars):
+            raise InputError(f"no bars of {new.bars.bar_type} to write")
     with writing(catalog) as staging:
-        files = bar_files(catalog, bars.bar_type)
-        check_instrument(catalog, spec)
-        parts = _parts_to_store(catalog, bars, files)
-        if not parts:
-            return Written("already imported", 0)
-        ParquetDataCatalog(staging).write_data([to_nautilus(spec)])
-        data_files = [_stage(staging, spec, part, provenance) for part in parts]
-        # Bars last: instrument and provenance alone change nothing.
-        others = [path for path in staging.rglob("*") if path.is_file() and path not in data_files]
-        for path in (*others, *data_files):
-            final = catalog / path.relative_to(staging)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(final)
+        results = [_staged(catalog, staging, new) for new in news]
+        if any(staging.iterdir()):
+            publish(staging, catalog)
+    return results
+
+
+def _staged(catalog: Path, staging: Path, new: NewBars) -> Written:
+    files = bar_files(catalog, new.bars.bar_type)
+    check_instrument(catalog, new.spec)
+    parts = _parts_to_store(catalog, new.bars, files)
+    if not parts:
+        return Written("already imported", 0)
+    for part in parts:
+        _check_level(catalog, new.spec, part)
+    if new.spec.instrument_id not in stored_instruments(catalog):
+        ParquetDataCatalog(staging).write_data([to_nautilus(new.spec)])
+    for part in parts:
+        _stage(staging, new.spec, part, new.provenance)
     return Written("appended" if files else "imported", sum(map(len, parts)))
 
 
@@ -224,6 +244,32 @@ def _parts_to_store(catalog: Path, bars: BarSeries, files: list[Path]) -> list[B
         begin = stop
     parts.append(bars.slice(begin, len(bars)))
     return [part for part in parts if len(part)]
+
+
+def _check_level(catalog: Path, spec: InstrumentSpec, part: BarSeries) -> None:
+    # Against the nearest stored bar of the instrument on either side, of whatever length.
+    first_ns, last_ns = int(part.ts_ns[0]), int(part.ts_ns[-1])
+    edges = {(path.parent.name, ts_ns) for path in _instrument_files(catalog, spec) for ts_ns in interval(path)}
+    before = max((edge for edge in edges if edge[1] < first_ns), key=lambda edge: edge[1], default=None)
+    after = min((edge for edge in edges if edge[1] > last_ns), key=lambda edge: edge[1], default=None)
+    for stored, row, here_ns in ((before, 0, first_ns), (after, -1, last_ns)):
+        if stored is None:
+            continue
+        bar_type, ts_ns = stored
+        other = read_bars(catalog, bar_type, ts_ns, ts_ns)
+        there, here = (float(price_from_ticks(bars.close[i], bars.tick_raw)) for bars, i in ((other, 0), (part, row)))
+        for found in level_breaks(np.array([there]), np.array([here])):
+            if not may_be_split(found, spec, between_sessions=True):
+                raise InputError(
+                    f"prices of {spec.instrument_id} break by a factor of {factor_text(found.factor)} against catalog "
+                    f"{catalog}: {here:,g} at {iso_utc(here_ns)}, stored is {there:,g} at {iso_utc(ts_ns)}; "
+                    "convert the new bars, or use another catalog"
+                )
+
+
+def _instrument_files(catalog: Path, spec: InstrumentSpec) -> list[Path]:
+    own = [name for name in stored_bar_types(catalog) if instrument_id_of(name) == spec.instrument_id]
+    return [path for name in own for path in bar_files(catalog, name)]
 
 
 def _check_agreement(bars: BarSeries, stored: BarSeries, catalog: Path) -> None:

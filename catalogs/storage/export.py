@@ -30,8 +30,9 @@ def export_bars(
 ) -> int:
     """Write stored bars to one CSV or Parquet file.
 
-    Columns are ``ts_event`` (close of the bar, UTC), ``open, high, low, close`` (USD), ``volume`` (units; empty if
-    unknown) and ``symbol``. ``data import FILE --stamp close`` reads the file back to equal bars.
+    Columns are ``ts_close`` (UTC), ``open, high, low, close`` (USD), ``volume`` (units; empty if unknown) and
+    ``symbol`` (with the venue: a share and a future may have one ticker). ``data import FILE`` reads the file back to
+    equal bars.
 
     Parameters
     ----------
@@ -73,13 +74,13 @@ def write_bar_file(bars: BarSeries, out: Path) -> None:
     if out.suffix.lower() not in SUFFIXES:
         raise InputError(f"export file must end in {' or '.join(SUFFIXES)}, was {out.name}")
     prices = {name: price_from_ticks(getattr(bars, name), bars.tick_raw) for name in ("open", "high", "low", "close")}
-    symbol = pa.array([symbol_of(instrument_id_of(bars.bar_type))] * len(bars))
+    symbol = pa.DictionaryArray.from_arrays(np.zeros(len(bars), np.int32), [instrument_id_of(bars.bar_type)])
     table = pa.table(
         {
-            "ts_event": pa.array(bars.ts_ns, pa.timestamp("ns", "UTC")),
+            "ts_close": pa.array(bars.ts_ns, pa.timestamp("ns", "UTC")),
             **prices,
             "volume": pa.array(bars.volume, mask=np.full(len(bars), not bars.volume_known)),
-            "symbol": symbol,
+            "symbol": symbol.dictionary_decode(),
         }
     )
     with written_aside(out) as aside:

@@ -17,7 +17,7 @@ from catalogs.instruments.price_rules import check_prices
 from catalogs.instruments.specification import InstrumentSpec
 from catalogs.instruments.stored import TICK_BELOW_ONE_DOLLAR, stored_instruments, stored_spec
 from catalogs.sessions import session_calendar
-from catalogs.storage.arrow import write_bars
+from catalogs.storage.arrow import NewBars, write_all
 from catalogs.storage.provenance import Provenance, SourceFile
 
 Stamp = Literal["open", "close"]
@@ -45,13 +45,50 @@ def import_bars(
     time_zone: str = "",
     assume_volume: int = 0,
     strict: bool = False,
+    stamp_is_said: bool = False,
 ) -> Imported:
-    """Clean bars and write them, with instrument and provenance, into a catalog.
+    """Clean bars of one instrument and write them into a catalog; see `prepare` and `store`."""
+    new = prepare(
+        catalog, spec, bar, tables, sources,
+        stamp=stamp, time_zone=time_zone, assume_volume=assume_volume, strict=strict, stamp_is_said=stamp_is_said,
+    )  # fmt: skip
+    return store(catalog, [new])[0]
+
+
+def store(catalog: Path, news: Sequence[NewBars]) -> list[Imported]:
+    """Write cleaned bars of several instruments into a catalog: all of them or none.
+
+    Raises
+    ------
+    InputError
+        As `catalogs.storage.arrow.write_all`.
+    """
+    written = write_all(catalog, news)
+    return [
+        Imported(result.outcome, result.new_rows, new.bars, new.provenance)
+        for result, new in zip(written, news, strict=True)
+    ]
+
+
+def prepare(
+    catalog: Path,
+    spec: InstrumentSpec,
+    bar: str,
+    tables: Sequence[pa.Table],
+    sources: Sequence[SourceFile],
+    *,
+    stamp: Stamp,
+    time_zone: str = "",
+    assume_volume: int = 0,
+    strict: bool = False,
+    stamp_is_said: bool = False,
+) -> NewBars:
+    """Clean bars of one instrument, ready to be written; nothing is written.
 
     Parameters
     ----------
     catalog : Path
-        Folder of a ``ParquetDataCatalog``; made if missing.
+        Folder of a ``ParquetDataCatalog``, which need not exist.
     spec : InstrumentSpec
         A share gets `catalogs.instruments.stored.TICK_BELOW_ONE_DOLLAR` if all its prices are below one dollar.
     bar : str
@@ -65,12 +102,12 @@ def import_bars(
         Whether ``ts_ns`` marks the open or the close of a bar.
     time_zone : str
         Recorded in the provenance only.
-    assume_volume, strict
+    assume_volume, strict, stamp_is_said
         As `catalogs.hygiene.cleaning.clean` takes them.
 
     Returns
     -------
-    Imported
+    NewBars
 
     Raises
     ------
@@ -83,7 +120,7 @@ def import_bars(
     check_prices(spec, raw.ts_ns, {name: getattr(raw, name) for name in ("open", "high", "low", "close")})
     _check_life(spec, raw)
     spec = _with_own_tick(catalog, spec, raw)
-    cleaned = clean(raw, spec, bar, assume_volume=assume_volume, strict=strict)
+    cleaned = clean(raw, spec, bar, assume_volume=assume_volume, strict=strict, stamp_is_said=stamp_is_said)
     bars = cleaned.bars
     provenance = Provenance(
         bar_type=bars.bar_type,
@@ -98,8 +135,7 @@ def import_bars(
         calendar=spec.calendar,
         calendar_hash=session_calendar(spec.calendar).hash_between(int(bars.ts_ns[0]), int(bars.ts_ns[-1])),
     )
-    written = write_bars(catalog, spec, bars, provenance)
-    return Imported(written.outcome, written.new_rows, bars, provenance)
+    return NewBars(spec, bars, provenance)
 
 
 def _check_life(spec: InstrumentSpec, raw: RawBars) -> None:

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries
 from catalogs.hygiene.report import iso_utc
-from catalogs.hygiene.suspicion import Outlier, SplitSuspicion, find_outliers, find_splits
+from catalogs.hygiene.suspicion import (
+    LevelStep,
+    Outlier,
+    SplitSuspicion,
+    find_level_steps,
+    find_outliers,
+    find_splits,
+)
 from catalogs.instruments.bar_types import bar_length_ns, instrument_id_of
 from catalogs.instruments.stored import stored_end_ns
 from catalogs.sessions import SessionCalendar, session_calendar
@@ -85,6 +92,8 @@ class Coverage(msgspec.Struct, frozen=True):
     outliers : tuple of Outlier
     splits : tuple of SplitSuspicion
         Shares only.
+    level_steps : tuple of LevelStep
+        Lasting steps of the price, over gaps and appended files too.
     """
 
     bar_type: str
@@ -100,6 +109,7 @@ class Coverage(msgspec.Struct, frozen=True):
     changed_hours: int
     outliers: tuple[Outlier, ...]
     splits: tuple[SplitSuspicion, ...]
+    level_steps: tuple[LevelStep, ...]
 
 
 def inventory(catalog: Path) -> list[StoredBars]:
@@ -164,6 +174,7 @@ def check(catalog: Path, bar_type: str) -> Coverage:
         changed_hours=sum(_hours_changed(catalog, path) for path in bar_files(catalog, bar_type)),
         outliers=find_outliers(bars, session),
         splits=find_splits(bars, session, calendar) if is_share else (),
+        level_steps=find_level_steps(bars),
     )
 
 

@@ -15,13 +15,15 @@ LOCK_FILE = ".lock"
 WAIT_S = 300.0
 
 _STAGING = ".import-"
+_COMMITTED = ".commit-"
 
 
 @contextmanager
 def writing(catalog: Path, wait_s: float = WAIT_S) -> Iterator[Path]:
     """Hold the lock of a catalog; yields an empty staging folder inside it, from which files are renamed.
 
-    The operating system releases the lock of a killed process. The next writer removes its staging folder.
+    The operating system releases the lock of a killed process. The next writer removes its staging folder, or brings
+    the files in place if all of them were written.
 
     Parameters
     ----------
@@ -43,9 +45,44 @@ def writing(catalog: Path, wait_s: float = WAIT_S) -> Iterator[Path]:
         with _locked(catalog, wait_s):
             for left in catalog.glob(f"{_STAGING}*"):
                 shutil.rmtree(left)
+            for left in catalog.glob(f"{_COMMITTED}*"):
+                _move_in(left, catalog)
             # Inside the catalog, so that renaming stays on one file system and is atomic.
             with tempfile.TemporaryDirectory(dir=catalog, prefix=_STAGING) as staging:
                 yield Path(staging)
+
+
+def publish(staging: Path, catalog: Path) -> None:
+    """Move all files of a staging folder to the same places in the catalog; bars come last.
+
+    An interrupt does not come between them. If the process is killed, the next writer moves the rest.
+
+    Parameters
+    ----------
+    staging : Path
+        What `writing` gave; it is empty afterwards.
+    catalog : Path
+    """
+    committed = catalog / staging.name.replace(_STAGING, _COMMITTED)
+    try:
+        staging.rename(committed)  # from here on, all of it counts
+        _move_in(committed, catalog)
+    except KeyboardInterrupt:
+        if committed.exists():
+            _move_in(committed, catalog)
+        raise
+    finally:
+        staging.mkdir(exist_ok=True)
+
+
+def _move_in(committed: Path, catalog: Path) -> None:
+    # Bars last: instrument and provenance alone change nothing.
+    paths = [path for path in committed.rglob("*") if path.is_file()]
+    for path in sorted(paths, key=lambda path: path.relative_to(committed).parts[:2] == ("data", "bar")):
+        final = catalog / path.relative_to(committed)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(final)
+    shutil.rmtree(committed)
 
 
 @contextmanager

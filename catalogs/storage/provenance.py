@@ -10,12 +10,13 @@ from catalogs.hygiene.report import QualityReport, merge_reports
 
 
 class SourceFile(msgspec.Struct, frozen=True):
-    """One file that bars were imported from; ``symbol`` is empty if the file names none."""
+    """One file that bars were imported from; ``symbol`` and ``format`` are empty where they are not known."""
 
     path: str
     sha256: str
     rows: int
     symbol: str = ""
+    format: str = ""
 
 
 class Provenance(msgspec.Struct, frozen=True):

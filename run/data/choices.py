@@ -15,3 +15,11 @@ class RollMethod(StrEnum):
 
     VOLUME = "volume"
     CALENDAR = "calendar"
+
+
+class DateOrder(StrEnum):
+    """Order of day, month and year in numeric dates."""
+
+    MDY = "mdy"
+    DMY = "dmy"
+    YMD = "ymd"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from run.data.choices import RollMethod, Stamp
+from run.data.choices import DateOrder, RollMethod, Stamp
 from run.data.fetch import commands as fetch
 from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption, day_option
 from run.verb import VerbGroup
@@ -23,7 +23,7 @@ app.add_typer(fetch.app, name="fetch")
 
 @app.command("import")
 def import_(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="CSV, Parquet or DBN files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Text, Parquet, JSON or DBN files.")],
     instrument: Annotated[
         str | None,
         typer.Option("--instrument", metavar="SYMBOL", help="SPY, MESZ6 (default: the symbols in the files)."),
@@ -31,13 +31,24 @@ def import_(
     bar: Annotated[str, typer.Option("--bar", metavar="BAR", help="Bar length: N-MINUTE or N-HOUR.")] = "1-MINUTE",
     stamp: Annotated[
         Stamp | None,
-        typer.Option("--stamp", help="Timestamps mark bar open or close (default: open)."),
+        typer.Option("--stamp", help="Timestamps mark bar open or close (default: as the format says, else open)."),
     ] = None,
     tz: Annotated[
         str | None, typer.Option("--tz", metavar="ZONE", help="Time zone of timestamps without one, e.g. UTC.")
     ] = None,
+    dates: Annotated[
+        DateOrder | None,
+        typer.Option("--dates", help="Order of dates such as 07/03/2025 (default: as the file shows)."),
+    ] = None,
     symbol: Annotated[
-        str | None, typer.Option("--symbol", metavar="SYMBOL", help="Symbol to take from files with several.")
+        list[str] | None, typer.Option("--symbol", metavar="SYMBOLS", help="Symbols to take from files with several.")
+    ] = None,
+    file_format: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="Format of the files (default: by their content).")
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="NAMES", help="Columns of files without names: date,time,open,…,skip."),
     ] = None,
     assume_volume: Annotated[
         int, typer.Option("--assume-volume", metavar="N", min=0, help="Volume to store where it is missing.")
@@ -46,17 +57,20 @@ def import_(
     catalog: CatalogOption = DEFAULT_CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Import bars from CSV, Parquet or DBN files.
+    """Import bars from text, Parquet, JSON or DBN files.
 
-    Databento's DBN files may also hold trades, quotes or definitions.
+    Files of known vendors and platforms are recognised by their content; docs/data.md lists them. Databento's DBN
+    files may also hold trades, quotes or definitions.
 
     Prices are rounded to the tick, times become bar closes in UTC, bars outside exchange hours are dropped; every
-    change is counted. If a file cannot be read, nothing is written. A longer file of the same bars appends the new
-    ones; bars that differ from stored ones are refused.
+    change is counted. All symbols are imported or none. A longer file of the same bars appends the new ones; bars
+    that differ from stored ones are refused.
 
     \b
     Examples:
       rl-intraday data import spy.csv --instrument SPY --tz America/New_York
+      rl-intraday data import 2025-06-12.csv.gz --symbol SPY,QQQ
+      rl-intraday data import es.txt --instrument ESU5 --tz America/Chicago
       rl-intraday data import es.parquet --instrument ESU5 --stamp close
       rl-intraday data import thirty-tickers.parquet --stamp open
       rl-intraday data import glbx-mdp3-20240701.ohlcv-1m.dbn.zst
@@ -69,7 +83,10 @@ def import_(
         bar=bar,
         stamp=stamp,
         tz=tz,
+        dates=dates,
         symbol=symbol,
+        file_format=file_format,
+        columns=columns,
         assume_volume=assume_volume,
         strict=strict,
         catalog=catalog,

@@ -1,30 +1,35 @@
-"""``rl-intraday data import``: bars, trades and quotes from CSV, Parquet and DBN files into the catalog."""
+"""``rl-intraday data import``: bars, trades and quotes from files into the catalog."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from adapters.files import DBN_SUFFIXES, FileBars, load_bars, symbols_in
+from adapters.files import DBN_SUFFIXES, FileBars, ReadOptions, read_file
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns
-from catalogs.instruments.specification import InstrumentSpec, resolve
+from catalogs.instruments.specification import InstrumentSpec, resolve, resolve_share
 from catalogs.instruments.table import InstrumentTable, load_table
-from catalogs.storage.ingest import Imported, import_bars
+from catalogs.storage.arrow import NewBars
+from catalogs.storage.ingest import Stamp, prepare, store
 from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
 from run.console import messages, report
-from run.data.choices import Stamp
-from run.data.output import import_record, print_import, print_records
+from run.data import choices
+from run.data.output import import_record, print_import, print_records, print_sources
 from run.day import day_of
+from run.options import comma_separated
+
+_REPORTED = 5  # files named before "and N more"
 
 
 class Reading(msgspec.Struct, frozen=True):
     """How to read the files of an import."""
 
     bar: str
-    stamp: Stamp | None
-    time_zone: str | None
+    stamp: choices.Stamp | None
     assume_volume: int
     strict: bool
 
@@ -34,15 +39,18 @@ def run_import(
     files: list[Path],
     instrument: str | None,
     bar: str,
-    stamp: Stamp | None,
+    stamp: choices.Stamp | None,
     tz: str | None,
-    symbol: str | None,
+    dates: choices.DateOrder | None,
+    symbol: list[str] | None,
+    file_format: str | None,
+    columns: str | None,
     assume_volume: int,
     strict: bool,
     catalog: Path,
     as_json: bool,
 ) -> None:
-    """Import bars from CSV or Parquet files, or bars, trades, quotes and definitions from Databento's DBN files.
+    """Import bars from text, Parquet or JSON files, or bars, trades, quotes and definitions from Databento's DBN files.
 
     The options are those of the verb; see `run.data.commands.import_`.
     """
@@ -58,66 +66,127 @@ def run_import(
 
         dbn.import_files(files, instrument, catalog, as_json=as_json, strict=strict)
         return
-    if stamp is None:
-        report("timestamps are taken as bar OPENS; pass --stamp close if they mark bar closes")
-    reading = Reading(bar, stamp, tz, assume_volume, strict)
-    imports = [
-        _import(catalog, table, _load(holding, tz, name), instrument or name or "", reading)
-        for name, holding in _wanted(files, instrument, symbol)
-    ]
+    options = ReadOptions(
+        time_zone=tz,
+        dates=None if dates is None else dates.value,
+        format=file_format,
+        columns=None if columns is None else tuple(comma_separated(columns)),
+    )
+    wanted = tuple(name for words in symbol or () for name in comma_separated(words)) or None
+    loaded = _load(files, options, wanted)
+    reading = Reading(bar, stamp, assume_volume, strict)
+    groups = _by_instrument(loaded, instrument)
+    specs = _specifications(groups, table)
+    _report_choices(groups, specs, reading)
+    news = [_prepared(catalog, specs[name], sources, reading) for name, sources in groups.items()]
+    imports = store(catalog, news)
     if as_json:
         print_records([import_record(imported, catalog) for imported in imports], as_json)
         return
+    print_sources(loaded, [_stamp(source, reading) for source in loaded])
     for imported in imports:
         print_import(imported, catalog)
 
 
-def _wanted(files: list[Path], instrument: str | None, symbol: str | None) -> list[tuple[str | None, list[Path]]]:
-    if instrument is not None:
-        return [(symbol, files)]
-    held = {path: symbols_in(path) for path in files}
-    unnamed = next((path for path, names in held.items() if not names), None)
-    if unnamed is not None:
-        raise InputError(f"{unnamed.name} names no symbol: give --instrument")
-    names = sorted({name for names in held.values() for name in names if symbol in (None, name)})
-    if not names:
-        raise InputError(f"no symbol {symbol!r} in the files (--symbol)")
-    return [(name, [path for path in files if name in held[path]]) for name in names]
-
-
-def _import(
-    catalog: Path, table: InstrumentTable, loaded: list[FileBars], instrument: str, reading: Reading
-) -> Imported:
-    spec = resolve(instrument, table, day_of(loaded[0].table["ts_ns"][0].as_py()))
-    _report_choices(loaded, spec)
-    return import_bars(
-        catalog,
-        spec,
-        reading.bar,
-        [source.table for source in loaded],
-        [SourceFile(str(source.path), source.sha256, len(source.table), source.symbol) for source in loaded],
-        stamp="open" if reading.stamp is None else reading.stamp.value,
-        time_zone=reading.time_zone or "",
-        assume_volume=reading.assume_volume,
-        strict=reading.strict,
-    )
-
-
-def _load(files: list[Path], time_zone: str | None, symbol: str | None) -> list[FileBars]:
+def _load(files: list[Path], options: ReadOptions, wanted: tuple[str, ...] | None) -> list[FileBars]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bars:
-        reading = bars.add_task(f"reading files {symbol or ''}", total=len(files))
+        reading = bars.add_task("reading files", total=len(files))
         loaded = []
         for path in files:
-            loaded.append(load_bars(path, time_zone=time_zone, symbol=symbol))
+            loaded += read_file(path, options, wanted)
             bars.advance(reading)
     return loaded
 
 
-def _report_choices(loaded: list[FileBars], spec: InstrumentSpec) -> None:
-    name = spec.symbol
+def _by_instrument(loaded: list[FileBars], instrument: str | None) -> dict[str, list[FileBars]]:
+    held = sorted({source.symbol for source in loaded})
+    if instrument is not None and len(held) > 1:
+        named = ", ".join(name or "none" for name in held[:5]) + (", …" if len(held) > 5 else "")
+        raise InputError(
+            f"the files hold {len(held)} symbols ({named}), --instrument names one: choose with --symbol, or leave "
+            "--instrument out to import each under its own name"
+        )
+    groups: dict[str, list[FileBars]] = {}
     for source in loaded:
-        if source.symbol not in ("", name):
-            report(f"{source.path.name}: bars of symbol {source.symbol!r} are stored as {spec.instrument_id}")
-        if source.columns.unused:
-            report(f"{source.path.name}: unused columns: {', '.join(source.columns.unused)}")
+        if not source.symbol and instrument is None:
+            raise InputError(f"{source.path.name} names no symbol: give --instrument")
+        groups.setdefault(instrument or source.symbol, []).append(source)
+    return dict(sorted(groups.items()))
+
+
+def _specifications(groups: dict[str, list[FileBars]], table: InstrumentTable) -> dict[str, InstrumentSpec]:
+    specs: dict[str, InstrumentSpec] = {}
+    unknown = []
+    for name, sources in groups.items():
+        # The last bar decides the decade of a contract month: it lies nearest to the expiry.
+        last_ns = max(int(np.max(source.table["ts_ns"].to_numpy())) for source in sources)
+        is_share = name == sources[0].symbol and sources[0].format.is_share
+        try:
+            specs[name] = resolve_share(name, table) if is_share else resolve(name, table, day_of(last_ns))
+        except InputError as error:
+            unknown.append(str(error))
+    if unknown:
+        more = f" (and {len(unknown) - 1} more symbols)" if len(unknown) > 1 else ""
+        choose = "; nothing was imported, choose symbols with --symbol" if len(groups) > 1 else ""
+        raise InputError(f"{unknown[0]}{more}{choose}")
+    names: dict[str, str] = {}
+    for name, spec in specs.items():
+        if names.setdefault(spec.instrument_id, name) != name:
+            raise InputError(
+                f"symbols {names[spec.instrument_id]!r} and {name!r} would both be {spec.instrument_id}: choose one "
+                "with --symbol"
+            )
+    return specs
+
+
+def _prepared(catalog: Path, spec: InstrumentSpec, sources: Sequence[FileBars], reading: Reading) -> NewBars:
+    stamps = {_stamp(source, reading) for source in sources}
+    if len(stamps) > 1:
+        files = ", ".join(source.path.name for source in sources[:5])
+        raise InputError(f"files of {spec.instrument_id} mark different ends of a bar ({files}): import them apart")
+    return prepare(
+        catalog,
+        spec,
+        reading.bar,
+        [source.table for source in sources],
+        [
+            SourceFile(str(source.path), source.sha256, len(source.table), source.symbol, source.format.name)
+            for source in sources
+        ],
+        stamp=stamps.pop(),
+        time_zone=next((source.time_zone for source in sources if source.time_zone), ""),
+        assume_volume=reading.assume_volume,
+        strict=reading.strict,
+        stamp_is_said=reading.stamp is not None,
+    )
+
+
+def _stamp(source: FileBars, reading: Reading) -> Stamp:
+    if reading.stamp is not None:
+        return reading.stamp.value
+    if source.stamp:
+        return source.stamp
+    if source.format.name != "generic":
+        raise InputError(
+            f"{source.path.name} is of {source.format.title}, whose times may mark opens or closes of bars: "
+            "say --stamp open or --stamp close"
+        )
+    return "open"
+
+
+def _report_choices(groups: dict[str, list[FileBars]], specs: dict[str, InstrumentSpec], reading: Reading) -> None:
+    loaded = [source for sources in groups.values() for source in sources]
+    if reading.stamp is None and any(source.format.name == "generic" for source in loaded):
+        report("timestamps are taken as bar OPENS; pass --stamp close if they mark bar closes")
+    for name, sources in groups.items():
+        for source in sources:
+            if source.symbol not in ("", specs[name].symbol, specs[name].instrument_id):
+                stored = specs[name].instrument_id
+                report(f"{source.path.name}: bars of symbol {source.symbol!r} are stored as {stored}")
+    unused = {(source.path.name, ", ".join(source.columns.unused)) for source in loaded if source.columns.unused}
+    shown = sorted(unused)[:_REPORTED]
+    for name, columns in shown:
+        report(f"{name}: unused columns: {columns}")
+    if len(unused) > len(shown):
+        report(f"and {len(unused) - len(shown):,} more files with unused columns")

@@ -1,5 +1,6 @@
 """What ``rl-intraday data`` shows: tables for people, plain data for machines."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from adapters.files import FileBars
 from catalogs.hygiene.report import RULES, iso_utc
 from catalogs.hygiene.suspicion import SourceComparison
 from catalogs.storage.ingest import Imported
@@ -52,6 +54,27 @@ def print_record(record: dict[str, Any]) -> None:
     print_result(f"{record['outcome']}: {record['rows']:,} {what}{new}")
 
 
+def print_sources(sources: Sequence[FileBars], stamps: Sequence[str]) -> None:
+    """How files were understood: one row for each format, with the files that are of it.
+
+    Parameters
+    ----------
+    sources : sequence of FileBars
+    stamps : sequence of str
+        End of a bar that the times of each were taken to mark.
+    """
+    files: dict[tuple[str, ...], set[str]] = {}
+    for source, stamp in zip(sources, stamps, strict=True):
+        zone = source.time_zone or "in the file"
+        prices = "USD" if source.divisor == 1 else f"USD times {source.divisor:,.0f}, converted"
+        files.setdefault((source.format.title, f"bar {stamp}s", zone, prices), set()).add(source.path.name)
+    table = _table("file", "format", "times mark", "time zone", "prices")
+    for row, names in files.items():
+        first, more = min(names), len(names) - 1
+        table.add_row(first + (f" and {more:,} more" if more else ""), *row)
+    print_result(table)
+
+
 def print_import(imported: Imported, catalog: Path) -> None:
     """Outcome of an import for people."""
     bars, quality = imported.bars, imported.provenance.quality
@@ -71,7 +94,7 @@ def print_import(imported: Imported, catalog: Path) -> None:
     if not bars.volume_known:
         print_result(
             f"volume is unknown: {imported.provenance.assume_volume} is stored where it was missing, and features "
-            "read it as missing. NautilusTrader fills no order on a bar of volume 0: see --assume-volume."
+            "read it as missing. An entry of more than one unit is granted up to a quarter of it: see --assume-volume."
         )
 
 
@@ -124,6 +147,7 @@ def print_coverage(coverage: Coverage) -> None:
     table.add_row("largest moves", _listed([f"{move.ts} {move.percent:+.2f} %" for move in coverage.largest_moves]))
     table.add_row("outliers", _listed([f"{outlier.ts} {outlier.percent:+.2f} %" for outlier in coverage.outliers]))
     table.add_row("suspected splits", _listed([f"{s.session_date} {s.ratio:g}:1" for s in coverage.splits]))
+    table.add_row("level breaks", _listed([f"{step.ts} x {step.ratio:,g}" for step in coverage.level_steps]))
     table.add_row("outside sessions", f"{coverage.outside_sessions:,}")
     if coverage.changed_hours:
         table.add_row("changed hours", f"{coverage.changed_hours:,} files cleaned by other hours: import them again")

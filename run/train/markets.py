@@ -77,6 +77,7 @@ def experiment_markets(experiment: Experiment, catalog: Path) -> ExperimentMarke
         train, validate = ([with_plan(market, plan) for market in markets] for markets in (train, validate))
     for market in train:
         _require_variation(market)
+        _require_volume(market)
     return ExperimentMarkets(tuple(train), tuple(validate), sources)
 
 
@@ -183,6 +184,22 @@ def _front_window(specs: Sequence[InstrumentSpec], catalog: Path, window: DateRa
 def _reads_volume(plan: FeaturePlan | JoinedPlan) -> bool:
     own = plan.primary.needs if isinstance(plan, JoinedPlan) else {}
     return "volume" in frozenset().union(*plan.needs.values(), *own.values())
+
+
+def _require_volume(market: TrainingMarket) -> None:
+    # The overlay refuses an entry of more than a quarter of the bar's volume, so such a policy would never trade.
+    units = market.trading.units
+    if market.trading.risk_budget_usd:
+        units = 1
+    for spec, bars in zip(market.instruments, market.series, strict=True):
+        largest = int(bars.volume.max())
+        if units > max(1, largest // 4):
+            known = "is at most" if bars.volume_known else "is unknown, stored instead is at most"
+            raise InputError(
+                f"trading.units must be at most a quarter of a bar's volume, was {units}; the volume of "
+                f"{spec.instrument_id} {known} {largest}, so no entry would be granted: lower trading.units, or import "
+                f"with --assume-volume {4 * units} or more"
+            )
 
 
 def _require_variation(market: TrainingMarket) -> None:

@@ -29,7 +29,7 @@ def test_what_is_exported_imports_to_equal_bars(
     out = tmp_path / f"spy{suffix}"
     assert export_bars(catalog, BAR_TYPE, out) == 390
     loaded = load_bars(out)
-    assert loaded.symbol == "SPY"
+    assert (loaded.symbol, loaded.stamp) == ("SPY.EQUS", "close")
     again = tmp_path / "again"
     import_bars(again, spy, "1-MINUTE", [loaded.table], [], stamp="close", strict=True)
     assert read_bars(again, BAR_TYPE).hash == read_bars(catalog, BAR_TYPE).hash
@@ -42,10 +42,10 @@ def test_pandas_reads_the_range_asked_for(
     import_bars(catalog, spy, "1-MINUTE", [pa.table(vars(raw))], [], stamp="close")
     export_bars(catalog, BAR_TYPE, tmp_path / "part.parquet", int(raw.ts_ns[10]), int(raw.ts_ns[19]))
     frame = pd.read_parquet(tmp_path / "part.parquet")
-    assert list(frame.columns) == ["ts_event", "open", "high", "low", "close", "volume", "symbol"]
-    assert frame["ts_event"].iloc[0] == pd.Timestamp("2025-03-10T13:41", tz="UTC")
+    assert list(frame.columns) == ["ts_close", "open", "high", "low", "close", "volume", "symbol"]
+    assert frame["ts_close"].iloc[0] == pd.Timestamp("2025-03-10T13:41", tz="UTC")
     assert np.array_equal(frame["close"], np.round(100.10 + 0.01 * np.arange(10), 2))
-    assert set(frame["symbol"]) == {"SPY"}
+    assert set(frame["symbol"]) == {"SPY.EQUS"}
 
 
 def test_another_suffix_is_refused(

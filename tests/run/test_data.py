@@ -87,7 +87,7 @@ def test_the_stamp_shifts_by_one_bar(run: Run, session_csv: Path) -> None:
     # 09:30 closes no bar of the session.
     assert record["first"] == "2025-03-10T13:31:00Z"
     assert record["last"] == "2025-03-10T19:59:00Z"
-    assert [finding["rule"] for finding in record["findings"]] == ["out_of_session"]
+    assert [finding["rule"] for finding in record["findings"]] == ["out_of_session", "misplaced"]
 
 
 def test_importing_twice_says_so(run: Run, session_csv: Path) -> None:
@@ -142,7 +142,7 @@ def test_bad_input_is_one_line_and_code_two(
     ("text", "message"),
     [
         (None, "bad.csv does not exist"),
-        ("", "must have a time column"),
+        ("", "bad.csv is empty: no bars"),
         ("time,open,high,low,close\n", "is empty: no bars"),
         ("time,open,price\n1,1,1\n", "the file has time, open, price"),
     ],

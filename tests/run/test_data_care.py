@@ -53,8 +53,8 @@ def test_export_takes_whole_days(store: Path, answer: Answer, tmp_path: Path) ->
     out = tmp_path / "out.csv"
     words = ("--start", "2025-03-11", "--end", "2025-03-11", "--catalog", store)
     assert answer("data", "export", SPY_MINUTES, out, *words)["rows"] == 390
-    frame = pd.read_csv(out, parse_dates=["ts_event"])
-    assert str(frame["ts_event"].iloc[0]) == "2025-03-11 13:31:00+00:00"
+    frame = pd.read_csv(out, parse_dates=["ts_close"])
+    assert str(frame["ts_close"].iloc[0]) == "2025-03-11 13:31:00+00:00"
 
 
 def test_a_late_source_is_told(store: Path, answer: Answer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

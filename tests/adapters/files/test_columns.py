@@ -21,7 +21,8 @@ def test_known_names(
     names: list[str], time: tuple[str, ...], close: str, volume: str | None, symbol: str | None
 ) -> None:
     found = find_columns(names, "x.csv")
-    assert (found.time, found.prices["close"], found.volume, found.symbol) == (time, close, volume, symbol)
+    assert (found.time, found.prices["close"], found.symbol) == (time, close, symbol)
+    assert found.volume == (() if volume is None else (volume,))
 
 
 def test_columns_of_no_use_are_named() -> None:
