@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -52,8 +53,13 @@ def trade_session(
         except ResumeError as error:
             reason = f"the session of {plan.day} cannot be resumed: {error}"
             plan.home.risk.write(msgspec.structs.replace(risk, level="halted", since_ns=time.time_ns(), reason=reason))
-            return Outcome(HALTED, f"{reason}; {_close_own(plan)}", plan.folder, 0, 0, 0)
+            return Outcome(HALTED, f"{reason}; {_close_own(plan)}; {_anew(plan)}", plan.folder, 0, 0, 0)
         return session.run(meanwhile)
+
+
+def _anew(plan: SessionPlan) -> str:
+    unhalt = shlex.join(["rl-intraday", "unhalt", str(plan.home.path)])
+    return f"to begin anew: `{unhalt}`, then move {plan.folder} away"
 
 
 def _close_own(plan: SessionPlan) -> str:

@@ -317,14 +317,34 @@ def test_a_checkpoint_that_was_changed_is_refused_by_name(left: Path, name: str)
         take_up(left)
 
 
-def test_a_checkpoint_of_another_make_is_refused(left: Path) -> None:
-    path = left / "checkpoint.npz"
-    with np.load(path) as kept:
+def of_another_make(left: Path) -> dict[str, Any]:
+    """Arrays of a checkpoint as another version wrote them: one more, one less, one of another form."""
+    with np.load(left / "checkpoint.npz") as kept:
         arrays = dict(kept)
     del arrays["legs.units"]
-    np.savez(path, **arrays, surplus=np.zeros(2))
-    with pytest.raises(ResumeError, match=r"differs in legs.units, surplus"):
+    return arrays | {"surplus": np.zeros(2), "0.features": arrays["0.features"].astype(np.float16)}
+
+
+def test_after_an_upgrade_a_session_goes_on_from_its_journal(left: Path, caplog: pytest.LogCaptureFixture) -> None:
+    expected = take_up(left)
+    np.savez(left / "checkpoint.npz", **of_another_make(left))
+    resumed = take_up(left)
+    assert expected is not None
+    assert resumed is not None
+    contents = [{name: array.tobytes() for name, array in each.state.items()} for each in (resumed, expected)]
+    assert contents[0] == contents[1]
+    said = "the checkpoint is of another version of this program (0.features, legs.units, surplus): the journal decides"
+    assert caplog.messages == [said]
+
+
+def test_what_both_versions_keep_must_be_equal(left: Path) -> None:
+    arrays = of_another_make(left)
+    np.savez(left / "checkpoint.npz", **arrays | {"account.balance_cents": arrays["account.balance_cents"] + 1})
+    with pytest.raises(ResumeError, match=r"differs in account\.balance_cents$"):
         take_up(left)
-    np.savez(path, surplus=np.zeros(2))
+
+
+def test_a_checkpoint_without_its_place_in_the_journal_is_refused(left: Path) -> None:
+    np.savez(left / "checkpoint.npz", surplus=np.zeros(2))
     with pytest.raises(InputError, match="must hold journal_seq, holds surplus"):
         take_up(left)

@@ -206,8 +206,9 @@ def test_a_gateway_that_is_not_there_is_said(bundle: Bundle, config: LiveConfig,
 
 
 def test_a_session_that_cannot_be_taken_up_again_halts_its_home(
-    bundle: Bundle, config: LiveConfig, tmp_path: Path
+    bundle: Bundle, config: LiveConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("run.trade.locked_session.CLOSE_S", 1.0)
     home = SessionHome(tmp_path / "home")
     journal = Journal(home.journal(DAY), durable=False)
     journal.append("bar", 1, "MESZ6.XCME", [1, 2, 3])
@@ -220,6 +221,11 @@ def test_a_session_that_cannot_be_taken_up_again_halts_its_home(
     kept = home.risk.read()
     assert (kept.level, kept.reason) == ("halted", outcome.reason.partition(";")[0])
     assert trade_session(plan_of(bundle, config, home)).reason.startswith("halted: the session of 2026-10-01")
+    folder = home.path / "2026-10-01"
+    assert outcome.reason.endswith(f"to begin anew: `rl-intraday unhalt {home.path}`, then move {folder} away")
+    assert main(["unhalt", str(home.path), "--reason", "looked at it", "--yes"]) == 0
+    folder.rename(tmp_path / "away")
+    assert trade_session(plan_of(bundle, config, home)).exit_code == NOT_STARTED, "begun anew, but for the gateway"
 
 
 def test_the_advice_to_flatten_names_the_sessions_own_configuration(

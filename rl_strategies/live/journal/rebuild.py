@@ -156,10 +156,24 @@ class JournalReplay:
             self.result.seq = row.seq + 1
 
     def differences_from(self, kept: Mapping[str, NDArray[Any]]) -> list[str]:
-        """Names of the arrays of a checkpoint that differ from the present state, bit by bit."""
+        """Names of the arrays of a checkpoint that differ from the present state, bit by bit.
+
+        Arrays that this version does not keep in the same form are left out: see `other_make`.
+        """
         present = session_state(self.core, self.policy)
-        names = sorted(present.keys() | (kept.keys() - {SEQ}))
-        return [name for name in names if not _is_same(present.get(name), kept.get(name))]
+        names = sorted(present.keys() & kept.keys())
+        return [
+            name
+            for name in names
+            if _is_of_one_form(present[name], kept[name]) and present[name].tobytes() != kept[name].tobytes()
+        ]
+
+    def other_make(self, kept: Mapping[str, NDArray[Any]]) -> list[str]:
+        """Names of the arrays that only one of checkpoint and present state has, or that have another form there."""
+        present = session_state(self.core, self.policy)
+        alone = present.keys() ^ (kept.keys() - {SEQ})
+        reformed = {name for name in present.keys() & kept.keys() if not _is_of_one_form(present[name], kept[name])}
+        return sorted(alone | reformed)
 
     def _bar(self, row: Row) -> None:
         (instrument,) = self.core.instruments
@@ -283,7 +297,5 @@ def journal_rows(table: pa.Table, first: int = 0, stop: int | None = None) -> It
             yield Row(**content)
 
 
-def _is_same(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
-    if one is None or other is None:
-        return False
-    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+def _is_of_one_form(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return one.dtype == other.dtype and one.shape == other.shape

@@ -1,5 +1,6 @@
 """Resuming a session: its journal is replayed, and must lead to the state of the checkpoint."""
 
+import logging
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,8 @@ from rl_strategies.live.journal.journal import SCHEMA, read_journal
 from rl_strategies.live.journal.rebuild import SEQ, JournalReplay, ReplayedJournal, journal_rows, session_state
 from rl_strategies.policy.policies import OnnxPolicy
 
+log = logging.getLogger(__name__)
+
 
 class ResumeError(RuntimeError):
     """A session cannot be resumed; one line that says what differs."""
@@ -19,6 +22,9 @@ def replay_journal(
     journal: Path, checkpoint: Checkpoint, core: DecisionCore, policy: OnnxPolicy
 ) -> ReplayedJournal | None:
     """Bring core and policy to where a session stopped, and return what happened until then.
+
+    A checkpoint of another version of this program counts as far as both keep the same: the journal must repeat every
+    decision in any case.
 
     Parameters
     ----------
@@ -53,6 +59,10 @@ def replay_journal(
         different = replay.differences_from(kept)
         if different:
             raise ResumeError(f"the checkpoint must equal the journal's state, differs in {', '.join(different[:5])}")
+        if other := replay.other_make(kept):
+            log.warning(
+                "the checkpoint is of another version of this program (%s): the journal decides", ", ".join(other[:5])
+            )
     replay.feed(journal_rows(rows, kept_at))
     if replay.result.divergences:
         first = replay.result.divergences[0]
