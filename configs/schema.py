@@ -179,7 +179,9 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         parts = self.context_parts
         own = feature_set(self.features) if isinstance(self.features, str) else self.features
         primary = plan_for((*own, *parts.primary), data)
-        return joined_plan_for(primary, parts.streams, parts.cross, streams) if parts.streams else primary
+        if not parts.streams:
+            return primary
+        return joined_plan_for(primary, parts.streams, parts.cross, streams, bar_minutes=data.bar_minutes)
 
     def check_kinds(self) -> None:
         """Check that every listed feature is of a known kind; sets need no check.

@@ -41,6 +41,17 @@ def bar_length_ns(bar: str) -> int:
     return length_ns
 
 
+def bar_minutes(bar: str) -> int:
+    """Length of a bar in minutes; as `bar_length_ns`.
+
+    Examples
+    --------
+    >>> bar_minutes("1-HOUR")
+    60
+    """
+    return bar_length_ns(bar) // _MINUTE_NS
+
+
 def bar_type_of(spec: InstrumentSpec, bar: str) -> str:
     """Bar type under which the catalog keeps imported bars of an instrument.
 

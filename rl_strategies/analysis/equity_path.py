@@ -14,6 +14,7 @@ SESSIONS_PER_YEAR = 252
 MIN_SESSIONS_RATIO = 5  # with fewer, a standard deviation means nothing
 MIN_SESSIONS_TAIL = 20  # the 5 % tail of 20 sessions is one session; fewer cannot be compounded to a year either
 TAIL = 0.05
+HARDLY = 0.01
 BASIS = "daily returns, 252 sessions a year, risk-free rate 0, ddof 1; downside divided by all days"
 
 
@@ -73,14 +74,23 @@ def annualised_volatility(returns: NDArray[np.float64]) -> float | None:
 
 
 def sharpe_ratio(returns: NDArray[np.float64]) -> float | None:
-    """Mean over standard deviation (ddof 1) of daily returns times √252; None if too short or without variation.
+    """Mean over standard deviation (ddof 1) of daily returns times √252; None if too short or hardly varying.
 
     Source: Sharpe, "The Sharpe Ratio", Journal of Portfolio Management, 1994, with a risk-free rate of zero.
     """
     volatility = annualised_volatility(returns)
-    if volatility is None or np.ptp(returns) == 0:
+    if volatility is None or not varies(returns):
         return None
     return float(np.mean(returns)) * SESSIONS_PER_YEAR / volatility
+
+
+def varies(daily: NDArray[np.float64]) -> bool:
+    """Whether daily results vary by more than a hundredth of their mean; a ratio over less is not a risk but rounding.
+
+    >>> varies(np.array([-10.0, -10.0, -10.0]))
+    False
+    """
+    return bool(np.std(daily) > HARDLY * abs(np.mean(daily)))
 
 
 def sortino_ratio(returns: NDArray[np.float64]) -> float | None:
@@ -124,9 +134,9 @@ def tail_risk(pnl_usd: NDArray[np.float64]) -> tuple[float, float] | None:
     """Historical 95 % value at risk and conditional value at risk of one session, USD; losses are positive.
 
     With k = ceil(5 % of the days), VaR is the k-th worst day and CVaR the mean of the k worst; None below
-    twenty sessions.
+    twenty sessions, or if no session gained or lost.
     """
-    if len(pnl_usd) < MIN_SESSIONS_TAIL:
+    if len(pnl_usd) < MIN_SESSIONS_TAIL or not pnl_usd.any():
         return None
     worst = np.sort(pnl_usd)[: math.ceil(len(pnl_usd) * TAIL)]
-    return -float(worst[-1]), -float(worst.mean())
+    return 0.0 - float(worst[-1]), 0.0 - float(worst.mean())

@@ -21,12 +21,14 @@ from rl_strategies.analysis.equity_path import (
     sharpe_ratio,
     sortino_ratio,
     tail_risk,
+    varies,
 )
 from rl_strategies.analysis.trades import NS_PER_MINUTE, Trade
+from rl_strategies.analysis.undefined import why_undefined
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of one run; None if the window is too short or the figure is undefined.
+    """Figures of one run; None if the window is too short or the figure is undefined, as `undefined` says.
 
     Attributes
     ----------
@@ -41,7 +43,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     annualised_return_pct : float or None
         Compounded to 252 sessions; None below 20 sessions.
     volatility_pct, sharpe, sortino : float or None
-        Annualised from daily returns (`basis`); None below 5 sessions.
+        Annualised from daily returns (`basis`); None below 5 sessions. No Sharpe ratio where results hardly vary.
     calmar : float or None
         Annualised return over maximum drawdown in percent.
     basis : str
@@ -54,7 +56,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     mean_daily_pnl_interval : Interval or None
         95 % interval by stationary block bootstrap; None below 10 sessions.
     var_95_usd, cvar_95_usd : float or None
-        Historical, of one session, losses positive; None below 20 sessions.
+        Historical, of one session, losses positive; None below 20 sessions, or if no session gained or lost.
     trades, open_trades : int
         Closed and open round trips, at most one open per instrument. The trade figures below count closed trades only.
     win_rate_pct, profit_factor, average_win_usd, average_loss_usd, expectancy_usd : float or None
@@ -71,6 +73,8 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
         Share of bars after whose close any instrument was held.
     commission_usd, spread_cost_usd, slippage_cost_usd, impact_cost_usd, total_cost_usd : float
         Costs of all trades, open ones included; definitions in `rl_strategies.analysis.trades.fill_cost`.
+    undefined : dict of str to str
+        Reason of each figure that is None.
     """
 
     sessions: int
@@ -118,6 +122,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     slippage_cost_usd: float
     impact_cost_usd: float
     total_cost_usd: float
+    undefined: dict[str, str] = {}
 
 
 def compute_metrics(record: RunRecord, trades: Sequence[Trade], *, bootstrap_seed: int = 0) -> Metrics:
@@ -151,7 +156,7 @@ def compute_metrics(record: RunRecord, trades: Sequence[Trade], *, bootstrap_see
     figures |= _outcomes(closed)
     figures |= _activity(record, sessions)
     figures |= _costs(trades)
-    return msgspec.convert(figures, Metrics)
+    return msgspec.convert(figures | {"undefined": why_undefined(figures)}, Metrics)
 
 
 def _check(record: RunRecord) -> None:
@@ -178,12 +183,12 @@ def _account(record: RunRecord, trades: Sequence[Trade], sessions: int, seed: in
     return {
         "starting_balance_usd": start,
         "final_equity_usd": final,
-        "net_pnl_usd": round(final - start, 2),
-        "unreconciled_usd": round(final - start - explained, 2),
+        "net_pnl_usd": round(final - start, 2) + 0.0,  # 0.0 makes of -0.0 a zero
+        "unreconciled_usd": round(final - start - explained, 2) + 0.0,
         "total_return_pct": 100 * (final - start) / start,
         "annualised_return_pct": None if yearly is None else 100 * yearly,
         "volatility_pct": None if volatility is None else 100 * volatility,
-        "sharpe": None if returns is None else sharpe_ratio(returns),
+        "sharpe": None if returns is None or not varies(daily) else sharpe_ratio(returns),
         "sortino": None if returns is None else sortino_ratio(returns),
         "calmar": None if yearly is None or drawdown.pct == 0 else 100 * yearly / drawdown.pct,
         "basis": BASIS,

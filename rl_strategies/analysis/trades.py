@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from catalogs.errors import InputError
 from rl_strategies.accounting.account import Account
@@ -63,8 +64,9 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
         that closes, as `rl_strategies.accounting.account.Account` books it.
     mfe, mae : float
         Most favourable (>= 0) and most adverse (<= 0) excursion from the entry price, USD for `units`:
-        highs and lows of the bars after the entry's bar up to and including the exit's bar, and the exit price. A bar
-        does not show the order of its prices, so the whole exit bar counts.
+        highs and lows of the bars between the entry's and the exit's, and the exit price. Of the exit's bar the high
+        and low count if the position was held to its close; a barrier ends it within the bar, which does not show what
+        came before, so only its open counts.
     commission, spread_cost, slippage_cost, impact_cost : float
         USD; see `FillCost`. The last three are part of `gross` already.
     total_cost_est : float
@@ -210,7 +212,9 @@ def _trade(leg: InstrumentRecord, fills: Sequence[Fill], pnl: float, number: int
     gross = round(pnl + commission, 6)  # strips the noise of binary floats
     costs = [fill_cost(leg, fill) for fill in fills]
     spread, slippage, impact = (sum(getattr(cost, kind) for cost in costs) for kind in FillCost.__struct_fields__)
-    mfe, mae = _excursions(leg, entry_bar, exit_bar, side * units, entry_price, gross)
+    is_within_bar = not position and fills[-1].kind != "market"
+    marks = _held_prices(leg, entry_bar, exit_bar, is_within_bar)
+    mfe, mae = _excursions(leg, marks, side * units, entry_price, gross)
     return Trade(
         trade_id=f"{leg.ticker}-{number}",
         ticker=leg.ticker,
@@ -241,14 +245,19 @@ def _average_price(lots: Sequence[tuple[int, int]], tick_size: Decimal) -> Decim
     return sum(signed * ticks for signed, ticks in lots) * tick_size / sum(signed for signed, _ in lots)
 
 
+def _held_prices(leg: InstrumentRecord, entry_bar: int, exit_bar: int, is_within_bar: bool) -> NDArray[np.int64]:
+    bars = leg.bars
+    whole = slice(entry_bar + 1, exit_bar + (not is_within_bar))
+    within = slice(max(entry_bar + 1, exit_bar), exit_bar + is_within_bar)
+    return np.concatenate([bars.high[whole], bars.low[whole], bars.open[within]])
+
+
 def _excursions(
-    leg: InstrumentRecord, entry_bar: int, exit_bar: int, signed_units: int, entry_price: Decimal, gross: float
+    leg: InstrumentRecord, prices: NDArray[np.int64], signed_units: int, entry_price: Decimal, gross: float
 ) -> tuple[float, float]:
-    held = slice(entry_bar + 1, exit_bar + 1)
-    highs, lows = leg.bars.high[held], leg.bars.low[held]
     marks = [0.0, gross]
-    if len(highs):
+    if len(prices):
         entry_ticks = float(entry_price / leg.instrument.tick_size)
         usd_per_tick = signed_units * float(leg.instrument.tick_value_usd)
-        marks += [usd_per_tick * (float(extreme) - entry_ticks) for extreme in (highs.max(), lows.min())]
+        marks += [usd_per_tick * (float(extreme) - entry_ticks) for extreme in (prices.max(), prices.min())]
     return max(marks), min(marks)

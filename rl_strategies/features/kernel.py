@@ -181,6 +181,7 @@ def compiled_inside(function: Callable[..., Any], **options: bool) -> Any:
 
 
 REGISTRY: dict[str, Kernel] = {}
+SUPERSEDED: dict[str, Kernel] = {}  # by the name that `at_version` gives
 USER_PACKAGE = "user_features_"  # prefix of the module names of users' files
 
 
@@ -231,6 +232,37 @@ def feature[F: Callable[..., Any]](
     return register
 
 
+def superseded[F: Callable[..., Any]](**settings: Any) -> Callable[[F], F]:
+    """Keep earlier code of a kernel for plans that were stored with it; takes the settings of `feature`."""
+
+    def keep(function: F) -> F:
+        defaults = {"parts": {}, "outputs": (), "state": 0, "warmup": 1, "warmup_sessions": 0, "anchored": False}
+        kernel = _kernel(function, **{**defaults, **settings})
+        SUPERSEDED[_at_hash(kernel.kind, kernel.hash)] = kernel
+        return function
+
+    return keep
+
+
+def at_version(kind: str, code_hash: str) -> str:
+    """Name under which `find_kernel` has the code of that hash.
+
+    Raises
+    ------
+    InputError
+        If the kernel's code has changed and the earlier code is not kept.
+    """
+    now = find_kernel(kind).hash
+    if now == code_hash:
+        return kind
+    if (earlier := _at_hash(kind, code_hash)) in SUPERSEDED:
+        return earlier
+    raise InputError(
+        f"code of feature kernel {kind!r} has changed since the plan was stored: its hash must be "
+        f"{code_hash[:12]}, was {now[:12]}"
+    )
+
+
 def find_kernel(kind: str) -> Kernel:
     """The registered kernel of that name.
 
@@ -239,11 +271,17 @@ def find_kernel(kind: str) -> Kernel:
     InputError
         If there is none.
     """
+    if kind in SUPERSEDED:
+        return SUPERSEDED[kind]
     if kind not in REGISTRY:
         near = get_close_matches(kind, REGISTRY)
         hint = f"nearest are {', '.join(near)}; " if near else ""
         raise InputError(f"{kind!r} is no kind of feature: {hint}`rl-intraday features list` has all")
     return REGISTRY[kind]
+
+
+def _at_hash(kind: str, code_hash: str) -> str:
+    return f"{kind}@{code_hash}"
 
 
 def _kernel(

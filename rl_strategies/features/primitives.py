@@ -18,6 +18,10 @@ State = NDArray[np.float64]
 # and two months of ES needed at most 45, from 600 random starts).
 FORGETTING = 56.0
 
+# Share of the price within which two differences of prices are equal: rounding leaves a thousandth of it, and it is a
+# thousandth of a tick for a share at 10,000 USD.
+SAME_PRICE = 1e-12
+
 
 def memory_rows(alpha: float) -> int:
     """Rows after which an exponential average no longer depends on its start.

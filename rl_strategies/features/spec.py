@@ -1,6 +1,7 @@
 """Specifications of features and plans: plain data for configurations and bundles; unknown fields are errors."""
 
 import msgspec
+from msgspec.structs import replace
 
 
 class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +37,11 @@ class FeatureSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reset: str | None = None
     observe: bool = True
     required: bool = False
+
+
+def plain_kind(spec: FeatureSpec) -> FeatureSpec:
+    """The specification without the version of its kernel, which a stored plan adds to the kind while it is in use."""
+    return replace(spec, kind=spec.kind.partition("@")[0])
 
 
 class PlanSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

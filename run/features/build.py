@@ -9,7 +9,7 @@ from rich.table import Table
 
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.instruments.bar_types import bar_type_of
+from catalogs.instruments.bar_types import bar_minutes, bar_type_of
 from catalogs.instruments.specification import resolve_stored
 from catalogs.instruments.stored import stored_instruments, stored_spec
 from catalogs.sessions import SessionCalendar, has_extended_hours, session_calendar
@@ -54,11 +54,11 @@ def run_build(
     context = context_set("+".join(names)) if names else named_context(features)
     specs = named_specs(features)
     bars, calendar = read_bars(catalog, bar_type_of(spec, bar)), session_calendar(spec.calendar)
-    data = DataAtHand(bars.volume_known, has_extended_hours(spec.calendar))
+    data = DataAtHand(bars.volume_known, has_extended_hours(spec.calendar), bar_minutes=bar_minutes(bar))
     plan: FeaturePlan | JoinedPlan = plan_for((*specs, *context.primary), data)
     found = find_streams(catalog, context.streams, bar)
     if context.streams and isinstance(plan, FeaturePlan):
-        plan = joined_plan_for(plan, context.streams, context.cross, found.keys())
+        plan = joined_plan_for(plan, context.streams, context.cross, found.keys(), bar_minutes=data.bar_minutes)
     with messages.status("computing features"):
         values = _matrix(plan, bars, calendar, found)
     session = calendar.locate(bars.ts_ns)

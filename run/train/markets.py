@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.instruments.bar_types import bar_type_of
+from catalogs.instruments.bar_types import bar_minutes, bar_type_of
 from catalogs.instruments.specification import InstrumentSpec, resolve_stored
 from catalogs.instruments.stored import stored_instruments, stored_spec
 from catalogs.sessions import SessionCalendar, has_extended_hours, session_calendar
@@ -169,6 +169,7 @@ def _at_hand(data: _Data) -> DataAtHand:
     return DataAtHand(
         volume_known=all(bars.volume_known for _, bars in data.held),
         extended_hours=any(has_extended_hours(spec.calendar) for spec, _ in data.held),
+        bar_minutes=bar_minutes(data.held[0][1].bar_type),
     )
 
 

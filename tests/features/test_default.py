@@ -16,10 +16,12 @@ from rl_strategies.features import (
     DataAtHand,
     FeaturePlan,
     FeatureSpec,
+    StreamSpec,
     build_plan,
     default_plan,
     feature_set,
     input_rows,
+    joined_plan_for,
     plan_for,
 )
 from rl_strategies.features.compiler.compile import Floats
@@ -177,3 +179,46 @@ def test_unknown_volume_is_nan_whatever_is_stored() -> None:
     one = np.array([62000])
     bars = BarSeries("SPY.EQUS-1-MINUTE-LAST-EXTERNAL", ts_ns, one, one, one, one, np.array([9]), False, 1e14)
     assert np.isnan(input_rows(bars, session_calendar("NYSE"))[0, COLUMNS.index("volume")])
+
+
+@pytest.mark.parametrize(
+    ("extended_hours", "bar_minutes", "rows"),
+    [(False, 1, 390), (False, 5, 78), (False, 60, 7), (True, 1, 1440), (True, 5, 288), (True, 60, 24)],
+)
+def test_warmup_by_session_counts_rows_of_the_bar_length(extended_hours: bool, bar_minutes: int, rows: int) -> None:
+    data = DataAtHand(True, extended_hours, bar_minutes=bar_minutes)
+    usual = FeatureSpec("relative_volume", "usual")  # against the same minute of 20 whole sessions before
+    one_row = plan_for([usual], DataAtHand(True, extended_hours, bar_minutes=1440)).warmup - 21
+    assert plan_for([usual], data).warmup == 21 * rows + one_row  # the sessions before and its own
+
+
+def test_a_stream_s_session_has_rows_of_the_bar_length_too() -> None:
+    stream = StreamSpec("SPY", (FeatureSpec("relative_volume", "usual"),))
+    cross = [FeatureSpec("value", "spy", inputs={"x": "SPY.usual"})]
+    primary = plan_for([RETURN], DataAtHand(True, False, bar_minutes=5))
+    short, long = (joined_plan_for(primary, [stream], cross, ["SPY"], bar_minutes=minutes) for minutes in (5, 1))
+    warmups = [plan.stream_plans["SPY"].warmup for plan in (short, long)]
+    assert warmups[1] - warmups[0] == 21 * (1440 - 288)
+    assert short.hash == long.hash  # the same numbers
+
+
+def test_opening_ranges_of_shares_are_computed_and_a_constant_flag_is_not() -> None:
+    shares = DataAtHand(volume_known=True, extended_hours=False)
+    plan = plan_for(feature_set("session+ict"), shares)
+    assert plan.left_out == (("regular_hours", NO_EXTENDED_HOURS),)
+    assert {f"opening_{n}_{side}" for n in (5, 15, 30) for side in ("high", "low")} < {*plan.outputs}
+    in_hours = FeatureSpec("ratio", "in_hours", inputs={"numerator": "rth", "denominator": "close"})
+    assert plan_for([in_hours], shares).outputs == ("in_hours",)  # varies with the close
+
+
+def test_opening_range_of_a_share_by_hand() -> None:
+    # Two sessions of four bars; the range of the first two minutes of the second is 103 to 99.
+    high = [100.0, 100, 100, 100, 102, 103, 109, 100]
+    low = [98.0, 98, 98, 98, 101, 99, 90, 95]
+    close = [99.0, 99, 99, 99, 102, 100, 104, 98]
+    session, minute = np.repeat([1.0, 2.0], 4), np.tile([1.0, 2, 3, 4], 2)
+    spec = FeatureSpec("opening_range", "opening", {"minutes": 2})
+    columns = ("high", "low", "close", "session", "minutes_since_open", "rth")
+    found = FeaturePlan([spec], columns).batch(np.column_stack([high, low, close, session, minute, np.ones(8)]))
+    assert np.isnan(found[:4]).all()  # until an open was seen
+    np.testing.assert_allclose(found[6], [104 / 103 - 1, 104 / 99 - 1])

@@ -29,14 +29,22 @@ SPECS = (
 PLAN = FeaturePlan(SPECS, COLUMNS)
 
 Bars = dict[str, Floats]
+
+
+def in_ticks(bars: Bars) -> tuple[Floats, Floats, Floats]:
+    """High, low and close in ten-thousandths, whole numbers: two equal movements are then equal for TA-Lib, too."""
+    high, low, close = (np.round(bars[name] * 10_000.0) for name in ("high", "low", "close"))
+    return high, low, close
+
+
 REFERENCES: dict[str, tuple[int, float, Callable[[Bars], Floats]]] = {
     "stochastic_k": (17, 1e-12, lambda b: talib.STOCH(b["high"], b["low"], b["close"], 14, 3, 0, 3, 0)[0] / 100),
     "stochastic_d": (17, 1e-12, lambda b: talib.STOCH(b["high"], b["low"], b["close"], 14, 3, 0, 3, 0)[1] / 100),
     "channel": (13, 1e-12, lambda b: talib.WILLR(b["high"], b["low"], b["close"], 14) / 100 + 1),
     "cci": (19, 1e-9, lambda b: talib.CCI(b["high"], b["low"], b["close"], 20) / 100),
-    "dmi_plus_di": (14, 1e-12, lambda b: talib.PLUS_DI(b["high"], b["low"], b["close"], 14) / 100),
-    "dmi_minus_di": (14, 1e-12, lambda b: talib.MINUS_DI(b["high"], b["low"], b["close"], 14) / 100),
-    "dmi_adx": (27, 1e-12, lambda b: talib.ADX(b["high"], b["low"], b["close"], 14) / 100),
+    "dmi_plus_di": (14, 1e-12, lambda b: talib.PLUS_DI(*in_ticks(b), 14) / 100),
+    "dmi_minus_di": (14, 1e-12, lambda b: talib.MINUS_DI(*in_ticks(b), 14) / 100),
+    "dmi_adx": (27, 1e-12, lambda b: talib.ADX(*in_ticks(b), 14) / 100),
     "aroon_up": (14, 1e-12, lambda b: talib.AROON(b["high"], b["low"], 14)[1] / 100),
     "aroon_down": (14, 1e-12, lambda b: talib.AROON(b["high"], b["low"], 14)[0] / 100),
     "mfi": (14, 1e-9, lambda b: talib.MFI(b["high"], b["low"], b["close"], b["volume"], 14) / 100),

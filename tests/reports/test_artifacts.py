@@ -110,7 +110,7 @@ def test_every_file_is_written_and_agrees(tmp_path: Path, make_run, full_metadat
         assert float(list(csv.DictReader(lines))[-1]["equity"]) == pytest.approx(100_000 + pnl)
     assert summary["metrics"]["net_pnl_usd"] == pytest.approx(pnl)
     assert summary["window"] == {
-        "start": "2024-01-02", "end": "2024-03-01", "sessions": 12, "bars": 720, "warmup_bars": 0,
+        "start": "2024-01-02", "end": "2024-03-01", "sessions": 12, "seen_sessions": 0, "bars": 720, "warmup_bars": 0,
     }  # fmt: skip
     random = summary["baselines"]["random_policy"]
     assert (random["count"], random["as_good_or_better"], random["percentile_of_this"]) == (100, 30, 70.0)

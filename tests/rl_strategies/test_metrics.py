@@ -108,7 +108,8 @@ def test_no_trades() -> None:
     record = record_of([[50000, 50000]] * 25, ())
     metrics = compute_metrics(record, [])
     assert (metrics.net_pnl_usd, metrics.turnover, metrics.exposure_pct) == (0.0, 0.0, 0.0)
-    assert (metrics.annualised_return_pct, metrics.var_95_usd, metrics.recovery_bars) == (0.0, 0.0, 0)
+    assert (metrics.annualised_return_pct, metrics.var_95_usd, metrics.recovery_bars) == (0.0, None, 0)
+    assert metrics.undefined["var_95_usd"] == metrics.undefined["cvar_95_usd"] == "no session gained or lost"
     for name in ("sharpe", "sortino", "calmar", "win_rate_pct", "profit_factor", "expectancy_usd"):
         assert getattr(metrics, name) is None, name
 

@@ -63,8 +63,9 @@ def test_long_round_trip_by_hand() -> None:
     assert (trade.units, trade.duration_bars, trade.duration_minutes) == (2, 3, 3.0)
     assert trade.gross == 775.0  # 31 ticks x 12.50 x 2
     assert trade.pnl == 766.6  # less 4 x 2.10
-    # Highest high of bars 1 to 3 is 20040 (+39 ticks), lowest low 19980 (-21 ticks), 25 USD a tick for two.
-    assert (trade.mfe, trade.mae) == (975.0, -525.0)
+    # The best price held is that of the take profit (+31 ticks, in a bar that went to 20040), the worst the low of
+    # 19980 in bar 2 (-21 ticks), 25 USD a tick for two.
+    assert (trade.mfe, trade.mae) == (775.0, -525.0)
     assert (trade.commission, trade.spread_cost, trade.slippage_cost, trade.impact_cost) == (
         8.4,
         12.5,

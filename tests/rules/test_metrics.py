@@ -74,6 +74,7 @@ SMALL = record_of(
 # An equity with a fraction of a cent; a fall that is made good on the last bar of the next session.
 FRACTION, NEXT_DAY = equity_run([10_000.126]), equity_run([9_990.0], [10_000.0], [10_000.0])
 
+CONSTANT_LOSS = equity_run(*[[10_000.0 - 10.0 * day] for day in range(1, 21)])
 FIGURES: list[tuple[str, RunRecord, str, Any]] = [
     ("M1", TRADES, "sessions", 3),
     ("M2", TRADES, "bars", 10),
@@ -148,6 +149,16 @@ FIGURES: list[tuple[str, RunRecord, str, Any]] = [
     ("M98", equity_run([-0.5]), "turnover", None),
     ("M99", FRACTION, "net_pnl_usd", 0.13),
     ("M100", FRACTION, "unreconciled_usd", 0.13),
+    ("M106", CONSTANT_LOSS, "sharpe", None),  # compounding alone would give a ratio of thousands
+    ("M107", CONSTANT_LOSS, "undefined", {
+        "sharpe": "the results of the sessions hardly vary",
+        "recovery_bars": "the drawdown was not recovered",
+        "recovery_minutes": "the drawdown was not recovered",
+        "recovery_sessions": "the drawdown was not recovered",
+        **dict.fromkeys(
+            ("win_rate_pct", "profit_factor", "average_win_usd", "average_loss_usd", "expectancy_usd",
+             "average_duration_minutes", "average_duration_bars"), "no closed trade"),
+    }),
     ("M101", NEXT_DAY, "recovery_sessions", 1),
     ("M62", equity_run(*[[10_000.0 - 500.0 * day] for day in range(1, 21)]), "annualised_return_pct", None),
 ]  # fmt: skip
@@ -204,6 +215,8 @@ DAYS = np.array(["2024-03-01", "2024-03-01", "2024-03-04", "2024-03-05"], "datet
         pytest.param(lambda: tail_risk(np.array([-9.0, -4.0] + [1.0] * 18)), (9.0, 9.0), id="M85"),
         pytest.param(lambda: tail_risk(np.array([-9.0, -4.0] + [1.0] * 19)), (4.0, 6.5), id="M86"),
         pytest.param(lambda: tail_risk(np.array([-9.0] * 19)), None, id="M87"),
+        pytest.param(lambda: tail_risk(np.zeros(20)), None, id="M108"),
+        pytest.param(lambda: sharpe_ratio(np.tile([0.01005, 0.00995], 10)), None, id="M109"),
     ],
 )  # fmt: skip
 def test_path(found: Any, expected: Any) -> None:

@@ -48,6 +48,7 @@ def test_cost_of_a_fill(fill: Fill, spread: float, slippage: float, impact: floa
 LONG = (market(0, 2, 20001), Fill(at(3), -2, 20032, 420, "limit", 20032, "take_profit"))
 SHORT = (market(1, -1, 20002), market(3, 1, 20030, "time_limit"))
 WITHIN = (market(2, 1, 20012), market(2, -1, 20010, "signal"))
+STOPPED = (market(1, -1, 20002), Fill(at(3), 1, 20026, 210, "stop", 20025, "stop_loss"))
 SCALED = (market(0, 1, 20000), market(1, 3, 20004), market(2, -2, 20012, "signal"), market(3, -2, 20020, "stop_loss"))
 OPEN = (market(3, 1, 20030),)
 
@@ -59,7 +60,7 @@ OPEN = (market(3, 1, 20030),)
         pytest.param(LONG, "gross", 775.0, id="R17"),  # 31 ticks x 12.50 x 2
         pytest.param(LONG, "commission", 8.4, id="R18"),  # 4 x 2.10
         pytest.param(LONG, "pnl", 766.6, id="R19"),
-        pytest.param(LONG, "mfe", 975.0, id="R20"),  # a high of 20,040 after the entry's bar: 39 ticks
+        pytest.param(LONG, "mfe", 775.0, id="R20"),  # the take profit ended it: nothing beyond 20,032 was held
         pytest.param(LONG, "mae", -525.0, id="R21"),  # a low of 19,980: 21 ticks
         pytest.param(LONG, "duration_bars", 3, id="R22"),
         pytest.param(LONG, "duration_minutes", 3.0, id="R23"),
@@ -73,6 +74,9 @@ OPEN = (market(3, 1, 20030),)
         pytest.param(WITHIN, "mfe", 0.0, id="R31"),  # what the entry's bar did before the entry does not count
         pytest.param(WITHIN, "mae", -25.0, id="R32"),
         pytest.param(WITHIN, "duration_bars", 0, id="R33"),
+        # Bar 3 rises from 20,012 to 20,040: the stop at 20,025 is filled at 20,026.
+        pytest.param(STOPPED, "mfe", 275.0, id="R49"),  # a low of 19,980 in bar 2: 22 ticks
+        pytest.param(STOPPED, "mae", -300.0, id="R50"),  # 24 ticks, not the 38 to the high
         pytest.param(SCALED, "units", 4, id="R34"),
         pytest.param(SCALED, "entry_price", 5_000.75, id="R35"),  # 1 at 20,000 and 3 at 20,004: 20,003
         pytest.param(SCALED, "exit_price", 5_004.0, id="R36"),  # 2 at 20,012 and 2 at 20,020: 20,016

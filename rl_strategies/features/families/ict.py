@@ -26,6 +26,7 @@ from rl_strategies.features.levels import (
     levels_tick,
 )
 from rl_strategies.features.primitives import (
+    SAME_PRICE,
     State,
     ring_back,
     ring_push,
@@ -171,7 +172,9 @@ def displacement(
     before and its body at least the share ``body`` of its range, else 0; ``density`` is the sum of the last ``n`` of
     them over ``n``. Warm-up 2n rows.
     """
-    moved = reach > 0.0 and reach >= strength * usual and abs(close - open) >= body * reach
+    same = SAME_PRICE * close
+    is_wide = reach > 0.0 and reach >= strength * usual - same
+    moved = is_wide and abs(close - open) >= body * reach - same
     now = sign(close - open) if moved else 0.0
     density = total_push(s, n, now) / n
     return now, density if s[0] >= n else math.nan
@@ -248,17 +251,18 @@ def equal_extremes(
     it. 0 where there is no pair. Swings: the extreme of ``wing`` bars on either side.
     """
     highs, lows, tops, bottoms = _swing_slices(s, wing)
-    _track_swings(highs, lows, tops, bottoms, high, low, tolerance * usual, wing, horizon)
+    near = tolerance * usual + SAME_PRICE * close
+    _track_swings(highs, lows, tops, bottoms, high, low, near, wing, horizon)
     above, below = 0.0, 0.0
     for i in range(int(tops[1])):
         for j in range(i):
             one, other = level_high(tops, i), level_high(tops, j)
-            if abs(one - other) <= tolerance * usual:
+            if abs(one - other) <= near:
                 above = max(above, _proximity(max(one, other) - close, usual))
     for i in range(int(bottoms[1])):
         for j in range(i):
             one, other = level_low(bottoms, i), level_low(bottoms, j)
-            if abs(one - other) <= tolerance * usual:
+            if abs(one - other) <= near:
                 below = max(below, _proximity(close - min(one, other), usual))
     return above, below
 

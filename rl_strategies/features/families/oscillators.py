@@ -8,7 +8,7 @@ import math
 
 from rl_strategies.features.families.technical import true_range
 from rl_strategies.features.kernel import Params, Part, Window, feature
-from rl_strategies.features.primitives import State, ema_push, memory_rows, safe_ratio, sign, wilder_push
+from rl_strategies.features.primitives import SAME_PRICE, State, ema_push, memory_rows, safe_ratio, sign, wilder_push
 
 FAMILY = "technical"
 
@@ -84,15 +84,16 @@ def directional_movement(
 ) -> tuple[float, float, float]:
     """Directional indicators and their average index, 0 to 1.
 
-    Wilder sums of the upward and downward movement of the extremes over that of the true range; the index averages
-    ``|+DI - -DI| / (+DI + -DI)``. TA-Lib ``PLUS_DI``, ``MINUS_DI`` and ``ADX`` / 100, with its seeds: sums of n - 1
-    bars, mean of the first n. Finite after n + 1 and 2n rows, free of the seeds after the warm-up. Wilder (1978).
+    Wilder sums of the upward and downward movement of the extremes over that of the true range; of two equal movements
+    neither counts. The index averages ``|+DI - -DI| / (+DI + -DI)``. TA-Lib ``PLUS_DI``, ``MINUS_DI`` and ``ADX`` / 100
+    over prices in whole ticks, with its seeds: sums of n - 1 bars, mean of the first n. Finite after n + 1 and 2n rows,
+    free of the seeds after the warm-up. Wilder (1978).
     """
     s[0] += 1.0
-    up, down = high - high_before, low_before - low
+    up, down, same = high - high_before, low_before - low, SAME_PRICE * high
     keep = 1.0 if s[0] < n else (n - 1.0) / n
-    s[1] = s[1] * keep + (up if up > 0.0 and up > down else 0.0)
-    s[2] = s[2] * keep + (down if down > 0.0 and down > up else 0.0)
+    s[1] = s[1] * keep + (up if up > 0.0 and up - down > same else 0.0)
+    s[2] = s[2] * keep + (down if down > 0.0 and down - up > same else 0.0)
     s[3] = s[3] * keep + reach
     if s[0] < n:
         return math.nan, math.nan, math.nan

@@ -7,7 +7,7 @@ import math
 
 from rl_strategies.features.families.technical import log_return
 from rl_strategies.features.kernel import Part, Window, feature
-from rl_strategies.features.primitives import State, log_ratio
+from rl_strategies.features.primitives import SAME_PRICE, State, log_ratio
 
 # Squares of equal returns leave rounding errors of this share of themselves where there is no variance.
 NO_VARIANCE = 1e-12
@@ -39,7 +39,7 @@ def trend_regime(
     ``threshold``, else 0. Warm-up n + 1 rows. Kaufman, Smarter Trading (1995).
     """
     efficiency = (close - before) / path if path > 0.0 else 0.0
-    if abs(efficiency) < threshold:
+    if abs(close - before) < threshold * path - SAME_PRICE * close or path == 0.0:
         return efficiency, 0.0
     return efficiency, 1.0 if efficiency > 0.0 else -1.0
 

@@ -1,7 +1,10 @@
 """Plans for the data at hand: features that it cannot give are left out with a reason, or refused if required."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from catalogs.errors import InputError
 from rl_strategies.features.compiler.allocation import SESSION_ROWS
@@ -12,7 +15,7 @@ from rl_strategies.features.plans.streams import StreamSpec
 from rl_strategies.features.rows import ALL_COLUMNS, COLUMNS, INSTRUMENT_COLUMN, QUOTE_COLUMNS
 from rl_strategies.features.spec import FeatureSpec
 
-REGULAR_SESSION_ROWS = 390
+REGULAR_SESSION_MINUTES = 390
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,36 @@ class DataAtHand:
         Whether there are quotes for the bars.
     instruments : int
         Number of instruments that one policy trades.
+    bar_minutes : int
+        Length of the bars.
     """
 
     volume_known: bool
     extended_hours: bool
     quotes: bool = False
     instruments: int = 1
+    bar_minutes: int = 1
+
+    @property
+    def session_rows(self) -> int:
+        """Most bars of a session.
+
+        Examples
+        --------
+        >>> DataAtHand(True, False, bar_minutes=60).session_rows  # 6.5 hours: one bar is half as long
+        7
+        """
+        return math.ceil((SESSION_ROWS if self.extended_hours else REGULAR_SESSION_MINUTES) / self.bar_minutes)
+
+    @property
+    def constant(self) -> dict[str, str]:
+        """Columns with the same value in every row, with the reason: what reads nothing else is constant too."""
+        reasons = {}
+        if not self.extended_hours:
+            reasons["rth"] = "these bars cover regular hours only, so it would be constant"
+        if self.instruments < 2:
+            reasons[INSTRUMENT_COLUMN] = "there is only one instrument, so it would be constant"
+        return reasons
 
     @property
     def missing(self) -> dict[str, str]:
@@ -42,13 +69,16 @@ class DataAtHand:
         reasons = {}
         if not self.volume_known:
             reasons["volume"] = "the volume of these bars is not known"
-        if not self.extended_hours:
-            reasons["rth"] = "these bars cover regular hours only, so it would be constant"
         if not self.quotes:
             reasons |= dict.fromkeys(QUOTE_COLUMNS, "there are no quotes for these bars")
-        if self.instruments < 2:
-            reasons[INSTRUMENT_COLUMN] = "there is only one instrument, so it would be constant"
         return reasons
+
+    def why_not(self, needed: frozenset[str]) -> str:
+        """Why a feature that reads these columns cannot be given; empty if it can."""
+        missing, constant = self.missing, self.constant
+        if lacking := sorted(needed & missing.keys()):
+            return missing[lacking[-1]]
+        return constant[min(needed)] if needed and needed <= constant.keys() else ""
 
 
 def default_plan(*, volume_known: bool, extended_hours: bool) -> FeaturePlan:
@@ -124,8 +154,7 @@ def plan_for(specs: Sequence[FeatureSpec], data: DataAtHand) -> FeaturePlan:
         If an input is wrong, the data cannot give a required feature, or no feature is left.
     """
     needs = FeaturePlan(specs, ALL_COLUMNS).needs
-    missing = data.missing
-    left_out = {name: missing[c] for name, needed in needs.items() for c in sorted(needed & missing.keys())}
+    left_out = {name: why for name, needed in needs.items() if (why := data.why_not(needed))}
     for spec in specs:
         if spec.required and spec.name in left_out:
             raise InputError(f"feature {spec.name!r} is required, but {left_out[spec.name]}")
@@ -134,8 +163,7 @@ def plan_for(specs: Sequence[FeatureSpec], data: DataAtHand) -> FeaturePlan:
         raise InputError(f"the data can give none of the features: {next(iter(left_out.values()))}")
     read = frozenset().union(*(needs[spec.name] for spec in kept))
     columns = [column for column in ALL_COLUMNS if column in COLUMNS or column in read]
-    session_rows = SESSION_ROWS if data.extended_hours else REGULAR_SESSION_ROWS
-    return FeaturePlan(kept, columns, left_out.items(), session_rows)
+    return FeaturePlan(kept, columns, left_out.items(), data.session_rows)
 
 
 def joined_plan_for(
@@ -143,6 +171,8 @@ def joined_plan_for(
     streams: Sequence[StreamSpec],
     cross: Sequence[FeatureSpec],
     available: Collection[str],
+    *,
+    bar_minutes: int = 1,
 ) -> FeaturePlan | JoinedPlan:
     """The primary plan with the context that is available.
 
@@ -154,6 +184,8 @@ def joined_plan_for(
         Features over several streams; one that reads an unavailable stream or a left-out feature is left out too.
     available : collection of str
         Names of the streams with data.
+    bar_minutes : int
+        Length of the bars, of the streams too.
 
     Returns
     -------
@@ -184,4 +216,6 @@ def joined_plan_for(
     if not kept:
         reasons = (*primary.left_out, *left_out.items())
         return FeaturePlan(primary.specs, primary.columns, reasons, primary.session_rows, primary.pruned)
-    return JoinedPlan(primary, [s for s in streams if s.name in used], kept, left_out.items())
+    rows = math.ceil(SESSION_ROWS / bar_minutes)
+    sized = [replace(stream, session_rows=rows) for stream in streams if stream.name in used]
+    return JoinedPlan(primary, sized, kept, left_out.items())

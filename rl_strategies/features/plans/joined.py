@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from catalogs.errors import InputError
@@ -18,7 +19,7 @@ from rl_strategies.features.plans.joined_live import LiveJoined
 from rl_strategies.features.plans.plan import FeaturePlan, output_index
 from rl_strategies.features.plans.streams import AGE_OUTPUT, NS_PER_SECOND, StreamRows, StreamSpec
 from rl_strategies.features.plugins import rebuild
-from rl_strategies.features.spec import FeatureSpec
+from rl_strategies.features.spec import FeatureSpec, plain_kind
 
 NS_PER_MINUTE = 60 * NS_PER_SECOND
 
@@ -81,7 +82,7 @@ class JoinedPlan:
         self.outputs, self.observed, self._order = self._layout()
         self._filled_by = self._fills()
         hashes = [plan.hash for plan in (primary, *self.stream_plans.values(), self.cross)]
-        identity = [hashes, self.streams, self.outputs, self.observed]
+        identity = [hashes, self._identity_of_streams(), self.outputs, self.observed]
         self.hash = hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -206,7 +207,7 @@ class JoinedPlan:
         """Plain data (JSON) from which `from_spec` rebuilds the plan."""
         return {
             "primary": self.primary.to_spec(),
-            "streams": [msgspec.to_builtins(stream) for stream in self.streams],
+            "streams": [msgspec.to_builtins(stream) for stream in self._plain_streams()],
             "stream_plans": {name: plan.to_spec() for name, plan in self.stream_plans.items()},
             "cross": self.cross.to_spec(),
             "left_out": msgspec.to_builtins(self.cross_left_out),
@@ -227,13 +228,24 @@ class JoinedPlan:
             stored = msgspec.convert(spec, _JoinedSpec)
         except msgspec.ValidationError as error:
             raise InputError(f"not a stored as-of plan: {error}") from error
-        for stream_plan in stored.stream_plans.values():
-            FeaturePlan.from_spec(stream_plan)
+        streams = [
+            replace(stream, features=FeaturePlan.from_spec(stored.stream_plans[stream.name]).specs)
+            for stream in stored.streams
+        ]
         cross = FeaturePlan.from_spec(stored.cross)
-        plan = cls(FeaturePlan.from_spec(stored.primary), stored.streams, cross.specs, stored.left_out, stored.pruned)
+        plan = cls(FeaturePlan.from_spec(stored.primary), streams, cross.specs, stored.left_out, stored.pruned)
         if plan.hash != stored.hash:
             raise InputError(f"as-of plan must have the stored hash {stored.hash[:12]}, was {plan.hash[:12]}")
         return plan
+
+    def _plain_streams(self) -> list[StreamSpec]:
+        return [replace(stream, features=tuple(map(plain_kind, stream.features))) for stream in self.streams]
+
+    def _identity_of_streams(self) -> list[dict[str, Any]]:
+        streams = [msgspec.to_builtins(stream) for stream in self._plain_streams()]
+        for stream in streams:
+            del stream["session_rows"]  # shapes no number, only when the first one is there
+        return streams
 
     def _layout(self) -> tuple[tuple[str, ...], int, NDArray[np.int64]]:
         names = (*self.primary.outputs, *self.cross.outputs, *self.fresh)

@@ -11,15 +11,16 @@ from typing import Any, Self
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from catalogs.errors import InputError
 from rl_strategies.features.compiler.allocation import SESSION_ROWS, allocate
 from rl_strategies.features.compiler.compile import CompiledLoop, Floats, compiled, windows_hash
-from rl_strategies.features.kernel import find_kernel
+from rl_strategies.features.kernel import at_version
 from rl_strategies.features.plans.live import LiveFeatures
 from rl_strategies.features.plugins import load_stored_file, portable_name, rebuild
 from rl_strategies.features.rows import COLUMNS
-from rl_strategies.features.spec import FeatureSpec, PlanSpec
+from rl_strategies.features.spec import FeatureSpec, PlanSpec, plain_kind
 
 
 class FeaturePlan:
@@ -172,7 +173,7 @@ class FeaturePlan:
         """Plain data (JSON) from which `from_spec` rebuilds the plan."""
         spec = PlanSpec(
             columns=self.columns,
-            features=self.specs,
+            features=tuple(plain_kind(spec) for spec in self.specs),
             outputs=self.outputs,
             observed=self.observed,
             warmup=self.warmup,
@@ -205,14 +206,10 @@ class FeaturePlan:
             raise InputError(f"not a stored feature plan: {error}") from error
         for file in stored.files:
             load_stored_file(file)
-        for kind, stored_hash in stored.kernels.items():
-            now = find_kernel(kind).hash
-            if now != stored_hash:
-                raise InputError(
-                    f"code of feature kernel {kind!r} has changed since the plan was stored: its hash must be "
-                    f"{stored_hash[:12]}, was {now[:12]}"
-                )
-        plan = cls(stored.features, stored.columns, stored.left_out, stored.session_rows, stored.pruned)
+        # A part has no name in the specification: one that changed shows in the hash of the whole plan.
+        versions = {kind: at_version(kind, stored_hash) for kind, stored_hash in stored.kernels.items()}
+        features = [replace(feature, kind=versions[feature.kind]) for feature in stored.features]
+        plan = cls(features, stored.columns, stored.left_out, stored.session_rows, stored.pruned)
         if plan.hash != stored.hash:
             raise InputError(f"feature plan must have the stored hash {stored.hash[:12]}, was {plan.hash[:12]}")
         return plan

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from catalogs.errors import InputError
 from catalogs.instruments.specification import InstrumentSpec
+from rl_strategies.features.compiler.allocation import SESSION_ROWS
 from rl_strategies.features.plans.plan import FeaturePlan
 from rl_strategies.features.rows import ALL_COLUMNS, PRICE_COLUMNS
 from rl_strategies.features.spec import FeatureSpec
@@ -39,6 +40,8 @@ class StreamSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         False: they are NaN.
     required : bool
         True: a missing stream is an error. False: features that read it are then left out, with a reason.
+    session_rows : int
+        Most bars of a session; set from the length of the bars when the plan is made.
     """
 
     name: str
@@ -47,6 +50,7 @@ class StreamSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_age_s: int = 300
     fill: bool = False
     required: bool = False
+    session_rows: int = SESSION_ROWS
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -61,7 +65,8 @@ class StreamSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def plan(self) -> FeaturePlan:
         """Plan of its features, over prices and the other columns that they read."""
         read = frozenset().union(*FeaturePlan(self.features, ALL_COLUMNS).needs.values())
-        return FeaturePlan(self.features, [c for c in ALL_COLUMNS if c in PRICE_COLUMNS or c in read])
+        columns = [c for c in ALL_COLUMNS if c in PRICE_COLUMNS or c in read]
+        return FeaturePlan(self.features, columns, session_rows=self.session_rows)
 
     def as_of(self, ts_ns: NDArray[np.int64], stream_ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """As-of join: the row of the stream to use at each time, -1 for none.
