@@ -152,7 +152,9 @@ def _specification(name: str, source: FileBars, table: InstrumentTable, last: da
         return resolve_share(name, table)
     spec = resolve_symbol(name, table, last)
     if is_root(name, table):
-        report(f"{name} is stored as the share {spec.instrument_id}; it is the root of a future, too (see --instrument)")
+        report(
+            f"{name} is stored as the share {spec.instrument_id}; it is the root of a future, too (see --instrument)"
+        )
     return spec
 
 
