@@ -31,7 +31,7 @@ OPSET = 20
 IR_VERSION = 10
 
 
-def export_onnx(model: BaseAlgorithm, vecnormalize: VecNormalize, path: Path) -> None:
+def export_onnx(model: BaseAlgorithm, vecnormalize: VecNormalize, path: Path, *, abstains: bool = False) -> None:
     """Write the actor, normaliser included, as one ONNX file.
 
     The graph is ``(obs f32[b, n], h f32[layers, b, hidden], c f32[layers, b, hidden], episode_start f32[b]) ->
@@ -48,11 +48,13 @@ def export_onnx(model: BaseAlgorithm, vecnormalize: VecNormalize, path: Path) ->
         Normaliser whose present statistics are copied.
     path : Path
         Replaced if it exists.
+    abstains : bool
+        Export a policy that stays flat: every other action has logit -inf.
     """
     policy: Any = model.policy
     lstm: nn.LSTM | None = getattr(policy, "lstm_actor", None)
     head = dense_layers(policy.decision_layers())
-    shape = _shape(model, lstm, tuple(activation for _, activation in head))
+    shape = _shape(model, lstm, tuple(activation for _, activation in head), abstains)
     graph = _Graph()
     _normalise(graph, vecnormalize, shape.n_observations - policy.mask_columns)
     if lstm is None:
@@ -60,14 +62,16 @@ def export_onnx(model: BaseAlgorithm, vecnormalize: VecNormalize, path: Path) ->
     else:
         _lstm(graph, lstm)
     _head(graph, head)
+    _keep(graph, shape)
     _mask(graph, shape.n_observations - policy.mask_columns, policy.mask_columns)
+    _abstain(graph, shape)
     content = graph.model(shape)
     onnx.checker.check_model(content, full_check=True)
     with written_aside(path) as aside:
         onnx.save(content, aside)
 
 
-def _shape(model: BaseAlgorithm, lstm: nn.LSTM | None, activations: tuple[str, ...]) -> NetworkShape:
+def _shape(model: BaseAlgorithm, lstm: nn.LSTM | None, activations: tuple[str, ...], abstains: bool) -> NetworkShape:
     space: Any = model.action_space
     sizes = {int(space.n)} if isinstance(space, spaces.Discrete) else {int(size) for size in space.nvec}
     if len(sizes) > 1:
@@ -80,6 +84,9 @@ def _shape(model: BaseAlgorithm, lstm: nn.LSTM | None, activations: tuple[str, .
         lstm_hidden_size=lstm.hidden_size if lstm else 0,
         n_instruments=1 if isinstance(space, spaces.Discrete) else len(space.nvec),
         activations=activations,
+        held_columns=tuple(getattr(model.policy, "held_columns", ())),
+        keep_logit=float(getattr(model.policy, "keep_logit", 0.0)),
+        abstains=abstains,
     )
 
 
@@ -98,6 +105,8 @@ def golden_observations(
     generator = np.random.default_rng(seed)
     draws = generator.normal(size=(n_steps, n_envs, len(mean)))
     observations = (mean + 2.0 * deviation * draws).astype(np.float32)
+    held = _held_columns(vecnormalize)
+    observations[..., held] = generator.integers(-1, 2, size=(n_steps, n_envs, len(held)))
     masked = vecnormalize.mask_columns if isinstance(vecnormalize, MaskedVecNormalize) else 0
     if masked:
         mask = generator.integers(2, size=(n_steps, n_envs, masked))
@@ -113,6 +122,7 @@ def golden_outputs(
     *,
     episode_length: int = 16,
     tolerance: float = 1e-5,
+    abstains: bool = False,
 ) -> Golden:
     """Log-probabilities of the trained model over a few recurrent rollouts, computed with torch.
 
@@ -125,6 +135,8 @@ def golden_outputs(
         Environment ``i`` starts a new episode every ``episode_length + i`` steps, so that memory and resets both count.
     tolerance : float
         Largest difference of a log-probability that later checks accept.
+    abstains : bool
+        Outputs of a policy that stays flat, as in `export_onnx`.
 
     Returns
     -------
@@ -147,7 +159,10 @@ def golden_outputs(
                 starts = torch.as_tensor(start, dtype=torch.float32, device=model.device)
                 decision, state = policy.get_distribution(normalised, state, starts)
             log_probs.append(_log_probs(decision))
-    return Golden(observations, episode_start, np.stack(log_probs), tolerance)
+    outputs = np.stack(log_probs)
+    if abstains:
+        outputs[:] = np.where(np.arange(outputs.shape[-1]) == FLAT, 0.0, -np.inf)
+    return Golden(observations, episode_start, outputs, tolerance)
 
 
 def _log_probs(decision: Any) -> NDArray[np.float32]:
@@ -191,7 +206,14 @@ class _Graph:
 
 def _statistics(vecnormalize: VecNormalize) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     statistics: Any = vecnormalize.obs_rms
-    return statistics.mean, np.sqrt(statistics.var + vecnormalize.epsilon)
+    mean, deviation = statistics.mean.copy(), np.sqrt(statistics.var + vecnormalize.epsilon)
+    held = _held_columns(vecnormalize)
+    mean[held], deviation[held] = 0.0, 1.0  # these pass unchanged
+    return mean, deviation
+
+
+def _held_columns(vecnormalize: VecNormalize) -> list[int]:
+    return list(vecnormalize.held_columns) if isinstance(vecnormalize, MaskedVecNormalize) else []
 
 
 def _normalise(graph: _Graph, vecnormalize: VecNormalize, columns: int) -> None:
@@ -237,15 +259,47 @@ def _head(graph: _Graph, layers: list[tuple[nn.Linear, str]]) -> None:
         weight = graph.constant(f"weight_{k}", as_array(linear.weight), np.float32)
         bias = graph.constant(f"head_bias_{k}", as_array(linear.bias), np.float32)
         graph.add("Gemm", [f"hidden_{k}", weight, bias], f"dense_{k}", transB=1)
-        output = "preferences" if k == len(layers) - 1 else f"hidden_{k + 1}"
+        output = "learned" if k == len(layers) - 1 else f"hidden_{k + 1}"
         graph.add(activation, [f"dense_{k}"], output)
+
+
+def _keep(graph: _Graph, shape: NetworkShape) -> None:
+    # Adds keep_logit to the logit of the side that each instrument holds.
+    if not shape.held_columns:
+        graph.add("Identity", ["learned"], "preferences")
+        return
+    sides = np.arange(shape.n_actions, dtype=np.float32) - FLAT
+    columns = graph.constant("held_columns", shape.held_columns, np.int64)
+    graph.add("Gather", ["obs", columns], "held", axis=1)
+    graph.add("Unsqueeze", ["held", graph.constant("side_axis", [2], np.int64)], "held_side")
+    graph.add("Sub", ["held_side", graph.constant("sides", sides, np.float32)], "distance")
+    graph.add("Abs", ["distance"], "apart")
+    graph.add("Less", ["apart", graph.constant("near", 0.5, np.float32)], "is_held")
+    graph.add("Cast", ["is_held"], "kept", to=TensorProto.FLOAT)
+    graph.add("Mul", ["kept", graph.constant("keep_logit", shape.keep_logit, np.float32)], "added_by_side")
+    logits = graph.constant("logits_shape", [-1, shape.n_instruments * shape.n_actions], np.int64)
+    graph.add("Reshape", ["added_by_side", logits], "added")
+    graph.add("Add", ["learned", "added"], "preferences")
 
 
 def _mask(graph: _Graph, columns: int, mask_columns: int) -> None:
     if mask_columns == 0:
-        graph.add("Identity", ["preferences"], "logits")
+        graph.add("Identity", ["preferences"], "allowed_logits")
         return
     end = graph.constant("mask_ends", [columns + mask_columns], np.int64)
     graph.add("Slice", ["obs", "mask_begins", end, "column_axis"], "mask")
     graph.add("Greater", ["mask", graph.constant("half", 0.5, np.float32)], "allowed")
-    graph.add("Where", ["allowed", "preferences", graph.constant("impossible", -np.inf, np.float32)], "logits")
+    graph.add("Where", ["allowed", "preferences", graph.constant("impossible", -np.inf, np.float32)], "allowed_logits")
+
+
+def _abstain(graph: _Graph, shape: NetworkShape) -> None:
+    if not shape.abstains:
+        graph.add("Identity", ["allowed_logits"], "logits")
+        return
+    # Flat keeps the network's finite output, whatever the mask says: there is always an action.
+    is_flat = np.arange(shape.n_instruments * shape.n_actions) % shape.n_actions == FLAT
+    graph.add(
+        "Where",
+        [graph.constant("is_flat", is_flat, np.bool_), "preferences", graph.constant("never", -np.inf, np.float32)],
+        "logits",
+    )

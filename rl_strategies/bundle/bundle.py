@@ -127,6 +127,14 @@ class Bundle:
         """Capital, fills and costs of its training."""
         return self._rules.execution
 
+    @property
+    def abstention(self) -> str:
+        """Why the policy stays flat: a sentence, empty for a policy that trades."""
+        validation = self.manifest.metadata.validation
+        if isinstance(validation, msgspec.UnsetType) or validation.beats_flat:
+            return ""
+        return f"This policy abstains: in training nothing did better than doing nothing ({validation})."
+
     def policy(self) -> OnnxPolicy:
         """A fresh policy with empty memory."""
         return OnnxPolicy(self._policy)

@@ -54,6 +54,31 @@ class FileSeal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InputError(f"{name} must have SHA-256 {self.sha256[:12]}..., has {found.sha256[:12]}...")
 
 
+class ValidationResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the kept state of a training earned on its validation sessions.
+
+    Attributes
+    ----------
+    mean_usd, standard_error_usd : float
+        Net PnL of a session: mean and its standard error, USD.
+    standard_errors_wanted : float
+        Standard errors above doing nothing (0) that the mean had to reach.
+    beats_flat : bool
+        Whether it did; if not, the policy abstains.
+    """
+
+    mean_usd: float
+    standard_error_usd: float
+    standard_errors_wanted: float
+    beats_flat: bool
+
+    def __str__(self) -> str:
+        return (
+            f"{self.mean_usd:,.2f} USD a validation session, standard error {self.standard_error_usd:,.2f}, "
+            f"{self.standard_errors_wanted:g} standard errors above zero wanted"
+        )
+
+
 class BundleMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Metadata of a bundle: what the policy trades and what it was trained on.
 
@@ -71,6 +96,8 @@ class BundleMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         Hashes of the bars and session calendars that it was trained on.
     git_commit : str or None
         Commit of this project; None outside a checkout.
+    validation : ValidationResult
+        Unset without validation, or if it was not compared with doing nothing.
     """
 
     instruments: tuple[InstrumentSpec, ...]
@@ -80,6 +107,8 @@ class BundleMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     calendar_hash: str
     context: tuple[ContextSource, ...] = ()
     git_commit: str | None = None
+    # Left out of the file where unset, so that the hashes of bundles without it stay what they were.
+    validation: ValidationResult | msgspec.UnsetType = msgspec.UNSET
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -10,6 +10,7 @@ from rl_strategies.decision.barriers import BarrierConfig
 from rl_strategies.risk.config import RiskConfig
 
 MASK_OUTPUTS = ("mask_short", "mask_flat", "mask_long")
+HELD_OUTPUT = "side"
 ACCOUNT_OUTPUTS = ("session_return", "gross_exposure", "net_exposure")
 
 
@@ -21,7 +22,7 @@ def position_outputs(barriers: BarrierConfig, risk: RiskConfig, instruments: int
     >>> position_outputs(BarrierConfig(None, None, 0), RiskConfig(max_entries_per_session=0))
     ('side', 'age', 'unrealized_atr', 'time_left')
     """
-    names = ["side", "age", "unrealized_atr", "time_left"]
+    names = [HELD_OUTPUT, "age", "unrealized_atr", "time_left"]
     if barriers.stop_loss is not None:
         names.append("stop_distance_atr")
     if barriers.take_profit is not None:

@@ -16,6 +16,7 @@ from onnx import numpy_helper
 
 from catalogs.compiled import inlined, kernel
 from catalogs.errors import InputError
+from rl_strategies.decision.actions import ACTIONS, FLAT
 from rl_strategies.policy.onnx_network import ACTIVATIONS, NetworkShape, check_finite
 
 LSTM: Final = -1  # kind of an LSTM layer in the layout; a dense layer's kind is the index of its activation
@@ -107,6 +108,9 @@ class CompiledNetwork:
         # mean, deviation and the limits of clipping, as far as the observation is normalised
         limits = (np.full_like(found["mean"], found[name]) for name in ("clip_low", "clip_high"))
         self._statistics = np.stack([found["mean"], found["deviation"], *limits])
+        self._held = np.array(shape.held_columns, np.int64)
+        self._abstains = shape.abstains
+        self._keep_logit = np.float32(shape.keep_logit)
         self._layout, self._weights = pack(_layers(found, shape))
         self._values, self._sums = room(self._layout)
 
@@ -116,7 +120,7 @@ class CompiledNetwork:
             raise InputError(f"observation must have shape {self._expected}, was {observation.shape}")
         largest = forward(
             observation, self._statistics, self._layout, self._weights, self.state, self._values, self._sums,
-            self._logits,
+            self._held, self._keep_logit, self._abstains, self._logits,
         )  # fmt: skip
         if largest < 0:
             check_finite(observation[np.newaxis])
@@ -124,11 +128,12 @@ class CompiledNetwork:
 
 
 @kernel
-def forward(observation, statistics, layout, weights, state, values, sums, logits):  # type: ignore[no-untyped-def]
+def forward(observation, statistics, layout, weights, state, values, sums, held, keep_logit, abstains, logits):  # type: ignore[no-untyped-def]
     """One step; returns the index of the largest logit, or -1, without any change, if the observation is not finite.
 
     ``statistics`` float64[4, columns]; ``layout`` and ``weights`` from `pack`; ``state`` float32[2, lstm layers, 1,
-    hidden]; ``values`` and ``sums`` as in `run_layers`; writes ``state`` and ``logits``.
+    hidden]; ``values`` and ``sums`` as in `run_layers`; ``held`` int64[K] or int64[0], columns with the side held, the
+    logit of which gets ``keep_logit`` more; with ``abstains`` only flat is possible. Writes ``state`` and ``logits``.
     """
     columns = statistics.shape[1]
     for i in range(observation.shape[0]):
@@ -138,8 +143,14 @@ def forward(observation, statistics, layout, weights, state, values, sums, logit
         scaled = (np.float64(observation[i]) - statistics[0, i]) / statistics[1, i]
         values[i] = min(max(scaled, statistics[2, i]), statistics[3, i])
     run_layers(layout, weights, state, values, sums)
+    for k in range(held.shape[0]):
+        for action in range(ACTIONS):
+            if abs(observation[held[k]] - np.float32(action - FLAT)) < _HALF:
+                values[ACTIONS * k + action] += keep_logit
     for j in range(logits.shape[0]):
         masked = columns < observation.shape[0] and not observation[columns + j] > _HALF
+        if abstains:
+            masked = j % ACTIONS != FLAT
         logits[j] = -np.inf if masked else values[j]
     largest = 0
     for j in range(1, logits.shape[0]):

@@ -45,6 +45,12 @@ class NetworkShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Activation after each dense layer, one of `ACTIVATIONS`. Given if the graph is normalisation, LSTM layers, dense
         layers and mask, with the weight names that `rl_strategies.policy.compiled_network` reads; such a network can
         also run compiled.
+    held_columns : tuple of int
+        Places in the observation of the side that each instrument holds (-1, 0, 1), read only with ``keep_logit``.
+    keep_logit : float
+        Added to the logit of the action that keeps the side.
+    abstains : bool
+        Whether every action but flat has logit -inf: no trained state did better than doing nothing.
     """
 
     n_observations: int
@@ -53,6 +59,9 @@ class NetworkShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lstm_hidden_size: int
     n_instruments: int = 1
     activations: tuple[str, ...] | None = None
+    held_columns: tuple[int, ...] = ()
+    keep_logit: float = 0.0
+    abstains: bool = False
 
 
 class RecurrentNetwork:

@@ -63,6 +63,8 @@ class BacktestResult:
         Whether the training simulator, given the same actions, makes the same observations and fills.
     seen : SeenSessions
         Sessions of the window that the policy was trained or validated on.
+    abstention : str
+        Why the policy stays flat; empty for one that trades.
     """
 
     files: dict[str, Path]
@@ -71,6 +73,7 @@ class BacktestResult:
     decisions: int
     simulator_agrees: bool
     seen: SeenSessions
+    abstention: str
 
 
 def run_backtest(
@@ -113,6 +116,8 @@ def backtest_bundle(
     seen = seen_sessions(experiment, market.session_dates.tolist())
     for warning in bundle.warnings:
         report(warning, label="warning:", style="yellow")
+    if bundle.abstention:
+        report(bundle.abstention, label="warning:", style="yellow")
     report(
         f"Backtesting {bundle.id} on {len(market)} sessions, {market.session_dates[0]} to {market.session_dates[-1]}"
     )
@@ -131,7 +136,7 @@ def backtest_bundle(
     metrics = compute_metrics(record, trades, bootstrap_seed=seed)
     metadata = _metadata(bundle, experiment, market, record, run, agrees, start, end, seed, truth, seen)
     files = write_artifacts(out, record, trades, metrics, metadata)
-    return BacktestResult(files, record, metrics, len(run.actions), agrees, seen)
+    return BacktestResult(files, record, metrics, len(run.actions), agrees, seen, bundle.abstention)
 
 
 def simulator_agrees(market: TrainingMarket, run: NodeRun) -> bool:
@@ -162,7 +167,7 @@ def describe(result: BacktestResult) -> dict[str, Any]:
         "decisions": result.decisions,
         "fills": result.record.fill_count,
         "simulator_agrees": result.simulator_agrees,
-        "verdict": verdict(result.metrics, result.seen.note),
+        "verdict": verdict(result.metrics, result.seen.note, result.abstention),
         "seen_sessions": result.seen.count,
         "metrics": msgspec.to_builtins(result.metrics),
     }
@@ -170,7 +175,7 @@ def describe(result: BacktestResult) -> dict[str, Any]:
 
 def print_backtest(result: BacktestResult) -> None:
     """Verdict and report on stderr, in a few lines."""
-    report(verdict(result.metrics, result.seen.note))
+    report(verdict(result.metrics, result.seen.note, result.abstention))
     if result.simulator_agrees:
         report(f"The training simulator reproduces all {result.record.fill_count} fills exactly.")
     else:
@@ -202,6 +207,7 @@ def _metadata(
         warmup_bars=market.plan.warmup,
         training_seeds=bundle.manifest.metadata.seeds,
         synthetic_note=truth.note if truth else "",
+        abstention=bundle.abstention,
         seen_note=seen.note,
         seen_sessions=seen.count,
         buy_and_hold=buy_and_hold(record),

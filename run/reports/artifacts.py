@@ -58,7 +58,7 @@ def _write_all(
     folder: Path, record: RunRecord, trades: Sequence[Trade], metrics: Metrics, metadata: ReportMetadata
 ) -> list[Path]:
     daily = daily_report(record, trades)
-    headline = verdict(metrics, metadata.seen_note)
+    headline = verdict(metrics, metadata.seen_note, metadata.abstention)
     if metadata.synthetic_note:
         headline = f"{metadata.synthetic_note} {headline}"
     (folder / "summary.json").write_bytes(summary_json(record, trades, metrics, metadata))

@@ -51,6 +51,8 @@ class ReportMetadata:
     training_seeds : tuple of int
     synthetic_note : str
         Stated at the top of the report; set only for synthetic data.
+    abstention : str
+        Stated first in the verdict; set only for a policy that stays flat.
     seen_note : str
         Stated first in the verdict; set only if the policy was trained or validated on sessions of the window.
     seen_sessions : int
@@ -85,6 +87,7 @@ class ReportMetadata:
     warmup_bars: int = 0
     training_seeds: tuple[int, ...] = ()
     synthetic_note: str = ""
+    abstention: str = ""
     seen_note: str = ""
     seen_sessions: int = 0
     buy_and_hold: BuyAndHold | None = None

@@ -40,7 +40,7 @@ def render_page(
         metadata=metadata,
         metrics=metrics,
         instruments=traded(record),
-        verdict=verdict(metrics, metadata.seen_note),
+        verdict=verdict(metrics, metadata.seen_note, metadata.abstention),
         comparisons=comparisons(metrics, metadata),
         reconciliation=tables.reconciliation(metrics),
         outcome=("even", "gain", "loss")[int(np.sign(metrics.net_pnl_usd))],

@@ -21,7 +21,7 @@ def summary(record: RunRecord, trades: Sequence[Trade], metrics: Metrics, metada
     return {
         "format_version": FORMAT_VERSION,
         "title": metadata.title,
-        "verdict": verdict(metrics, metadata.seen_note),
+        "verdict": verdict(metrics, metadata.seen_note, metadata.abstention),
         "comparisons": comparisons(metrics, metadata),
         "synthetic": metadata.synthetic_note or None,
         "bundle_id": metadata.bundle_id or None,

@@ -9,14 +9,16 @@ from run.reports.formats import counted, number, percent, usd
 from run.reports.metadata import ReportMetadata
 
 
-def verdict(metrics: Metrics, seen_note: str = "") -> str:
+def verdict(metrics: Metrics, seen_note: str = "", abstention: str = "") -> str:
     """One sentence with the profit or loss and its statistical evidence.
 
     Parameters
     ----------
     metrics : Metrics
     seen_note : str
-        Says which sessions the policy was trained on, and comes first; with it nothing is called evidence.
+        Says which sessions the policy was trained on; with it nothing is called evidence.
+    abstention : str
+        Says that the policy stays flat, and comes first.
 
     Returns
     -------
@@ -24,7 +26,7 @@ def verdict(metrics: Metrics, seen_note: str = "") -> str:
         For example ``"Lost 1,234.50 USD (−1.23 %) after 310.00 USD of costs in 45 sessions; the 95 %
         interval of the mean daily PnL, −60.10 to 12.30 USD, includes zero: no evidence of an edge."``
     """
-    return f"{seen_note} {_judged(metrics, bool(seen_note))}".strip()
+    return " ".join(said for said in (abstention, seen_note, _judged(metrics, bool(seen_note))) if said)
 
 
 def _judged(metrics: Metrics, is_seen: bool) -> str:

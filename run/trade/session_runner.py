@@ -119,6 +119,8 @@ class LiveSession:
             Runs beside the node while it trades; when it returns, the session is closed.
         """
         config = self.plan.config
+        if said := self.plan.bundle.abstention:
+            report(said, label="warning:", style="yellow")
         try:
             require_gateway(config.host, config.port, config.request_timeout_s)
             with guarded(self.plan) as outside:

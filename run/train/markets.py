@@ -114,11 +114,13 @@ def last_close_ns(calendar: SessionCalendar, day: date) -> int:
 
 
 def validator(markets: tuple[TrainingMarket, ...]) -> Validate | None:
-    """Mean net PnL in USD per session over all markets; None without any."""
+    """Net PnL in USD of every validation day, the mean over the tickers that trade on it; None without any market."""
+    days = [market.session_dates for market in markets]
 
-    def validate(fresh: Callable[[], BatchPolicy]) -> float:
+    def validate(fresh: Callable[[], BatchPolicy]) -> NDArray[np.float64]:
         pnl = np.concatenate([session_pnl(market, fresh()) for market in markets])
-        return float(pnl.mean())
+        _, of_day = np.unique(np.concatenate(days), return_inverse=True)
+        return np.bincount(of_day, pnl) / np.bincount(of_day)
 
     return validate if markets else None
 

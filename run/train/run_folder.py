@@ -18,7 +18,7 @@ import msgspec
 from catalogs.sessions import session_calendar
 from configs.schema import Experiment
 from rl_strategies.bundle.bundle import load_bundle, write_bundle
-from rl_strategies.bundle.manifest import BundleMetadata, installed_versions
+from rl_strategies.bundle.manifest import BundleMetadata, ValidationResult, installed_versions
 from run.console import report
 from run.train.markets import ExperimentMarkets, validator
 from run.train.run_metadata import RunMetadata, write_run_metadata
@@ -110,6 +110,7 @@ def learn(
             run_dir,
             seed=experiment.seed,
             mask_columns=markets.train[0].mask_columns,
+            held_columns=markets.train[0].held_columns,
             validate=validator(markets.validate),
             on_update=listener,
             resume=resume,
@@ -131,8 +132,11 @@ def print_run(trained: TrainedRun) -> None:
     for finding in summary.findings:
         report(str(finding), label="finding:", style="yellow")
     if summary.best_step is not None:
-        result = f"{summary.best_validation:,.2f} USD per validation session"
+        error = "" if summary.best_error is None else f", standard error {summary.best_error:,.2f}"
+        result = f"{summary.best_validation:,.2f} USD per validation session{error}"
         report(f"Kept    the policy of step {summary.best_step:,}: {result}")
+    if summary.beats_flat is False:
+        report("No policy beats doing nothing here: the bundle abstains, it stays flat.", style="bold yellow")
     report(f"Run     {trained.run_dir}\nBundle  {trained.bundle}")
     report(f"Next    rl-intraday backtest {trained.bundle} --start DATE --end DATE")
 
@@ -163,7 +167,8 @@ def _bars_traded(markets: tuple[TrainingMarket, ...]) -> int:
 def _bundle(experiment: Experiment, markets: ExperimentMarkets, result: FitResult, run_dir: Path) -> Path:
     model, normalizer = result.model, result.vecnormalize
     onnx = run_dir / "policy.onnx"
-    export_onnx(model, normalizer, onnx)
+    abstains = result.summary.beats_flat is False
+    export_onnx(model, normalizer, onnx, abstains=abstains)
     try:
         bundle = write_bundle(
             run_dir / "bundle",
@@ -171,8 +176,8 @@ def _bundle(experiment: Experiment, markets: ExperimentMarkets, result: FitResul
             policy_onnx=onnx,
             plan=markets.train[0].plan,
             experiment_yaml=experiment.portable().to_yaml(),
-            golden=golden_outputs(model, normalizer, golden_observations(normalizer)),
-            metadata=_metadata(experiment, markets),
+            golden=golden_outputs(model, normalizer, golden_observations(normalizer), abstains=abstains),
+            metadata=_metadata(experiment, markets, result.summary),
             model_zip=result.checkpoint / "model.zip",
             vecnormalize_pkl=result.checkpoint / "vecnormalize.pkl",
         )
@@ -182,7 +187,7 @@ def _bundle(experiment: Experiment, markets: ExperimentMarkets, result: FitResul
     return bundle
 
 
-def _metadata(experiment: Experiment, markets: ExperimentMarkets) -> BundleMetadata:
+def _metadata(experiment: Experiment, markets: ExperimentMarkets, summary: TrainingSummary) -> BundleMetadata:
     market = markets.train[0]
     return BundleMetadata(
         instruments=market.instruments,
@@ -192,6 +197,18 @@ def _metadata(experiment: Experiment, markets: ExperimentMarkets) -> BundleMetad
         data_hash=data_hash(markets),
         calendar_hash=_calendar_hash(market),
         git_commit=git_commit(),
+        validation=_validation(experiment, summary),
+    )
+
+
+def _validation(experiment: Experiment, summary: TrainingSummary) -> ValidationResult | msgspec.UnsetType:
+    if summary.beats_flat is None or summary.best_validation is None or summary.best_error is None:
+        return msgspec.UNSET
+    return ValidationResult(
+        mean_usd=summary.best_validation,
+        standard_error_usd=summary.best_error,
+        standard_errors_wanted=experiment.learner.beat_flat_by,
+        beats_flat=summary.beats_flat,
     )
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from training.algorithms.schedules import RateSchedule
 from training.learning.findings import findings
 from training.learning.fit import FitResult, fit
 from training.learning.live_table import LiveTable
+from training.learning.model_selection import Validate
 from training.learning.stability import take_bump
 from training.learning.update_metrics import UpdateMetrics
 
 
-def run(path: Path, rollouts: int, results: list[float] | None = None, **stability: Any) -> FitResult:
-    """Rollouts of 128 steps at a constant rate of 1e-3; validation gives ``results`` in turn."""
+def run(path: Path, rollouts: int, results: Sequence[float | list[float]] | None = None, **stability: Any) -> FitResult:
+    """Rollouts of 128 steps at a constant rate of 1e-3; every session of a validation scores ``results`` in turn."""
     config = msgspec.structs.replace(
         SMALL, total_timesteps=128 * rollouts, learning_rate=1e-3, final_learning_rate=None,
         stability=StabilityConfig(**{"evaluate_every": 1, **stability}),
@@ -33,13 +34,13 @@ def run(path: Path, rollouts: int, results: list[float] | None = None, **stabili
     return fit(config, remember_envs(), path, seed=1, on_update=quiet, validate=scripted(results) if results else None)
 
 
-def scripted(results: list[float]) -> Callable[[Callable[[], BatchPolicy]], float]:
+def scripted(results: Sequence[float | list[float]]) -> Validate:
     remaining = iter(results)
 
-    def validate(fresh: Callable[[], BatchPolicy]) -> float:
+    def validate(fresh: Callable[[], BatchPolicy]) -> np.ndarray:
         observations, start = np.zeros((3, 2), np.float32), np.ones(3, bool)
         assert fresh().act_batch(observations, start).shape == (3,)
-        return next(remaining)
+        return np.atleast_1d(next(remaining))
 
     return validate
 
@@ -56,6 +57,30 @@ def test_the_best_state_is_the_result(tmp_path: Path) -> None:
     for name, value in result.model.policy.state_dict().items():
         assert torch.equal(value, best.model.policy.state_dict()[name]), name
     np.testing.assert_array_equal(result.vecnormalize.obs_rms.mean, best.vecnormalize.obs_rms.mean)
+
+
+@pytest.mark.parametrize(
+    ("scores", "error", "beats"),
+    [
+        ([1.0, 3.0] * 5, 1 / 3, True),  # mean 2, deviation sqrt(10 / 9), error a third: six errors above zero
+        ([-4.0, 6.0] * 5, 5 / 3, False),  # mean 1: 0.6 errors
+        ([-1.0, -3.0] * 5, 1 / 3, False),
+        ([0.0] * 10, 0.0, False),  # it never traded
+        ([1.0, 3.0] * 4 + [2.0], None, None),  # nine sessions say too little
+    ],
+)
+def test_the_kept_state_must_beat_doing_nothing(
+    scores: list[float], error: float | None, beats: bool | None, tmp_path: Path
+) -> None:
+    summary = run(tmp_path, 2, [[-50.0] * len(scores), scores]).summary
+    assert summary.best_step == 256
+    assert summary.best_error == (None if error is None else pytest.approx(error))
+    assert summary.beats_flat is beats
+
+
+def test_without_validation_nothing_is_said_of_doing_nothing(tmp_path: Path) -> None:
+    summary = run(tmp_path, 1).summary
+    assert (summary.best_error, summary.beats_flat) == (None, None)
 
 
 def test_evaluations_come_when_asked_for_and_at_the_end(tmp_path: Path) -> None:

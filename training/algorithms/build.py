@@ -7,17 +7,17 @@ from gymnasium import spaces
 from sb3_contrib import TRPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 from catalogs.errors import InputError
 from training.algorithms.config import LearnerConfig
 from training.algorithms.masking import MaskedMlpPolicy
+from training.algorithms.normalize import MaskedVecNormalize
 from training.algorithms.quantile_dqn import MaskedQRDQN, MaskedQuantilePolicy
 from training.algorithms.recurrent_ppo import SequenceRecurrentPPO
 from training.algorithms.schedules import RateSchedule
 
-Build = Callable[[LearnerConfig, VecEnv, int, int], BaseAlgorithm]
+Build = Callable[[LearnerConfig, MaskedVecNormalize, int], BaseAlgorithm]
 
 
 class Algorithm(NamedTuple):
@@ -26,7 +26,7 @@ class Algorithm(NamedTuple):
     Attributes
     ----------
     build : callable
-        Takes the configuration, the normalised environment, the number of mask columns and the seed.
+        Takes the configuration, the normalised environments and the seed.
     is_recurrent : bool
         Whether the policy has a memory.
     is_joint : bool
@@ -54,8 +54,8 @@ def algorithm_named(name: str, action_space: spaces.Space) -> Algorithm:
     return algorithm
 
 
-def _recurrent_ppo(config: LearnerConfig, env: VecEnv, mask_columns: int, seed: int) -> BaseAlgorithm:
-    policy = _policy(config, mask_columns) | {
+def _recurrent_ppo(config: LearnerConfig, env: MaskedVecNormalize, seed: int) -> BaseAlgorithm:
+    policy = _policy(config, env) | {
         "lstm_hidden_size": config.lstm_hidden_size,
         "n_lstm_layers": config.lstm_layers,
         "shared_lstm": config.shared_lstm,
@@ -66,20 +66,21 @@ def _recurrent_ppo(config: LearnerConfig, env: VecEnv, mask_columns: int, seed: 
     )
 
 
-def _ppo_mlp(config: LearnerConfig, env: VecEnv, mask_columns: int, seed: int) -> BaseAlgorithm:
-    policy = _policy(config, mask_columns)
+def _ppo_mlp(config: LearnerConfig, env: MaskedVecNormalize, seed: int) -> BaseAlgorithm:
+    policy = _policy(config, env)
     return PPO(MaskedMlpPolicy, env, policy_kwargs=policy, **_ppo(config), **_common(config, seed))
 
 
-def _trpo(config: LearnerConfig, env: VecEnv, mask_columns: int, seed: int) -> BaseAlgorithm:
-    policy = _policy(config, mask_columns)
+def _trpo(config: LearnerConfig, env: MaskedVecNormalize, seed: int) -> BaseAlgorithm:
+    policy = _policy(config, env)
     kl = {} if config.target_kl is None else {"target_kl": config.target_kl}
     return TRPO(MaskedMlpPolicy, env, policy_kwargs=policy, **kl, **_common(config, seed))
 
 
-def _qr_dqn(config: LearnerConfig, env: VecEnv, mask_columns: int, seed: int) -> BaseAlgorithm:
+def _qr_dqn(config: LearnerConfig, env: MaskedVecNormalize, seed: int) -> BaseAlgorithm:
     own = config.qr_dqn
-    policy = _policy(config, mask_columns) | {"n_quantiles": own.n_quantiles, "activation_fn": nn.Tanh}
+    policy = {"net_arch": list(config.net_arch), "mask_columns": env.mask_columns}
+    policy |= {"n_quantiles": own.n_quantiles, "activation_fn": nn.Tanh}
     return MaskedQRDQN(
         MaskedQuantilePolicy,
         env,
@@ -101,8 +102,13 @@ def _qr_dqn(config: LearnerConfig, env: VecEnv, mask_columns: int, seed: int) ->
     )
 
 
-def _policy(config: LearnerConfig, mask_columns: int) -> dict[str, Any]:
-    return {"net_arch": list(config.net_arch), "mask_columns": mask_columns}
+def _policy(config: LearnerConfig, env: MaskedVecNormalize) -> dict[str, Any]:
+    return {
+        "net_arch": list(config.net_arch),
+        "mask_columns": env.mask_columns,
+        "held_columns": env.held_columns,
+        "keep_logit": config.keep_logit if env.held_columns else 0.0,
+    }
 
 
 def _common(config: LearnerConfig, seed: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Configuration of the learner. Imports no torch, so that reading an experiment stays fast."""
 
-from math import ceil, inf
+from math import ceil, inf, log
 from typing import Literal
 
 import msgspec
@@ -112,6 +112,17 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Discount per step and the decay of generalised advantage estimation.
     ent_coef, vf_coef : float
         Weights of the entropy bonus and the value loss.
+    persistence_bars : float
+        Bars for which an untrained policy keeps its side on average, so that exploration holds positions instead of
+        drawing one a minute: a fixed number is added to the logit of the side held, in training and trading alike. 1
+        adds nothing. Only with policies that give probabilities.
+    entries_unlimited : bool
+        Learn without ``max_entries_per_session``, which the policy observes all the same: an exploring policy spends
+        the entries of a session in its first minutes and learns nothing from the rest. Validation and trading keep
+        the limit. Simulator only.
+    beat_flat_by : float
+        Standard errors by which the kept state must beat doing nothing on the validation sessions, or else the bundle
+        abstains: it stays flat. Not asked for if 0, or with fewer than ten validation sessions.
     max_grad_norm : float
     lstm_hidden_size, lstm_layers : int
     net_arch : tuple of int
@@ -160,6 +171,9 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     gae_lambda: float = 0.95
     ent_coef: float = 0.0
     vf_coef: float = 0.5
+    persistence_bars: float = 1.0
+    entries_unlimited: bool = False
+    beat_flat_by: float = 2.0
     max_grad_norm: float = 0.5
     lstm_hidden_size: int = 128
     lstm_layers: int = 1
@@ -190,6 +204,9 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         _require("target_kl", self.target_kl, self.target_kl is None or self.target_kl > 0, "be above 0")
         _require("seq_len", self.seq_len, self.seq_len is None or self.seq_len >= 1, "be at least 1")
         _require("net_arch", self.net_arch, all(width >= 1 for width in self.net_arch), "have widths of at least 1")
+        persists = self.persistence_bars == 1 or 1.5 < self.persistence_bars < inf
+        _require("persistence_bars", self.persistence_bars, persists, "be 1 (off), or above 1.5 and finite")
+        _require("beat_flat_by", self.beat_flat_by, 0 <= self.beat_flat_by < inf, "be at least 0 and finite")
         both = self.shared_lstm and self.critic_lstm
         _require("shared_lstm", self.shared_lstm, not both, "be false if critic_lstm is true")
         # The advantages of a minibatch are divided by their standard deviation, which a single one does not have.
@@ -201,6 +218,14 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def rollout_size(self) -> int:
         """Environment steps of one rollout."""
         return self.n_envs * self.n_steps
+
+    @property
+    def keep_logit(self) -> float:
+        """Number added to the logit of the side held.
+
+        With it and equal logits the side is kept with probability ``1 - 1 / persistence_bars``.
+        """
+        return log(2.0 * (self.persistence_bars - 1.0)) if self.persistence_bars > 1 else 0.0
 
     @property
     def planned_steps(self) -> int:

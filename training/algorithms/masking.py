@@ -1,9 +1,11 @@
-"""Action masks: the last columns of an observation say which actions are allowed; no other is ever taken.
+"""What an observation says about the actions themselves: which are allowed, and which keeps the position.
 
-The mask (1 allowed, 0 not) is part of the observation, so that rollouts, updates and predictions all apply it. The
-network does not see it.
+The action mask (1 allowed, 0 not) is the last columns of an observation, so that rollouts, updates and predictions all
+apply it: no other action is ever taken. The network does not see it. The sides held are columns that the network sees
+too; the action that keeps a side has a logit larger by a constant, so that an untrained policy holds what it has.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from catalogs.errors import InputError
+from rl_strategies.decision.actions import ACTIONS, FLAT
 
 # Far below any logit, and finite, so that the entropy is not NaN.
 IMPOSSIBLE = -1e8
@@ -27,20 +30,27 @@ class DetachMask(BaseFeaturesExtractor):
     observation_space : Box, shape (n,)
     mask_columns : int
         Last columns of the observation; 0 for no mask.
+    held_columns : sequence of int
+        Columns with the side held, -1, 0 or 1, one per instrument; none if they are not wanted.
 
     Attributes
     ----------
     allowed : bool[batch, mask_columns]
         Mask of the last observations.
+    held : float[batch, instruments]
+        Sides held in the last observations.
     """
 
-    def __init__(self, observation_space: spaces.Box, mask_columns: int = 0) -> None:
+    def __init__(self, observation_space: spaces.Box, mask_columns: int = 0, held_columns: Sequence[int] = ()) -> None:
         super().__init__(observation_space, observation_space.shape[0] - mask_columns)
-        self.mask_columns = mask_columns
+        self.mask_columns, self.held_columns = mask_columns, list(held_columns)
         self.allowed: torch.Tensor | None = None
+        self.held: torch.Tensor | None = None
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """Observations without their mask."""
+        if self.held_columns:
+            self.held = observations[:, self.held_columns]
         if self.mask_columns == 0:
             return observations
         self.allowed = observations[:, -self.mask_columns :] > 0.5
@@ -56,14 +66,17 @@ class MaskReading:
         action_space: spaces.Space,
         *args: Any,
         mask_columns: int = 0,
+        held_columns: Sequence[int] = (),
+        keep_logit: float = 0.0,
         **kwargs: Any,
     ) -> None:
         check_mask_columns(mask_columns, action_space)
+        held_columns = held_columns if keep_logit else ()
         kwargs |= {
             "features_extractor_class": DetachMask,
-            "features_extractor_kwargs": {"mask_columns": mask_columns},
+            "features_extractor_kwargs": {"mask_columns": mask_columns, "held_columns": held_columns},
         }
-        self.mask_columns = mask_columns
+        self.mask_columns, self.held_columns, self.keep_logit = mask_columns, held_columns, keep_logit
         super().__init__(observation_space, action_space, *args, **kwargs)  # type: ignore[call-arg]
 
 
@@ -74,6 +87,10 @@ class MaskedPolicy(MaskReading, ActorCriticPolicy):
     ----------
     mask_columns : int
         Number of the observation's last columns that are the mask: as many as there are action logits, or 0.
+    held_columns : sequence of int
+        Columns with the side held of each instrument, not normalised.
+    keep_logit : float
+        Added to the logit of the action that keeps the side; `LearnerConfig.keep_logit`.
 
     Raises
     ------
@@ -88,7 +105,12 @@ class MaskedPolicy(MaskReading, ActorCriticPolicy):
         return self.masked(self.action_net(latent_pi))
 
     def masked(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits with `IMPOSSIBLE` where the last observation forbids an action."""
+        """Logits with ``keep_logit`` added where a side is kept, `IMPOSSIBLE` where an action is forbidden."""
+        if self.held_columns:
+            held = self.features_extractor.held
+            assert held is not None
+            sides = torch.arange(ACTIONS, device=held.device) - FLAT
+            logits = logits + self.keep_logit * ((held[:, :, None] - sides).abs() < 0.5).flatten(1)
         if self.mask_columns == 0:
             return logits
         allowed = self.features_extractor.allowed
@@ -106,7 +128,11 @@ class MaskedPolicy(MaskReading, ActorCriticPolicy):
         parameters = super()._get_constructor_parameters()
         for replaced in ("features_extractor_class", "features_extractor_kwargs"):
             parameters.pop(replaced)
-        return parameters | {"mask_columns": self.mask_columns}
+        return parameters | {
+            "mask_columns": self.mask_columns,
+            "held_columns": self.held_columns,
+            "keep_logit": self.keep_logit,
+        }
 
 
 def check_mask_columns(mask_columns: int, action_space: spaces.Space) -> None:

@@ -11,7 +11,7 @@ from training.envs.engine_env import EngineEnv
 from training.envs.reward import RewardConfig
 from training.envs.session_env import SessionVecEnv
 from training.envs.ticker_env import TickerVecEnv
-from training.simulator.market import TrainingMarket
+from training.simulator.market import TrainingMarket, without_limits
 
 
 def make_envs(
@@ -22,12 +22,17 @@ def make_envs(
     Raises
     ------
     InputError
-        If several tickers are to be learned on engines, or there are fewer environments than tickers.
+        If several tickers are to be learned on engines, or without limit on entries; if there are fewer environments
+        than tickers.
     """
     if config.environment == "engine":
+        if config.entries_unlimited:
+            raise InputError("learner.environment: must be simulator with entries_unlimited, was engine")
         if len(markets) > 1:
             raise InputError("learner.environment: must be simulator for several tickers, was engine")
         return engine_envs(markets[0], config.n_envs, reward=reward, seed=seed)
+    if config.entries_unlimited:
+        markets = [without_limits(market, ["max_entries_per_session"]) for market in markets]
     if len(markets) > 1:
         return TickerVecEnv(markets, config.n_envs, reward=reward, seed=seed)
     return SessionVecEnv(markets[0], config.n_envs, reward=reward, seed=seed)

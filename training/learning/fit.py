@@ -28,7 +28,7 @@ from training.learning.checkpoint import CheckpointCallback, latest_checkpoint, 
 from training.learning.findings import findings
 from training.learning.live_table import LiveTable
 from training.learning.malloc import keep_freed_memory
-from training.learning.model_selection import ModelSelectionCallback, Validate
+from training.learning.model_selection import ModelSelectionCallback, Validate, beats_flat
 from training.learning.stability import StabilityCallback
 from training.learning.summary import TrainingSummary
 from training.learning.update_metrics import UpdateMetrics
@@ -66,6 +66,7 @@ def fit(
     *,
     seed: int,
     mask_columns: int = 0,
+    held_columns: tuple[int, ...] = (),
     validate: Validate | None = None,
     on_update: Callable[[UpdateMetrics], None] | None = None,
     resume: bool = False,
@@ -87,8 +88,11 @@ def fit(
         Seed of Python, NumPy, torch and the environment.
     mask_columns : int
         Number of last columns of the observation that are an action mask, see `training.algorithms.masking`.
+    held_columns : tuple of int
+        Columns of the observation with the side held of each instrument (-1, 0, 1); they are not normalised if
+        ``config.persistence_bars`` asks for them.
     validate : callable, optional
-        Scores a policy on sessions that the environments never show; the state with the best score is kept.
+        Scores a policy on sessions that the environments never show; the state with the best mean score is kept.
     on_update : callable, optional
         Called after every update; default is a live table on standard error.
     resume : bool
@@ -115,9 +119,14 @@ def fit(
     _set_up_process(config)
     timed = TimedVecEnv(FiniteVecEnv(env))
     normalizer = MaskedVecNormalize(
-        timed, mask_columns, norm_reward=config.normalize_reward, clip_obs=config.clip_obs, gamma=config.gamma
+        timed,
+        mask_columns,
+        held_columns if config.keep_logit else (),
+        norm_reward=config.normalize_reward,
+        clip_obs=config.clip_obs,
+        gamma=config.gamma,
     )
-    model = algorithm.build(config, normalizer, mask_columns, seed)
+    model = algorithm.build(config, normalizer, seed)
     state = restore(checkpoint, model, normalizer) if checkpoint else {"steps": 0, "validation": {}}
     (run_dir / "metrics").mkdir(parents=True, exist_ok=True)
     run = _Run(config, model, normalizer, timed, run_dir, validate, state, seed)
@@ -201,6 +210,10 @@ class _Run:
         summary = self._write_summary(updates, interrupted=False)
         return FitResult(self.model, self.normalizer, checkpoint, tuple(updates), summary)
 
+    def _beats_flat(self, best: dict[str, Any]) -> bool | None:
+        wanted = self.config.beat_flat_by
+        return beats_flat(best.get("best"), best.get("best_error"), wanted) if wanted > 0 else None
+
     def _write_summary(self, updates: list[UpdateMetrics], interrupted: bool) -> TrainingSummary:
         rewards = [u.mean_episode_reward for u in updates if u.mean_episode_reward is not None]
         last = updates[-1] if updates else None
@@ -218,6 +231,8 @@ class _Run:
             explained_variance=last.explained_variance if last else None,
             best_validation=best.get("best"),
             best_step=best.get("best_steps"),
+            best_error=best.get("best_error"),
+            beats_flat=self._beats_flat(best),
             findings=findings(updates),
             seed=self.seed,
             interrupted=interrupted,

@@ -21,6 +21,11 @@ class TrainingSummary(msgspec.Struct, frozen=True, kw_only=True):
         Values of the last update; None if the algorithm has no such figure.
     best_validation, best_step : float and int, or None
         Best validation result and the step of that state; None without validation.
+    best_error : float or None
+        Standard error of ``best_validation``; None with too few validation sessions.
+    beats_flat : bool or None
+        Whether the kept state beats doing nothing on the validation sessions by ``learner.beat_flat_by`` standard
+        errors. If not, the bundle abstains. None if it was not asked for or cannot be said.
     findings : list of Finding
         Figures out of their healthy range.
     seed : int
@@ -41,6 +46,8 @@ class TrainingSummary(msgspec.Struct, frozen=True, kw_only=True):
     explained_variance: float | None
     best_validation: float | None
     best_step: int | None
+    best_error: float | None = None
+    beats_flat: bool | None = None
     findings: list[Finding]
     seed: int
     interrupted: bool

@@ -104,6 +104,9 @@ class SharedArrays(NamedTuple):
         Open of each instrument's session and the time by which its position is closed; 0 without a session.
     rules : `rl_strategies.decision.rules.RULES`[K]
     limits : `rl_strategies.risk.config.LIMITS`[1]
+        As the policy observes them.
+    enforced : `rl_strategies.risk.config.LIMITS`[1]
+        As targets are reviewed: ``limits``, less those that exploration may exceed.
     slips : bool[s]
         Stream of slippage draws; length 1 if slippage is certain or absent.
     settings : `SETTINGS`[1]
@@ -119,6 +122,7 @@ class SharedArrays(NamedTuple):
     flat_ns: NDArray[np.int64]
     rules: NDArray[np.void]
     limits: NDArray[np.void]
+    enforced: NDArray[np.void]
     slips: NDArray[np.bool_]
     settings: NDArray[np.void]
 

@@ -74,7 +74,7 @@ def observe(shared, lane, legs, out):  # type: ignore[no-untyped-def]
         at = write_position(out, at + width, legs[k], shared.rules[k], limits, len(legs) > 1)
     at = write_account(out, at, legs, shared.rules, limits, lane)
     if at < len(out):
-        write_mask(out, at, legs, shared.rules, limits, lane.halted)
+        write_mask(out, at, legs, shared.rules, shared.enforced[0], lane.halted)
 
 
 @kernel
@@ -124,7 +124,7 @@ def fill_leftovers(shared, lane, legs, fills, at, done, opened, ts_ns):  # type:
 @inlined
 def act(shared, lane, legs, fills, targets):  # type: ignore[no-untyped-def]
     """Review the targets (int64[K]); execute the approved ones at the present close, or keep them for the next open."""
-    review_all(legs, targets, shared.rules, shared.limits[0], lane)
+    review_all(legs, targets, shared.rules, shared.enforced[0], lane)
     ts_ns = shared.time_ns[lane.at] + shared.settings[0].delay_ns
     orders = False
     for k in range(len(legs)):

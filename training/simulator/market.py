@@ -16,7 +16,7 @@ from rl_strategies.accounting.account import GRACE_NS
 from rl_strategies.backtest.opening_trades import opening_lead_ns
 from rl_strategies.decision.core import decision_waits, observation_names
 from rl_strategies.decision.instrument import ATR_FEATURE
-from rl_strategies.decision.observation import MASK_OUTPUTS
+from rl_strategies.decision.observation import HELD_OUTPUT, MASK_OUTPUTS
 from rl_strategies.decision.rules import ExecutionConfig, TradingConfig, pack_rules
 from rl_strategies.decision.slippage import slippage_stream
 from rl_strategies.features import (
@@ -99,6 +99,11 @@ class TrainingMarket:
     def mask_columns(self) -> int:
         """Last columns of the observation that are the action mask."""
         return len(MASK_OUTPUTS) * len(self.instruments) if self.trading.mask_actions else 0
+
+    @property
+    def held_columns(self) -> tuple[int, ...]:
+        """Columns of the observation with the side held, one per instrument."""
+        return tuple(i for i, name in enumerate(self.observation_names) if name.rpartition(".")[2] == HELD_OUTPUT)
 
     @property
     def volume_known(self) -> bool:
@@ -202,6 +207,7 @@ def build_portfolio_market(
         chosen.flat_ns,
         rules,
         pack_limits(trading.risk),
+        pack_limits(trading.risk),
         slippage_stream(execution.ticks_on_every_fill, execution.slippage_probability, execution.slippage_seed),
         _settings(series, plan, trading, execution),
     )
@@ -236,6 +242,14 @@ def with_plan(market: TrainingMarket, plan: Plan) -> TrainingMarket:
     columns = [own.index(name) for name in plan.outputs[: plan.observed]]
     features = np.ascontiguousarray(market.arrays.features[:, columns])
     return replace(market, plan=plan, arrays=market.arrays._replace(features=features))
+
+
+def without_limits(market: TrainingMarket, names: Sequence[str]) -> TrainingMarket:
+    """The market with limits that the policy observes but may exceed, so that exploration does not use them up."""
+    enforced = market.arrays.limits.copy()
+    for name in names:
+        enforced[name] = 0.0
+    return replace(market, arrays=market.arrays._replace(enforced=enforced))
 
 
 def _until_expiry(instrument: InstrumentSpec, bars: BarSeries) -> BarSeries:

@@ -29,6 +29,8 @@ def check_bundle(path: Path) -> Finding:
         bundle = load_bundle(path)
     except InputError as error:
         return Finding("bundle", "fail", str(error), "train again, or name the bundle's own folder")
+    if bundle.abstention:
+        return Finding("bundle", "warn", f"{bundle.id}: {bundle.abstention}", "train a policy that finds an edge first")
     if bundle.warnings:
         return Finding("bundle", "warn", f"{bundle.id}: {'; '.join(bundle.warnings)}", "compare a backtest first")
     return Finding("bundle", "ok", bundle.id)
