@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.faults.audit import differences, doubled, lost
+from benchmarks.faults.audit import differences, doubled, lost, touched
 from benchmarks.faults.bundle import Traded, make_traded
 from benchmarks.faults.harm import HARMS, Harm, Random
-from benchmarks.faults.host import LiveHost, hosted
+from benchmarks.faults.host import GUARD, LiveHost, hosted
 from run.trade.session_runner import HALTED
 
-CYCLES = 28
+CYCLES = len(HARMS)
 CYCLES_PER_SESSION = 8
 STARTS = tuple(date(2025, 1, 21) + timedelta(days=7 * week + day) for week in range(2) for day in range(3))
 RECOVERY_S, AGREEMENT_S = 90.0, 45.0
@@ -62,7 +62,7 @@ class Session:
     Attributes
     ----------
     cycles : list of Cycle
-    lost, doubled, flatten_failures : list of str
+    lost, doubled, touched, flatten_failures : list of str
     violations : list of (str, str)
         Violations seen by `benchmarks.faults.invariants.InvariantMonitor`.
     unsent : int
@@ -79,6 +79,7 @@ class Session:
     cycles: list[Cycle] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
+    touched: list[str] = field(default_factory=list)
     flatten_failures: list[str] = field(default_factory=list)
     violations: list[tuple[str, str]] = field(default_factory=list)
     unsent: int = 0
@@ -143,7 +144,7 @@ def _run_session(traded: Traded, folder: Path, seed: tuple[int, int], harms: Seq
     random = np.random.default_rng(seed)
     result = Session()
     start = STARTS[int(random.integers(len(STARTS)))]
-    with hosted(traded, folder, (start, start + timedelta(days=1))) as host:
+    with hosted(traded, folder, (start, start + timedelta(days=1)), guard=GUARD) as host:
         skipped = int(random.integers(0, 6_000))
         host.gateway.step(skipped)
         if not _begins(host, result):
@@ -155,6 +156,7 @@ def _run_session(traded: Traded, folder: Path, seed: tuple[int, int], harms: Seq
             _print_cycle(folder.name, cycle)
             if host.is_over or not _is_up_again(host, killed_ns):
                 break
+        result.touched = touched(host)  # a flatten of the account at the end cancels everybody's
         _end(host, random, result, killed_ns)
         result.lost, result.unsent = lost(host, killed_ns)
         result.doubled = doubled(host)
@@ -268,7 +270,12 @@ def _print_cycle(session: str, cycle: Cycle) -> None:
 
 
 def _print_problems(session: str, result: Session) -> None:
-    kinds = {"lost": result.lost, "doubled": result.doubled, "flatten": result.flatten_failures}
+    kinds = {
+        "lost": result.lost,
+        "doubled": result.doubled,
+        "touched": result.touched,
+        "flatten": result.flatten_failures,
+    }
     for kind, found in [*kinds.items(), ("seen", [f"{kind}: {seen}" for kind, seen in result.violations])]:
         for problem in found:
             print(f"{session:12s} {kind} {problem}", file=sys.stderr, flush=True)
@@ -283,6 +290,7 @@ def _figures(sessions: Sequence[Session], seconds: float) -> dict[str, float]:
         "lost": sum(len(session.lost) for session in sessions),
         "doubled": sum(len(session.doubled) for session in sessions) + seen["doubled"],
         "orphaned": seen["orphaned"],
+        "foreign_touched": sum(len(session.touched) for session in sessions),
         "unprotected_over_5s": seen["unprotected"],
         "state_mismatches": len(bad),
         "flatten_failures": sum(len(session.flatten_failures) for session in sessions),

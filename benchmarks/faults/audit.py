@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from adapters.ibkr.simulator.broker.broker import Broker, Trade
+from adapters.ibkr.simulator.broker.orders import WorkingOrder
 from benchmarks.faults.host import LiveHost
 from benchmarks.faults.invariants import TRADING_CLIENT
 from rl_strategies.live.broker.link import NS
@@ -21,6 +22,20 @@ def differences(host: LiveHost) -> list[str]:
 def doubled(host: LiveHost) -> list[str]:
     """Orders that reached the broker twice or were never decided, and fills that closed more than was held."""
     return host.gateway.call(lambda _: _doubled_orders(host.broker, host.tail.orders) + _doubled_trades(host))
+
+
+def touched(host: LiveHost) -> list[str]:
+    """Orders of others that somebody has cancelled; nobody but a flatten of the account may."""
+
+    def look(_: object) -> list[str]:
+        others = [order for order in host.broker.orders.values() if not _is_sessions(order)]
+        return [
+            f"order {order.order_id} of client {order.client_id} was cancelled"
+            for order in others
+            if order.status == "Cancelled"
+        ]
+
+    return host.gateway.call(look)
 
 
 def lost(host: LiveHost, killed_ns: Sequence[int]) -> tuple[list[str], int]:
@@ -95,6 +110,10 @@ def _doubled_trades(host: LiveHost) -> list[str]:
             found.append(f"{role} of {trade.units:+d} while {held:+d} were held")
         held += trade.units
     return found
+
+
+def _is_sessions(order: WorkingOrder) -> bool:
+    return _is_ours(order.client_id) or order.request.orderRef.startswith("flatten-")
 
 
 def _is_ours(client_id: int) -> bool:

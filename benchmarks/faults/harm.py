@@ -194,6 +194,30 @@ def hang(host: LiveHost, random: Random) -> None:
     host.go_on()
 
 
+def freeze(host: LiveHost, random: Random) -> None:
+    """SIGSTOP for longer than its guard takes for life; then SIGCONT, if the guard has not killed it."""
+    host.stop()
+    host.pass_time(lambda: not host.is_alive(), float(random.uniform(5.0, 15.0)))
+    if host.is_alive():
+        host.go_on()
+    else:
+        host.kill()
+
+
+def kill_guard(host: LiveHost, random: Random) -> None:
+    """SIGKILL to the guard, which the session starts again."""
+    host.kill_guards()
+    host.step(int(random.integers(5, 60)))
+
+
+def kill_both(host: LiveHost, random: Random) -> None:
+    """SIGKILL to guard and session, in either order."""
+    acts = [host.kill_guards, host.kill]
+    for act in random.permutation(2):
+        acts[int(act)]()
+    host.step(int(random.integers(0, 60)))
+
+
 def kill_with_late_fills(host: LiveHost, random: Random) -> None:
     """Killed while a fill has not been reported."""
     host.fault("late_fills", 1)
@@ -265,6 +289,8 @@ def adversities(host: LiveHost, random: Random) -> None:
     host.fault("friendly")
 
 
+# These are of the guard, which only a campaign's sessions have: tests/live/test_guard_session.py.
+OF_GUARD = ("freeze", "kill_guard", "kill_both")
 HARMS = (
     Harm("kill", kill, interrupts=True),
     Harm("drop", drop, interrupts=True),
@@ -289,6 +315,9 @@ HARMS = (
     Harm("end_on_buffer", end_on_buffer),
     Harm("corrupt", corrupt, interrupts=True),
     Harm("hang", hang),
+    Harm("freeze", freeze, interrupts=True),
+    Harm("kill_guard", kill_guard),
+    Harm("kill_both", kill_both, interrupts=True),
     Harm("kill_with_late_fills", kill_with_late_fills, interrupts=True),
     Harm("drop_with_partial_fills", drop_with_partial_fills, interrupts=True),
     Harm("kill_with_partial_fills", kill_with_partial_fills, interrupts=True),

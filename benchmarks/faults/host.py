@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CASH_USD = 1_000_000.0
 START_S = 120.0
 REFUSAL = Refusal(REJECTED, "Order rejected - reason:Rejected by the exchange")
+# As paper and live have it, but that it notices a frozen session and looks at the broker sooner.
+GUARD = "{frozen_s: 4, confirm_s: 1, restart_s: 45, look_s: 5}"
 # Limits that the campaign itself would reach are off; timeouts are short, because the market is fast.
 CONFIG = """
 host: 127.0.0.1
@@ -41,7 +43,7 @@ request_timeout_s: 5.0
 patience: {{clock: bars, silence_s: 10, context_s: 0.5, truth_s: 1}}
 orders: {{max_per_minute: 100000}}
 health: null
-guard: null
+guard: {guard}
 monitor: {{daily_loss: {{}}, session_drawdown: {{}}, drawdown: {{}}, value_at_risk: {{}}, leverage: {{}},
   rejects_per_minute: {{}}, decision_latency_s: {{}}, recover_after_s: 1}}
 {more}
@@ -67,6 +69,8 @@ class LiveHost:
         Traded contract, as in the live configuration.
     pause_s : float
         Seconds between two steps of the market; a bar is five.
+    guard : str
+        Settings of the session's guard, ``null`` for none.
 
     Attributes
     ----------
@@ -87,12 +91,15 @@ class LiveHost:
         more: str = "",
         contract: str = FRONT,
         pause_s: float = 0.02,
+        guard: str = "null",
     ) -> None:
         self.gateway, self.server = gateway, gateway.server
         self.broker = gateway.gateway.broker
         self.folder, self._bundle, self._pause_s = folder, bundle, pause_s
         self.config = folder / "live.yaml"
-        self.config.write_text(CONFIG.format(port=gateway.port, more=more, contract=contract), encoding="utf-8")
+        self.config.write_text(
+            CONFIG.format(port=gateway.port, more=more, contract=contract, guard=guard), encoding="utf-8"
+        )
         self.home = SessionHome(folder / "sessions" / load_bundle(bundle).id)
         self.tail = JournalTail(Path())
         self.process: subprocess.Popen[bytes] | None = None
@@ -158,6 +165,24 @@ class LiveHost:
             self.process.kill()
             self.process.wait()
         self._is_stopped = False
+
+    def guards(self) -> list[int]:
+        """Process numbers of the session's guards."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"guard" in words and any(str(self.home.path).encode() in word for word in words):
+                found.append(int(entry.name))
+        return found
+
+    def kill_guards(self) -> None:
+        """SIGKILL to every guard of the session."""
+        for pid in self.guards():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """SIGSTOP: the process hangs."""
@@ -279,6 +304,7 @@ def hosted(
     more: str = "",
     newest_version: int | None = None,
     contract: str = FRONT,
+    guard: str = "null",
 ) -> Iterator[LiveHost]:
     """Gateway over trading days of the catalog; a session that still runs at the end is killed.
 
@@ -295,6 +321,8 @@ def hosted(
         Newest version of the protocol that the gateway offers.
     contract : str
         Traded contract, as in the live configuration.
+    guard : str
+        Settings of the session's guard, ``null`` for none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bundle = load_bundle(traded.bundle)
@@ -306,8 +334,9 @@ def hosted(
     if newest_version is not None:
         server.newest_version = newest_version
     with running(server) as gateway:
-        host = LiveHost(gateway, traded.bundle, folder, more, contract)
+        host = LiveHost(gateway, traded.bundle, folder, more, contract, guard=guard)
         try:
             yield host
         finally:
             host.kill()
+            host.kill_guards()

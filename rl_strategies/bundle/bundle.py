@@ -4,7 +4,6 @@ Its name contains the hash of its content. Loading opens no pickle: ``model.zip`
 further training, hashed, and never unpickled.
 """
 
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from rl_strategies.bundle.manifest import (
     TRAINING_ONLY,
     BundleMetadata,
     Manifest,
+    check_name,
     installed_versions,
     version_drift,
 )
@@ -207,8 +207,7 @@ def write_bundle(
     InputError
         If the name is not allowed, or the directory exists but is damaged.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
-        raise InputError(f"bundle name must be lower-case letters, digits, _ . and -, was {name!r}")
+    check_name(name)
     contents = {
         POLICY: policy_onnx.read_bytes(),
         FEATURES: msgspec.json.format(msgspec.json.encode(plan.to_spec(), order="deterministic")),
@@ -289,6 +288,8 @@ def _check_is_bundle(path: Path) -> None:
 
 
 def _content(path: Path, entry: Path) -> bytes:
+    if entry.is_symlink():
+        raise InputError(f"bundle {path} must contain its files; {entry.name} is a link to another place")
     if not entry.is_file():
         raise InputError(f"bundle {path} must contain only files; {entry.name} is not a file")
     return entry.read_bytes()

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -111,6 +112,18 @@ class BundleMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     validation: ValidationResult | msgspec.UnsetType = msgspec.UNSET
 
 
+def check_name(name: str) -> None:
+    """Check the name of a bundle, which becomes a part of paths.
+
+    Raises
+    ------
+    InputError
+        If it is not allowed.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
+        raise InputError(f"bundle name must be lower-case letters, digits, _ . and -, was {name!r}")
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Content of ``manifest.json``.
 
@@ -196,6 +209,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         seal = _sha256(msgspec.structs.replace(manifest, seal=""))
         if manifest.seal != seal or manifest.to_json() != content:
             raise InputError(f"manifest.json was changed after it was written: its seal must be {seal[:12]}...")
+        check_name(manifest.name)  # it becomes a part of paths
         return manifest
 
 

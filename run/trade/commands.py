@@ -74,7 +74,8 @@ def paper(
 def live(
     bundle: BundleArgument,
     account: Annotated[
-        str, typer.Option(metavar="ACCOUNT", help="Account number; must equal the one in the environment.")
+        str,
+        typer.Option(metavar="ENDING", help="Last four characters of the account number in the environment, or all."),
     ],
     is_meant: Annotated[bool, typer.Option("--live", help="Confirm that real money is traded.")] = False,
     live: ConfigOption = "live",
@@ -83,12 +84,12 @@ def live(
 ) -> None:
     """Trade a bundle on a live account of Interactive Brokers, with real money.
 
-    Needs --live, the account number as in the environment, and no failed check of `rl-intraday doctor`.
+    Needs --live, the end of the account number in the environment, and no failed check of `rl-intraday doctor`.
     Journal, restart, signals and exit codes are those of `rl-intraday paper`.
 
     \b
     Example:
-      rl-intraday live runs/…/bundle/mes_intraday-… --live --account U1234567
+      rl-intraday live runs/…/bundle/mes_intraday-… --live --account 4567
     """
     from run.trade.live import run_live
 
@@ -264,7 +265,7 @@ def flatten(
     port: Annotated[int | None, typer.Option(help="Gateway port (default: the configuration's).")] = None,
     account: Annotated[
         str | None,
-        typer.Option(metavar="ACCOUNT", help="Account number (default: the environment's, or the gateway's only one)."),
+        typer.Option(metavar="ACCOUNT", help="Account number or its end (default: environment's, or the only one)."),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds after which it gives up and prints what is left.")] = 60.0,
     as_json: JsonOption = False,

@@ -8,6 +8,7 @@ from catalogs.errors import InputError
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import load_bundle
 from run.console import report
+from run.trade.account import is_named
 from run.trade.paper import PAPER_PREFIX, print_outcome, session_home, trade
 from run.trade.safety.doctor import examine
 from run.trade.session.advice import flatten_command
@@ -31,7 +32,7 @@ def run_live(*, bundle: Path, account: str, is_meant: bool, live: str, sessions:
         report(f"not started: the checks above failed (`rl-intraday doctor {live}`)")
         raise typer.Exit(NOT_STARTED)
     report("every check passed", label="real money:")
-    print_outcome(trade(loaded, config, live, account, folder), as_json)
+    print_outcome(trade(loaded, config, live, config.account(), folder), as_json)
 
 
 def check_intent(config: LiveConfig, account: str, is_meant: bool) -> None:
@@ -44,9 +45,9 @@ def check_intent(config: LiveConfig, account: str, is_meant: bool) -> None:
     """
     if not is_meant:
         raise InputError("real money needs --live; without it use `rl-intraday paper`")
-    if not account or account != config.account():
+    if not is_named(config.account(), account):
         raise InputError(f"--account is not the account in {config.account_variable}")
-    if account.startswith(PAPER_PREFIX):
+    if config.account().startswith(PAPER_PREFIX):
         raise InputError(f"--account is a paper account ({PAPER_PREFIX}…): use `rl-intraday paper`")
     if config.timeouts.clock != "wall":
         raise InputError(f"patience.clock must be wall for real money, was {config.timeouts.clock}")

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.ibkr.simulator.broker.rules import BrokerRules
 from adapters.ibkr.simulator.server import GatewayServer
-from benchmarks.faults.audit import UNSENT_S, _elsewhere_cents, doubled, lost
+from benchmarks.faults.audit import UNSENT_S, _elsewhere_cents, doubled, lost, touched
 from benchmarks.faults.harm import HARMS
 from benchmarks.faults.invariants import InvariantMonitor, _Since
 from benchmarks.faults.journal import JournalTail
@@ -113,6 +113,19 @@ def test_what_others_earn_and_pay_in_other_contracts_is_not_the_sessions() -> No
     assert _elsewhere_cents(broker) == 250
 
 
+def test_an_order_of_others_that_is_cancelled_is_seen() -> None:
+    def resting(client_id: int, ref: str, status: str) -> Any:
+        return SimpleNamespace(client_id=client_id, order_id=4, status=status, request=SimpleNamespace(orderRef=ref))
+
+    host = host_of([], [], [])
+    others = [resting(0, "", "Submitted"), resting(7, "", "Filled")]
+    own = [resting(1, "O-1:4", "Cancelled"), resting(71, "flatten-3fa9c1d2-1", "Cancelled")]
+    host.broker.orders = dict(enumerate(others + own))
+    assert touched(host) == []
+    host.broker.orders[9] = resting(0, "", "Cancelled")
+    assert touched(host) == ["order 4 of client 0 was cancelled"]
+
+
 def test_two_closes_of_one_position_are_seen() -> None:
     decided = [order("in", "entry"), order("stop", "stop"), order("out", "exit"), order("more", "entry")]
     names = [row.client_order_id for row in decided]
@@ -157,7 +170,8 @@ def test_a_journal_is_followed_while_it_is_written_and_over_the_end_of_a_life(tm
 
 
 def test_every_harm_comes_before_one_comes_again() -> None:
-    first = _order_of_harms(3, 30)
-    assert first == _order_of_harms(3, 30)
-    assert first != _order_of_harms(4, 30)
+    more = len(HARMS) + 2
+    first = _order_of_harms(3, more)
+    assert first == _order_of_harms(3, more)
+    assert first != _order_of_harms(4, more)
     assert sorted(first[: len(HARMS)]) == list(range(len(HARMS)))

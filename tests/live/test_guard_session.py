@@ -20,7 +20,7 @@ from tests.live.conftest import PAPER_DAY, ROOT, PaperDay
 pytestmark = [pytest.mark.xdist_group("paper"), pytest.mark.slow]
 DAY = date.fromisoformat(PAPER_DAY)
 SPY = "{symbol: SPY, kind: STK, exchange: SMART}"
-GUARD = "guard: {{frozen_s: 3, confirm_s: 0.5, restart_s: 2, look_s: 1, close_before_end_s: {before_end_s}}}"
+GUARD = "{{frozen_s: 3, confirm_s: 0.5, restart_s: 2, look_s: 1, close_before_end_s: {before_end_s}}}"
 SESSION, OWNER = 1, 7
 
 
@@ -28,25 +28,10 @@ SESSION, OWNER = 1, 7
 def host(paper_day: PaperDay, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[LiveHost]:
     """A session that trades, with its guard; the parameter is ``close_before_end_s``."""
     guard = GUARD.format(before_end_s=getattr(request, "param", 240))
-    with hosted(Traded(paper_day.bundle, paper_day.catalog), tmp_path, (DAY, DAY), contract=SPY) as host:
-        host.config.write_text(host.config.read_text().replace("guard: null", guard))
+    traded = Traded(paper_day.bundle, paper_day.catalog)
+    with hosted(traded, tmp_path, (DAY, DAY), contract=SPY, guard=guard) as host:
         assert host.begin(), host.printed.read_text()
         yield host
-        for pid in guards(host):
-            os.kill(pid, signal.SIGKILL)
-
-
-def guards(host: LiveHost) -> list[int]:
-    """Numbers of the guards' processes."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"guard" in words and any(str(host.home.path).encode() in word for word in words):
-            found.append(int(entry.name))
-    return found
 
 
 def holding(host: LiveHost) -> bool:
@@ -79,7 +64,7 @@ def closed_by_guard(host: LiveHost) -> list[int]:
 
 
 def ended(host: LiveHost) -> bool:
-    return host.pass_time(lambda: not guards(host), 60, moving=False)
+    return host.pass_time(lambda: not host.guards(), 60, moving=False)
 
 
 def test_a_killed_session_without_its_stop_is_closed(host: LiveHost) -> None:
@@ -96,9 +81,9 @@ def test_a_killed_session_without_its_stop_is_closed(host: LiveHost) -> None:
 
 def test_a_killed_guard_is_started_again_and_a_healthy_session_is_left_alone(host: LiveHost) -> None:
     assert holding(host), host.printed.read_text()
-    (first,) = guards(host)
+    (first,) = host.guards()
     os.kill(first, signal.SIGKILL)
-    assert host.pass_time(lambda: [pid for pid in guards(host) if pid != first], 30, moving=False)
+    assert host.pass_time(lambda: [pid for pid in host.guards() if pid != first], 30, moving=False)
     host.step(20)
     assert closed_by_guard(host) == []
     assert host.end() == 0
@@ -110,7 +95,7 @@ def test_a_killed_guard_is_started_again_and_a_healthy_session_is_left_alone(hos
 def test_session_and_guard_killed_leave_a_stop(host: LiveHost) -> None:
     assert holding(host), host.printed.read_text()
     held = host.units
-    for pid in guards(host):
+    for pid in host.guards():
         os.kill(pid, signal.SIGKILL)
     host.kill()
     time.sleep(1.0)

@@ -75,10 +75,11 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 def test_real_money_wants_to_be_meant_by_this_very_account(account: pytest.MonkeyPatch) -> None:
     config = load_live("live")
     account.setenv("IB_ACCOUNT", "U7654321")
-    check_intent(config, "U7654321", is_meant=True)
+    for typed in ("U7654321", "4321"):  # a command line can be read by every user of the machine
+        check_intent(config, typed, is_meant=True)
     with pytest.raises(InputError, match="real money needs --live"):
         check_intent(config, "U7654321", is_meant=False)
-    for typed in ("U7654322", "u7654321", "", " U7654321"):
+    for typed in ("U7654322", "u7654321", "", " U7654321", "321", "7654"):
         with pytest.raises(InputError, match="--account is not the account in IB_ACCOUNT") as said:
             check_intent(config, typed, is_meant=True)
         assert "7654" not in str(said.value)

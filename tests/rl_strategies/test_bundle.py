@@ -207,6 +207,24 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, write: Callable[..., Path]
         load_bundle(tmp_path / "empty")
 
 
+@pytest.mark.parametrize("name", ["../../elsewhere", "/tmp/x", "a/../b", ".."])
+def test_a_name_that_would_lead_elsewhere_is_refused_at_load(write: Callable[..., Path], name: str) -> None:
+    manifest = Manifest.from_json((write() / "manifest.json").read_bytes())
+    contents = {file: (write() / file).read_bytes() for file in manifest.files}
+    sealed = Manifest.of(name, contents, manifest.metadata, manifest.versions, manifest.created)
+    with pytest.raises(InputError, match="bundle name must be lower-case letters"):
+        Manifest.from_json(sealed.to_json())
+
+
+@pytest.mark.parametrize("file", ["policy.onnx", "manifest.json"])
+def test_a_file_that_is_a_link_is_refused(write: Callable[..., Path], tmp_path: Path, file: str) -> None:
+    path = write()
+    (path / file).rename(tmp_path / "elsewhere")
+    (path / file).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=f"{file} is a link to another place"):
+        load_bundle(path)
+
+
 def test_unknown_keys_and_other_formats_of_a_manifest_are_refused(write: Callable[..., Path]) -> None:
     content = json.loads((write() / "manifest.json").read_bytes())
     with pytest.raises(InputError, match=r"manifest\.json is not a manifest: .*unknown field `mood`"):

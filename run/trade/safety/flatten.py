@@ -15,6 +15,7 @@ from adapters.ibkr.connection import GatewayError, find_contract
 from catalogs.errors import InputError
 from configs.live.schema import LiveConfig, load_live
 from run.console import print_json, report
+from run.trade.account import is_named
 from run.trade.choices import ScopeName
 
 NOT_FLAT = 3
@@ -62,11 +63,12 @@ def _flatten(
 
 
 def _account(wanted: str, managed: list[str]) -> str:
-    if wanted and wanted not in managed:
+    meant = [account for account in managed if is_named(account, wanted)] if wanted else managed
+    if not meant:
         raise InputError(f"gateway has no account {wanted}")
-    if not wanted and len(managed) != 1:
-        raise InputError(f"gateway has {len(managed)} accounts: choose one with --account")
-    return wanted or managed[0]
+    if len(meant) != 1:
+        raise InputError(f"gateway has {len(meant)} accounts{' that end so' * bool(wanted)}: choose one with --account")
+    return meant[0]
 
 
 def _scope(client: Any, config: LiveConfig, name: ScopeName, session: Path | None) -> tuple[Scope, str]:
