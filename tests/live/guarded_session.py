@@ -1,14 +1,18 @@
-"""A session for the guard's tests: a process that holds the folder's lock, beats, journals and trades over a socket."""
+"""A session for the guard's tests: a process that holds the folder's lock, beats, journals and trades over a socket.
+
+Session and guard are forked from a process that has imported everything, so that they begin at once; the guard's own
+waiting is several times as fast as in earnest, as are the delays of the tests.
+"""
 
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
-import textwrap
+import runpy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -30,77 +34,62 @@ CONFIG = """
 host: 127.0.0.1
 port: {port}
 contract: {{symbol: MES, kind: FUT, exchange: CME, expiry: "202612"}}
-request_timeout_s: 5
+request_timeout_s: 1.5
 health: null
 patience: {{clock: bars, start_s: 5}}
 guard: {{frozen_s: 1.5, confirm_s: 0.5, restart_s: {restart_s}, look_s: 0.5, close_before_end_s: {before_end_s}}}
 """
-# Buys three contracts with a stop and a target, journals them, says so, and beats until its input ends.
-PROGRAM = """
-    import json, sys, threading, time
-    from decimal import Decimal
-    from pathlib import Path
-    from ibapi.client import EClient
-    from ibapi.contract import Contract
-    from ibapi.order import Order
-    from ibapi.wrapper import EWrapper
-    from rl_strategies.live.journal.journal import Journal
-    from rl_strategies.live.journal.session_journal import FillRow, OrderRow, SessionJournal
-    from run.trade.monitoring.heartbeat import Heartbeat
-    from run.trade.session.folder import SessionHome
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["ibapi.client", "run.cli", "run.trade.guard.command", "run.trade.session_runner"])
+PROGRAM = str(ROOT / "tests" / "live" / "guarded_program.py")
 
-    folder, port, wanted = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
-    name = "O-20260105-143500-001-001-"
 
-    class Session(EWrapper, EClient):
-        def __init__(self):
-            EClient.__init__(self, self)
-            self.ready, self.filled = threading.Event(), []
+class Run:
+    """A process of the test.
 
-        def nextValidId(self, orderId):
-            self.ready.set()
+    Parameters
+    ----------
+    function : str
+        Of `tests/live/guarded_program.py`.
+    arguments : tuple
+    line : Connection, optional
+        Its input; a message ends it.
+    """
 
-        def execDetails(self, reqId, contract, execution):
-            self.filled.append(execution)
+    def __init__(self, function: str, arguments: tuple[Any, ...], line: Connection | None = None) -> None:
+        words = (PROGRAM, {"arguments": arguments}, function)
+        self._process = PROCESSES.Process(target=runpy.run_path, args=words, daemon=True)
+        self._process.start()
+        self._line = line
+        assert self._process.pid is not None
+        self.pid = self._process.pid
 
-    with SessionHome(folder.parent).locked():
-        heart = Heartbeat(folder / "heartbeat", "127.0.0.1", port, 1)
-        inner = Journal(folder / "journal", durable=False)
-        journal = SessionJournal(inner)
-        session = Session()
-        session.connect("127.0.0.1", port, 1)
-        threading.Thread(target=session.run, daemon=True).start()
-        assert session.ready.wait(20)
-        contract = Contract()
-        contract.symbol, contract.secType, contract.exchange, contract.currency = "MES", "FUT", "CME", "USD"
-        contract.lastTradeDateOrContractMonth = "202612"
-        for number, (role, units, kind, price, *rest) in enumerate(wanted, 1):
-            row = OrderRow(f"{name}{number}", "MESZ6.XCME", role, 1 if units > 0 else -1, abs(units),
-                           "market", 0, "target", "", 1, 1)
-            journal.order(row)
-            inner.flush()
-            order = Order()
-            order.action, order.totalQuantity = "BUY" if units > 0 else "SELL", Decimal(abs(units))
-            order.orderType, order.tif, order.outsideRth = kind, "GTC", True
-            order.lmtPrice, order.auxPrice, order.orderRef = float(price), float(price), f"{name}{number}:{number}"
-            order.ocaGroup, order.ocaType = rest[0] if rest else "", 2 if rest else 0
-            order.parentId, order.transmit = (1 if number > 1 else 0), number == len(wanted)
-            session.placeOrder(number, contract, order)
-        time.sleep(0.5)
-        for fill in session.filled:
-            units = int(fill.shares) * (1 if fill.side == "BOT" else -1)
-            journal.fill("MESZ6.XCME", FillRow(f"{name}{fill.orderId}", fill.execId, "entry", "market", 0, "target",
-                                               units, 24000, 186, 24000, 1, 1))
-        inner.flush()
-        held = sum(units for role, units, kind, *_ in wanted if kind == "MKT")
-        ended = threading.Event()
-        threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-        print("trading", flush=True)
-        while not ended.wait(0.2):
-            heart.beat("trading", abs(held))
-        session.disconnect()
-        heart.close(abs(held))
-"""
+    def poll(self) -> int | None:
+        """Exit code; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout_s: float = 10.0) -> int:
+        """Exit code, once it has ended."""
+        self._process.join(timeout_s)
+        assert self._process.exitcode is not None, "it did not end"
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for its end."""
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join(10)
+
+    def end(self) -> None:
+        """Tell it to end."""
+        assert self._line is not None
+        self._line.send("end")
+
+
 Wanted = tuple[str, int, str, float] | tuple[str, int, str, float, str]
 BRACKET: list[Wanted] = [("entry", 3, "MKT", 0), ("stop", -3, "STP", 5990), ("target", -3, "LMT", 6010)]
 GROUPED: list[Wanted] = [BRACKET[0], ("stop", -3, "STP", 5990, "O-1-1"), ("target", -3, "LMT", 6010, "O-1-1")]
@@ -128,37 +117,41 @@ class GuardedSession:
         bar_type = "MESZ6.XCME-1-MINUTE-LAST-EXTERNAL"
         SessionMetadata("", "quick", "MESZ6.XCME", bar_type, None, "bars", str(self.config)).write(self.folder)
         self.home.risk.write(self.home.risk.read())
-        self._processes: list[subprocess.Popen[str]] = []
+        self._runs: list[Run] = []
+        self.said = folder / "guard.err"
+        self.looks = 0
+        self._positions = gateway.gateway.positions
+        gateway.gateway.positions = self._count  # type: ignore[method-assign]
 
-    def begin(self, wanted: list[Wanted]) -> subprocess.Popen[str]:
+    def _count(self) -> Any:
+        self.looks += 1
+        return self._positions()
+
+    def begin(self, wanted: list[Wanted]) -> Run:
         """Start the session; returns once it holds what it wants."""
-        words = [str(self.folder), str(self.gateway.port), json.dumps(wanted)]
-        command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PROGRAM), *words]
-        process = self._start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "trading\n"
+        ours, its = PROCESSES.Pipe()
+        run = Run("trade", (self.folder, self.gateway.port, wanted, its), ours)
+        self._runs.append(run)
+        assert ours.poll(30)
+        assert ours.recv() == "trading"
         self.gateway.step(5)  # a minute: the fills are no longer so fresh that positions may lack them
-        return process
+        return run
 
-    def guard(self, *options: str) -> subprocess.Popen[str]:
-        """Start a guard; its standard error is piped."""
-        command = [sys.executable, "-W", "ignore", "-m", "run.cli", "guard", str(self.folder), *options]
-        return self._start(command, stderr=subprocess.PIPE)
-
-    def _start(self, command: list[str], **pipes: int) -> subprocess.Popen[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("IB_ACCOUNT")}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)  # type: ignore[call-overload]
-        self._processes.append(process)
-        return process
+    def guard(self) -> Run:
+        """Start a guard."""
+        run = Run("watch", (self.folder, self.said))
+        self._runs.append(run)
+        return run
 
     def end(self) -> None:
         """Kill whatever runs."""
-        for process in self._processes:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe is not None:
-                    pipe.close()
+        for run in self._runs:
+            run.kill()
+
+    def looked(self, times: int) -> bool:
+        """Wait until the broker was asked for positions so many times more."""
+        wanted = self.looks + times
+        return until(lambda: self.looks >= wanted, 60)
 
     def place(self, client_id: int, number: int, units: int, terms: ContractTerms = MES, **more: Any) -> None:
         """Place an order at the broker for a client, by default at the market."""

@@ -3,7 +3,6 @@
 import json
 import signal
 import sqlite3
-import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -26,7 +25,7 @@ from tests.live.guarded_session import (
 
 pytestmark = pytest.mark.slow
 
-NOTHING_SENT_S = 5.0
+LOOKS = 5  # of the guard at the broker, in which it would have acted
 
 
 @pytest.fixture
@@ -45,7 +44,6 @@ def test_a_killed_session_without_a_stop_is_closed_and_nothing_else_is(session: 
     process, guard = session.begin(BRACKET), session.guard()
     assert watched(session)
     process.kill()
-    process.wait()
     if is_torn:
         with next((session.folder / "journal").glob("*.arrows")).open("ab") as segment:
             segment.write(b"\xff\xff\xff\xff\x10\x03")
@@ -56,7 +54,7 @@ def test_a_killed_session_without_a_stop_is_closed_and_nothing_else_is(session: 
     risk = session.home.risk.read()
     assert risk.level == "halted"
     assert risk.reason == "guard: the session has died: +3 MESZ6 without a stop at the broker; closed -3 MESZ6"
-    said = guard.communicate()[1]
+    said = session.said.read_text()
     assert "guard: the session has died: +3 MESZ6 without a stop at the broker" in said
     fills = [
         json.loads(row["text"])
@@ -87,7 +85,7 @@ def test_a_frozen_session_with_a_stop_is_left_to_it_and_goes_on(session: Guarded
     assert watched(session)
     process.send_signal(signal.SIGSTOP)
     assert until(lambda: session.state()["action"] == "leave")
-    time.sleep(1.0)
+    assert session.looked(2)
     process.send_signal(signal.SIGCONT)
     assert watched(session)
     assert process.poll() is None
@@ -98,9 +96,8 @@ def test_a_killed_session_with_a_stop_is_left_to_it(session: GuardedSession) -> 
     process, guard = session.begin(BRACKET), session.guard()
     assert watched(session)
     process.kill()
-    process.wait()
     assert until(lambda: session.state()["action"] == "leave")
-    time.sleep(NOTHING_SENT_S)
+    assert session.looked(LOOKS)
     assert guard.poll() is None
     assert (session.own_trades(), len(session.working()), session.owners()) == ([3], 2, UNTOUCHED)
 
@@ -110,7 +107,7 @@ def test_a_position_is_left_without_a_bare_moment_when_the_time_is_over(tmp_path
     with guarded_session(tmp_path, before_end_s=24 * 3600) as session:
         process, guard = session.begin(wanted), session.guard()
         assert watched(session)
-        time.sleep(1.0)
+        assert session.looked(2)
         assert session.own_trades() == [3], "a healthy session is its own master"
         naked = session.witness()
         process.kill()
@@ -145,8 +142,7 @@ def test_what_cannot_be_left_keeps_its_stop_and_is_tried_again(tmp_path: Path) -
 def test_a_session_that_ended_with_a_position_and_no_stop_is_closed(session: GuardedSession) -> None:
     process, guard = session.begin(BRACKET[:1]), session.guard()
     assert until(lambda: session.state().get("action") == "warn", 30)
-    assert process.stdin is not None
-    process.stdin.close()
+    process.end()
     assert process.wait(10) == 0
     assert guard.wait(60) == 5
     assert (session.own_trades(), session.owners()) == ([3, -3], UNTOUCHED)
@@ -155,7 +151,7 @@ def test_a_session_that_ended_with_a_position_and_no_stop_is_closed(session: Gua
 def test_a_healthy_session_without_a_stop_is_only_warned_of(session: GuardedSession) -> None:
     process, guard = session.begin(BRACKET[:1]), session.guard()
     assert until(lambda: session.state().get("action") == "warn", 30)
-    time.sleep(NOTHING_SENT_S)
+    assert session.looked(LOOKS)
     assert (process.poll(), guard.poll()) == (None, None)
     assert (session.own_trades(), session.working(), session.owners()) == ([3], [], UNTOUCHED)
 
@@ -163,8 +159,7 @@ def test_a_healthy_session_without_a_stop_is_only_warned_of(session: GuardedSess
 def test_a_session_that_ended_flat_ends_its_guard(session: GuardedSession) -> None:
     process, guard = session.begin([]), session.guard()
     assert watched(session)
-    assert process.stdin is not None
-    process.stdin.close()
+    process.end()
     assert process.wait(10) == 0
     assert guard.wait(20) == 0
     assert (session.own_trades(), session.owners()) == ([], UNTOUCHED)
@@ -182,7 +177,7 @@ def test_orders_of_a_dead_session_that_protect_nothing_are_cancelled(tmp_path: P
 
 
 def test_a_session_that_is_started_again_in_time_is_watched_on(tmp_path: Path) -> None:
-    with guarded_session(tmp_path, restart_s=15) as session:
+    with guarded_session(tmp_path, restart_s=20) as session:
         process, guard = session.begin([]), session.guard()
         assert watched(session)
         process.kill()
@@ -198,8 +193,6 @@ def test_session_and_guard_killed_leave_the_bracket(session: GuardedSession) -> 
     assert watched(session)
     guard.kill()
     process.kill()
-    process.wait()
-    time.sleep(1.0)
     assert (session.own_trades(), session.owners()) == ([3], UNTOUCHED)
     assert session.working() == [(SESSION, 2), (SESSION, 3)]
 
@@ -207,15 +200,14 @@ def test_session_and_guard_killed_leave_the_bracket(session: GuardedSession) -> 
 def test_a_guard_that_is_started_late_closes_too(session: GuardedSession) -> None:
     process = session.begin(BRACKET)
     process.kill()
-    process.wait()
     session.cancel_stop()
     assert session.guard().wait(60) == 5
     assert (session.own_trades(), session.working(), session.owners()) == ([3, -3], [], UNTOUCHED)
 
 
 ADVERSITIES = {
-    "late": [("late_answers", 1500)],
-    "late-positions": [("late_position", 4000)],
+    "late": [("late_answers", 300)],
+    "late-positions": [("late_position", 800)],
     "repeated": [("repeated_execution", 2), ("repeated_order_status", 2), ("repeated_position", 1)],
     "unanswered": [("unanswered_position", 15), ("unanswered_open_order", 15)],
 }
@@ -231,7 +223,6 @@ def test_answers_that_are_late_repeated_or_missing_change_nothing(
     for name, value in faults:
         session.gateway.call(lambda server, name=name, value=value: FAULTS[name](server, value))  # type: ignore[misc]
     process.kill()
-    process.wait()
     if not has_stop:
         session.cancel_stop()
         assert guard.wait(150) == 5, (session.folder / "guard.log").read_text()
@@ -239,6 +230,6 @@ def test_answers_that_are_late_repeated_or_missing_change_nothing(
         assert (session.working(), session.owners()) == ([], UNTOUCHED)
     else:
         assert until(lambda: session.state()["action"] == "leave", 60)
-        time.sleep(15.0)
+        assert session.looked(3 * LOOKS)
         assert guard.poll() is None
         assert (session.own_trades(), len(session.working()), session.owners()) == ([3], 2, UNTOUCHED)
