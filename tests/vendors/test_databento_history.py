@@ -17,8 +17,12 @@ from adapters.databento.batch import DatabentoBatch
 from adapters.databento.history import DatabentoHistory, HistoryRequest, connect
 from adapters.errors import SourceError
 from adapters.retries import Retries
+from catalogs.instruments.specification import resolve
 from catalogs.rolls import read_rolls
 from catalogs.storage.arrow import read_bars, stored_bar_types
+from configs import instruments_path
+from run.cli import main
+from run.train.front_month import front_days
 
 Serve = Callable[..., SimpleNamespace]
 CONTRACTS = {"ESM5": 11, "ESU5": 12}
@@ -33,7 +37,7 @@ def noon_minutes(first: date, last: date) -> np.ndarray:
     return (noons[:, None] + MINUTE_NS * np.arange(20)).ravel()
 
 
-def dbn_bytes(symbol: str, first: date, last: date) -> bytes:
+def dbn_bytes(symbol: str, first: date, last: date, points: float = 0.0) -> bytes:
     """Minutes of one contract as Databento sends them: 6,000 points and a tick for every contract number."""
     interval = SimpleNamespace(start_date=date(2025, 1, 1), end_date=date(2026, 1, 1), symbol=str(CONTRACTS[symbol]))
     metadata = dbn.Metadata(
@@ -41,7 +45,7 @@ def dbn_bytes(symbol: str, first: date, last: date) -> bytes:
         stype_in=dbn.SType.RAW_SYMBOL, stype_out=dbn.SType.INSTRUMENT_ID,
         mappings=[SimpleNamespace(raw_symbol=symbol, intervals=[interval])],
     )  # fmt: skip
-    price = int((6_000 + 0.25 * CONTRACTS[symbol]) * 1e9)
+    price = int((6_000 + points + 0.25 * CONTRACTS[symbol]) * 1e9)
     records = [
         dbn.OHLCVMsg(33, 1, CONTRACTS[symbol], int(ts_ns), price, price, price, price, 5)
         for ts_ns in noon_minutes(first, last)
@@ -56,7 +60,8 @@ class Databento:
         self.faults: list[object] = []
         self.ordered: list[dict] = []
         self.sent: list[str] = []
-        self.looks, self.url, self.checksum = 0, "", ""
+        self.spans: list[tuple[str, str]] = []  # first days and numbers of front months, if not one roll
+        self.looks, self.url, self.checksum, self.points = 0, "", "", 0.0
 
     def _content(self, job_id: str) -> bytes:
         form = self.ordered[int(job_id.removeprefix("GLBX-")) - 1]
@@ -101,6 +106,11 @@ class Databento:
             return [{"d0": form["start_date"], "d1": form["end_date"], "s": name}]
         if form["symbols"] != "ES.v.0":
             return []
+        if self.spans:
+            begins = [max(first, form["start_date"]) for first, _ in self.spans if first < form["end_date"]]
+            ends = [*begins[1:], form["end_date"]]
+            numbers = [number for first, number in self.spans if first < form["end_date"]]
+            return [{"d0": d0, "d1": d1, "s": s} for d0, d1, s in zip(begins, ends, numbers, strict=True) if d0 < d1]
         return [
             {"d0": form["start_date"], "d1": str(ROLL), "s": "11"}, {"d0": str(ROLL), "d1": form["end_date"], "s": "12"}
         ]  # fmt: skip
@@ -109,7 +119,7 @@ class Databento:
         if form["symbols"] not in CONTRACTS:
             return {"status": 422, "body": {"detail": f"Could not resolve {form['symbols']}"}}
         first, end = (date.fromisoformat(form[name][:10]) for name in ("start", "end"))
-        return dbn_bytes(form["symbols"], first, date.fromordinal(end.toordinal() - 1))
+        return dbn_bytes(form["symbols"], first, date.fromordinal(end.toordinal() - 1), self.points)
 
 
 @pytest.fixture
@@ -154,6 +164,58 @@ def test_a_continuous_symbol_becomes_its_contracts_and_a_roll_table(
     again = answer(*words)
     assert (again["cost_usd"], downloads(vendor)) == (0, [])
     assert {record["outcome"] for record in again["imports"]} == {"already imported"}
+
+
+def fronts(catalog: Path) -> list[tuple[str, str, str]]:
+    months = read_rolls(catalog, "ES").months
+    return [(month.instrument_id[:4], str(month.first_session), str(month.last_session)) for month in months]
+
+
+def test_a_second_fetch_extends_the_roll_table(
+    vendor: SimpleNamespace, tmp_path: Path, answer: Callable[..., dict], refusal: Callable[..., str]
+) -> None:
+    vendor.vendor.spans = [("2025-01-01", "11"), (str(ROLL), "12")]
+    words = ("data", "fetch", "databento", "--symbols", "ES.v.0", "--yes", "--catalog", tmp_path)
+    answer(*words, "--start", "2025-06-02", "--end", "2025-06-13")
+    assert fronts(tmp_path) == [("ESM5", "2025-06-02", "None")]
+    answer(*words, "--start", "2025-06-16", "--end", "2025-07-03")
+    whole = [("ESM5", "2025-06-02", "2025-06-16"), ("ESU5", "2025-06-17", "None")]
+    assert fronts(tmp_path) == whole
+    answer(*words, "--start", "2025-06-02", "--end", "2025-06-13")
+    assert fronts(tmp_path) == whole
+    line = refusal(*words, "--start", "2025-07-21", "--end", "2025-07-25")
+    assert "front months of ES are known until 2025-07-03, the new ones begin on 2025-07-21" in line
+    assert fronts(tmp_path) == whole
+
+
+def test_a_mapping_that_goes_back_is_taken(
+    vendor: SimpleNamespace, tmp_path: Path, answer: Callable[..., dict]
+) -> None:
+    vendor.vendor.spans = [("2025-01-01", "11"), ("2025-06-13", "12"), ("2025-06-16", "11"), ("2025-06-17", "12")]
+    told = answer("data", "fetch", "databento", "--symbols", "ES.v.0", *SUMMER, "--yes", "--catalog", tmp_path)
+    assert fronts(tmp_path) == [
+        ("ESM5", "2025-06-02", "2025-06-12"), ("ESU5", "2025-06-13", "2025-06-13"),
+        ("ESM5", "2025-06-16", "2025-06-16"), ("ESU5", "2025-06-17", "None"),
+    ]  # fmt: skip
+    # Each contract once, over all its days, and one record of each.
+    assert [record["bar_type"][:4] for record in told["imports"]] == ["ESM5", "ESU5"]
+    assert len(set(downloads(vendor))) == len(downloads(vendor))
+    window = date(2025, 6, 2), date(2025, 7, 3)
+    june, september = (resolve(name, instruments_path(), window[1]) for name in ("ESM5", "ESU5"))
+    assert front_days(june, tmp_path, *window) == (window[0], date(2025, 6, 12))
+    assert front_days(september, tmp_path, *window) == (date(2025, 6, 17), window[1])
+
+
+def test_a_fetch_shows_what_was_mended(
+    vendor: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vendor.vendor.points = 0.10  # off the tick
+    words = ("data", "fetch", "databento", "--symbols", "ESU5.XCME", "--yes", *SUMMER, "--catalog", str(tmp_path))
+    assert main([*words]) == 0
+    said = capsys.readouterr().out
+    assert "imported: 480 bars of ESU5.XCME-1-MINUTE-LAST-EXTERNAL" in said
+    assert said.count("off_tick") == 1
+    assert "480" in next(line for line in said.splitlines() if "off_tick" in line)
 
 
 @pytest.mark.parametrize(

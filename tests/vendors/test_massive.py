@@ -203,6 +203,24 @@ def test_a_split_inside_the_range_is_told_and_applied_only_when_asked(
     assert (frame["close"].iloc[390], frame["volume"].iloc[390]) == (100.0, 1_000)
 
 
+@pytest.mark.parametrize("name", ["ES", "ES.EQUS", "cl"])
+def test_a_share_with_the_ticker_of_a_future_is_the_share(
+    massive: Callable[..., SimpleNamespace],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    ticker = name.upper().removesuffix(".EQUS")
+    server = massive({ticker: DAYS})
+    words = ["data", "fetch", "massive", "--tickers", name, *RANGE, "--catalog", str(tmp_path)]
+    capsys.readouterr()
+    assert main(words) == 0
+    # Three months, one table.
+    assert f"imported: 1,170 bars of {ticker}.EQUS-1-MINUTE-LAST-EXTERNAL" in capsys.readouterr().out
+    assert {request.path.split("/")[4] for request in server.requests if "/aggs/" in request.path} == {ticker}
+    assert read_bars(tmp_path, f"{ticker}.EQUS-1-MINUTE-LAST-EXTERNAL").close[:2].tolist() == [10_000, 10_001]
+
+
 @pytest.mark.slow
 def test_a_month_of_thirty_tickers_equals_the_same_month_from_parquet(
     massive: Callable[..., SimpleNamespace], shared_data: Path, tmp_path: Path, answer: Callable[..., dict]

@@ -87,6 +87,17 @@ def test_a_share_class_is_asked_for_as_yahoo_spells_it(
     assert {path.rpartition("/")[2] for path in yahoo.vendor.paths} == {"BRK-B"}
 
 
+@pytest.mark.parametrize("name", ["ES", "es", "ES.EQUS", "NQ"])
+def test_a_share_with_the_ticker_of_a_future_is_the_share(
+    yahoo: SimpleNamespace, tmp_path: Path, answer: Callable[..., dict], name: str
+) -> None:
+    told = answer("data", "fetch", "yahoo", "--symbols", name, "--catalog", tmp_path)
+    ticker = name.upper().removesuffix(".EQUS")
+    assert told["bar_type"] == f"{ticker}.EQUS-1-MINUTE-LAST-EXTERNAL"
+    assert {path.rpartition("/")[2] for path in yahoo.vendor.paths} == {ticker}
+    assert read_bars(tmp_path, told["bar_type"]).close[:2].tolist() == [10_000, 10_001]  # cents
+
+
 def test_a_daily_fetch_appends(yahoo: SimpleNamespace, tmp_path: Path, answer: Callable[..., dict]) -> None:
     whole = yahoo.vendor.times
     yahoo.vendor.times = whole[:20]
@@ -112,6 +123,8 @@ def test_a_changed_past_is_refused_and_the_catalog_unchanged(
     [
         (("--symbols", "ZZZZ"), "Yahoo does not know ZZZZ: No data found, symbol may be delisted"),
         ((), "no symbol: give --symbols"),
+        (("--symbols", "TpC"), "instrument 'TpC' mixes upper and lower case"),
+        (("--symbols", "ESU5"), "a US share must be named by its ticker (SPY, BRK.B), was 'ESU5'"),
         (("--symbols", "SPY.XNAS"), "venue of instrument SPY.XNAS"),
         (("--symbols", "SPY", "--days", "400"), "--days must be 29 or less, was 400"),
     ],
