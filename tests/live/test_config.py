@@ -6,13 +6,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from ibapi.protobuf.Contract_pb2 import Contract
 
+from adapters.ibkr.trading import BrokerContract
 from catalogs.errors import InputError
 from catalogs.rolls import FrontMonth, RollTable, write_rolls
 from configs.live.contract import WantedContract
 from configs.live.schema import LiveConfig, load_live
 from configs.secrets import read_secret
-from run.trade.session.contract import contract_on
+from run.trade.gateway import contract_terms
+from run.trade.session.contract import contract_on, contract_spec
+from run.trade.session.plan import broker_contract
 
 GOOD = "host: 127.0.0.1\nport: 4002\ncontract: {symbol: SPY, kind: STK, exchange: SMART}\n"
 ROLLING = "host: 127.0.0.1\nport: 4002\nfront_month: {root: MES, catalog: CATALOG, table_root: ES}\n"
@@ -183,6 +187,55 @@ def test_a_named_contract_is_traded_on_any_day(tmp_path: Path) -> None:
 )
 def test_the_presets_trade_the_front_month_by_calendar(day: date, expiry: str) -> None:
     assert contract_on(load_live("paper"), day) == WantedContract("MES", "FUT", "CME", expiry)
+
+
+@pytest.mark.parametrize("preset", ["live", "paper"])
+def test_presets_name_no_month_that_will_expire(preset: str) -> None:
+    config = load_live(preset)
+    assert config.contract is None
+    assert config.front_month is not None
+    assert config.front_month.roll == "calendar"
+
+
+@pytest.mark.parametrize(
+    ("root", "exchange", "day", "expiry"),
+    [
+        ("CL", "NYMEX", date(2026, 11, 6), "202612"),  # its last trade is on 20 November
+        ("CL", "NYMEX", date(2026, 11, 9), "202701"),
+        ("NG", "NYMEX", date(2026, 12, 1), "202701"),
+        ("ZN", "CBOT", date(2026, 11, 20), "202612"),
+        ("ZN", "CBOT", date(2026, 11, 23), "202703"),
+        ("GC", "COMEX", date(2026, 12, 1), "202702"),
+    ],
+)
+def test_a_contract_is_named_to_the_broker_by_its_own_month(
+    root: str, exchange: str, day: date, expiry: str, tmp_path: Path
+) -> None:
+    text = f"host: 127.0.0.1\nport: 1\nfront_month: {{root: {root}, exchange: {exchange}, roll: calendar}}\n"
+    wanted = contract_on(load(text, tmp_path), day)
+    assert wanted == WantedContract(root, "FUT", exchange, expiry)
+    spec = contract_spec(wanted, day)
+    assert spec.underlying == root
+    assert broker_contract(spec) == BrokerContract(root, "FUT", exchange, expiry, spec.venue)
+    terms, month = contract_terms(spec), f"{spec.sessions.session_date[-1]}"[:7].replace("-", "")
+    for named in (expiry, terms.last_trade_date, month):
+        asked = Contract(symbol=root, secType="FUT", exchange=exchange, lastTradeDateOrContractMonth=named)
+        assert terms.is_meant_by(asked) == (named != month)  # all of these are given up in the month before
+
+
+def test_a_day_of_the_last_trade_names_the_contract_too() -> None:
+    day = date(2026, 10, 1)
+    assert contract_spec(WantedContract("CL", "FUT", "NYMEX", "20261120"), day).symbol == "CLZ6"
+    assert contract_spec(WantedContract("MES", "FUT", "CME", "20261218"), day).symbol == "MESZ6"
+    with pytest.raises(InputError, match=r"must be a day of the last trade \(CLV6 20260922, CLX6 20261020\)"):
+        contract_spec(WantedContract("CL", "FUT", "NYMEX", "20261019"), day)
+    assert contract_spec(WantedContract("ES", "STK", "SMART"), day).instrument_id == "ES.EQUS"
+
+
+def test_a_front_month_on_another_exchange_is_refused(tmp_path: Path) -> None:
+    text = "host: 127.0.0.1\nport: 1\nfront_month: {root: CL, roll: calendar}\n"
+    with pytest.raises(InputError, match=r"front_month\.exchange of CL must be NYMEX, was CME"):
+        contract_on(load(text, tmp_path), date(2026, 11, 2))
 
 
 def test_a_front_month_by_calendar_needs_a_known_root_and_day(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def console_line(table: str, row: Mapping[str, Any]) -> Text | None:
     """
     when = (f"{datetime.fromtimestamp(row['ts_ns'] / 1e9, UTC):%H:%M:%S} ", "dim")
     if table == "positions":
-        return Text.assemble(when, f"{row['instrument_id']} {row['units']:+g} at {row['price']:g}")
+        return Text.assemble(when, f"{row['instrument_id']} {row['units']:+g} at {row['price']:.10g}")
     if table == "trades":
         colour = "green" if row["net_usd"] > 0 else "red"
         ended = f"{row['side']} {row['units']:g} ended by {row['reason']}: "
