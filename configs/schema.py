@@ -246,6 +246,8 @@ def load_experiment(
         raise InputError(f"experiment file {name} does not exist")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8: {error.reason} at byte {error.start}") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):

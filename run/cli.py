@@ -94,6 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, SourceError) as error:
         print_error(str(error))
         return BAD_INPUT
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print_error(f"{error.filename}: {error.strerror}")
+        return BAD_INPUT
     except typer.TyperException as error:
         print_error(explain_usage(error))
         return BAD_INPUT

@@ -3,6 +3,7 @@
 import inspect
 import re
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -53,8 +54,10 @@ class VerbCommand(TyperCommand):
         Raises
         ------
         InputError
-            If ``--end`` is before ``--start``.
+            If ``--end`` is before ``--start``, or a path goes through a file or is a file where a folder is meant.
         """
+        for param in self.params:
+            _check_path(param, ctx.params.get(param.name))
         start, end = ctx.params.get("start"), ctx.params.get("end")
         if isinstance(start, datetime) and isinstance(end, datetime) and end < start:
             raise InputError(f"--end must not be before --start ({start.date()}), was {end.date()}")
@@ -86,6 +89,19 @@ def print_help(context: typer.Context) -> None:
 
 def _help_without_verb(context: typer.Context) -> None:
     print_help(context)
+
+
+def _check_path(param: Any, given: Any) -> None:
+    # Asked before anything is read or fetched; what a path holds is for the verb to say.
+    for path in given if isinstance(given, list) else [given]:
+        if not isinstance(path, Path):
+            continue
+        if through := next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None):
+            raise InputError(f"{shown_name(param)} {path}: {through} is a file, not a folder")
+        if param.metavar == "FOLDER" and path.exists() and not path.is_dir():
+            raise InputError(f"{shown_name(param)} must be a folder, {path} is a file")
+        if param.metavar == "FILE" and path.is_dir():
+            raise InputError(f"{shown_name(param)} must be a file, {path} is a folder")
 
 
 def _name(param: Any) -> str:

@@ -58,7 +58,10 @@ def load_users_module(path: Path) -> str:
     path = path.resolve()
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     name = f"{USER_PACKAGE}{digest}.{path.stem}"
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name}: not a text file in UTF-8: {error.reason} at byte {error.start}") from error
     loaded = sys.modules.get(name)
     if loaded is None or loaded.__dict__.get("_source") != text:
         _run(name, path, text)
@@ -116,8 +119,9 @@ def load_entry_points() -> tuple[str, ...]:
     for entry in found:
         try:
             entry.load()
-        except (ImportError, AttributeError) as error:
-            raise InputError(f"entry point {entry.name!r} of features does not load: {error}") from error
+        except (Exception, SystemExit) as error:
+            said = f"{type(error).__name__}: {error}"
+            raise InputError(f"entry point {entry.name!r} of features does not load: {said}") from error
     return tuple(entry.name for entry in found)
 
 
@@ -140,7 +144,7 @@ def _run(name: str, path: Path, text: str) -> None:
     except InputError as error:
         _forget(name, before)
         raise InputError(f"{path.name}: {error}") from error
-    except (ImportError, SyntaxError, NameError, TypeError, AttributeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # whatever a user's file does, it is the file that is named
         _forget(name, before)
         raise InputError(f"{path.name} does not run: {type(error).__name__}: {error}") from error
     vars(module)["_source"] = text

@@ -169,7 +169,7 @@ def session_window(bundle: Bundle, days: tuple[date, date]) -> tuple[int, int]:
     calendar = session_calendar(bundle.instrument.calendar)
     rows = np.searchsorted(calendar.session_date, np.array(days, "datetime64[D]"))
     for day, row in zip(days, rows, strict=True):
-        if calendar.session_date[row] != np.datetime64(day):
+        if row == len(calendar) or calendar.session_date[row] != np.datetime64(day):
             raise InputError(f"{day} is not a trading day of {calendar.name}")
     return int(calendar.open_ns[rows[0]]), int(calendar.close_ns[rows[1]])
 

@@ -93,6 +93,11 @@ def make_run_dir(experiment: Experiment, markets: ExperimentMarkets, catalog: Pa
     return run_dir
 
 
+def has_begun(run_dir: Path) -> bool:
+    """Whether a run has learned anything yet: only then is there something to keep of it."""
+    return (run_dir / "metrics").exists()
+
+
 def learn(
     experiment: Experiment,
     markets: ExperimentMarkets,

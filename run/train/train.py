@@ -1,5 +1,6 @@
 """`rl-intraday train`: trains an experiment into a run folder that contains the bundle."""
 
+import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from run.console import print_json
 from run.options import comma_separated
 from run.train.execution_file import execution_overrides
 from run.train.markets import experiment_markets
-from run.train.run_folder import TrainedRun, announce, describe, learn, make_run_dir, print_run
+from run.train.run_folder import TrainedRun, announce, describe, has_begun, learn, make_run_dir, print_run
 from training.learning.update_metrics import UpdateMetrics
 
 OPTIONS = {
@@ -95,7 +96,12 @@ def train_experiment(
     markets = experiment_markets(experiment, catalog)
     announce(experiment, markets)
     run_dir = make_run_dir(experiment, markets, catalog, runs)
-    return learn(experiment, markets, run_dir, listener=listener)
+    try:
+        return learn(experiment, markets, run_dir, listener=listener)
+    except InputError:
+        if not has_begun(run_dir):
+            shutil.rmtree(run_dir)
+        raise
 
 
 def _word(value: Any) -> str:
