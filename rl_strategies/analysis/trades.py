@@ -28,7 +28,7 @@ class FillCost(msgspec.Struct, frozen=True):
     ----------
     spread, slippage, impact : float
         Of the adverse distance per unit: the first half tick, the rest of the first tick, and everything beyond one
-        tick (thin volume walks the book). A fill better than its reference is negative slippage.
+        tick (more slippage, or thin volume walks the book). A fill better than its reference is negative slippage.
     """
 
     spread: float

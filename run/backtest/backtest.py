@@ -17,6 +17,7 @@ from rl_strategies.analysis.metrics import Metrics, compute_metrics
 from rl_strategies.analysis.trades import build_trades
 from rl_strategies.bundle.bundle import Bundle, load_bundle
 from rl_strategies.bundle.manifest import installed_versions
+from rl_strategies.decision.rules import ExecutionConfig
 from run.backtest.market_record import market_record
 from run.backtest.node import NodeRun, run_node
 from run.backtest.random_policies import random_policies
@@ -237,14 +238,22 @@ def _costs(experiment: Experiment, market: TrainingMarket) -> CostAssumptions:
         else "open of the bar after the decision"
     )
     order = "nearer end first" if experiment.execution.high_low_order == "adaptive" else "high first"
+    slippage = experiment.execution.slippage
     return CostAssumptions(
         commission="; ".join(dict.fromkeys(_commission(spec) for spec in market.instruments)),
-        slippage_ticks=float(experiment.execution.slippage_ticks),
+        slippage_ticks=None if slippage else float(experiment.execution.slippage_ticks),
+        slippage_rule=slippage.describe() if slippage else _chance(experiment.execution),
         fill_rule=(f"market orders at the {price}; barriers inside the bar along open, high and low ({order}), close"),
         unknown_volume=""
         if market.volume_known
         else "the source has no volume; orders fill against the catalog's assumed volume",
     )
+
+
+def _chance(execution: ExecutionConfig) -> str:
+    if execution.slippage_ticks == 0 or execution.slippage_probability == 1:
+        return ""
+    return f"a tick with a probability of {execution.slippage_probability:g} on every fill, limits included"
 
 
 def _commission(spec: InstrumentSpec) -> str:

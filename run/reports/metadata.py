@@ -19,18 +19,26 @@ class CostAssumptions:
     ----------
     commission : str
         Text, for example ``"2.10 USD per contract and side"``.
-    slippage_ticks : float
-        Ticks that every fill is worse than its reference price, limit orders included.
+    slippage_ticks : float or None
+        Ticks that every fill is worse than its reference price, limit orders included; None for another rule.
     fill_rule : str
         Text, for example ``"market orders at the close of the bar of the decision"``.
     unknown_volume : str
         Assumption about missing volume; empty if the volume is known.
+    slippage_rule : str
+        Slippage in words, if it is another rule.
     """
 
     commission: str
-    slippage_ticks: float
+    slippage_ticks: float | None
     fill_rule: str
     unknown_volume: str = ""
+    slippage_rule: str = ""
+
+    @property
+    def slippage(self) -> str:
+        """Slippage in words."""
+        return self.slippage_rule or f"{self.slippage_ticks:g} × the tick on every fill, limits included"
 
 
 @dataclass(frozen=True)

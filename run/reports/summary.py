@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from rl_strategies.accounting.record import InstrumentRecord, RunRecord
+from rl_strategies.analysis.cost_sensitivity import cost_sensitivity
 from rl_strategies.analysis.metrics import Metrics
 from rl_strategies.analysis.trades import Trade
 from run.reports.metadata import ReportMetadata
@@ -36,10 +37,12 @@ def summary(record: RunRecord, trades: Sequence[Trade], metrics: Metrics, metada
         },
         "seeds": {"run": metadata.run_seed, "training": metadata.training_seeds},
         "metrics": metrics,
+        "higher_costs": cost_sensitivity(record, metrics.net_pnl_usd),
         "baselines": _baselines(metrics, metadata),
         "assumptions": {
             "commission": metadata.costs.commission,
             "slippage_ticks": metadata.costs.slippage_ticks,
+            "slippage": metadata.costs.slippage,
             "fill_rule": metadata.costs.fill_rule,
             "unknown_volume": metadata.costs.unknown_volume or None,
         },

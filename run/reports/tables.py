@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rl_strategies.accounting.record import RunRecord
+from rl_strategies.analysis.cost_sensitivity import cost_sensitivity
 from rl_strategies.analysis.metrics import Metrics, compute_metrics
 from rl_strategies.analysis.trades import Trade
 from run.reports.formats import UNKNOWN, counted, number, percent, usd
@@ -93,6 +94,20 @@ def cost_table(metrics: Metrics) -> Table:
     }
     rows = [(name, number(value), number(value / closed) if closed else UNKNOWN) for name, value in kinds.items()]
     return Table("Costs", ("", "USD", "USD per trade"), rows)
+
+
+def higher_cost_table(record: RunRecord, metrics: Metrics) -> Table:
+    """What more slippage on market orders and stops would have left."""
+    found = cost_sensitivity(record, metrics.net_pnl_usd)
+    kinds = {
+        "As it was": (0.0, metrics.net_pnl_usd),
+        "One tick more": (found.one_more_tick_usd, found.pnl_one_more_tick_usd),
+        "One basis point more": (found.one_more_bps_usd, found.pnl_one_more_bps_usd),
+        "The slippage paid, once more": (found.slippage_again_usd, found.pnl_slippage_again_usd),
+    }
+    rows = [(name, number(cost), number(pnl, signed=True)) for name, (cost, pnl) in kinds.items()]
+    rows.append(("Nothing would be left after, ticks more", number(found.break_even_ticks), ""))
+    return Table("Higher costs, the same trades", ("", "Cost, USD", "PnL, USD"), rows)
 
 
 def period_table(daily: pd.DataFrame) -> Table:

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from catalogs.errors import InputError
+from rl_strategies.accounting.record import Fill
+from rl_strategies.analysis.cost_sensitivity import cost_sensitivity
 from rl_strategies.decision.barriers import Distance
 from rl_strategies.decision.rules import ExecutionConfig
 from rl_strategies.decision.slippage import SlippageConfig, adverse_ticks, pack_slippage
+from tests.rl_strategies.test_trades import at, record_of
+from tests.rl_strategies.test_trades import market as market_fill
 from tests.rules.day import share
 from tests.rules.test_matching import TS_NS, Market
 
@@ -233,3 +237,28 @@ def test_two_slippages_are_refused(older: dict[str, Any]) -> None:
 def test_tables_that_do_not_serve(spreads: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         pack_slippage(SlippageConfig(spreads=spreads), share("AAA"), 0)
+
+
+LONG = (market_fill(0, 2, 20001), Fill(at(3), -2, 20032, 420, "limit", 20032, "take_profit"))
+SHORT = (market_fill(1, -1, 20002), market_fill(3, 1, 20030, "time_limit"))
+
+
+@pytest.mark.parametrize(
+    ("fills", "net", "figure", "expected"),
+    [
+        # A tick is 12.50 USD a contract; the close of the entry was 20,000.
+        pytest.param(LONG, 766.6, "one_more_tick_usd", 25.0, id="D58"),  # two contracts; the limit keeps its price
+        pytest.param(LONG, 766.6, "one_more_bps_usd", 50.0025, id="D59"),  # of 5,000.25 x 50 x 2
+        pytest.param(LONG, 766.6, "slippage_again_usd", 25.0, id="D60"),
+        pytest.param(LONG, 766.6, "pnl_one_more_tick_usd", 741.6, id="D61"),
+        pytest.param(LONG, 766.6, "break_even_ticks", 30.664, id="D62"),
+        pytest.param(SHORT, -354.2, "one_more_tick_usd", 25.0, id="D63"),
+        pytest.param(SHORT, -354.2, "pnl_one_more_bps_usd", -404.24, id="D64"),  # of 5,000.50 and 5,007.50, times 50
+        pytest.param(SHORT, -354.2, "break_even_ticks", None, id="D65"),  # there is no gain to lose
+        pytest.param((), 0.0, "one_more_tick_usd", 0.0, id="D66"),
+        pytest.param((), 0.0, "break_even_bps", None, id="D67"),
+    ],
+)
+def test_higher_costs(fills: tuple[Fill, ...], net: float, figure: str, expected: float | None) -> None:
+    found = getattr(cost_sensitivity(record_of(*fills), net), figure)
+    assert found == (expected if expected is None else pytest.approx(expected))

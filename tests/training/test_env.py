@@ -1,9 +1,11 @@
 """The environments keep the contracts of Gymnasium and stable-baselines3."""
 
 import warnings
+from contextlib import closing
 
 import numpy as np
 import pytest
+from gymnasium.error import Error, InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
 from stable_baselines3.common.vec_env import VecNormalize
@@ -108,14 +110,65 @@ def play_engine(env: EngineEnv, episode: int) -> list[object]:
     return list(info["fills"][0])
 
 
-def test_step_after_the_end_is_refused(spy_market: TrainingMarket) -> None:
-    env = EngineEnv(spy_market)
-    try:
-        play_engine(env, 0)
-        with pytest.raises(RuntimeError, match=r"call reset\(\)"):
+BOTH = pytest.mark.parametrize("make", [SessionEnv, EngineEnv])
+
+
+@BOTH
+def test_a_step_without_an_episode_is_refused(make: type, spy_market: TrainingMarket) -> None:
+    with closing(make(spy_market)) as env:
+        with pytest.raises(ResetNeeded, match=r"call reset\(\)"):
             env.step(1)
-    finally:
-        env.close()
+        env.reset(options={"episode": 0})
+        over = False
+        while not over:
+            _, _, over, _, _ = env.step(1)
+        with pytest.raises(ResetNeeded, match=r"call reset\(\)"):
+            env.step(1)
+        env.reset(options={"episode": 0})
+        env.step(1)
+
+
+@BOTH
+@pytest.mark.parametrize("action", [3, -1, 2**40, 1.0, True, [1, 1], [], [[1]], "1", None])
+def test_what_is_no_action_is_refused(make: type, action: object, spy_market: TrainingMarket) -> None:
+    with closing(make(spy_market)) as env:
+        env.reset(options={"episode": 0})
+        with pytest.raises(InvalidAction, match="an action must be"):
+            env.step(action)
+        assert env.step(np.array([2]))[4]["equity_usd"] > 0  # nothing was changed, and the episode goes on
+
+
+@BOTH
+@pytest.mark.parametrize("episode", [-1, 10**6, 0.0, "0", None])
+def test_what_is_no_episode_is_refused(make: type, episode: object, spy_market: TrainingMarket) -> None:
+    with (
+        closing(make(spy_market)) as env,
+        pytest.raises(Error, match=f"an episode must be an integer from 0 to {len(spy_market) - 1}, was"),
+    ):
+        env.reset(options={"episode": episode})
+
+
+@pytest.mark.parametrize("make", [SessionVecEnv, SessionVectorEnv])
+@pytest.mark.parametrize("actions", [[0, 3], [0, -1], [1], [1, 1, 1], [[1, 1], [1, 1]], [0.0, 1.0]])
+def test_what_are_no_actions_of_many_environments_is_refused(
+    make: type, actions: list[int], spy_market: TrainingMarket
+) -> None:
+    env = make(spy_market, 2)
+    with pytest.raises(ResetNeeded):
+        env.step(np.array([1, 1]))
+    env.reset()
+    before = env._lanes.state.lanes.copy(), env._lanes.state.legs.copy()
+    with pytest.raises(InvalidAction):
+        env.step(np.array(actions))
+    assert before[0].tobytes() == env._lanes.state.lanes.tobytes()
+    assert before[1].tobytes() == env._lanes.state.legs.tobytes()
+    env.step(np.array([0, 2]))
+
+
+@pytest.mark.parametrize("episodes", [[0, -1], [0, 10**6], [0.0, 1.0]])
+def test_what_are_no_episodes_is_refused(episodes: list[int], spy_market: TrainingMarket) -> None:
+    with pytest.raises(Error, match="an episode must be an integer"):
+        SessionVectorEnv(spy_market, 2).reset(options={"episodes": episodes})
 
 
 def test_unknown_reward_is_refused(spy_market: TrainingMarket) -> None:

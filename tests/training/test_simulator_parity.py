@@ -34,6 +34,7 @@ from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from tests.training.conftest import market_of, synthetic_bars, thinned, with_holes
 from training.envs.engine_env import EngineEnv
 from training.envs.session_env import SessionEnv
+from training.parity.certify import certify
 from training.parity.compare import compare_tape
 from training.simulator.market import TrainingMarket, build_portfolio_market
 
@@ -208,6 +209,23 @@ def test_drawn_slippage_over_two_venues() -> None:
     slippage = SlippageConfig(spreads={"SPY.EQUS": [(0, 3.0)], "MES.XCME": [(0, 1.0), (500, 2.0)]}, rounding="drawn")
     market = build_portfolio_market(held, DEFAULT, trading, ExecutionConfig(slippage=slippage))
     assert assert_equal_fills(market, 1, seed=5, switch=0.05) > 20
+
+
+def test_certify_plays_days_from_all_over_recorded_bars() -> None:
+    # Another year and another bar length than those of the synthetic configurations.
+    spec, minutes = synthetic_bars("SPY", "2023-03-01", "2023-08-31", seed=3)
+    kept = np.arange(4, len(minutes), 5)
+    columns = ("ts_ns", "open", "high", "low", "close", "volume")
+    bars = replace(
+        minutes,
+        bar_type=minutes.bar_type.replace("-1-MINUTE-", "-5-MINUTE-"),
+        **{column: getattr(minutes, column)[kept] for column in columns},
+    )
+    found = certify([spec], episodes=6, most_instruments=1, seed=7, recorded=[(spec, bars)])
+    assert (found.divergences, found.first_divergence, found.recorded_configurations) == (0, None, 6)
+    first, last = found.recorded_days
+    assert first < "2023-05-01"
+    assert last > "2023-07-15"
 
 
 def real_portfolio(folder: Path, symbols: list[str]) -> list[tuple[InstrumentSpec, BarSeries]]:

@@ -28,7 +28,7 @@ from rl_strategies.features import JoinedPlan, input_rows
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 from training.envs.reward import RewardConfig
 from training.envs.reward_meter import RewardMeter
-from training.envs.spaces import action_space, observation_space, pick_episode
+from training.envs.spaces import action_space, known_action, observation_space, pick_episode, require_episode
 from training.simulator.lanes import DRAWS_PER_EPISODE
 from training.simulator.market import TrainingMarket
 
@@ -133,7 +133,8 @@ class EngineEnv(gym.Env):
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One decision: observation, reward, terminated, truncated (always False), info."""
-        observation = self._switch(np.atleast_1d(np.asarray(action)).tolist())
+        require_episode(self._loop is not None and not self._loop.dead)
+        observation = self._switch(known_action(action, len(self._instruments)).tolist())
         reward = float(self._meter.measure()[0])
         over = bool(self._loop is None or self._loop.dead)
         info = self._info()
@@ -186,8 +187,7 @@ class EngineEnv(gym.Env):
             self._engine.run(end=end_ns)
 
     def _switch(self, actions: list[int] | None) -> NDArray[np.float32]:
-        if self._loop is None or self._loop.dead:
-            raise RuntimeError("the episode is over: call reset() before step()")
+        assert self._loop is not None
         self._policy.caller = self._loop.parent = getcurrent()
         self._loop.switch(actions)
         if self._loop.dead:

@@ -14,7 +14,7 @@ from training.envs.batched_vec_env import BatchedVecEnv
 from training.envs.generator_state import generator_words, set_generator
 from training.envs.reward import RewardConfig
 from training.envs.reward_meter import reward_meter
-from training.envs.spaces import action_space, observation_space, pick_episode
+from training.envs.spaces import action_space, known_action, observation_space, pick_episode, require_episode
 from training.simulator.lanes import Lanes, named_refusals
 from training.simulator.market import TrainingMarket
 
@@ -122,6 +122,7 @@ class SessionVecEnv(BatchedVecEnv):
             for field in stored.dtype.names or ():  # a state of an older version has fewer
                 own[field] = stored[field]
         self._lanes.observations[:] = state["observations"]
+        self._lanes.has_begun = True
         set_generator(self._random, state["generator"])
         self._meter.restore(state)
 
@@ -140,7 +141,8 @@ class SessionEnv(gym.Env):
     -----
     ``reset(options=...)`` may choose the ``episode``, the account's ``balance_cents`` and the start in the stream of
     slippage ``draws``; otherwise the seeded generator draws an episode. ``info`` holds ``equity_usd``
-    and ``session``, on the last step also ``fills`` (a list per instrument), ``refusals`` and ``ruined``.
+    and ``session``, on the last step also ``fills`` (a list per instrument), ``refusals`` and ``ruined``. What is no
+    action or episode, and a step without an episode, raise Gymnasium's errors.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  (gymnasium's own form)
@@ -151,6 +153,7 @@ class SessionEnv(gym.Env):
         self._meter = reward_meter(reward, self._lanes)
         self.observation_space = observation_space(market)
         self.action_space = action_space(market)
+        self._is_under_way = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -161,15 +164,18 @@ class SessionEnv(gym.Env):
         named = {name: np.array([options[name]]) for name in ("balance_cents", "draws") if options and name in options}
         self._lanes.begin(np.array([episode]), **named)
         self._meter.begin(np.ones(1, bool))
+        self._is_under_way = True
         return self._lanes.observations[0].copy(), self._info()
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One decision: observation, reward, terminated, truncated (always False), info."""
-        self._lanes.step(np.atleast_1d(np.asarray(action, np.int64)))
+        require_episode(self._is_under_way)
+        self._lanes.step(known_action(action, len(self.market.instruments)))
         reward = float(self._meter.measure()[0])
         over = bool(self._lanes.over[0])
         info = self._info()
         if over:
+            self._is_under_way = False
             info |= self._outcome()
         return self._lanes.observations[0].copy(), reward, over, False, info
 

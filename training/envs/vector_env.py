@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from training.envs.reward import RewardConfig
 from training.envs.reward_meter import reward_meter
-from training.envs.spaces import action_space, observation_space
+from training.envs.spaces import action_space, known_episodes, observation_space
 from training.simulator.lanes import Lanes
 from training.simulator.market import TrainingMarket
 
@@ -50,7 +50,7 @@ class SessionVectorEnv(VectorEnv):
         """Begin an episode in every environment; ``options["episodes"]`` (int64[num_envs]) chooses them."""
         super().reset(seed=seed if isinstance(seed, int) or seed is None else seed[0])
         chosen = (options or {}).get("episodes")
-        self._lanes.begin(self._draw() if chosen is None else np.asarray(chosen, np.int64))
+        self._lanes.begin(self._draw() if chosen is None else known_episodes(chosen, len(self.market)))
         self._meter.begin(np.ones(self.num_envs, bool))
         return self._lanes.observations.copy(), {}
 
@@ -59,7 +59,7 @@ class SessionVectorEnv(VectorEnv):
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step every environment."""
         lanes = self._lanes
-        lanes.step(np.asarray(actions, np.int64))
+        lanes.step(actions)
         rewards = self._meter.measure()
         over = lanes.over.copy()
         infos: dict[str, Any] = {}

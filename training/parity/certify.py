@@ -84,8 +84,7 @@ def certify(
         Largest portfolio.
     seed : int
     recorded : sequence of (InstrumentSpec, BarSeries)
-        Real bars; every second configuration of one instrument is played on a part of them, the parts spread evenly
-        over all of them.
+        Real bars; the configurations of one instrument are played on parts of them, spread evenly over all of them.
     progress : callable, optional
         Called with the number of finished configurations.
     """

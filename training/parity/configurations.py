@@ -90,7 +90,7 @@ def _plays_recorded(
     number: int, instruments: Sequence[InstrumentSpec], recorded: Sequence[object], most_instruments: int
 ) -> bool:
     expires = number % EXPIRY_EVERY == EXPIRY_EVERY - 1 and any(spec.expiration_ns for spec in instruments)
-    return bool(recorded) and number % 2 == 1 and not expires and not _is_portfolio(number, most_instruments)
+    return bool(recorded) and not expires and not _is_portfolio(number, most_instruments)
 
 
 def _market(

@@ -14,7 +14,7 @@ import numpy as np
 from catalogs.bars import price_from_ticks
 from catalogs.compiled import inlined, kernel
 from rl_strategies.accounting.position import begin_session, clear_leg, side_of_units, unrealized_usd
-from rl_strategies.decision.actions import side_of_action
+from rl_strategies.decision.actions import ACTIONS, side_of_action
 from rl_strategies.decision.observation import write_account, write_position
 from rl_strategies.risk.overlay import (
     APPROVED,
@@ -278,8 +278,13 @@ def begin_lanes(shared, state, which, episodes, balance_cents, draws, out):  # t
 def step_lanes(shared, state, which, actions, out, over):  # type: ignore[no-untyped-def]
     """`step_lane` where ``which`` is set; ``actions`` int64[lanes, K]. Returns how many episodes ended.
 
-    ``over`` (bool[lanes]) says which. ``actions`` is overwritten by the sides.
+    ``over`` (bool[lanes]) says which. ``actions`` is overwritten by the sides. With an action that is none nothing
+    happens, and the answer is -1.
     """
+    for i in range(len(state.lanes)):
+        for k in range(actions.shape[1]):
+            if which[i] and not (0 <= actions[i, k] < ACTIONS):
+                return -1
     ended = 0
     for i in range(len(state.lanes)):
         over[i] = False

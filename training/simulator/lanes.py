@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from gymnasium.error import InvalidAction, ResetNeeded
 from numpy.typing import NDArray
 
 from rl_strategies.accounting.record import FILL_REASONS, ORDER_KINDS, Fill
+from rl_strategies.decision.actions import ACTIONS
 from rl_strategies.risk.overlay import REASONS
 from training.simulator.arrays import empty_state
 from training.simulator.kernels import begin_lanes, step_lanes
@@ -32,6 +34,8 @@ class Lanes:
         After the last call; overwritten by the next.
     over : bool[count]
         Whether the last step ended the lane's episode.
+    has_begun : bool
+        Whether there is anything to step.
     """
 
     def __init__(self, market: TrainingMarket, count: int, fills_kept: int = 0) -> None:
@@ -40,6 +44,7 @@ class Lanes:
         self.observations = np.zeros((count, len(market.observation_names)), np.float32)
         self.over = np.zeros(count, bool)
         self._all = np.ones(count, bool)
+        self.has_begun = False
         self._starting = np.full(count, market.arrays.settings["starting_cents"][0])
 
     def begin(
@@ -61,6 +66,7 @@ class Lanes:
         draws : int64[count], optional
             Start in the stream of slippage draws. Default: a position that depends on the episode.
         """
+        self.has_begun = True
         begin_lanes(
             self.market.arrays,
             self.state,
@@ -83,10 +89,24 @@ class Lanes:
         -------
         int
             How many episodes ended; `over` says which.
+
+        Raises
+        ------
+        gymnasium.error.ResetNeeded
+            If no lane has begun.
+        gymnasium.error.InvalidAction
+            If there are more or fewer actions than lanes and instruments, or one is none; nothing has changed then.
         """
-        sides = np.array(actions, np.int64).reshape(len(self.over), -1)  # a copy, which the kernel overwrites
-        chosen = self._all if which is None else which
-        return int(step_lanes(self.market.arrays, self.state, chosen, sides, self.observations, self.over))
+        if not self.has_begun:
+            raise ResetNeeded("no episode is under way: call reset() before step()")
+        sides, shape = np.array(actions), self.state.legs.shape  # a copy, which the kernel overwrites
+        if sides.size != self.state.legs.size or sides.dtype.kind not in "iu":
+            raise InvalidAction(f"actions must be integers of shape {shape}, were {sides.dtype} of {sides.shape}")
+        sides, chosen = sides.astype(np.int64, copy=False).reshape(shape), self._all if which is None else which
+        ended = int(step_lanes(self.market.arrays, self.state, chosen, sides, self.observations, self.over))
+        if ended < 0:
+            raise InvalidAction(f"an action must be from 0 to {ACTIONS - 1}, was one of {np.unique(sides).tolist()}")
+        return ended
 
     @property
     def equity(self) -> NDArray[np.float64]:
