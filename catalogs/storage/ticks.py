@@ -16,7 +16,7 @@ from catalogs.hygiene.report import iso_utc
 from catalogs.instruments.specification import InstrumentSpec, to_nautilus
 from catalogs.instruments.stored import check_instrument
 from catalogs.storage.arrow import ROW_GROUP, file_name, interval
-from catalogs.storage.fixed_point import ONE_RAW, WIDTH, encode
+from catalogs.storage.fixed_point import ONE_RAW, WIDTH, decode, encode
 from catalogs.storage.lock import writing
 
 TickKind = Literal["trades", "quotes"]
@@ -139,3 +139,28 @@ def _stored(folder: Path, target: Path, aside: Path, first_ns: int, last_ns: int
                 f"({iso_utc(begin)} to {iso_utc(end)})"
             )
     return False
+
+
+def read_quotes(
+    catalog: Path, spec: InstrumentSpec, start_ns: int | None = None, end_ns: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Times in UTC nanoseconds, bids and asks in ticks, of the quotes that the catalog holds.
+
+    Raises
+    ------
+    InputError
+        If there are none, or a price is off the instrument's tick.
+    """
+    folder = catalog / "data" / _FOLDERS["quotes"] / spec.instrument_id
+    columns: tuple[list[NDArray[np.int64]], ...] = ([], [], [])
+    for path in sorted(folder.glob("[0-9]*.parquet")):
+        table = pq.read_table(path, columns=["ts_event", "bid_price", "ask_price"], partitioning=None)
+        columns[0].append(table["ts_event"].to_numpy().astype(np.int64))
+        for place, name in ((1, "bid_price"), (2, "ask_price")):
+            columns[place].append(decode(table[name], int(spec.tick_raw), f"{name} of {spec.instrument_id}"))
+    if not columns[0]:
+        raise InputError(f"catalog {catalog} has no quotes of {spec.instrument_id}")
+    ts_ns, bid, ask = (np.concatenate(parts) for parts in columns)
+    inside = (ts_ns >= (start_ns or 0)) & (ts_ns <= (end_ns or np.iinfo(np.int64).max))
+    order = np.argsort(ts_ns[inside], kind="stable")
+    return ts_ns[inside][order], bid[inside][order].astype(np.float64), ask[inside][order].astype(np.float64)

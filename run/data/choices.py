@@ -23,3 +23,11 @@ class DateOrder(StrEnum):
     MDY = "mdy"
     DMY = "dmy"
     YMD = "ymd"
+
+
+class SpreadSource(StrEnum):
+    """What spreads are measured on, or estimated from."""
+
+    ABDI_RANALDO = "abdi-ranaldo"
+    CORWIN_SCHULTZ = "corwin-schultz"
+    QUOTES = "quotes"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from run.data.choices import DateOrder, RollMethod, Stamp
+from run.data.choices import DateOrder, RollMethod, SpreadSource, Stamp
 from run.data.fetch import commands as fetch
 from run.options import DEFAULT_CATALOG, DEFAULT_RUNS, CatalogOption, JsonOption, RunsOption, day_option
 from run.verb import VerbGroup
@@ -180,6 +180,57 @@ def rolls(
         days_before_expiry=days_before_expiry,
         continuous=continuous,
         back_adjusted=back_adjusted,
+        catalog=catalog,
+        as_json=as_json,
+    )
+
+
+@app.command("spreads")
+def spreads(
+    instruments: Annotated[list[str], typer.Argument(metavar="INSTRUMENT", help="Instruments of the catalog.")],
+    method: Annotated[
+        SpreadSource,
+        typer.Option(
+            "--method", metavar="METHOD", help="From bars: abdi-ranaldo, corwin-schultz; or quotes, of the catalog."
+        ),
+    ] = SpreadSource.ABDI_RANALDO,
+    quotes: Annotated[
+        Path | None, typer.Option("--quotes", metavar="FILE", help="Quotes of one instrument, CSV or Parquet.")
+    ] = None,
+    tz: Annotated[
+        str | None, typer.Option("--tz", metavar="ZONE", help="Time zone of the file's times without one.")
+    ] = None,
+    bar: Annotated[str, typer.Option("--bar", metavar="BAR", help="Length of the bars to estimate from.")] = "1-MINUTE",
+    minutes: Annotated[int, typer.Option("--minutes", min=5, help="Length of a time of day, a multiple of 5.")] = 30,
+    start: Day = None,
+    end: Day = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the table here, CSV.")] = None,
+    catalog: CatalogOption = DEFAULT_CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the spread by instrument and time of day.
+
+    From quotes, or estimated from bars. The table serves `execution: {slippage: {spreads: FILE}}`
+    of an experiment. A quote file needs columns for time, bid and ask.
+
+    \b
+    Examples:
+      rl-intraday data spreads SPY AAPL --out spreads.csv
+      rl-intraday data spreads ESU5 --method quotes --minutes 60 --out es.csv
+      rl-intraday data spreads SPY --quotes spy-bbo.parquet --out spy.csv
+    """
+    from run.data.spreads import run_spreads
+
+    run_spreads(
+        instruments=instruments,
+        method=method.value,
+        quotes=quotes,
+        tz=tz,
+        bar=bar,
+        minutes=minutes,
+        start=start,
+        end=end,
+        out=out,
         catalog=catalog,
         as_json=as_json,
     )

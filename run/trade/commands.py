@@ -178,6 +178,11 @@ def calibrate(
         Path | None,
         typer.Option(metavar="FILE", help="Write the measured costs here, for `rl-intraday train --execution`."),
     ] = None,
+    spreads: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a table of spreads by time of day, as `data spreads` does."),
+    ] = None,
+    minutes: Annotated[int, typer.Option(min=5, help="Length of a time of day in that table, a multiple of 5.")] = 60,
     as_json: JsonOption = False,
 ) -> None:
     """Measure slippage, latency, fill rate and commission from session journals.
@@ -190,7 +195,7 @@ def calibrate(
     """
     from run.trade.replay.calibrate import run_calibrate
 
-    run_calibrate(sessions, out, as_json)
+    run_calibrate(sessions, out, spreads, minutes, as_json)
 
 
 def guard(

@@ -11,6 +11,8 @@ from configs.explain import explain
 from rl_strategies.decision.rules import ExecutionConfig
 from rl_strategies.live.calibration.calibration import Calibration, Distribution
 
+OLDER_SLIPPAGE = {"slippage_ticks": 1, "slippage_probability": 1.0, "slippage_seed": 0}  # the defaults
+
 
 class _ExecutionFile(msgspec.Struct, forbid_unknown_fields=True):
     execution: dict[str, Any]
@@ -29,15 +31,16 @@ def write_execution(found: Calibration, out: Path) -> None:
         ),
         *(f"# Beware: {warning}." for warning in found.warnings),
         "execution:",
-        f"  slippage_ticks: {found.slippage_ticks}",
-        f"  slippage_probability: {found.slippage_probability}",
+        f"  slippage: {{ticks: {found.setting.ticks}, rounding: drawn}}  # the mean of market orders and stops",
     ]
     with written_aside(out) as aside:
         aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def execution_overrides(path: Path) -> dict[str, Any]:
-    """Keys of an experiment that the file sets: ``{"execution.slippage_ticks": 1, …}``.
+    """Keys of an experiment that the file sets: ``{"execution.slippage": {"ticks": 0.7, …}, …}``.
+
+    Slippage given in one way takes the place of that which the experiment gives in the other.
 
     Raises
     ------
@@ -51,6 +54,10 @@ def execution_overrides(path: Path) -> dict[str, Any]:
         raise InputError(f"execution file {path}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise InputError(f"execution file {path}: {explain(error)}") from error
+    if "slippage" in execution:
+        execution = OLDER_SLIPPAGE | execution
+    elif OLDER_SLIPPAGE.keys() & execution.keys():
+        execution = {"slippage": None} | execution
     return {f"execution.{key}": value for key, value in execution.items()}
 
 

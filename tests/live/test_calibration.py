@@ -10,13 +10,16 @@ import pytest
 import yaml
 
 from catalogs.errors import InputError
+from catalogs.spreads.table import read_spreads
 from configs.schema import load_experiment
 from rl_strategies.decision.rules import ExecutionConfig
+from rl_strategies.decision.slippage import SlippageConfig
 from rl_strategies.live.calibration.calibration import Calibration, calibrate, wilson_interval
 from rl_strategies.live.calibration.execution_log import read_execution_log
 from rl_strategies.live.journal.journal import Journal, read_journal
 from run.cli import BAD_INPUT, main
 from run.trade.replay.calibrate import journals_of
+from run.trade.session.metadata import SessionMetadata
 from run.train.execution_file import execution_overrides, write_execution
 
 MINUTE, SECOND, MS = 60 * 10**9, 10**9, 10**6
@@ -120,7 +123,8 @@ def test_slippage_is_worked_out_by_kind_of_order(session: Path) -> None:
     means = {kind: (each.ticks.count, each.ticks.mean, each.slipped) for kind, each in found.slippage.items()}
     # (8 * 1 + 8 * 0 + 8 * 2 + 8 * 0) / 32 = 0.75; worse were 8 entries and 8 stops.
     assert means == {"market": (16, 0.5, 0.5), "stop": (8, 2.0, 1.0), "limit": (8, 0.0, 0.0), "all": (32, 0.75, 0.5)}
-    assert (found.slippage_ticks, found.slippage_probability, found.warnings) == (1, 0.75, ())
+    # Market orders and stops alone: (8 * 1 + 8 * 0 + 8 * 2) / 24.
+    assert (found.setting, found.warnings) == (SlippageConfig(ticks=1.0, rounding="drawn"), ())
     ticks = found.slippage["all"].ticks
     assert (ticks.p05, ticks.p50, ticks.p95) == (0.0, 0.5, 2.0)
     assert ticks.low is not None
@@ -176,16 +180,42 @@ def test_an_execution_told_twice_does_not_keep_the_position_open(tmp_path: Path)
     assert [order.over_seq for order in log.orders] == [5, 5, 5]
 
 
-@pytest.mark.parametrize(("worse", "expected"), [(3, (1, 1.0)), (-1, (0, 1.0)), (0, (0, 1.0))])
-def test_what_the_simulation_cannot_charge_is_said(worse: int, expected: tuple[int, float], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("worse", "expected"), [(3, 3.0), (-1, 0.0), (0, 0.0)])
+def test_any_slippage_becomes_a_setting_except_a_gain(worse: int, expected: float, tmp_path: Path) -> None:
     script = Script(tmp_path)
     for number in range(30):
         script.bar(number * MINUTE)
         order = script.order("entry", -1, "market", 0, number * MINUTE)
         script.fill(order, -2, CLOSE - worse, number * MINUTE + SECOND)
-    found = measured(script, tmp_path)
-    assert (found.slippage_ticks, found.slippage_probability) == expected
-    assert bool(found.warnings) == (worse == 3)
+    assert measured(script, tmp_path).setting.ticks == expected
+
+
+def test_limits_alone_say_nothing(tmp_path: Path) -> None:
+    script = Script(tmp_path)
+    for number in range(30):
+        script.bar(number * MINUTE)
+        script.fill(script.order("target", 1, "limit", CLOSE, number * MINUTE), 2, CLOSE, number * MINUTE + SECOND)
+    with pytest.raises(InputError, match="needs filled market orders or stops"):
+        measured(script, tmp_path)
+
+
+def test_spreads_are_twice_the_slippage_by_time_of_day(tmp_path: Path) -> None:
+    # Monday, 5 January 2026: the session opened on Sunday at 23:00 UTC. Two ticks worse in its first hour, 0.5 after.
+    opened = 1_767_567_600 * SECOND
+    script = Script(tmp_path / "2026-01-05" / "journal")
+    for number in range(100):
+        at_ns = opened + (number + 1) * MINUTE
+        script.bar(at_ns)
+        worse = 2 if number < 59 else number % 2
+        script.fill(script.order("entry", 1, "market", 0, at_ns), 2, CLOSE + worse, at_ns + SECOND)
+        script.fill(script.order("target", -1, "limit", CLOSE + 9, at_ns), -2, CLOSE + 9, at_ns + SECOND)
+    script.journal.close()
+    about = SessionMetadata("b", "b", NAME, f"{NAME}-1-MINUTE-LAST-EXTERNAL", None, "wall")
+    about.write(tmp_path / "2026-01-05")
+    out = tmp_path / "spreads.csv"
+    assert main(["calibrate", str(tmp_path), "--spreads", str(out)]) == 0
+    # 41 orders after the hour, every second of them a tick worse: 21 of 41.
+    assert read_spreads(out) == {"MES.XCME": [(0, 4.0), (60, pytest.approx(2 * 21 / 41, abs=1e-3))]}
 
 
 def test_orders_without_their_bar_are_left_out(tmp_path: Path) -> None:
@@ -229,11 +259,28 @@ def test_the_file_is_an_execution_with_what_it_rests_on(session: Path, tmp_path:
     out = tmp_path / "measured.yaml"
     write_execution(calibration_of(session), out)
     text = out.read_text()
-    assert load_experiment("demo", execution_overrides(out)).execution.slippage_probability == 0.75
-    execution = msgspec.convert(yaml.safe_load(text)["execution"], ExecutionConfig)
-    assert execution == ExecutionConfig(slippage_ticks=1, slippage_probability=0.75)
+    measured = ExecutionConfig(slippage=SlippageConfig(ticks=1.0, rounding="drawn"))
+    assert load_experiment("demo", execution_overrides(out)).execution == measured
+    assert msgspec.convert(yaml.safe_load(text)["execution"], ExecutionConfig) == measured
     assert "# Measured on 32 filled orders: 0.750 ticks on average (95 % " in text
     assert "# stop: 8 orders, 2.000 ticks, 100% worse" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "measured", "expected"),
+    [
+        # What an earlier version measured, on an experiment of this one, and the other way round.
+        ({"slippage": {"bps": 2}}, "slippage_ticks: 1, slippage_probability: 0.75", {"slippage_probability": 0.75}),
+        ({"slippage_ticks": 0}, "slippage: {ticks: 0.7}", {"slippage": SlippageConfig(ticks=0.7)}),
+    ],
+)
+def test_a_measurement_takes_the_place_of_slippage_given_otherwise(
+    given: dict[str, Any], measured: str, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "measured.yaml"
+    path.write_text(f"execution: {{{measured}}}")
+    overrides = {f"execution.{key}": value for key, value in given.items()} | execution_overrides(path)
+    assert load_experiment("demo", overrides).execution == ExecutionConfig(**expected)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +309,7 @@ def test_the_command_answers_in_a_table_and_in_json(
     assert main(["calibrate", str(session), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "8 of 10, 95 % 49% to 94%" in printed
-    assert "slippage_ticks: 1, slippage_probability: 0.75" in printed
+    assert "slippage: {ticks: 1.0, rounding: drawn}" in printed
     # A day named beside its session is read once.
     assert main(["calibrate", str(session), str(session / "2026-01-05"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -2,7 +2,7 @@
 
 Slippage is counted in adverse ticks of an order's average price: against the close that was decided on for market
 orders, against the trigger for stops, against the limit for take profits, where it is zero or a gain. The simulation
-slips one tick on a share of all fills; that share is the mean over all orders, so that both cost the same.
+slips market orders and stops; their mean is drawn in whole ticks, so that both cost the same.
 """
 
 import math
@@ -15,9 +15,11 @@ import numpy as np
 
 from catalogs.errors import InputError
 from rl_strategies.analysis.bootstrap import bootstrap_interval
+from rl_strategies.decision.slippage import SlippageConfig
 from rl_strategies.live.calibration.execution_log import BarPath, ExecutedOrder, ExecutionLog
 
 MIN_ORDERS = 30
+SLIPPING = ("market", "stop")
 LEVEL = 0.95
 NS_PER_MS = 1_000_000
 
@@ -92,9 +94,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         Commission by instrument.
     left_out : dict of str to int
         Number of fills or orders that could not be used, by reason.
-    slippage_ticks : {0, 1}
-    slippage_probability : float
-        Settings for `rl_strategies.decision.rules.ExecutionConfig`.
+    setting : SlippageConfig
+        For `rl_strategies.decision.rules.ExecutionConfig`: the mean of market orders and stops.
     warnings : tuple of str
     """
 
@@ -104,8 +105,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     take_profits: TouchRate | None
     commission_usd_per_unit: dict[str, float]
     left_out: dict[str, int]
-    slippage_ticks: int
-    slippage_probability: float
+    setting: SlippageConfig
     warnings: tuple[str, ...]
 
 
@@ -120,32 +120,35 @@ def calibrate(logs: Sequence[ExecutionLog]) -> Calibration:
     Raises
     ------
     InputError
-        If fewer than thirty orders were filled: too few for a measurement.
+        If fewer than thirty orders were filled, or no market order and no stop: too few for a measurement.
     """
     filled = [(log, order) for log in logs for order in log.orders if order.fills]
     slipped = [(order.row.kind, slippage_ticks(order, log.bars)) for log, order in filled]
     known = [(kind, ticks) for kind, ticks in slipped if ticks is not None]
     if len(known) < MIN_ORDERS:
         raise InputError(f"calibration needs {MIN_ORDERS} filled orders, the sessions have {len(known)}")
-    everything = _slippage([ticks for _, ticks in known])
     samples: dict[str, list[float]] = {}
     for kind, ticks in sorted(known, key=lambda each: each[0]):
         samples.setdefault(kind, []).append(ticks)
-    probability = min(1.0, max(0.0, everything.ticks.mean))
+    paid = [ticks for kind, ticks in known if kind in SLIPPING]
+    if not paid:
+        raise InputError("calibration needs filled market orders or stops, the sessions have none")
     left_out = {
         "executions of orders that the session did not send": sum(log.foreign_fills for log in logs),
         "orders without the bar they were decided on": len(slipped) - len(known),
     }
     return Calibration(
         orders=len(known),
-        slippage={**{kind: _slippage(sample) for kind, sample in samples.items()}, "all": everything},
+        slippage={
+            **{kind: _slippage(sample) for kind, sample in samples.items()},
+            "all": _slippage([ticks for _, ticks in known]),
+        },
         latency_ms=_latencies(logs),
         take_profits=take_profit_rate(logs),
         commission_usd_per_unit=_commissions([order for _, order in filled]),
         left_out={reason: count for reason, count in left_out.items() if count},
-        slippage_ticks=1 if probability > 0 else 0,
-        slippage_probability=round(probability, 4) if probability > 0 else 1.0,
-        warnings=_warnings(everything.ticks.mean),
+        setting=SlippageConfig(ticks=round(max(0.0, float(np.mean(paid))), 4), rounding="drawn"),
+        warnings=(),
     )
 
 
@@ -241,9 +244,3 @@ def _distribution(values: Sequence[float]) -> Distribution:
     low, high = (interval.low, interval.high) if interval is not None else (None, None)
     p05, p50, p95 = (float(quantile) for quantile in np.quantile(sample, [0.05, 0.5, 0.95]))
     return Distribution(len(sample), float(sample.mean()), low, high, p05, p50, p95)
-
-
-def _warnings(mean_ticks: float) -> tuple[str, ...]:
-    if mean_ticks > 1:
-        return (f"mean slippage of {mean_ticks:.2f} ticks exceeds the one tick that a simulated fill can slip",)
-    return ()

@@ -8,22 +8,29 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from catalogs.errors import InputError
+from catalogs.spreads.estimates import spread_rows
+from catalogs.spreads.table import write_spreads
 from rl_strategies.live.calibration.calibration import Calibration, Distribution, calibrate
 from rl_strategies.live.calibration.execution_log import ExecutionLog, read_execution_log
+from rl_strategies.live.calibration.spreads import paid_spreads
 from rl_strategies.live.journal.journal import read_journal
 from run.console import print_json, print_result, report
+from run.day import day_of
 from run.trade.session.folder import JOURNAL_FOLDER
-from run.trade.session.metadata import METADATA_FILE
+from run.trade.session.metadata import METADATA_FILE, read_metadata
 from run.train.execution_file import write_execution
 
 
-def run_calibrate(sessions: list[Path], out: Path | None, as_json: bool) -> None:
+def run_calibrate(sessions: list[Path], out: Path | None, spreads: Path | None, minutes: int, as_json: bool) -> None:
     """Measure slippage, latency, fill rate and commission from the journals of live sessions.
 
     The options are those of the verb; see `run.trade.commands.calibrate`.
     """
     journals = list(dict.fromkeys(journal for session in sessions for journal in journals_of(session)))
-    found = calibrate([_read(journal) for journal in journals])
+    logs = [_read(journal) for journal in journals]
+    found = calibrate(logs)
+    if spreads is not None:
+        _write_spreads(logs, journals, minutes, spreads)
     simulated = sum(is_simulated(journal) for journal in journals)
     if simulated:
         said = f"{simulated} of {len(journals)} sessions were simulated: they measure the simulator's own costs"
@@ -34,6 +41,14 @@ def run_calibrate(sessions: list[Path], out: Path | None, as_json: bool) -> None
         print_json(msgspec.to_builtins(found))
     else:
         _show(found)
+
+
+def _write_spreads(logs: list[ExecutionLog], journals: list[Path], minutes: int, out: Path) -> None:
+    about = [read_metadata(journal.parent) for journal in journals]
+    days = [day_of(int(next(iter(log.bars.values())).ts_ns[-1])) for log in logs if log.bars]
+    specs = {each.instrument_id: each.instrument(day) for each, day in zip(about, days, strict=True)}
+    paid = {name: spread_rows(buckets) for name, buckets in paid_spreads(logs, specs, minutes).items()}
+    write_spreads(out, paid, (f"twice the slippage of live market orders and stops, every {minutes} minutes",))
 
 
 def journals_of(session: Path) -> list[Path]:
@@ -91,7 +106,7 @@ def _show(found: Calibration) -> None:
         report(f"{count} {reason}", label="left out:", style="yellow")
     for warning in found.warnings:
         report(warning, label="warning:", style="yellow")
-    print_result(f"slippage_ticks: {found.slippage_ticks}, slippage_probability: {found.slippage_probability}")
+    print_result(f"slippage: {{ticks: {found.setting.ticks}, rounding: drawn}}")
 
 
 def _cells(sample: Distribution, decimals: int) -> list[str]:
