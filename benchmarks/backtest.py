@@ -22,8 +22,8 @@ from nautilus_trader.model.objects import Money
 from nautilus_trader.trading.strategy import Strategy
 from numpy.typing import NDArray
 
-from benchmarks._timing import interleaved
-from benchmarks._trained import Trained, synthetic_market, train_briefly
+from benchmarks.support.timing import interleaved
+from benchmarks.support.trained import Trained, synthetic_market, train_briefly
 from catalogs.instruments.specification import to_nautilus
 from rl_strategies.backtest.engine import ORDER_RATE, bar_objects
 from rl_strategies.backtest.engine_setup import LEAN_ENGINE, PLAIN_ENGINE, EngineSetup

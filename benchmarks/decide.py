@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks._trained import Trained, synthetic_market, train_briefly
+from benchmarks.support.trained import Trained, synthetic_market, train_briefly
 from rl_strategies.decision.core import DecisionCore
 
 BARS_PER_BLOCK = 780

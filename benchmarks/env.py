@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 import pandas as pd
 
-from benchmarks._timing import interleaved
+from benchmarks.support.timing import interleaved
 from catalogs.bars import BarSeries, price_from_ticks
 from catalogs.errors import InputError
 from catalogs.instruments.specification import InstrumentSpec, resolve

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pandas as pd
 
-from benchmarks._timing import interleaved
 from benchmarks.peers.pandas_features import pandas_features
+from benchmarks.support.timing import interleaved
 from rl_strategies.features import ALL_COLUMNS, FeaturePlan, build_plan, feature_set
 from rl_strategies.features.compiler.compile import Floats
 

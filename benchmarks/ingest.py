@@ -15,7 +15,7 @@ from nautilus_trader.model.objects import Price, Quantity
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 from numpy.typing import NDArray
 
-from benchmarks._timing import interleaved
+from benchmarks.support.timing import interleaved
 from catalogs.bars import BarSeries
 from catalogs.hygiene.cleaning import RawBars, clean
 from catalogs.hygiene.report import QualityReport

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks._timing import interleaved
+from benchmarks.support.timing import interleaved
 from catalogs.errors import InputError
 from run.cli import VERBS
 

@@ -12,9 +12,9 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import Logger
 
-from benchmarks._timing import interleaved
 from benchmarks.peers.cleanrl_loop import HIDDEN, WIDTH, CleanRLLoop
 from benchmarks.peers.noise_env import NoiseVecEnv
+from benchmarks.support.timing import interleaved
 from training.algorithms.recurrent_ppo import SequenceRecurrentPPO
 from training.learning.malloc import keep_freed_memory
 

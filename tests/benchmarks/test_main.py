@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from benchmarks.__main__ import machine, main, names, run
-from benchmarks._timing import interleaved
+from benchmarks.support.timing import interleaved
 from catalogs.errors import InputError
 
 

@@ -1,0 +1,1 @@
+"""What several benchmarks need: interleaved times, a trained policy."""
