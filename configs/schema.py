@@ -5,7 +5,7 @@ from copy import deepcopy
 from datetime import date
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import yaml
@@ -84,6 +84,9 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         Python files of your own features, relative to the working directory.
     reward_files : list of str
         Python files of your own rewards, relative to the working directory.
+    augment : tuple of {"mirrored", "shuffled_blocks"}
+        More training markets made of each ticker's training bars: every rise a fall, or half hours exchanged between
+        days in directions drawn anew (`catalogs.synthetic.null_markets`). Not for portfolios or with context.
     trading : TradingConfig
     execution : ExecutionConfig
     reward : str or RewardConfig
@@ -107,6 +110,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     pruning: PruningConfig | None = None
     feature_files: list[str] = []
     reward_files: list[str] = []
+    augment: tuple[Literal["mirrored", "shuffled_blocks"], ...] = ()
     trading: TradingConfig = TradingConfig()
     execution: ExecutionConfig = ExecutionConfig()
     reward: str | RewardConfig = "pnl"
@@ -124,6 +128,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             RewardConfig(self.reward)
         if self.reward_files and self.learner.environment == "engine":
             raise ValueError("reward_files need learner.environment simulator, was engine")
+        if self.augment and (self.portfolio or self.context):
+            raise ValueError("augment must not be combined with portfolio or context, whose prices belong together")
         self._check_windows()
         seen = [self.instrument, *self.portfolio, *self.tickers, *self.test_tickers]
         twice = sorted({ticker for ticker in seen if seen.count(ticker) > 1})

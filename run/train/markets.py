@@ -15,6 +15,7 @@ from catalogs.instruments.specification import InstrumentSpec, resolve_stored
 from catalogs.instruments.stored import stored_instruments, stored_spec
 from catalogs.sessions import SessionCalendar, has_extended_hours, session_calendar
 from catalogs.storage.arrow import read_bars
+from catalogs.synthetic.null_markets import mirrored, shuffled_blocks
 from configs import instruments_path
 from configs.schema import DateRange, Experiment
 from rl_strategies.bundle.bundle import Bundle
@@ -26,7 +27,14 @@ from run.train.front_month import front_days
 from training.envs.ticker_env import require_equal_observations
 from training.learning.model_selection import Validate
 from training.simulator.lanes import rollout
-from training.simulator.market import TrainingMarket, build_portfolio_market, constant_features, prune, with_plan
+from training.simulator.market import (
+    TrainingMarket,
+    build_market,
+    build_portfolio_market,
+    constant_features,
+    prune,
+    with_plan,
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ def experiment_markets(experiment: Experiment, catalog: Path) -> ExperimentMarke
     train, validate, sources = [], [], tuple[ContextSource, ...]()
     for names in experiment.markets:
         learned, kept_out, sources = _split(experiment, names, catalog)
-        train.append(learned)
+        train += [learned, *(_augmented(learned, kind, experiment.seed) for kind in experiment.augment)]
         validate += [] if kept_out is None else [kept_out]
     if experiment.pruning is not None:
         require_equal_observations(train)
@@ -152,6 +160,16 @@ def _split(
     first, later = DateRange(window.start, dates[cut - 1].item()), DateRange(dates[cut].item(), window.end)
     halves = [data.market(experiment, plan, _front_window(specs, catalog, part)) for part in (first, later)]
     return halves[0], halves[1], sources
+
+
+def _augmented(market: TrainingMarket, kind: str, seed: int) -> TrainingMarket:
+    # Made of no bar after the training sessions, so that nothing of the validation sessions is learned.
+    first, last = market.session_dates[0].item(), market.session_dates[-1].item()
+    until_ns = last_close_ns(market.calendar, last)
+    bars = market.bars.slice(0, int(np.searchsorted(market.bars.ts_ns, until_ns, side="right")))
+    made = mirrored(bars) if kind == "mirrored" else shuffled_blocks(bars, market.calendar, seed)
+    rules = (market.trading, market.execution)
+    return build_market(made, market.instrument, market.plan, *rules, start=first, end=last)
 
 
 def _resolved(name: str, catalog: Path, last: date) -> InstrumentSpec:

@@ -290,3 +290,28 @@ def test_a_masked_policy_never_asks_for_what_the_overlay_refuses(
         for lane in range(len(market)):
             refused.update(lanes.refusals_of(lane))
     assert (refused["entry_limit"] == 0) is masked
+
+
+def test_augmented_bars_are_made_of_the_training_sessions_alone(synthetic_catalog: Path) -> None:
+    settings = experiment(validate=0.3, augment=["mirrored", "shuffled_blocks"])
+    plain, mirror, shuffled = experiment_markets(settings, synthetic_catalog).train
+    assert [len(market) for market in (plain, mirror, shuffled)] == [5, 5, 5]
+    for made in (mirror, shuffled):
+        np.testing.assert_array_equal(made.session_dates, plain.session_dates)
+    own, turned = plain.bars.close, mirror.bars.close
+    np.testing.assert_array_equal(np.diff(turned), -np.diff(own[: len(turned)]))
+    # A block of a validation day would be seen in the sizes of the moves.
+    first, count = plain.bars.open[0], len(shuffled.bars)
+    assert shuffled.bars.ts_ns[-1] <= plain.close_ns(4)
+    sizes = [sorted(abs(np.diff(closes, prepend=first))) for closes in (shuffled.bars.close, own[:count])]
+    assert sizes[0] == sizes[1]
+
+
+def test_augmented_prices_that_belong_to_others_are_refused() -> None:
+    with pytest.raises(InputError, match="augment must not be combined with portfolio or context"):
+        experiment(portfolio=["AAPL"], augment=["mirrored"])
+
+
+def test_augmented_bars_are_learned_from(synthetic_catalog: Path, tmp_path: Path) -> None:
+    trained = train_experiment(experiment(augment=["mirrored"]), synthetic_catalog, tmp_path, listener=quiet)
+    assert trained.sessions == 2 * len(experiment_markets(experiment(), synthetic_catalog).train[0])

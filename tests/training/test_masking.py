@@ -140,3 +140,31 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     envs = VecMonitor(DummyVecEnv([lambda seed=seed: MaskedEnv(seed) for seed in range(4)]))
     with pytest.raises(InputError, match=r"mask columns must be 0 or 3 for Discrete\(3\), were 2"):
         fit(CONFIG, envs, tmp_path, seed=1, mask_columns=2, on_update=lambda _: None)
+
+
+def test_entropy_and_divergence_are_of_the_steps_with_a_choice(tmp_path: Path) -> None:
+    class OneChoiceInFour(MaskedEnv):
+        def observe(self) -> np.ndarray:
+            seen = super().observe()
+            self.mask = np.ones((1, 3)) if self.rng.random() < 0.25 else np.array([[0, 1, 0]])
+            seen[-3:] = self.mask.ravel()
+            return seen
+
+    result = train(tmp_path, OneChoiceInFour)
+    buffer = result.model.rollout_buffer
+    free = (buffer.observations[..., -3:].sum(axis=-1) > 1).mean()
+    assert 0.15 < free < 0.35
+    # An untrained policy draws nearly evenly where it may, log 3 nats; over all steps it would be a quarter of that.
+    assert result.updates[0].entropy == pytest.approx(np.log(3), rel=0.1)
+
+
+def test_weight_decay_shrinks_what_the_gradient_leaves_alone(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(CONFIG, weight_decay=10.0, ent_coef=0.0)
+    envs = [VecMonitor(DummyVecEnv([lambda seed=seed: MaskedEnv(seed) for seed in range(4)])) for _ in range(2)]
+    decayed = fit(config, envs[0], tmp_path / "a", seed=1, mask_columns=3, on_update=lambda _: None)
+    plain = fit(CONFIG, envs[1], tmp_path / "b", seed=1, mask_columns=3, on_update=lambda _: None)
+
+    def size(result: FitResult) -> float:
+        return float(sum(p.detach().square().sum() for p in result.model.policy.parameters()))
+
+    assert size(decayed) < 0.8 * size(plain)

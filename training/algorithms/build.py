@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from gymnasium import spaces
 from sb3_contrib import TRPO
 from stable_baselines3 import PPO
@@ -108,7 +109,14 @@ def _policy(config: LearnerConfig, env: MaskedVecNormalize) -> dict[str, Any]:
         "mask_columns": env.mask_columns,
         "held_columns": env.held_columns,
         "keep_logit": config.keep_logit if env.held_columns else 0.0,
-    }
+    } | _optimizer(config)
+
+
+def _optimizer(config: LearnerConfig) -> dict[str, Any]:
+    if config.weight_decay == 0.0:
+        return {}
+    decay = {"eps": 1e-5, "fused": True, "weight_decay": config.weight_decay}
+    return {"optimizer_class": torch.optim.AdamW, "optimizer_kwargs": decay}
 
 
 def _common(config: LearnerConfig, seed: int) -> dict[str, Any]:

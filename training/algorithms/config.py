@@ -124,6 +124,8 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Standard errors by which the kept state must beat doing nothing on the validation sessions, or else the bundle
         abstains: it stays flat. Not asked for if 0, or with fewer than ten validation sessions.
     max_grad_norm : float
+    weight_decay : float
+        Share of a weight, times the learning rate, that each step of the optimiser takes off it (AdamW); Adam if 0.
     lstm_hidden_size, lstm_layers : int
     net_arch : tuple of int
         Tanh layers between the LSTM and the heads, each for actor and critic.
@@ -175,6 +177,7 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     entries_unlimited: bool = False
     beat_flat_by: float = 2.0
     max_grad_norm: float = 0.5
+    weight_decay: float = 0.0
     lstm_hidden_size: int = 128
     lstm_layers: int = 1
     net_arch: tuple[int, ...] = (64,)
@@ -194,7 +197,7 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             _require(name, getattr(self, name), getattr(self, name) >= 1, "be at least 1")
         for name in ("learning_rate", "max_grad_norm", "clip_obs", "clip_range"):
             _require(name, getattr(self, name), 0 < getattr(self, name) < inf, "be above 0 and finite")
-        for name in ("ent_coef", "vf_coef"):
+        for name in ("ent_coef", "vf_coef", "weight_decay"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) < inf, "be at least 0 and finite")
         for name in ("gamma", "gae_lambda"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "be in [0, 1]")

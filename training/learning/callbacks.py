@@ -12,6 +12,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from catalogs.errors import InputError
+from rl_strategies.decision.actions import ACTIONS
 from training.envs.timed_env import TimedVecEnv
 from training.learning.model_selection import ModelSelectionCallback
 from training.learning.update_metrics import COLUMNS, UpdateMetrics
@@ -89,6 +90,7 @@ class MetricsCallback(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self._rollout_ended = time.perf_counter()
+        self._choices = share_of_choices(self.model)  # now, because the next rollout empties the buffer first
 
     def _on_training_end(self) -> None:
         self._after_update()
@@ -99,6 +101,7 @@ class MetricsCallback(BaseCallback):
         self._updates_seen = self.model._n_updates
         update_s = time.perf_counter() - self._rollout_ended
         self._stop_if_diverged()
+        self._judge_choices_alone()
         metrics = self._measure(update_s, self._validation.evaluate() if self._validation else None)
         self.updates.append(metrics)
         self._episodes.clear()
@@ -134,6 +137,13 @@ class MetricsCallback(BaseCallback):
             validation=validation,
         )
 
+    def _judge_choices_alone(self) -> None:
+        # Where a mask leaves one action, entropy and divergence are zero whatever the policy is: a mean over such steps
+        # says little of it, and a learning rate or an entropy weight that follows it would be driven by them.
+        for name in ("train/entropy_loss", "train/approx_kl", "train/kl_divergence_loss"):
+            if name in self.logger.name_to_value and self._choices > 0.0:
+                self.logger.name_to_value[name] /= self._choices
+
     def _reward_components(self) -> dict[str, float]:
         found = defaultdict(list)
         for info in self._episodes:
@@ -163,6 +173,16 @@ class MetricsCallback(BaseCallback):
                 raise InputError(f"{name} at step {steps}: must be finite, was {value}; {advice}")
         if not all(bool(torch.isfinite(p).all()) for p in self.model.policy.parameters()):
             raise InputError(f"network weights at step {steps}: must be finite, some are not; {advice}")
+
+
+def share_of_choices(model: Any) -> float:
+    """Share of the last rollout's steps at which the action mask allowed more than one action; 1 without a mask."""
+    buffer, columns = getattr(model, "rollout_buffer", None), getattr(model.policy, "mask_columns", 0)
+    if buffer is None or columns == 0:
+        return 1.0
+    mask = buffer.observations[..., -columns:]
+    allowed = mask.reshape(-1, columns // ACTIONS, ACTIONS).sum(axis=-1)
+    return float((allowed > 1).any(axis=-1).mean())
 
 
 def read_updates(csv_path: Path) -> list[UpdateMetrics]:
