@@ -22,7 +22,7 @@ def spy() -> InstrumentSpec:
 
 @pytest.fixture(scope="session")
 def mes() -> InstrumentSpec:
-    return resolve("MES", load_table(instruments_path()))
+    return resolve("MES.XCME", load_table(instruments_path()))
 
 
 @pytest.fixture
