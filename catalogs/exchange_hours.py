@@ -30,14 +30,18 @@ _CLOSED_GOOD_FRIDAYS: dict[date, time | None] = dict.fromkeys(
 
 # Days on which pandas_market_calendars is wrong: the true local closing time, None if closed. 2018-12-05 and 2025-01-09
 # were the national days of mourning for Presidents Bush and Carter (CME Group's notice of 2024-12-30: interest rates
-# until 12:15, energy and metals as always). Labor Day 2024: NYMEX and COMEX traded until 13:30, the library says 12:00.
+# until 12:15, energy and metals as always). Energy and metals: on Labor Day until 13:30, as in 2024 and 2026 and on the
+# other Mondays since 2022, the library says 12:00; on the day before Christmas until 12:45, as in 2013 and 2026.
 OVERRIDES: dict[str, dict[date, time | None]] = {
     "NYSE": {},
     "CME Globex Equity": {
         date(2018, 12, 5): time(8, 30), date(2025, 1, 9): time(8, 30), **_CLOSED_GOOD_FRIDAYS,
     },
     "CME Globex Interest Rate Products": {date(2025, 1, 9): time(12, 15), **_CLOSED_GOOD_FRIDAYS},
-    "CMEGlobex_EnergyAndMetals": {date(2024, 9, 2): time(13, 30)},
+    "CMEGlobex_EnergyAndMetals": {
+        **dict.fromkeys((date(2024, 9, 2), date(2025, 9, 1), date(2027, 9, 6)), time(13, 30)),
+        **{date(year, 12, 24): time(12, 45) for year in (2013, 2014, 2015, 2018, 2019, 2020, 2024, 2025)},
+    },
 }  # fmt: skip
 
 Hours = dict[str, NDArray[Any]]
