@@ -82,9 +82,8 @@ def traded_calendar(config: LiveConfig) -> str:
     if config.contract is not None and config.contract.kind != "FUT":
         return table.equities.calendar
     root = config.contract.symbol if config.contract is not None else config.front_month.root  # type: ignore[union-attr]
-    if root not in table.futures:
-        raise InputError(f"root of a future must be one of {', '.join(table.futures)}, was {root!r}")
-    return table.futures[root].calendar
+    # An unknown root is refused by name where its contract is resolved.
+    return table.futures[root].calendar if root in table.futures else "CME Globex Equity"
 
 
 def trading_day(calendar: SessionCalendar, now_ns: int) -> date:
