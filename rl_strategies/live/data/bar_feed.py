@@ -156,13 +156,19 @@ class BarFeed:
             if first is not None:
                 break
             if days >= LONGEST_HISTORY_DAYS:
-                rule = f"history must reach back {self._warmup} bars in whole sessions"
-                raise BlindError(f"{self.bar_type.instrument_id}: {rule}, has {len(bars)} bars in {days} days")
+                raise BlindError(f"{self.bar_type.instrument_id}: {self._why_short(len(bars), days)}")
             days = min(2 * days + 1, LONGEST_HISTORY_DAYS)
         for bar in bars[first:]:
             self._push(bar, source)
         self.considered_ns = self.last_ns  # history is not decided on
         self.heard_ns = self._wall_ns()
+
+    def _why_short(self, bars: int, days: int) -> str:
+        if not bars:
+            return (
+                "history was refused or not answered; is the exchange's data subscribed to? NautilusTrader's log says"
+            )
+        return f"history must reach back {self._warmup} bars in whole sessions, has {bars} bars in {days} days"
 
     def on_bar(self, bar: Bar) -> None:
         """Judge a bar, stamped with its open; push it, or first fetch the bars missing before it."""

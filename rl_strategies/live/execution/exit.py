@@ -113,5 +113,6 @@ class Exit:
             self.attempts += 1
             self._alone = False
             is_covered = any(stop.protects for stop in desk.book.fillable("stop"))
-            if not is_covered and not desk.replace_stop():
+            if not is_covered:
+                desk.replace_stop()  # it may be refused too, which is known later
                 desk.warn(f"unprotected: closing order refused {self.attempts} times, tried again and again")
