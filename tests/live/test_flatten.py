@@ -169,7 +169,7 @@ def test_what_cannot_be_closed_is_said_with_exit_code_3(
     node: Any, gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]
 ) -> None:
     gateway.call(lambda server: FAULTS["halt"](server, 1))
-    done = flatten(gateway.port, "--timeout", "4")
+    done = flatten(gateway.port, "--timeout", "2")
     assert done.returncode == 3
     answer = json.loads(done.stdout)
     assert (answer["is_flat"], answer["positions_left"], answer["orders_left"]) == (False, {"MESZ6": 3.0}, 1)
@@ -188,7 +188,7 @@ def test_an_unknown_contract_is_left_and_said(
     node: Any, gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]
 ) -> None:
     gateway.call(lambda server: server.gateway.broker.contracts.clear())
-    done = flatten(gateway.port, "--timeout", "3")
+    done = flatten(gateway.port, "--timeout", "2")
     assert (done.returncode, truth()) == (3, (3, 0))
     assert "the gateway does not know the contract of +3 MESZ6" in done.stderr
 

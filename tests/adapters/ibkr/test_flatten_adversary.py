@@ -248,12 +248,13 @@ def test_late_answers_never_make_it_send_more_than_is_held(adversary: Adversary,
     assert_closed_without_excess(adversary, first)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [*ASKED, "all"])
-def test_answers_five_seconds_late_in_earnest(adversary: Adversary, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "fast"), [*((kind, FAST) for kind in ASKED), pytest.param("all", 1.0, marks=pytest.mark.slow)]
+)
+def test_answers_of_a_kind_five_seconds_late(adversary: Adversary, kind: str, fast: float) -> None:
     order(adversary, SESSION, 1, 3)
-    adversary.delay = lambda asked: 5.0 if kind in (asked, "all") else 0.0
-    done, _ = flatten(adversary, pace=Pace(), timeout_s=60.0)
+    adversary.delay = lambda asked: 5.0 / fast if kind in (asked, "all") else 0.0
+    done, _ = flatten(adversary, pace=Pace().faster(fast), timeout_s=60.0)
     assert done.is_flat
     assert_closed_without_excess(adversary, 3)
 
