@@ -274,6 +274,10 @@ class BrokerLink:
         # After repeated collisions NautilusTrader connects under another one.
         return int(self._client._client_id)
 
+    def accounts(self) -> set[str]:
+        """Accounts of the login."""
+        return set(self._client.accounts())
+
     # Connection ---------------------------------------------------------------------------------------------------
 
     @property

@@ -24,7 +24,7 @@ from run.trade.gateway import ACCOUNT, CON_ID, load_faults, simulated_server
 from run.trade.locked_session import trade_session
 from run.trade.session.context import check_daily_values, live_context, read_streams
 from run.trade.session.contract import contract_on, trading_day
-from run.trade.session.contract_life import require_life, require_same_contract
+from run.trade.session.contract_life import require_life, require_same_session
 from run.trade.session.folder import SessionHome
 from run.trade.session.plan import Outcome, SessionPlan, session_day, traded_spec
 
@@ -112,7 +112,7 @@ def trade(bundle: Bundle, config: LiveConfig, configuration: str, account: str, 
     day, catalog = session_day(home, today), Path(config.context.catalog)
     name = configuration_name(configuration)
     plan = SessionPlan(bundle, spec, config, name, account, home, day, context, catalog)
-    require_same_contract(home, day, spec, plan.flatten_command)
+    require_same_session(home, day, spec, account, plan.flatten_command)
     # What an interrupted session holds must be looked after up to the last trade.
     to_begin = config if day == today else msgspec.structs.replace(config, sessions_before_expiry=0)
     if config.timeouts.clock == "wall":  # a gateway that replays the past has a time of its own

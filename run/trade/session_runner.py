@@ -142,6 +142,9 @@ class LiveSession:
         node.trader.add_strategy(self.strategy)
         try:
             build_node(node, self.link, attempts=3)
+            if self.plan.account not in self.link.accounts():
+                outside.dismiss()
+                raise InputError(f"the gateway does not have the account in {self.plan.config.account_variable}")
             return loop.run_until_complete(self._trade(node, loop, supervision, outside, meanwhile))
         finally:
             supervision.close()

@@ -17,9 +17,9 @@ from rl_strategies.bundle.bundle import Bundle
 from run.trade import paper
 from run.trade.session import contract_life
 from run.trade.session.contract import contract_on, sessions_left, why_expiring
-from run.trade.session.contract_life import ContractLife, contract_over, require_life, require_same_contract
+from run.trade.session.contract_life import ContractLife, contract_over, require_life, require_same_session
 from run.trade.session.folder import SessionHome
-from run.trade.session.metadata import SessionMetadata
+from run.trade.session.metadata import SessionMetadata, hash_of
 from run.trade.session.plan import SessionPlan
 from tests.live.bars import utc_ns
 
@@ -95,15 +95,22 @@ def test_the_preset_begins_with_the_front_month_of_the_day(
 
 def test_an_interrupted_session_of_another_contract_is_not_resumed(tmp_path: Path) -> None:
     home, day = SessionHome(tmp_path), date(2026, 12, 11)
-    require_same_contract(home, day, MESH7, "flatten paper")
+    require_same_session(home, day, MESH7, "DU1", "flatten paper")
     folder = home.journal(day).parent
     folder.mkdir()
-    SessionMetadata("b", "id", MESZ6.instrument_id, "MESZ6.XCME-1-MINUTE-LAST-EXTERNAL", None, "wall").write(folder)
-    require_same_contract(home, day, MESZ6, "flatten paper")
+    bar_type = "MESZ6.XCME-1-MINUTE-LAST-EXTERNAL"
+    session = SessionMetadata("b", "id", MESZ6.instrument_id, bar_type, None, "wall")
+    session.write(folder)
+    require_same_session(home, day, MESZ6, "DU1", "flatten paper")
     with pytest.raises(
         InputError, match=r"traded MESZ6\.XCME, .* now trades MESH7\.XCME: close .* with `flatten paper`"
     ):
-        require_same_contract(home, day, MESH7, "flatten paper")
+        require_same_session(home, day, MESH7, "DU1", "flatten paper")
+    msgspec.structs.replace(session, account_hash=hash_of("DU1")).write(folder)
+    require_same_session(home, day, MESZ6, "DU1", "flatten paper")
+    with pytest.raises(InputError, match="traded on another account than the configuration's"):
+        require_same_session(home, day, MESZ6, "DU2", "flatten paper")
+    assert "DU1" not in (folder / "session.json").read_text()
 
 
 def test_a_running_session_ends_before_the_roll(bundle: Bundle, tmp_path: Path) -> None:

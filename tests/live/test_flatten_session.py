@@ -22,7 +22,7 @@ from rl_strategies.live.journal.session_journal import FillRow, OrderRow, Sessio
 from run.cli import main
 from run.trade.locked_session import trade_session
 from run.trade.session.folder import SessionHome
-from run.trade.session.metadata import SessionMetadata
+from run.trade.session.metadata import SessionMetadata, hash_of, read_metadata
 from run.trade.session.plan import SessionPlan
 from run.trade.session_runner import HALTED
 from tests.live.conftest import MES, START_NS
@@ -151,6 +151,19 @@ def test_flatten_of_a_session_leaves_its_owners_things(
     assert main([*words, "--json"]) == 0, "a second time"
     assert json.loads(capsys.readouterr().out)["closed"] == {}
     assert owners_things(gateway) == UNTOUCHED
+
+
+def test_a_session_of_another_account_is_not_closed(
+    session: Path, gateway: ThreadedServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IB_ACCOUNT", "DU1234567")
+    other = msgspec.structs.replace(read_metadata(session), account_hash=hash_of("DU7654321"))
+    other.write(session)
+    before = owners_things(gateway)
+    words = ["flatten", "paper", "--port", str(gateway.port), "--scope", "session", "--session", str(session)]
+    assert main(words) == 2
+    assert capsys.readouterr().err == "error: the session traded on another account than the configuration's\n"
+    assert owners_things(gateway) == before
 
 
 def test_what_was_closed_on_an_earlier_day_is_not_closed_again(

@@ -63,6 +63,13 @@ class GuardProcess:
         except OSError as error:
             report(f"not started: {error}", label="guard:", style="bold red")
 
+    def dismiss(self) -> None:
+        """End it: the session has not begun, and nothing of it is at the broker."""
+        self._starts = STARTS
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
     def finish(self, is_replayed: bool) -> None:
         """Wait for its last look at the broker; one that then stays has something to watch."""
         if self._process is None:
@@ -103,6 +110,11 @@ class Guarded:
         self._heart.beat(state, units, clock_drift_s)
         if self._guard is not None:
             self._guard.keep()
+
+    def dismiss(self) -> None:
+        """The session cannot begin: what it was given is wrong."""
+        if self._guard is not None:
+            self._guard.dismiss()
 
     def end(self) -> None:
         """The session has ended, however."""

@@ -73,6 +73,7 @@ def watched_session(given: Path, configuration: str = "") -> WatchedSession:
     if read_beat(folder / HEARTBEAT_FILE) is None:
         raise InputError(f"session {folder} has no heartbeat: it has not begun, or began before there was a guard")
     config = load_live(configuration or metadata.configuration)
+    metadata.require_account(config.account())
     try:
         day = date.fromisoformat(folder.resolve().name)
     except ValueError as error:

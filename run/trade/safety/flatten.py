@@ -44,7 +44,7 @@ def run_flatten(
 
     def begin(client: Any) -> Flattening:
         chosen = _account(wanted, client.managedAccounts())
-        touched, said = _scope(client, config, scope, session)
+        touched, said = _scope(client, config, scope, session, chosen)
         report(f"closing {said} on account {chosen} at {where[0]}:{where[1]}")
         return Flattening(chosen, touched, Pace(), report)
 
@@ -71,7 +71,7 @@ def _account(wanted: str, managed: list[str]) -> str:
     return meant[0]
 
 
-def _scope(client: Any, config: LiveConfig, name: ScopeName, session: Path | None) -> tuple[Scope, str]:
+def _scope(client: Any, config: LiveConfig, name: ScopeName, session: Path | None, account: str) -> tuple[Scope, str]:
     if name == "account":
         return WholeAccount(), "EVERYTHING (every order of every client, every position)"
     # Only here: roll tables and journals are read with NautilusTrader, which the rest does without.
@@ -82,9 +82,12 @@ def _scope(client: Any, config: LiveConfig, name: ScopeName, session: Path | Non
         contract = find_contract(client, wanted.symbol, wanted.kind, wanted.exchange, wanted.expiry)
         return OneContract(contract.conId), f"every order and the position in {contract.localSymbol}"
     from run.trade.safety.own_trades import own_trades, session_folder
+    from run.trade.session.metadata import METADATA_FILE, read_metadata
 
     assert session is not None
     folder = session_folder(session)
+    if (folder / METADATA_FILE).is_file():
+        read_metadata(folder).require_account(account)
     own = own_trades(client, config.trading_client_id, folder)
     return own, f"the own orders and position of session {folder}"
 

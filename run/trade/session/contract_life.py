@@ -33,8 +33,8 @@ def require_life(config: LiveConfig, contracts: Sequence[InstrumentSpec], now_ns
             raise InputError(f"{problem}: {FIX}")
 
 
-def require_same_contract(home: SessionHome, day: date, spec: InstrumentSpec, flatten_with: str) -> None:
-    """Check that a session to be resumed was one of this contract.
+def require_same_session(home: SessionHome, day: date, spec: InstrumentSpec, account: str, flatten_with: str) -> None:
+    """Check that a session to be resumed was one of this contract and account.
 
     Raises
     ------
@@ -44,12 +44,19 @@ def require_same_contract(home: SessionHome, day: date, spec: InstrumentSpec, fl
     folder = home.journal(day).parent
     if not (folder / METADATA_FILE).is_file():
         return
-    kept = read_metadata(folder).instrument_id
-    if kept != spec.instrument_id:
+    kept = read_metadata(folder)
+    if kept.instrument_id != spec.instrument_id:
         raise InputError(
-            f"the session of {day} in {home.path} traded {kept}, the configuration now trades {spec.instrument_id}: "
-            f"close what it holds with `{flatten_with}`, then name another --sessions folder"
+            f"the session of {day} in {home.path} traded {kept.instrument_id}, the configuration now trades "
+            f"{spec.instrument_id}: close what it holds with `{flatten_with}`, then name another --sessions folder"
         )
+    try:
+        kept.require_account(account)
+    except InputError as error:
+        raise InputError(
+            f"{folder}: {error}: close what it holds with the configuration of that account, "
+            "then name another --sessions folder"
+        ) from error
 
 
 class ContractLife:

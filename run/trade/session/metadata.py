@@ -1,5 +1,6 @@
 """Metadata of a live session, in a file beside its journal."""
 
+import hashlib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -32,6 +33,8 @@ class SessionMetadata(msgspec.Struct, frozen=True):
         Bar type of each context stream that the policy read; None for daily values.
     tick_size : Decimal or None
         Smallest price step, USD; None, in sessions of before December 2026, for that of the instrument table.
+    account_hash : str
+        `hash_of` its account; empty in sessions of before December 2026.
     """
 
     bundle: str
@@ -43,6 +46,18 @@ class SessionMetadata(msgspec.Struct, frozen=True):
     configuration: str = ""
     context: dict[str, str | None] = {}
     tick_size: Decimal | None = None
+    account_hash: str = ""
+
+    def require_account(self, account: str) -> None:
+        """Check that an account is the session's; one that is not set is taken for it.
+
+        Raises
+        ------
+        InputError
+            If it is another.
+        """
+        if account and self.account_hash and self.account_hash != hash_of(account):
+            raise InputError("the session traded on another account than the configuration's")
 
     def instrument(self, day: date) -> InstrumentSpec:
         """The traded instrument.
@@ -58,6 +73,11 @@ class SessionMetadata(msgspec.Struct, frozen=True):
     def write(self, folder: Path) -> None:
         """Write the file into a session's folder."""
         (folder / METADATA_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(self)))
+
+
+def hash_of(account: str) -> str:
+    """What tells accounts apart in a file that does not name them."""
+    return hashlib.sha256(f"rl-intraday account {account}".encode()).hexdigest()[:16]
 
 
 def read_metadata(folder: Path) -> SessionMetadata:

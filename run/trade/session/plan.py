@@ -18,7 +18,7 @@ from rl_strategies.live.journal.journal import read_journal
 from run.trade.session.advice import flatten_command
 from run.trade.session.contract import contract_spec
 from run.trade.session.folder import SessionHome
-from run.trade.session.metadata import SessionMetadata
+from run.trade.session.metadata import SessionMetadata, hash_of
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,7 @@ def write_metadata(plan: SessionPlan) -> None:
         configuration=plan.configuration,
         context={source.name: source.bar_type for source in plan.context},
         tick_size=plan.spec.tick_size,
+        account_hash=hash_of(plan.account),
     ).write(plan.folder)
 
 
