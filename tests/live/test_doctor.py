@@ -15,13 +15,19 @@ from ibapi.protobuf.OrderState_pb2 import OrderState
 
 from adapters.ibkr.simulator.broker.acceptance import Refusal
 from adapters.ibkr.simulator.faults import FAULTS
-from adapters.ibkr.simulator.server import ThreadedServer
+from adapters.ibkr.simulator.gateway import Gateway
+from adapters.ibkr.simulator.market import SECOND_NS, Market, TapeBar
+from adapters.ibkr.simulator.server import GatewayServer, ThreadedServer, running
 from configs.live.contract import WantedContract
 from configs.live.supervision import RedisConfig
+from rl_strategies.bundle.bundle import Bundle
 from run.cli import main
 from run.trade.safety.doctor_checks import check_calendar, check_disk, check_expiry, check_redis, check_telemetry
+from tests.live.conftest import MES, START_NS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(ib_insync|eventkit)")
+OTHER = "DU1234568"
+NO_PERMISSION = Refusal(460, "No trading permissions")
 
 
 @pytest.fixture
@@ -128,7 +134,25 @@ def test_another_account_fails(doctor: Callable[..., Any], monkeypatch: pytest.M
     assert "U7654321" not in json.dumps(found)
 
 
-OTHER = "DU1234568"
+def test_live_sends_nothing_where_a_check_fails(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bars = [TapeBar(START_NS + 60 * SECOND_NS * i, 24000, 24004, 23996, 24000, 400) for i in range(20)]
+    market = Market([MES], {MES.con_id: bars}, start_ns=bars[5].open_ns)
+    monkeypatch.setenv("IB_ACCOUNT", "U1234567")
+    monkeypatch.setattr("adapters.ibkr.simulator.broker.broker.refusal_here", lambda *_: NO_PERMISSION)
+    with running(GatewayServer(Gateway([MES], market, "U1234567", 10_000_000))) as real:
+        config = tmp_path / "real.yaml"
+        contract = '{symbol: MES, kind: FUT, exchange: CME, expiry: "202612"}'
+        config.write_text(f"host: 127.0.0.1\nport: {real.port}\ncontract: {contract}\n")
+        words = ["live", bundle.path, "--live", "--account", "4567", "--config", config, "--sessions", tmp_path / "s"]
+        assert main(list(map(str, words))) == 4
+        said = capsys.readouterr().err.splitlines()
+        assert (
+            "margin: No trading permissions; allow this account to trade the contract; turn off Read-Only API" in said
+        )
+        assert said[-1] == f"not started: the checks above failed (`rl-intraday doctor {config}`)"
+        assert (real.gateway.broker.orders, (tmp_path / "s").exists()) == ({}, False)
 
 
 @pytest.mark.parametrize(("account", "funds"), [("DU1234567", "100,000.00"), (OTHER, "7,500.00")])
@@ -163,9 +187,6 @@ def test_funds_and_margin_are_in_the_currency_of_the_account(
     gateway.call(lambda server: FAULTS["euro_base"](server, 1))
     _, found = doctor()
     assert re.fullmatch(r"[\d,.]+ EUR for one unit, [\d,.]+ available", found["margin"]["found"])
-
-
-NO_PERMISSION = Refusal(460, "No trading permissions")
 
 
 def test_an_account_that_previews_no_margin_fails(

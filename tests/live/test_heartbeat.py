@@ -148,3 +148,14 @@ def test_the_longest_beat_fits() -> None:
         state="starting", units=2**63 - 1, host="h" * 253, port=65535, client_id=2**31,
     )  # fmt: skip
     assert len(msgspec.json.encode(longest)) <= SIZE
+
+
+def test_the_offset_of_the_clocks_is_in_it(tmp_path: Path) -> None:
+    heart = Heartbeat(tmp_path / "heartbeat", "127.0.0.1", 4002, 1)
+    heart.beat("trading", 3, -1.2)
+    beat = read_beat(heart.path)
+    assert beat is not None
+    assert (beat.units, beat.clock_drift_s) == (3, -1.2)
+    older = {name: value for name, value in msgspec.to_builtins(beat).items() if name != "clock_drift_s"}
+    heart.path.write_bytes(msgspec.json.encode(older).ljust(SIZE))
+    assert read_beat(heart.path) == msgspec.structs.replace(beat, clock_drift_s=None)
