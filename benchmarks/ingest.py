@@ -1,20 +1,32 @@
-"""Writing bars to the catalog beside Nautilus' ``write_data``, and reading a session beside raw pyarrow.
+"""Writing bars to the catalog beside Nautilus' ``write_data``, reading a session beside raw pyarrow, whole imports.
 
 One million minutes of one share. ``ratio_vs_write_data`` gives ``write_data`` its Bar objects ready made; the second
 ratio includes making them from arrays. Cleaning is timed apart; Nautilus has no counterpart.
+
+``flat_file_ratio`` compares the verb ``data import`` on a gzipped flat file, as Massive delivers it, with an earlier
+release's import of the same bars from Parquet: CPU time of both, in processes of their own, after a small import that
+loads and compiles everything. ``flat_file_memory_ratio`` is the peak above what the process held before, in units of
+the file's own columns in memory.
 """
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.objects import Price, Quantity
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 from numpy.typing import NDArray
 
+from benchmarks.startup import extract
 from benchmarks.support.timing import interleaved
 from catalogs.bars import BarSeries
 from catalogs.hygiene.cleaning import RawBars, clean
@@ -49,7 +61,9 @@ def measure(seed: int) -> dict[str, float]:
             REPEATS,
         )
         reads = _session_reads(home / "ours", bars)
+        imports = _imports(home, raw)
     return {
+        **imports,
         "rows": float(len(bars)),
         "rows_per_s": len(bars) / seconds["ours"],
         "rows_per_s_cleaned": len(bars) / (seconds["ours"] + seconds["clean"]),
@@ -81,6 +95,82 @@ def _minutes(seed: int) -> RawBars:
     }
     volume = rng.integers(1, 10_000, len(ts_ns)).astype(np.float64)
     return RawBars(ts_ns, **{name: np.round(column / 100, 2) for name, column in ticks.items()}, volume=volume)
+
+
+# Times one import after a small one, and tells the peak of the process above what it held before.
+_IMPORT = """
+import json, sys, time
+from pathlib import Path
+from run.cli import main
+
+def held(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+small, large = json.loads(sys.argv[1])
+assert main(small) == 0
+before = held("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+cpu = time.process_time()
+assert main(large) == 0
+print(json.dumps({"cpu_s": time.process_time() - cpu, "peak_bytes": held("VmHWM") - before}))
+"""
+
+
+def _imports(home: Path, raw: RawBars) -> dict[str, float]:
+    earlier = home / "earlier"
+    earlier.mkdir()
+    here = Path(__file__).parents[1]
+    extract(here, earlier)
+    table = _flat_table(raw)
+    for name, part in (("small", table.slice(0, 390)), ("large", table)):
+        with pa.CompressedOutputStream(str(home / f"{name}.csv.gz"), "gzip") as stream:
+            pacsv.write_csv(part, stream)
+        pq.write_table(part.rename_columns({"window_start": "timestamp"}), home / f"{name}.parquet")
+    runs = [
+        (_import(here, home, ".csv.gz", ["--symbol", "SPY"]), _import(earlier, home, ".parquet", ["--symbol", "SPY"]))
+        for _ in range(REPEATS)
+    ]
+    ours, theirs = (
+        {name: float(np.median([run[i][name] for run in runs])) for name in ("cpu_s", "peak_bytes")} for i in (0, 1)
+    )
+    return {
+        "flat_file_s": ours["cpu_s"],
+        "flat_file_ratio": ours["cpu_s"] / theirs["cpu_s"],
+        "flat_file_memory_ratio": ours["peak_bytes"] / table.nbytes,
+        "flat_file_memory_mb": ours["peak_bytes"] / 1e6,
+        "earlier_parquet_s": theirs["cpu_s"],
+        "earlier_parquet_memory_mb": theirs["peak_bytes"] / 1e6,
+    }
+
+
+def _flat_table(raw: RawBars) -> pa.Table:
+    return pa.table(
+        {
+            "ticker": pa.array(["SPY"] * len(raw)),
+            "volume": raw.volume.astype(np.int64),
+            "open": raw.open,
+            "close": raw.close,
+            "high": raw.high,
+            "low": raw.low,
+            "window_start": raw.ts_ns - 60 * 10**9,
+            "transactions": raw.volume.astype(np.int64) // 30 + 1,
+        }
+    )
+
+
+def _import(code: Path, home: Path, suffix: str, words: list[str]) -> dict[str, float]:
+    catalog = home / "imported"
+    shutil.rmtree(catalog, ignore_errors=True)
+    small, large = (
+        ["data", "import", str(home / f"{name}{suffix}"), *words, "--catalog", str(catalog / name)]
+        for name in ("small", "large")
+    )
+    command = [sys.executable, "-W", "ignore", "-c", _IMPORT, json.dumps([small, large])]
+    environment = {**os.environ, "PYTHONPATH": str(code)}
+    done = subprocess.run(command, cwd=code, env=environment, capture_output=True, check=True, text=True)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def _write(folder: Path, spec: InstrumentSpec, bars: BarSeries) -> None:

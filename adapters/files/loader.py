@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -103,15 +104,17 @@ def read_file(path: Path, options: ReadOptions, symbols: Collection[str] | None 
         else than numbers and times; if a row has no symbol, or the file not the ones named; if prices are whole
         numbers in some rows of an encoded file only; or if times name no zone and none is given.
     """
-    raw = read_raw(path, options)
-    if not len(raw.table):
-        raise SourceError(f"{path.name} is empty: no bars")
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return [_brought_in(part, symbol, path, sha256, options) for symbol, part in _by_symbol(raw, symbols, path.name)]
+    with path.open("rb") if path.is_file() else nullcontext() as file:
+        sha256 = "" if file is None else hashlib.file_digest(file, "sha256").hexdigest()
+    parts = _by_symbol(read_raw(path, options), symbols, path.name)
+    held = [_brought_in(part, symbol, path, sha256, options) for symbol, part in parts]
+    pa.default_memory_pool().release_unused()
+    return held
 
 
 def _by_symbol(raw: RawFile, wanted: Collection[str] | None, source: str) -> Iterator[tuple[str, RawFile]]:
+    if not len(raw.table):
+        raise SourceError(f"{source} is empty: no bars")
     if raw.columns.symbol is None:
         if wanted is not None and set(wanted) != {raw.symbol}:
             named = ", ".join(sorted(wanted))
@@ -120,6 +123,7 @@ def _by_symbol(raw: RawFile, wanted: Collection[str] | None, source: str) -> Ite
         yield raw.symbol, raw
         return
     names, code = _coded(raw.table[raw.columns.symbol])
+    raw = replace(raw, table=raw.table.drop_columns([raw.columns.symbol]))
     yield from _parts(raw, names, code, wanted, source)
 
 
@@ -151,6 +155,8 @@ def _coded(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
     whole = column.unify_dictionaries().combine_chunks()
+    if len(whole.dictionary) == 1 and not whole.null_count:
+        return [whole.dictionary[0].as_py().strip()], np.zeros(1, np.int64)
     names = ["" if name is None else str(name).strip() for name in whole.dictionary.to_pylist()]
     code = whole.indices.fill_null(len(names)).to_numpy().astype(np.int64)
     if (code == len(names)).any():
@@ -160,10 +166,11 @@ def _coded(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
 
 def _merged(names: list[str], code: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
     # Values that differ in blanks only are one; values that no row has do not count.
-    own = list(dict.fromkeys(names))
-    code = np.array([own.index(name) for name in names], np.int64)[code]
+    own = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    code = np.array([own[name] for name in names], np.int64)[code]
     present = np.unique(code)
-    return [own[i] for i in present], np.searchsorted(present, code)
+    held = list(own)
+    return [held[i] for i in present], np.searchsorted(present, code)
 
 
 def _brought_in(raw: RawFile, symbol: str, path: Path, sha256: str, options: ReadOptions) -> FileBars:

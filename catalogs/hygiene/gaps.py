@@ -47,6 +47,8 @@ def drop_islands(bars: BarSeries, calendar: SessionCalendar, bar_ns: int, findin
     in_long_runs = np.bincount(run_session, weights=np.where(short, 0, lengths))
     steady = in_long_runs >= STEADY_SHARE * np.bincount(run_session, weights=lengths)
     island = short & steady[run_session] & (since_open > FILL_AT_MOST) & (to_close > FILL_AT_MOST)
+    if not island.any():
+        return bars
     rows = np.repeat(island, lengths)
     findings.add("island", bars.ts_ns[rows])
     return _rows(bars, np.flatnonzero(~rows))
@@ -77,6 +79,8 @@ def fill_gaps(
     missing = np.where(opens_session, 0, _missing_before(bars, bar_ns))
     left = missing > FILL_AT_MOST
     findings.add("gap_left", bars.ts_ns[left] - missing[left] * bar_ns, int(missing[left].sum()))
+    if not (missing[~left] > 0).any():
+        return bars, np.empty(0, np.int64)
     # Row i is repeated once for itself and once for every bar to fill in after it.
     repeats = 1 + np.append(np.where(left, 0, missing)[1:], 0)
     steps = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)

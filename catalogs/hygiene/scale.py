@@ -19,7 +19,9 @@ LEVEL_BARS = 5  # on both sides of a step, whose medians are the levels: a bad p
 SPLIT_FACTOR = 10  # the largest power of ten by which shares are split in practice
 
 _JUDGED_FROM = 20  # different closes, below which their digits say nothing
+_JUDGED = 20_000  # closes, evenly spread, are judged of longer files
 _MOST = 0.9
+_SMALLEST_BREAK = 10 / BREAK_TOLERANCE
 _UNITS = (100.0, 1e4, 1e6, 1e9)
 
 
@@ -31,13 +33,12 @@ class LevelBreak:
     factor: float
 
 
-def check_scale(prices: NDArray[np.float64], spec: InstrumentSpec) -> None:
+def check_scale(high: NDArray[np.float64], close: NDArray[np.float64], spec: InstrumentSpec) -> None:
     """Refuse the prices of a file that can only be in another unit than USD.
 
     Parameters
     ----------
-    prices : float64[4, n]
-        Open, high, low, close.
+    high, close : float64[n]
     spec : InstrumentSpec
 
     Raises
@@ -47,11 +48,12 @@ def check_scale(prices: NDArray[np.float64], spec: InstrumentSpec) -> None:
         most closes below a dollar are off the tick and on it times a power of ten; or if most closes of a future are
         off its tick.
     """
-    close, tick = prices[3], float(spec.tick_size)
+    tick, highest = float(spec.tick_size), float(high.max(initial=0.0))
+    close = close[:: max(1, len(close) // _JUDGED)]
     if not len(close):
         return
     typical = float(np.median(close))
-    if float(prices.max()) > LARGEST_PRICE:
+    if highest > LARGEST_PRICE:
         factor = next((unit for unit in _UNITS if typical / unit < 10_000), _UNITS[-1])
         raise InputError(_refusal(spec, typical, factor, f"none costs more than {LARGEST_PRICE:,.0f} USD"))
     if len(np.unique(close)) < _JUDGED_FROM:
@@ -84,10 +86,14 @@ def level_breaks(before: NDArray[np.float64], after: NDArray[np.float64]) -> lis
     [LevelBreak(row=1, factor=0.01), LevelBreak(row=2, factor=10000.0)]
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.log10(after / before)
-    power = np.rint(size)
-    broken = (power != 0) & (np.abs(size - power) < np.log10(BREAK_TOLERANCE))
-    return [LevelBreak(int(row), float(10.0 ** power[row])) for row in np.flatnonzero(broken)]
+        ratio = after / before
+    found = []
+    for row in np.flatnonzero((ratio > _SMALLEST_BREAK) | (ratio < 1 / _SMALLEST_BREAK)):
+        size = np.log10(ratio[row])
+        power = float(np.rint(size))
+        if abs(size - power) < np.log10(BREAK_TOLERANCE):
+            found.append(LevelBreak(int(row), 10.0**power))
+    return found
 
 
 def level_ratio(close: NDArray[np.float64] | NDArray[np.int64], row: int) -> float:

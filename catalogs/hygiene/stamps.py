@@ -34,9 +34,12 @@ def misplaced(ts_ns: NDArray[np.int64], calendar: SessionCalendar, bar_ns: int) 
     """
     if bar_ns > LONGEST_NS or not len(ts_ns):
         return ""
-    for opens, closes in ((calendar.open_ns, calendar.close_ns), (calendar.rth_open_ns, calendar.rth_close_ns)):
+    ordered = np.sort(ts_ns)
+    first, stop = np.searchsorted(calendar.close_ns, (ordered[0] - bar_ns, ordered[-1] + bar_ns))
+    hours = ((calendar.open_ns, calendar.close_ns), (calendar.rth_open_ns, calendar.rth_close_ns))
+    for opens, closes in ((column[first : stop + 1] for column in pair) for pair in hours):
         traded = opens > 0
-        found = _misplaced(np.unique(ts_ns), opens[traded], closes[traded], bar_ns)
+        found = _misplaced(ordered, opens[traded], closes[traded], bar_ns)
         if found:
             return found
     return ""
@@ -45,17 +48,18 @@ def misplaced(ts_ns: NDArray[np.int64], calendar: SessionCalendar, bar_ns: int) 
 def _misplaced(
     ts_ns: NDArray[np.int64], opens: NDArray[np.int64], closes: NDArray[np.int64], bar_ns: int
 ) -> Literal["late", "early", ""]:
-    session = np.searchsorted(opens, ts_ns, side="right") - 1  # a bar that closes at the open counts to it
-    known = session >= 0
-    near = known & (ts_ns <= closes[np.maximum(session, 0)] + bar_ns)
-    if np.mean(~near) > _STRAY:
+    # Rows from the session's open, which a first bar cannot close at, to one bar after its close.
+    starts, stops = np.searchsorted(ts_ns, opens), np.searchsorted(ts_ns, closes + bar_ns, side="right")
+    held = stops > starts
+    if (stops - starts).sum() < (1 - _STRAY) * len(ts_ns):
         return ""
-    held = np.unique(session[near])
+    opens, closes = opens[held], closes[held]
 
     def present(times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return np.isin(times, ts_ns)
+        at: NDArray[np.bool_] = ts_ns[np.minimum(np.searchsorted(ts_ns, times), len(ts_ns) - 1)] == times
+        return at
 
-    first, last = present(opens[held] + bar_ns), present(closes[held])
-    if np.mean(present(closes[held] + bar_ns) & ~first) > _MOST:
+    late, early = present(closes + bar_ns) & ~present(opens + bar_ns), present(opens) & ~present(closes)
+    if len(opens) and np.mean(late) > _MOST:
         return "late"
-    return "early" if np.mean(present(opens[held]) & ~last) > _MOST else ""
+    return "early" if len(opens) and np.mean(early) > _MOST else ""

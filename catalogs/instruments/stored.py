@@ -22,6 +22,11 @@ def stored_instruments(catalog: Path) -> list[str]:
     return sorted(set(folders))
 
 
+def is_stored(catalog: Path, instrument_id: str) -> bool:
+    """Whether a catalog holds an instrument."""
+    return bool(_files(catalog, instrument_id))
+
+
 def check_instrument(catalog: Path, spec: InstrumentSpec) -> None:
     """Compare a specification with the stored instrument of the same name, if any.
 

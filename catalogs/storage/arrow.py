@@ -22,7 +22,7 @@ from catalogs.hygiene.report import iso_utc
 from catalogs.hygiene.scale import factor_text, level_breaks, may_be_split
 from catalogs.instruments.bar_types import instrument_id_of
 from catalogs.instruments.specification import InstrumentSpec, to_nautilus
-from catalogs.instruments.stored import check_instrument, stored_instruments, stored_tick_raw
+from catalogs.instruments.stored import check_instrument, is_stored, stored_tick_raw
 from catalogs.sessions import session_calendar
 from catalogs.storage.fixed_point import ONE_RAW, WIDTH, decode, encode
 from catalogs.storage.lock import publish, writing
@@ -30,6 +30,7 @@ from catalogs.storage.provenance import Provenance, encode_provenance, provenanc
 
 _PRICES = ("open", "high", "low", "close")
 ROW_GROUP = 5_000  # what ParquetDataCatalog writes
+_ENCODED = 20 * ROW_GROUP  # bars at a time
 _NUMBER = pa.binary(WIDTH)
 
 
@@ -123,7 +124,7 @@ def _staged(catalog: Path, staging: Path, new: NewBars) -> Written:
         return Written("already imported", 0)
     for part in parts:
         _check_level(catalog, new.spec, part)
-    if new.spec.instrument_id not in stored_instruments(catalog):
+    if not is_stored(catalog, new.spec.instrument_id):
         ParquetDataCatalog(staging).write_data([to_nautilus(new.spec)])
     for part in parts:
         _stage(staging, new.spec, part, new.provenance)
@@ -228,7 +229,9 @@ def _stage(staging: Path, spec: InstrumentSpec, bars: BarSeries, provenance: Pro
     for path in (record, data):
         path.parent.mkdir(parents=True, exist_ok=True)
     record.write_bytes(encode_provenance(own))
-    pq.write_table(to_table(bars, spec), data, row_group_size=ROW_GROUP)
+    with pq.ParquetWriter(data, to_table(bars.slice(0, 0), spec).schema) as writer:
+        for start in range(0, len(bars), _ENCODED):  # encoded, bars take twice their memory
+            writer.write_table(to_table(bars.slice(start, start + _ENCODED), spec), row_group_size=ROW_GROUP)
     return data
 
 
@@ -268,8 +271,8 @@ def _check_level(catalog: Path, spec: InstrumentSpec, part: BarSeries) -> None:
 
 
 def _instrument_files(catalog: Path, spec: InstrumentSpec) -> list[Path]:
-    own = [name for name in stored_bar_types(catalog) if instrument_id_of(name) == spec.instrument_id]
-    return [path for name in own for path in bar_files(catalog, name)]
+    folders = (catalog / "data" / "bar").glob(f"{spec.instrument_id}-*")
+    return [path for folder in folders for path in bar_files(catalog, folder.name)]
 
 
 def _check_agreement(bars: BarSeries, stored: BarSeries, catalog: Path) -> None:

@@ -15,7 +15,7 @@ from catalogs.hygiene.cleaning import RawBars, clean
 from catalogs.instruments.bar_types import bar_length_ns
 from catalogs.instruments.price_rules import check_prices
 from catalogs.instruments.specification import InstrumentSpec
-from catalogs.instruments.stored import TICK_BELOW_ONE_DOLLAR, stored_instruments, stored_spec
+from catalogs.instruments.stored import TICK_BELOW_ONE_DOLLAR, is_stored, stored_spec
 from catalogs.sessions import session_calendar
 from catalogs.storage.arrow import NewBars, write_all
 from catalogs.storage.provenance import Provenance, SourceFile
@@ -155,7 +155,7 @@ def _with_own_tick(catalog: Path, spec: InstrumentSpec, raw: RawBars) -> Instrum
     highest = np.nanmax(raw.high, initial=0.0)
     if spec.kind != "equity" or highest == 0:
         return spec
-    if spec.instrument_id not in stored_instruments(catalog):
+    if not is_stored(catalog, spec.instrument_id):
         return msgspec.structs.replace(spec, tick_size=TICK_BELOW_ONE_DOLLAR) if highest < 1 else spec
     stored = stored_spec(catalog, spec)
     if stored.tick_size == TICK_BELOW_ONE_DOLLAR and highest >= 1:

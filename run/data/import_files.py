@@ -1,13 +1,14 @@
 """``rl-intraday data import``: bars, trades and quotes from files into the catalog."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from adapters.files import DBN_SUFFIXES, FileBars, ReadOptions, read_file
+from adapters.files import BAR_SCHEMA, DBN_SUFFIXES, FileBars, ReadOptions, read_file
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns
 from catalogs.instruments.specification import InstrumentSpec, resolve, resolve_share
@@ -78,12 +79,14 @@ def run_import(
     groups = _by_instrument(loaded, instrument)
     specs = _specifications(groups, table)
     _report_choices(groups, specs, reading)
-    news = [_prepared(catalog, specs[name], sources, reading) for name, sources in groups.items()]
+    understood = [replace(source, table=BAR_SCHEMA.empty_table()) for source in loaded]
+    loaded.clear()  # what is cleaned is no longer needed as it was read
+    news = [_prepared(catalog, specs[name], groups.pop(name), reading) for name in list(groups)]
     imports = store(catalog, news)
     if as_json:
         print_records([import_record(imported, catalog) for imported in imports], as_json)
         return
-    print_sources(loaded, [_stamp(source, reading) for source in loaded])
+    print_sources(understood, [_stamp(source, reading) for source in understood])
     for imported in imports:
         print_import(imported, catalog)
 

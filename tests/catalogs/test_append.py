@@ -116,11 +116,11 @@ def test_two_importers_at_once_lose_nothing(catalog: Path, tmp_path: Path) -> No
 
 KILL_WHEN_WRITTEN = """
 import os, signal, pyarrow.parquet as pq
-write = pq.write_table
+write = pq.ParquetWriter.close
 def killed(*arguments, **options):
     write(*arguments, **options)
     os.kill(os.getpid(), signal.SIGKILL)
-pq.write_table = killed
+pq.ParquetWriter.close = killed
 """
 
 
@@ -153,7 +153,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_state(catalog: Path, monkeypatch
         with open("/dev/full", "wb", buffering=0) as device:  # the kernel's own "no space left on device"
             device.write(b"x")
 
-    monkeypatch.setattr(arrow.pq, "write_table", full)
+    monkeypatch.setattr(arrow.pq.ParquetWriter, "write_table", full)
     with pytest.raises(InputError, match="no space left on the disk"):
         store(catalog, raw)
     assert len(read_bars(catalog, BAR_TYPE)) == 100

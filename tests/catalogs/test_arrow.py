@@ -169,7 +169,7 @@ def test_a_failed_write_leaves_nothing(
     def full_disk(*_: object, **__: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(arrow.pq, "write_table", full_disk)
+    monkeypatch.setattr(arrow.pq.ParquetWriter, "write_table", full_disk)
     with pytest.raises(OSError, match="no space left"):
         write_bars(catalog, spy, bars, history(bars))
     assert everything_in(catalog) == [".lock"]
