@@ -107,6 +107,8 @@ def _read_text(path: Path, options: ReadOptions) -> RawFile:
     types: dict[str, pa.DataType] = dict.fromkeys(columns.numbers, pa.float64())
     sample = sheet.rows[skip:]
     types |= {name: _time_type(names.index(name), sample, len(columns.time)) for name in columns.time}
+    if "milliseconds" in types:
+        types["milliseconds"] = pa.int64()
     if columns.symbol is not None:
         types[columns.symbol] = pa.dictionary(pa.int32(), pa.string())
     if columns.publisher is not None:
@@ -185,7 +187,8 @@ def _with_lean_name(raw: RawFile, sheet: Sheet) -> RawFile:
         raise SourceError(f"{sheet.path.name} must be named as LEAN does (20131007_trade.zip): its times have no day")
     midnight = np.datetime64(f"{day[:4]}-{day[4:6]}-{day[6:]}", "ns").astype(np.int64)
     local = raw.table["milliseconds"].to_numpy() * 10**6 + midnight
-    return replace(raw, table=raw.table.set_column(0, "milliseconds", pa.array(local, pa.timestamp("ns"))))
+    at = raw.table.column_names.index("milliseconds")
+    return replace(raw, table=raw.table.set_column(at, "milliseconds", pa.array(local, pa.timestamp("ns"))))
 
 
 def _read_parquet(path: Path, options: ReadOptions) -> RawFile:

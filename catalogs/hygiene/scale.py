@@ -53,18 +53,17 @@ def check_scale(high: NDArray[np.float64], close: NDArray[np.float64], spec: Ins
     if not len(close):
         return
     typical = float(np.median(close))
-    if highest > LARGEST_PRICE:
-        factor = next((unit for unit in _UNITS if typical / unit < 10_000), _UNITS[-1])
-        raise InputError(_refusal(spec, typical, factor, f"none costs more than {LARGEST_PRICE:,.0f} USD"))
-    if len(np.unique(close)) < _JUDGED_FROM:
-        return
-    ticks = close / tick
-    zeros = _common_zeros(ticks)
-    real = spec.kind == "equity" and zeros < 4 and typical >= DEAREST_SHARES
+    is_judged = len(np.unique(close)) >= _JUDGED_FROM
+    zeros = _common_zeros(close / tick) if is_judged else 0
+    real = spec.kind == "equity" and zeros < 4 and DEAREST_SHARES <= typical <= LARGEST_PRICE
     if zeros >= 2 and not real:
         step = tick * 10**zeros
         raise InputError(_refusal(spec, typical, 10.0**zeros, f"nearly every close is a whole multiple of {step:,g}"))
-    _check_tick(close, spec)
+    if highest > LARGEST_PRICE:
+        factor = next((unit for unit in _UNITS if typical / unit < 10_000), _UNITS[-1])
+        raise InputError(_refusal(spec, typical, factor, f"none costs more than {LARGEST_PRICE:,.0f} USD"))
+    if is_judged:
+        _check_tick(close, spec)
 
 
 def level_breaks(before: NDArray[np.float64], after: NDArray[np.float64]) -> list[LevelBreak]:
