@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adapters.databento.files import DbnFile
+from adapters.databento.publishers import chosen, combined_bars, publisher_name
 from adapters.databento.schemas import kind_of
 from adapters.errors import SourceError
 from adapters.files.loader import BAR_SCHEMA
@@ -33,8 +34,11 @@ class Definition:
     ----------
     symbol, exchange : str
     is_future : bool
-    tick_size, multiplier : Decimal
-        USD; for a share the multiplier is 1.
+    tick_size : Decimal
+        USD.
+    multiplier : Decimal or None
+        USD per point, from the value of a tick; 1 for a share, None where the exchange left that value out. The
+        contract size is not it: a Treasury note's is its face value of 100,000 USD.
     expiration_ns : int
         UTC nanoseconds; 0 where there is none.
     """
@@ -43,35 +47,72 @@ class Definition:
     exchange: str
     is_future: bool
     tick_size: Decimal
-    multiplier: Decimal
+    multiplier: Decimal | None
     expiration_ns: int
 
 
-def bar_tables(file: DbnFile) -> dict[str, pa.Table]:
-    """Bars of every symbol, as `adapters.files.BAR_SCHEMA`, stamped with their open.
+@dataclass(frozen=True)
+class SymbolBars:
+    """Bars of one symbol.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        `adapters.files.BAR_SCHEMA`, stamped with the open.
+    publishers : tuple of str
+        Venues that the bars are from.
+    combined : int
+        Times at which bars of several publishers became one.
+    """
+
+    table: pa.Table
+    publishers: tuple[str, ...]
+    combined: int
+
+
+def bar_tables(file: DbnFile, publisher: str | None = None) -> dict[str, SymbolBars]:
+    """Bars of every symbol that has any.
+
+    Parameters
+    ----------
+    file : DbnFile
+    publisher : str, optional
+        Venue to take, as `adapters.databento.publishers` names it; by default all are combined.
 
     Raises
     ------
     SourceError
-        If a record belongs to no symbol of the file.
+        If a record belongs to no symbol of the file, or as `adapters.databento.publishers` refuses.
     """
-    parts: dict[str, list[pa.Table]] = {}
+    parts: dict[str, list[NDArray]] = {}
     for symbol, rows in _by_symbol(file):
-        prices = [_price(rows[name]) for name in ("open", "high", "low", "close")]
-        columns = [rows["ts_event"].astype(np.int64), *prices, rows["volume"].astype(np.float64)]
-        table = pa.Table.from_arrays([pa.array(column) for column in columns], schema=BAR_SCHEMA)
-        parts.setdefault(symbol, []).append(table)
-    return {symbol: pa.concat_tables(tables) for symbol, tables in sorted(parts.items())}
+        parts.setdefault(symbol, []).append(rows)
+    return {
+        symbol: _symbol_bars(chosen(np.concatenate(blocks), publisher, file.path.name), file.path.name)
+        for symbol, blocks in sorted(parts.items())
+    }
 
 
-def tick_tables(file: DbnFile) -> Iterator[tuple[str, pa.Table]]:
+def tick_tables(file: DbnFile, publisher: str | None = None) -> Iterator[tuple[str, pa.Table]]:
     """Trades (`TRADE_SCHEMA`) or quotes (`QUOTE_SCHEMA`), at most `RECORDS` at a time, with their symbol.
 
-    Quotes with an empty side are left out: NautilusTrader has no quote without a price.
+    Quotes with an empty side are left out: NautilusTrader has no quote without a price. Trades of several publishers
+    follow each other as they came.
+
+    Raises
+    ------
+    SourceError
+        If quotes are of several publishers and none is chosen: two venues' best prices are not one best price.
     """
     is_trades = kind_of(file.schema, file.path.name) == "trades"
-    for symbol, rows in _by_symbol(file):
-        yield symbol, _trades(rows) if is_trades else _quotes(rows)
+    for symbol, block in _by_symbol(file):
+        rows = block if publisher is None else chosen(block, publisher, file.path.name)
+        if is_trades:
+            yield symbol, _trades(rows)
+            continue
+        if len(venues := _publishers(rows)) > 1:
+            raise SourceError(f"quotes of {symbol} are of several publishers: choose one of {', '.join(venues)}")
+        yield symbol, _quotes(rows)
 
 
 def definitions(file: DbnFile) -> list[Definition]:
@@ -104,6 +145,20 @@ def _by_symbol(file: DbnFile) -> Iterator[tuple[str, NDArray]]:
             raise SourceError(f"{file.path.name} names no symbol for instrument {stray}")
 
 
+def _symbol_bars(rows: NDArray, source: str) -> SymbolBars:
+    bars, combined = combined_bars(rows, source)
+    prices = [_price(bars[name]) for name in ("open", "high", "low", "close")]
+    columns = [bars["ts_event"].astype(np.int64), *prices, bars["volume"].astype(np.float64)]
+    table = pa.Table.from_arrays([pa.array(column) for column in columns], schema=BAR_SCHEMA)
+    return SymbolBars(table, _publishers(rows), combined)
+
+
+def _publishers(rows: NDArray) -> tuple[str, ...]:
+    if rows.dtype.names is None or "publisher_id" not in rows.dtype.names:
+        return ()
+    return tuple(publisher_name(number) for number in np.unique(rows["publisher_id"]).tolist())
+
+
 def _price(column: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.where(column == _UNDEFINED, np.nan, column / _NANO)
 
@@ -125,12 +180,22 @@ def _quotes(rows: NDArray) -> pa.Table:
 
 def _definition(row: np.void) -> Definition:
     is_future = row["instrument_class"] == b"F"
-    expiration, quantity = int(row["expiration"]), int(row["unit_of_measure_qty"])
+    expiration = int(row["expiration"])
     return Definition(
         symbol=row["raw_symbol"].decode(),
         exchange=row["exchange"].decode(),
         is_future=is_future,
         tick_size=Decimal(int(row["min_price_increment"])).scaleb(-9).normalize(),
-        multiplier=Decimal(quantity).scaleb(-9).normalize() if is_future else Decimal(1),
+        multiplier=_multiplier(row) if is_future else Decimal(1),
         expiration_ns=expiration if is_future and expiration < _UNDEFINED else 0,
     )
+
+
+def _multiplier(row: np.void) -> Decimal | None:
+    # The value of a tick is in the venue's display prices (Databento, "Computing tick value and contract notional").
+    amount, factor, increment = (
+        int(row[name]) for name in ("min_price_increment_amount", "display_factor", "min_price_increment")
+    )
+    if _UNDEFINED in (amount, factor, increment) or min(amount, factor, increment) <= 0:
+        return None
+    return (Decimal(amount) * 10**9 / factor / increment).normalize()

@@ -19,6 +19,14 @@ KINDS: dict[str, Kind] = {
     "cbbo-1m": "quotes",
     "definition": "definitions",
 }
+Asset = Literal["future", "share"]
+
+_FUTURES = ("GLBX",)
+# Exchanges and tapes of US shares, by the first word of their datasets.
+_SHARES = (
+    "ARCX", "BATS", "BATY", "DBEQ", "EDGA", "EDGX", "EPRL", "EQUS", "FINN", "FINY", "IEXG", "MEMX", "XASE", "XBOS",
+    "XCHI", "XCIS", "XNAS", "XNYS", "XPSX",
+)  # fmt: skip
 BARS = {"ohlcv-1m": "1-MINUTE", "ohlcv-1h": "1-HOUR"}
 
 _REFUSED = {
@@ -31,6 +39,32 @@ _REFUSED = {
     "statistics": "exchange statistics are not kept",
     "status": "trading status is not kept",
 }
+
+
+def asset_of(dataset: str) -> Asset:
+    """What the symbols of a dataset are: futures of CME Globex, or US shares.
+
+    Parameters
+    ----------
+    dataset : str
+        As Databento names it: ``"GLBX.MDP3"``.
+
+    Raises
+    ------
+    SourceError
+        If it holds something else.
+
+    Examples
+    --------
+    >>> asset_of("GLBX.MDP3"), asset_of("XNAS.ITCH")
+    ('future', 'share')
+    """
+    exchange = dataset.partition(".")[0]
+    if exchange in _FUTURES:
+        return "future"
+    if exchange in _SHARES:
+        return "share"
+    raise SourceError(f"dataset {dataset} is neither of CME Globex nor of US shares: it is not imported")
 
 
 def kind_of(schema: str, source: str) -> Kind:

@@ -70,7 +70,7 @@ def _from_dbn(path: Path) -> pa.Table:
     with open_dbn(path) as file:
         if file.schema != "ohlcv-1d":
             raise SourceError(f"{path.name} must hold daily bars (ohlcv-1d), was {file.schema}")
-        tables = bar_tables(file)
+        tables = {symbol: bars.table for symbol, bars in bar_tables(file).items()}
     if len(tables) != 1:
         raise SourceError(f"{path.name} must hold one symbol, was {', '.join(tables) or 'none'}")
     [bars] = tables.values()

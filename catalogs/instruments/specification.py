@@ -204,7 +204,7 @@ def resolve(instrument: str, table: InstrumentTable | Path, reference: date | No
     Decimal('0.005')
     """
     table = _loaded(table)
-    symbol, venue = _split(_one_case(instrument.strip()), table)
+    symbol, venue = _split(capitals(instrument.strip()), table)
     if not venue:
         _refuse_bare_root(symbol, table)
     if venue != table.equities.venue and symbol in table.futures:
@@ -249,6 +249,58 @@ def resolve_share(ticker: str, table: InstrumentTable | Path) -> InstrumentSpec:
     return _equity(symbol, table.equities)
 
 
+def resolve_symbol(symbol: str, table: InstrumentTable | Path, reference: date | None = None) -> InstrumentSpec:
+    """Instrument of a symbol in a file: a contract month, or else the share, also where a future has the same root.
+
+    Parameters
+    ----------
+    symbol : str
+        As the file spells it.
+    table : InstrumentTable or Path
+    reference : date, optional
+        As `resolve` takes it.
+
+    Raises
+    ------
+    InputError
+        As `resolve`.
+
+    Examples
+    --------
+    >>> from configs import instruments_path
+    >>> [resolve_symbol(name, instruments_path()).kind for name in ("ESZ6", "ES", "ZM")]
+    ['future', 'equity', 'equity']
+    """
+    table = _loaded(table)
+    return resolve_share(symbol, table) if is_root(symbol, table) else resolve(symbol, table, reference)
+
+
+def is_root(name: str, table: InstrumentTable) -> bool:
+    """Whether a name is the root of a future, in the table or not; it may be a share's ticker, too."""
+    return name in table.futures or name in table.unlisted_futures
+
+
+def capitals(name: str) -> str:
+    """A name as a user typed it, all in upper or all in lower case, in upper case.
+
+    Raises
+    ------
+    InputError
+        If it mixes both: ``TpC`` is another security than ``TPC``.
+
+    Examples
+    --------
+    >>> capitals("spy"), capitals("BRK.B")
+    ('SPY', 'BRK.B')
+    """
+    if name not in (name.upper(), name.lower()):
+        raise InputError(
+            f"instrument {name!r} mixes upper and lower case: lower-case letters within a ticker mark another "
+            "security, as a preferred share; those are not kept"
+        )
+    return name.upper()
+
+
 def resolve_stored(
     instrument: str, table: InstrumentTable | Path, stored: Collection[str], reference: date | None = None
 ) -> InstrumentSpec:
@@ -264,7 +316,7 @@ def resolve_stored(
     """
     table = _loaded(table)
     name = instrument.strip().upper()
-    if name in table.futures or name in table.unlisted_futures:
+    if is_root(name, table):
         venues = {table.futures[name].venue} if name in table.futures else set[str]()
         held = [f"{name}.{venue}" for venue in sorted({*venues, table.equities.venue}) if f"{name}.{venue}" in stored]
         if len(held) == 1:
@@ -274,15 +326,6 @@ def resolve_stored(
 
 def _loaded(table: InstrumentTable | Path) -> InstrumentTable:
     return load_table(table) if isinstance(table, Path) else table
-
-
-def _one_case(name: str) -> str:
-    if name not in (name.upper(), name.lower()):
-        raise InputError(
-            f"instrument {name!r} mixes upper and lower case: lower-case letters within a ticker mark another "
-            "security, as a preferred share; those are not kept"
-        )
-    return name.upper()
 
 
 def _refuse_bare_root(symbol: str, table: InstrumentTable) -> None:

@@ -50,6 +50,10 @@ def import_(
         str | None,
         typer.Option("--columns", metavar="NAMES", help="Columns of files without names: date,time,open,…,skip."),
     ] = None,
+    publisher: Annotated[
+        str | None,
+        typer.Option("--publisher", metavar="VENUE", help="Venue to take from a DBN file of several (default: all)."),
+    ] = None,
     assume_volume: Annotated[
         int, typer.Option("--assume-volume", metavar="N", min=0, help="Volume to store where it is missing.")
     ] = 0,
@@ -87,6 +91,7 @@ def import_(
         symbol=symbol,
         file_format=file_format,
         columns=columns,
+        publisher=publisher,
         assume_volume=assume_volume,
         strict=strict,
         catalog=catalog,
@@ -136,10 +141,11 @@ def export(
 
 @app.command("rolls")
 def rolls(
-    root: Annotated[str, typer.Argument(help="ES, MES, NQ or MNQ.")],
+    root: Annotated[str, typer.Argument(help="Root of the future: ES, CL, ZN.")],
     bar: Annotated[
-        str, typer.Option("--bar", metavar="BAR", help="Length of the bars whose volume is read.")
-    ] = "1-MINUTE",
+        str | None,
+        typer.Option("--bar", metavar="BAR", help="Length of the bars to read (default: the only one in the catalog)."),
+    ] = None,
     method: Annotated[RollMethod, typer.Option("--method", help="Roll by volume or by calendar.")] = (
         RollMethod.VOLUME
     ),
@@ -148,7 +154,7 @@ def rolls(
         typer.Option(
             "--days-before-expiry",
             min=1,
-            help="Sessions before expiry of the latest roll (default: 4 by calendar, 1 by volume).",
+            help="Sessions before expiry of the latest roll (default: its week's Monday, by volume 1).",
         ),
     ] = None,
     continuous: Annotated[

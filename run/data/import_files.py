@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from adapters.files import BAR_SCHEMA, DBN_SUFFIXES, FileBars, ReadOptions, read_file
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns
-from catalogs.instruments.specification import InstrumentSpec, resolve, resolve_share
+from catalogs.instruments.specification import InstrumentSpec, is_root, resolve, resolve_share, resolve_symbol
 from catalogs.instruments.table import InstrumentTable, load_table
 from catalogs.storage.arrow import NewBars
 from catalogs.storage.ingest import Stamp, prepare, store
@@ -46,6 +47,7 @@ def run_import(
     symbol: list[str] | None,
     file_format: str | None,
     columns: str | None,
+    publisher: str | None,
     assume_volume: int,
     strict: bool,
     catalog: Path,
@@ -65,7 +67,8 @@ def run_import(
     if all(path.name.endswith(DBN_SUFFIXES) for path in files):
         from run.data import dbn
 
-        dbn.import_files(files, instrument, catalog, as_json=as_json, strict=strict)
+        chosen = dbn.Choices(instrument, _wanted(symbol), publisher, strict)
+        dbn.import_files(files, chosen, catalog, as_json=as_json)
         return
     options = ReadOptions(
         time_zone=tz,
@@ -73,8 +76,7 @@ def run_import(
         format=file_format,
         columns=None if columns is None else tuple(comma_separated(columns)),
     )
-    wanted = tuple(name for words in symbol or () for name in comma_separated(words)) or None
-    loaded = _load(files, options, wanted)
+    loaded = _load(files, options, _wanted(symbol))
     reading = Reading(bar, stamp, assume_volume, strict)
     groups = _by_instrument(loaded, instrument)
     specs = _specifications(groups, table)
@@ -89,6 +91,10 @@ def run_import(
     print_sources(understood, [_stamp(source, reading) for source in understood])
     for imported in imports:
         print_import(imported, catalog)
+
+
+def _wanted(symbol: list[str] | None) -> tuple[str, ...] | None:
+    return tuple(name for words in symbol or () for name in comma_separated(words)) or None
 
 
 def _load(files: list[Path], options: ReadOptions, wanted: tuple[str, ...] | None) -> list[FileBars]:
@@ -124,9 +130,8 @@ def _specifications(groups: dict[str, list[FileBars]], table: InstrumentTable) -
     for name, sources in groups.items():
         # The last bar decides the decade of a contract month: it lies nearest to the expiry.
         last_ns = max(int(np.max(source.table["ts_ns"].to_numpy())) for source in sources)
-        is_share = name == sources[0].symbol and sources[0].format.is_share
         try:
-            specs[name] = resolve_share(name, table) if is_share else resolve(name, table, day_of(last_ns))
+            specs[name] = _specification(name, sources[0], table, day_of(last_ns))
         except InputError as error:
             unknown.append(str(error))
     if unknown:
@@ -141,6 +146,19 @@ def _specifications(groups: dict[str, list[FileBars]], table: InstrumentTable) -
                 "with --symbol"
             )
     return specs
+
+
+def _specification(name: str, source: FileBars, table: InstrumentTable, last: date) -> InstrumentSpec:
+    if name != source.symbol:
+        return resolve(name, table, last)  # --instrument
+    if source.format.is_share:
+        return resolve_share(name, table)
+    spec = resolve_symbol(name, table, last)
+    if is_root(name, table):
+        report(
+            f"{name} is stored as the share {spec.instrument_id}; it is the root of a future, too (see --instrument)"
+        )
+    return spec
 
 
 def _prepared(catalog: Path, spec: InstrumentSpec, sources: Sequence[FileBars], reading: Reading) -> NewBars:

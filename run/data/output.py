@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from adapters.files import FileBars
-from catalogs.hygiene.report import RULES, iso_utc
+from catalogs.hygiene.report import RULES, Finding, QualityReport, iso_utc, merge_reports
 from catalogs.hygiene.suspicion import SourceComparison
 from catalogs.storage.ingest import Imported
 from catalogs.storage.inventory import Coverage, StoredBars
@@ -38,8 +38,38 @@ def import_record(imported: Imported, catalog: Path) -> dict[str, Any]:
     }
 
 
+def joined_by_bar_type(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Import records with those of one bar type, fetched in parts and in order of time, made one; others stay."""
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        name = record.get("bar_type") or f"{record['kind']} {record['instrument_id']} {record['source']}"
+        parts.setdefault(name, []).append(record)
+    return [_joined(each) for each in parts.values()]
+
+
+def _joined(records: list[dict[str, Any]]) -> dict[str, Any]:
+    if len(records) == 1:
+        return records[0]
+    total = {name: sum(each[name] for each in records) for name in ("rows_read", "rows", "new_rows")}
+    reports = [
+        QualityReport(each["rows_read"], each["rows"], msgspec.convert(each["findings"], tuple[Finding, ...]))
+        for each in records
+    ]
+    return {
+        **records[0],
+        **total,
+        # What was new first: "imported", else "appended", if anything was.
+        "outcome": next((each["outcome"] for each in records if each["new_rows"]), records[0]["outcome"]),
+        "last": records[-1]["last"],
+        "volume_known": all(each["volume_known"] for each in records),
+        "combined": sum(each.get("combined", 0) for each in records),
+        "findings": msgspec.to_builtins(merge_reports(reports).findings),
+        "sources": [source for each in records for source in each["sources"]],
+    }
+
+
 def print_records(records: list[dict[str, Any]], as_json: bool) -> None:
-    """Outcomes of imports: one JSON object, or a line each."""
+    """Outcomes of imports: one JSON object, or what was stored and mended of each."""
     if as_json:
         print_json(records[0] if len(records) == 1 else {"imports": records})
         return
@@ -48,10 +78,13 @@ def print_records(records: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def print_record(record: dict[str, Any]) -> None:
-    """Outcome of an import in one line."""
-    what = f"bars of {record['bar_type']}" if "bar_type" in record else f"{record['kind']} of {record['instrument_id']}"
-    new = f", {record['new_rows']:,} new" if "new_rows" in record else ""
-    print_result(f"{record['outcome']}: {record['rows']:,} {what}{new}")
+    """Outcome of an import of bars, ticks or a definition for people."""
+    if "findings" in record:
+        _print_bars(record)
+        return
+    print_result(f"{record['outcome']}: {record['rows']:,} {record['kind']} of {record['instrument_id']}")
+    if record.get("off_tick"):
+        _print_findings([{"rule": "off_tick", "treatment": "repaired", "count": record["off_tick"], "first": ""}])
 
 
 def print_sources(sources: Sequence[FileBars], stamps: Sequence[str]) -> None:
@@ -77,25 +110,37 @@ def print_sources(sources: Sequence[FileBars], stamps: Sequence[str]) -> None:
 
 def print_import(imported: Imported, catalog: Path) -> None:
     """Outcome of an import for people."""
-    bars, quality = imported.bars, imported.provenance.quality
+    _print_bars(import_record(imported, catalog))
+
+
+def _print_bars(record: dict[str, Any]) -> None:
     print_result(
-        f"{imported.outcome}: {len(bars):,} bars of {bars.bar_type} in {catalog}\n"
-        f"{iso_utc(int(bars.ts_ns[0]))} to {iso_utc(int(bars.ts_ns[-1]))}, {quality.rows_read:,} rows read, "
-        f"{imported.new_rows:,} bars new to the catalog"
+        f"{record['outcome']}: {record['rows']:,} bars of {record['bar_type']} in {record['catalog']}\n"
+        f"{record['first']} to {record['last']}, {record['rows_read']:,} rows read, "
+        f"{record['new_rows']:,} bars new to the catalog"
     )
-    if not quality.findings:
+    if record.get("combined"):
+        print_result(
+            f"{record['combined']:,} bars combined from several publishers ({', '.join(record['publishers'])}): "
+            "highest high, lowest low, sum of the volumes, open and close of the one with most volume (see --publisher)"
+        )
+    if not record["findings"]:
         print_result("nothing to mend")
         return
-    table = _table("finding", "treatment", "count", "first (close, UTC)", "meaning")
-    for finding in quality.findings:
-        meaning = RULES[finding.rule][1]
-        table.add_row(finding.rule, finding.treatment, f"{finding.count:,}", finding.first, meaning)
-    print_result(table)
-    if not bars.volume_known:
+    _print_findings(record["findings"])
+    if not record["volume_known"]:
         print_result(
-            f"volume is unknown: {imported.provenance.assume_volume} is stored where it was missing, and features "
+            f"volume is unknown: {record['assume_volume']} is stored where it was missing, and features "
             "read it as missing. An entry of more than one unit is granted up to a quarter of it: see --assume-volume."
         )
+
+
+def _print_findings(findings: list[dict[str, Any]]) -> None:
+    table = _table("finding", "treatment", "count", "first (close, UTC)", "meaning")
+    for finding in findings:
+        meaning = RULES[finding["rule"]][1]
+        table.add_row(finding["rule"], finding["treatment"], f"{finding['count']:,}", finding["first"], meaning)
+    print_result(table)
 
 
 def print_inventory(stored: list[StoredBars], catalog: Path) -> None:

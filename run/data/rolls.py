@@ -8,9 +8,9 @@ from catalogs.bars import BarSeries
 from catalogs.continuous import continuous_bars
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns, instrument_id_of
-from catalogs.instruments.identifiers import symbol_of
+from catalogs.instruments.identifiers import symbol_of, venue_of
 from catalogs.instruments.specification import InstrumentSpec, resolve
-from catalogs.instruments.table import load_table
+from catalogs.instruments.table import InstrumentTable, load_table
 from catalogs.rolls import RollTable, build_rolls, write_rolls
 from catalogs.storage.arrow import read_bars, stored_bar_types
 from catalogs.storage.export import write_bar_file
@@ -24,7 +24,7 @@ from run.options import existing_catalog
 def run_rolls(
     *,
     root: str,
-    bar: str,
+    bar: str | None,
     method: RollMethod,
     days_before_expiry: int | None,
     continuous: Path | None,
@@ -36,6 +36,7 @@ def run_rolls(
 
     The options are those of the verb; see `run.data.commands.rolls`.
     """
+    bar = bar or _only_bar(existing_catalog(catalog), root.upper())
     contracts, bars = _contract_months(existing_catalog(catalog), root.upper(), bar)
     table = build_rolls(contracts, bars, method.value, days_before_expiry)
     series = None if continuous is None else continuous_bars(catalog, table, bar, back_adjusted=back_adjusted)
@@ -48,15 +49,35 @@ def run_rolls(
         _print(table, path)
 
 
-def _contract_months(catalog: Path, root: str, bar: str) -> tuple[list[InstrumentSpec], list[BarSeries]]:
+def _only_bar(catalog: Path, root: str) -> str:
+    held = sorted({name.split("-", 1)[1].removesuffix("-LAST-EXTERNAL") for name in _of_root(catalog, root)})
+    if not held:
+        raise InputError(f"no bars of {root} contracts in catalog {catalog}")
+    if len(held) > 1:
+        raise InputError(f"catalog {catalog} has {root} contracts in bars of {', '.join(held)}: choose with --bar")
+    return held[0]
+
+
+def _of_root(catalog: Path, root: str) -> list[str]:
     table = load_table(instruments_path())
     if root not in table.futures:
         raise InputError(f"root must be one of {', '.join(table.futures)}, was {root!r}")
+    names = stored_bar_types(catalog)
+    return [name for name in names if symbol_of(instrument_id_of(name))[:-2] == root and _is_contract(name, table)]
+
+
+def _is_contract(bar_type: str, table: InstrumentTable) -> bool:
+    symbol, venue = symbol_of(instrument_id_of(bar_type)), venue_of(instrument_id_of(bar_type))
+    return symbol[-1:].isdigit() and venue != table.equities.venue
+
+
+def _contract_months(catalog: Path, root: str, bar: str) -> tuple[list[InstrumentSpec], list[BarSeries]]:
+    table = load_table(instruments_path())
     bar_length_ns(bar)
     contracts, series = [], []
-    for bar_type in stored_bar_types(catalog):
+    for bar_type in _of_root(catalog, root):
         symbol = symbol_of(instrument_id_of(bar_type))
-        if not bar_type.endswith(f"-{bar}-LAST-EXTERNAL") or symbol[:-2] != root:
+        if not bar_type.endswith(f"-{bar}-LAST-EXTERNAL"):
             continue
         bars = read_bars(catalog, bar_type)
         contracts.append(resolve(symbol, table, day_of(int(bars.ts_ns[-1]))))

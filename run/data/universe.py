@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from catalogs.errors import InputError
+from catalogs.instruments.specification import capitals
 from configs import universes_path
 from configs.explain import explain
 from run.options import comma_separated
@@ -82,7 +83,7 @@ def named_tickers(tickers: str, universe: str | None) -> list[str]:
     InputError
         If there are none, or as `load_universe`.
     """
-    named = [name.upper() for name in comma_separated(tickers)]
+    named = [capitals(name) for name in comma_separated(tickers)]
     if universe is not None:
         named += load_universe(universe).tickers
     if not named:

@@ -111,7 +111,7 @@ def test_a_contract_month_takes_its_decade_from_the_data(run: Run, tmp_path: Pat
     ("arguments", "message"),
     [
         (("--instrument", "SPY"), "session.csv has times without a time zone"),
-        (("--instrument", "CLZ5", *NEW_YORK), "root of future CLZ5 must be one of ES, MES, NQ, MNQ, was 'CL'"),
+        (("--instrument", "ZCZ5", *NEW_YORK), "root of future ZCZ5 must be one of ES, MES"),
         (("--instrument", "SPY.ARCA", *NEW_YORK), "venue of instrument SPY.ARCA"),
         (("--instrument", "SPY", "--bar", "1-DAY", *NEW_YORK), "bar must be N-MINUTE or N-HOUR"),
         (("--instrument", "SPY", "--bar", "5-MINUTE", *NEW_YORK), "most are 1 minutes apart"),

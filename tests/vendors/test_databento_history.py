@@ -225,7 +225,7 @@ def test_a_fetch_shows_what_was_mended(
         ((), "price of 0.50 USD needs --yes"),
         (("--yes", "--schema", "trades", "--max-cost", "1"), "was 8.00; nothing was fetched"),
         (("--yes", "--schema", "mbo"), "schema mbo is not imported: single orders of the book are not kept"),
-        (("--yes", "--symbols", "CLQ5"), "root of future CLQ5 must be one of"),
+        (("--yes", "--symbols", "ZCQ5"), "root of future ZCQ5 must be one of"),
         (("--yes", "--symbols", "NQ.v.0"), "Databento has no NQ.v.0 in GLBX.MDP3"),
         (("--yes", "--symbols", "NQU5"), "the request is not valid (Could not resolve NQU5)"),
         (("--yes", "--end", "2025-05-01"), "--end must not be before --start"),

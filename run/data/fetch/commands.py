@@ -28,6 +28,10 @@ def databento(
             "--schema", metavar="NAME", help="ohlcv-1m, ohlcv-1h, trades, mbp-1, bbo-1s, bbo-1m or definition."
         ),
     ] = "ohlcv-1m",
+    publisher: Annotated[
+        str | None,
+        typer.Option("--publisher", metavar="VENUE", help="Venue to take where several publish (default: combined)."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Pay without asking.")] = False,
     max_cost: Annotated[
         float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Highest price to pay.")
@@ -57,6 +61,7 @@ def databento(
         end=end,
         dataset=dataset,
         schema=schema,
+        publisher=publisher,
         yes=yes,
         max_cost=max_cost,
         batch=batch,

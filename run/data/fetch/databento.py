@@ -12,14 +12,13 @@ from adapters.databento.batch import DatabentoBatch
 from adapters.databento.history import ContractSpan, DatabentoHistory, HistoryRequest, connect
 from adapters.retries import Retries
 from catalogs.errors import InputError
-from catalogs.rolls import write_rolls
 from catalogs.storage.downloads import day_chunks, download_path, week_chunks
 from run.console import messages, print_json, progress_bar, report
-from run.data.dbn import import_file
-from run.data.fetch.databento_contracts import contracts_meant
+from run.data.dbn import Choices, import_opened
+from run.data.fetch.databento_contracts import contracts_meant, keep_rolls
 from run.data.fetch.databento_jobs import BatchJobs
 from run.data.fetch.vendors import address, secret
-from run.data.output import print_record
+from run.data.output import joined_by_bar_type, print_record
 from run.options import comma_separated
 
 
@@ -38,6 +37,7 @@ def fetch_databento(
     end: datetime,
     dataset: str,
     schema: str,
+    publisher: str | None,
     yes: bool,
     max_cost: float | None,
     batch: bool,
@@ -69,14 +69,14 @@ def fetch_databento(
         missing = [piece.request for piece in pieces if not piece.path.exists()]
         cost = _confirm_price(vendor, missing, len(pieces), yes=yes, max_cost=max_cost, as_json=as_json)
         files = _download(vendor, pieces)
-    imports = _import(files, spans, catalog)
-    for table in tables:
-        write_rolls(catalog, table)
+    imports = _import(files, spans, publisher, catalog)
     if as_json:
         print_json({"catalog": str(catalog), "cost_usd": cost, "imports": imports})
-        return
-    for record in imports:
-        print_record(record)
+    else:
+        for record in imports:
+            print_record(record)
+    for table in tables:
+        keep_rolls(catalog, table)
 
 
 def _pieces(catalog: Path, dataset: str, schema: str, spans: list[ContractSpan]) -> list[Piece]:
@@ -118,13 +118,13 @@ def _download(vendor: DatabentoHistory, pieces: list[Piece]) -> list[Path]:
     return [piece.path for piece in pieces]
 
 
-def _import(files: list[Path], spans: list[ContractSpan], catalog: Path) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = []
+def _import(files: list[Path], spans: list[ContractSpan], publisher: str | None, catalog: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     for path in files:
         with open_dbn(path) as file:
             if any(len(block) for block in file.store.to_ndarray(count=1)):  # something traded
-                records += import_file(file, None, catalog)
-    if not records:
+                found += import_opened([file], Choices(publisher=publisher), catalog)
+    if not found:
         first = spans[0]
         raise InputError(f"Databento has no records of {first.symbol} from {first.first} on; check symbol and days")
-    return records
+    return joined_by_bar_type(found)

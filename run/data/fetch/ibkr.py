@@ -17,8 +17,9 @@ from catalogs.storage.downloads import Chunk, download_path, keep_table, sha256_
 from catalogs.storage.ingest import import_bars
 from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
-from run.console import print_json, print_result, progress_bar, report
+from run.console import print_json, progress_bar, report
 from run.data.fetch.last_session import last_finished_day
+from run.data.output import import_record, joined_by_bar_type, print_record
 from run.options import comma_separated
 
 CONNECT_TIMEOUT_S = 15.0
@@ -45,7 +46,7 @@ def fetch_ibkr(
         print_json({"catalog": str(catalog), "imports": records})
         return
     for record in records:
-        print_result(f"{record['instrument_id']}: {record['rows']:,} bars, {record['new_rows']:,} of them new")
+        print_record(record)
 
 
 def fetch_instrument(
@@ -66,7 +67,7 @@ def fetch_instrument(
     contract = history.resolve(symbol, spec.venue, is_future=spec.kind == "future")
     report(f"{spec.instrument_id} is {contract}")
     _check_terms(spec, contract)
-    rows = new_rows = 0
+    records = []
     failure: SourceError | None = None
     for session in progress_bar(sessions, symbol):
         path = _path(catalog, symbol, calendar, session)
@@ -80,10 +81,11 @@ def fetch_instrument(
         table = pq.read_table(path, partitioning=None)
         source = SourceFile(f"ibkr {path.stem}", sha256_of(path), len(table), symbol)
         imported = import_bars(catalog, spec, "1-MINUTE", [table], [source], stamp="open")
-        rows, new_rows = rows + len(imported.bars), new_rows + imported.new_rows
+        records.append(import_record(imported, catalog))
     if failure is not None:
+        new_rows = sum(record["new_rows"] for record in records)
         raise SourceError(f"{failure}; {new_rows:,} bars of {symbol} were stored before") from failure
-    return {"instrument_id": spec.instrument_id, "rows": rows, "new_rows": new_rows, "contract": str(contract)}
+    return {"instrument_id": spec.instrument_id, "contract": str(contract), **joined_by_bar_type(records)[0]}
 
 
 def _sessions(calendar: SessionCalendar, first: date, last: date) -> list[int]:

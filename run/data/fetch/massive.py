@@ -15,15 +15,16 @@ from adapters.massive import MassiveClient
 from adapters.massive.client import BASE
 from catalogs.corporate_actions import read_splits, write_actions
 from catalogs.errors import InputError
-from catalogs.instruments.bar_types import bar_length_ns, bar_type_of
-from catalogs.instruments.specification import resolve
+from catalogs.instruments.bar_types import bar_length_ns
+from catalogs.instruments.specification import resolve_share
 from catalogs.storage.downloads import Chunk, download_path, keep_table, month_chunks, sha256_of
 from catalogs.storage.ingest import import_bars
 from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
-from run.console import print_json, print_result, progress_bar, report
+from run.console import print_json, progress_bar, report
 from run.data.fetch.last_session import last_finished_day
 from run.data.fetch.vendors import address, secret
+from run.data.output import import_record, joined_by_bar_type, print_record
 from run.data.universe import named_tickers
 
 _MINUTE_NS = 60 * 10**9
@@ -67,7 +68,7 @@ def fetch_massive(
 
     The options are those of the verb; see `run.data.fetch.commands.massive`.
     """
-    named = named_tickers(tickers, universe)
+    named = [resolve_share(name, instruments_path()).symbol for name in named_tickers(tickers, universe)]
     last = last_finished_day()
     if end is not None and end.date() > last:
         report(f"days after {last} are not finished; fetching up to {last}")
@@ -79,9 +80,7 @@ def fetch_massive(
         print_json({"catalog": str(catalog), "adjusted": adjusted, "imports": records})
         return
     for record in records:
-        print_result(
-            f"{record['ticker']}: {record['rows']:,} bars, {record['new_rows']:,} of them new ({request.series})"
-        )
+        print_record(record)
 
 
 def massive_client(per_minute: float) -> MassiveClient:
@@ -101,7 +100,7 @@ def fetch(client: MassiveClient, request: FetchRequest, catalog: Path, concurren
         If a ticker is not in the instrument table, has no bars, or its bars differ from stored ones.
     """
     for ticker in request.tickers:
-        resolve(ticker, instruments_path())
+        resolve_share(ticker, instruments_path())
         bar_length_ns(request.bar)
     chunks = list(month_chunks(request.first, request.last))
     _download(client, request, catalog, chunks, concurrency)
@@ -137,8 +136,7 @@ def _download_actions(client: MassiveClient, catalog: Path, ticker: str) -> None
 
 
 def _import(catalog: Path, request: FetchRequest, ticker: str, chunks: list[Chunk]) -> dict[str, Any]:
-    spec = resolve(ticker, instruments_path())
-    rows = new_rows = 0
+    spec, records = resolve_share(ticker, instruments_path()), []
     for chunk in chunks:
         path = _path(catalog, request, ticker, chunk)
         table = pq.read_table(path, partitioning=None)
@@ -146,16 +144,11 @@ def _import(catalog: Path, request: FetchRequest, ticker: str, chunks: list[Chun
             continue
         source = SourceFile(f"massive {request.series} {chunk}", sha256_of(path), len(table), ticker)
         imported = import_bars(catalog, spec, request.bar, [table], [source], stamp="open")
-        rows, new_rows = rows + len(imported.bars), new_rows + imported.new_rows
-    if not rows:
+        records.append(import_record(imported, catalog))
+    if not records:
         raise InputError(f"Massive has no bars of {ticker} from {request.first} to {request.last}; check the ticker")
     _report_splits(catalog, request, ticker)
-    return {
-        "ticker": ticker,
-        "bar_type": bar_type_of(spec, request.bar),
-        "rows": rows,
-        "new_rows": new_rows,
-    }
+    return {"ticker": ticker, **joined_by_bar_type(records)[0]}
 
 
 def _report_splits(catalog: Path, request: FetchRequest, ticker: str) -> None:

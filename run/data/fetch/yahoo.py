@@ -9,7 +9,7 @@ from adapters.limiter import Limiter
 from adapters.yahoo import MINUTE_DAYS, YahooClient
 from adapters.yahoo.client import BASE, USER_AGENT
 from catalogs.errors import InputError
-from catalogs.instruments.specification import resolve
+from catalogs.instruments.specification import capitals, resolve_share
 from catalogs.storage.downloads import Chunk, download_path, keep_table, sha256_of
 from catalogs.storage.ingest import import_bars
 from catalogs.storage.provenance import SourceFile
@@ -30,11 +30,10 @@ def fetch_yahoo(
 
     The options are those of the verb; see `run.data.fetch.commands.yahoo`.
     """
-    names = [name.upper() for text in [*(symbols or []), *(more or [])] for name in comma_separated(text)]
-    if not names:
+    given = [name for text in [*(symbols or []), *(more or [])] for name in comma_separated(text)]
+    if not given:
         raise InputError("no symbol: give --symbols")
-    for name in names:
-        resolve(name, instruments_path())
+    names = [resolve_share(capitals(name), instruments_path()).symbol for name in given]
     if days is not None and days > MINUTE_DAYS:
         raise InputError(f"--days must be {MINUTE_DAYS} or less, was {days}: Yahoo keeps minute bars no longer")
     last = last_finished_day()
@@ -67,7 +66,7 @@ def fetch_symbol(client: YahooClient, symbol: str, chunk: Chunk, catalog: Path) 
         raise InputError(f"Yahoo has no bars of {symbol} from {chunk.first} to {chunk.last}")
     path = download_path(catalog, "yahoo", "1-MINUTE", symbol, chunk, ".parquet")
     keep_table(path, table)
-    spec = resolve(symbol, instruments_path(), chunk.last)
+    spec = resolve_share(symbol, instruments_path())
     source = SourceFile(f"yahoo {chunk}", sha256_of(path), len(table), symbol)
     imported = import_bars(catalog, spec, "1-MINUTE", [table], [source], stamp="open")
     if imported.provenance.quality.count("out_of_session"):
