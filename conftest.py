@@ -1,8 +1,15 @@
-"""What examples in docstrings leave behind is cleared away."""
+"""How many tests run at once; and what examples in docstrings leave behind is cleared away."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, for ``-n auto``: live sessions under test wait more than they compute."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True)
