@@ -133,7 +133,9 @@ class Bundle:
         validation = self.manifest.metadata.validation
         if isinstance(validation, msgspec.UnsetType) or validation.beats_flat:
             return ""
-        return f"This policy abstains: in training nothing did better than doing nothing ({validation})."
+        return (
+            f"This policy abstains: in training no state beat doing nothing on the validation sessions ({validation})."
+        )
 
     def policy(self) -> OnnxPolicy:
         """A fresh policy with empty memory."""

@@ -75,8 +75,8 @@ class ValidationResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     def __str__(self) -> str:
         return (
-            f"{self.mean_usd:,.2f} USD a validation session, standard error {self.standard_error_usd:,.2f}, "
-            f"{self.standard_errors_wanted:g} standard errors above zero wanted"
+            f"{self.mean_usd:,.2f} USD a session with a standard error of {self.standard_error_usd:,.2f}; "
+            f"{self.standard_errors_wanted:g} standard errors above zero are wanted"
         )
 
 

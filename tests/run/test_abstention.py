@@ -52,7 +52,9 @@ def test_a_policy_that_beats_nothing_abstains_and_says_so(
 
     window = ("--start", "2024-12-13", "--end", "2024-12-17")
     backtest = answer("backtest", bundle, *window, "--catalog", catalog, "--out", tmp_path / "out")
-    assert backtest["verdict"].startswith("This policy abstains: in training nothing did better than doing nothing (")
+    assert backtest["verdict"].startswith(
+        "This policy abstains: in training no state beat doing nothing on the validation sessions ("
+    )
     assert backtest["verdict"].endswith("No trades in 3 sessions: 0.00 USD made, nothing to judge.")
     assert "This policy abstains" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 

@@ -25,7 +25,11 @@ TRADE_HEADER = (
 )
 ARTIFACTS = {"summary.json", "portfolio_history.csv", "daily_report.csv", "trades.csv", "report.html"}
 MINUTE_BARS = ("--bar", "1-MINUTE", "--stamp", "open")
-SMALL = {"learner.n_steps": 64, "learner.n_envs": 4, "learner.batch_size": 128, "learner.total_timesteps": 512}
+# A policy that has hardly learned must trade all the same: it keeps no side.
+SMALL = {
+    "learner.n_steps": 64, "learner.n_envs": 4, "learner.batch_size": 128, "learner.total_timesteps": 512,
+    "learner.persistence_bars": 1,
+}  # fmt: skip
 TINY = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
 
 
