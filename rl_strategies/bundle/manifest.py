@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -78,6 +78,9 @@ class ValidationResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             f"{self.mean_usd:,.2f} USD a session with a standard error of {self.standard_error_usd:,.2f}; "
             f"{self.standard_errors_wanted:g} standard errors above zero are wanted"
         )
+
+
+LATER_TERMS = {"close_out_ns": 0}  # fields of an `InstrumentSpec` that bundles of earlier versions do not have
 
 
 class BundleMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -175,7 +178,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def bundle_hash(self) -> str:
         """SHA-256 of everything but the time of writing and the files for further training."""
-        identity = {key: value for key, value in msgspec.to_builtins(self).items() if key not in ("created", "seal")}
+        identity = {key: value for key, value in _plain(self).items() if key not in ("created", "seal")}
         identity["files"] = {name: seal for name, seal in identity["files"].items() if name not in TRAINING_ONLY}
         return hashlib.sha256(msgspec.json.encode(identity, order="deterministic")).hexdigest()
 
@@ -186,7 +189,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def to_json(self) -> bytes:
         """Content of the file."""
-        return msgspec.json.format(msgspec.json.encode(self, order="deterministic"), indent=2) + b"\n"
+        return msgspec.json.format(msgspec.json.encode(_plain(self)), indent=2) + b"\n"
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
@@ -218,7 +221,19 @@ class _FormatVersion(msgspec.Struct):
 
 
 def _sha256(manifest: Manifest) -> str:
-    return hashlib.sha256(msgspec.json.encode(manifest, order="deterministic")).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(_plain(manifest))).hexdigest()
+
+
+def _plain(manifest: Manifest) -> dict[str, Any]:
+    # A term that came later is left out where it says nothing, so that seals and ids of older bundles stay what they
+    # were.
+    plain: dict[str, Any] = msgspec.to_builtins(manifest, order="deterministic")
+    facts = plain["facts"]
+    for spec in (*facts["instruments"], *(source["instrument"] for source in facts["context"])):
+        for name, unset in LATER_TERMS.items():
+            if spec is not None and spec[name] == unset:
+                del spec[name]
+    return plain
 
 
 def installed_versions() -> dict[str, str]:

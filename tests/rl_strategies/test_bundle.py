@@ -1,5 +1,6 @@
 """A bundle must come back as it was written, and any change to it must be refused by name."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -124,6 +125,21 @@ def test_the_id_is_that_of_the_content_and_not_of_the_time(write: Callable[..., 
     assert write(experiment_yaml="name: second\n") != first
     assert write(metadata=msgspec.structs.replace(METADATA, seeds=(5,))) != first
     assert len(list(first.parent.iterdir())) == 3, "three bundles and nothing half-written"
+
+
+def test_a_bundle_of_before_a_term_was_known_keeps_its_seal_and_id(write: Callable[..., Path]) -> None:
+    # Written without `close_out_ns`, as every bundle was before December 2026; see its seal worked out on the text.
+    path = write(metadata=msgspec.structs.replace(METADATA, context=()))
+    content = (path / "manifest.json").read_bytes()
+    assert b"close_out_ns" not in content
+    plain = msgspec.json.decode(content)
+    seal, plain["seal"] = plain["seal"], ""
+    assert hashlib.sha256(msgspec.json.encode(plain)).hexdigest() == seal
+    assert load_bundle(path).id == path.name
+    given_up = msgspec.structs.replace(MES, close_out_ns=1_757_000_000_000_000_000)
+    other = write(metadata=msgspec.structs.replace(METADATA, instruments=(given_up,)))
+    assert load_bundle(other).instrument == given_up
+    assert other != path
 
 
 def test_files_for_further_training_are_sealed_but_not_part_of_the_id(
