@@ -301,7 +301,7 @@ def parse_experiment(content: Any, source: str) -> Experiment:
     try:
         return msgspec.convert(content, Experiment, strict=False)
     except msgspec.ValidationError as error:
-        raise InputError(f"{source}: {explain(error)}") from error
+        raise InputError(f"{source}: {explain(error, Experiment)}") from error
 
 
 def _parse_overridden(

@@ -84,23 +84,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 on success, 2 for bad input (one line on standard error, nothing written), 130 after Ctrl-C.
+        0 on success, 2 for bad input (one line on standard error, with ``--json`` also as an object on standard output;
+        nothing written), 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    is_json = "--json" in words
     called = next((word for word in words if not word.startswith("-")), None)
     try:
         app = build_app(called)
         outcome = app(args=words, prog_name="rl-intraday", standalone_mode=False)
     except (InputError, SourceError) as error:
-        print_error(str(error))
+        print_error(str(error), as_json=is_json)
         return BAD_INPUT
     except OSError as error:
         if error.filename is None:
             raise
-        print_error(f"{error.filename}: {error.strerror}")
+        print_error(f"{error.filename}: {error.strerror}", as_json=is_json)
         return BAD_INPUT
     except typer.TyperException as error:
-        print_error(explain_usage(error))
+        print_error(explain_usage(error), as_json=is_json)
         return BAD_INPUT
     except typer.Exit as stop:
         return stop.exit_code

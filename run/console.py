@@ -36,9 +36,12 @@ def report(shown: RenderableType = "", *, label: str = "", style: str = "") -> N
         messages.print(shown, style=style or None)
 
 
-def print_error(message: str) -> None:
-    """Print an error on stderr, on one line."""
-    report(" ".join(message.split()), label="error:", style="bold red")
+def print_error(message: str, *, as_json: bool = False) -> None:
+    """Print an error on stderr, on one line; also as ``{"error": …}`` on stdout for programs that read ``--json``."""
+    line = " ".join(message.split())
+    report(line, label="error:", style="bold red")
+    if as_json:
+        print_json({"error": line})
 
 
 def print_result(shown: RenderableType) -> None:

@@ -148,7 +148,7 @@ def load_live(name: str) -> LiveConfig:
     try:
         return msgspec.yaml.decode(path.read_bytes(), type=LiveConfig)
     except (msgspec.ValidationError, InputError) as error:
-        raise InputError(f"live configuration {path}: {explain(error)}") from error
+        raise InputError(f"live configuration {path}: {explain(error, LiveConfig)}") from error
     except msgspec.DecodeError as error:
         raise InputError(f"live configuration {path}: not a YAML file: {' '.join(str(error).split())}") from error
 

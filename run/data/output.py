@@ -13,8 +13,9 @@ from catalogs.hygiene.report import RULES, Finding, QualityReport, iso_utc, merg
 from catalogs.hygiene.suspicion import SourceComparison
 from catalogs.storage.ingest import Imported
 from catalogs.storage.inventory import Coverage, StoredBars
-from run.console import print_json, print_result
+from run.console import print_json, print_result, report
 
+MANY_OUTSIDE = 0.1  # of the rows read: more are no stray prints
 SHOWN = 10  # sessions listed before "and N more"
 
 
@@ -128,6 +129,8 @@ def _print_bars(record: dict[str, Any]) -> None:
         print_result("nothing to mend")
         return
     _print_findings(record["findings"])
+    if warning := _far_outside(record):
+        report(warning, label="warning:", style="yellow")
     if not record["volume_known"]:
         print_result(
             f"volume is unknown: {record['assume_volume']} is stored where it was missing, and features "
@@ -141,6 +144,16 @@ def _print_findings(findings: list[dict[str, Any]]) -> None:
         meaning = RULES[finding["rule"]][1]
         table.add_row(finding["rule"], finding["treatment"], f"{finding['count']:,}", finding["first"], meaning)
     print_result(table)
+
+
+def _far_outside(record: dict[str, Any]) -> str:
+    outside = sum(finding["count"] for finding in record["findings"] if finding["rule"] == "out_of_session")
+    if outside <= MANY_OUTSIDE * record["rows_read"]:
+        return ""
+    return (
+        f"{outside / record['rows_read']:.0%} of the rows lie outside every session and were dropped: bars of extended "
+        "hours, or times of another zone than was said (--tz, --stamp)"
+    )
 
 
 def print_inventory(stored: list[StoredBars], catalog: Path) -> None:

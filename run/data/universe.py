@@ -72,7 +72,7 @@ def load_universe(name: str) -> Universe:
     try:
         return msgspec.yaml.decode(path.read_bytes(), type=Universe, strict=False)
     except msgspec.DecodeError as error:
-        raise InputError(f"universe {path}: {explain(error)}") from error
+        raise InputError(f"universe {path}: {explain(error, Universe)}") from error
 
 
 def named_tickers(tickers: str, universe: str | None) -> list[str]:

@@ -53,7 +53,7 @@ def execution_overrides(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"execution file {path}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
-        raise InputError(f"execution file {path}: {explain(error)}") from error
+        raise InputError(f"execution file {path}: {explain(error, ExecutionConfig)}") from error
     if "slippage" in execution:
         execution = OLDER_SLIPPAGE | execution
     elif OLDER_SLIPPAGE.keys() & execution.keys():

@@ -8,6 +8,7 @@ from run.console import print_json, report
 from run.train.markets import experiment_markets
 from run.train.run_folder import TrainedRun, announce, data_hash, describe, learn, print_run
 from run.train.run_metadata import read_run_metadata
+from run.train.runs import read_run
 
 
 def run_resume(run: Path, catalog: Path | None, as_json: bool) -> None:
@@ -28,8 +29,10 @@ def resume_run(run_dir: Path, catalog: Path | None = None) -> TrainedRun:
     Raises
     ------
     InputError
-        If the folder is not a run, or the catalog's bars have changed since it started.
+        If the folder is not a run or has finished, or the catalog's bars have changed since it started.
     """
+    if bundle := read_run(run_dir).bundle:
+        raise InputError(f"run {run_dir} has finished: its bundle is {run_dir / 'bundle' / bundle}")
     started = read_run_metadata(run_dir)
     experiment = load_experiment(str(run_dir / "experiment.yaml"))
     markets = experiment_markets(experiment, catalog or Path(started.catalog))

@@ -82,3 +82,37 @@ def test_without_numba_the_default_plan_gives_the_same_bits(rows: Floats, tmp_pa
 def test_one_plan_is_compiled_once_in_a_process() -> None:
     plan = default_plan(volume_known=True, extended_hours=True)
     assert FeaturePlan.from_spec(plan.to_spec()).compiled_loop is plan.compiled_loop
+
+
+ENDLESS = """
+import math
+from rl_strategies.features import feature
+
+@feature(state=1)
+def endless(s, close):
+    '''A number that is never known.'''
+    while s[0] < 1.0:
+        s[0] = 0.5 * math.sin(s[0] + close)
+    return s[0]
+"""
+INTERRUPTED = """
+import os, signal, sys, threading
+from pathlib import Path
+import numpy as np
+from rl_strategies.features import FeaturePlan, FeatureSpec, load_feature_file
+load_feature_file(Path(sys.argv[1]))
+plan = FeaturePlan([FeatureSpec("endless", "endless")], ("close",))
+plan.compiled_loop
+threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    plan.batch(np.ones((5, 1)))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_ctrl_c_ends_the_wait_for_a_feature_that_does_not_end(tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    words = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "endless.py")]
+    done = subprocess.run(words, cwd=ROOT, timeout=120, check=False)
+    assert done.returncode == 130

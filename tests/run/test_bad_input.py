@@ -1,5 +1,6 @@
 """Bad input ends in one readable line on standard error, exit code 2, and nothing written."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -222,3 +223,24 @@ def test_folder_that_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "sub").mkdir()
     line = refused(capsys, "evaluate", tmp_path)
     assert line == f"error: not a bundle: {tmp_path} has no manifest.json"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("execution.fill=2", "execution.fill must be next_open or same_close, was int"),
+        ("learner.environment=real", "learner.environment must be engine or simulator, was real"),
+        ("learner.device=tpu", "learner.device must be auto, cpu or cuda, was tpu"),
+    ],
+)
+def test_a_value_that_is_no_choice_is_answered_with_the_choices(
+    change: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capsys, "train", "spy_single", "--set", change) == f"error: --set {change}: {said}"
+
+
+@pytest.mark.parametrize("words", [["train", "no_such_preset"], ["backtest", "bundle"], ["runs", "nowhere"]])
+def test_an_error_is_json_for_programs_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert err == f"error: {json.loads(out)['error']}\n"

@@ -176,3 +176,18 @@ def test_a_foreign_symbol_is_told(run: Run, session_csv: Path) -> None:
     pd.read_csv(session_csv).assign(symbol="QQQ").to_csv(session_csv, index=False)
     _, _, err = run("import", session_csv, "--instrument", "SPY", *NEW_YORK)
     assert "session.csv: bars of symbol 'QQQ' are stored as SPY.EQUS" in err
+
+
+def test_the_right_zone_is_not_doubted(session_csv: Path, run: Run) -> None:
+    words = ("import", session_csv, "--instrument", "SPY", "--stamp", "open", "--tz")
+    assert "lie outside every session" not in run(*words, "America/New_York")[2]
+
+
+def test_a_wrong_zone_is_named_as_the_likely_cause(
+    session_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 09:30 to 16:00 taken as UTC is 05:30 to 12:00 in New York: 240 of 390 minutes come before the open.
+    words = ["data", "import", str(session_csv), "--instrument", "SPY", "--stamp", "open", "--tz", "UTC"]
+    assert main([*words, "--catalog", str(tmp_path / "other")]) == 0
+    err = " ".join(capsys.readouterr().err.split())
+    assert "warning: 62% of the rows lie outside every session and were dropped" in err

@@ -158,6 +158,8 @@ def test_a_stopped_run_makes_no_bundle_and_says_how_to_go_on(
     resumed = resume_run(run_dir)
     assert resumed.bundle.name == whole.bundle.name
     assert resumed.summary.steps == 1024
+    with pytest.raises(InputError, match=f"run {run_dir} has finished: its bundle is {resumed.bundle}"):
+        resume_run(run_dir)
 
 
 def test_a_run_is_not_resumed_on_other_bars(synthetic_catalog: Path, tmp_path: Path) -> None:

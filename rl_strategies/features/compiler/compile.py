@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 from math import isfinite, nan
 from pathlib import Path
@@ -27,6 +28,7 @@ from rl_strategies.features.source_hash import source_hash, source_modules
 from rl_strategies.features.windows import MEASURES, ROW_FUNCTIONS
 
 Floats = NDArray[np.float64]
+_POLL_S = 0.2  # a wait without end would not notice a signal
 CompiledLoop = Callable[[Floats, Floats, Floats, Floats], None]  # rows, state, scratch, out
 SIGNATURE = "(float64[:, ::1], float64[::1], float64[::1], float64[:, ::1])"
 
@@ -59,6 +61,30 @@ def compiled(source: str, kernels: tuple[Kernel, ...]) -> CompiledLoop:
     except NumbaError as error:
         raise InputError(_compile_refusal(str(error))) from error
     return loop
+
+
+def compute_interruptibly(loop: CompiledLoop, *arrays: Floats) -> None:
+    """Run a loop so that Ctrl-C ends the wait for it: a kernel that never ends would otherwise ignore every signal.
+
+    The thread that still computes ends with the process.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        loop(*arrays)
+        return
+    failures: list[Exception] = []
+
+    def compute() -> None:
+        try:
+            loop(*arrays)
+        except Exception as error:  # noqa: BLE001  (raised again by the thread that waits)
+            failures.append(error)
+
+    worker = threading.Thread(target=compute, name="features", daemon=True)
+    worker.start()
+    while worker.is_alive():
+        worker.join(_POLL_S)
+    if failures:
+        raise failures[0]
 
 
 @functools.cache

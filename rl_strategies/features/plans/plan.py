@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from catalogs.errors import InputError
 from rl_strategies.features.compiler.allocation import SESSION_ROWS, allocate
-from rl_strategies.features.compiler.compile import CompiledLoop, Floats, compiled, windows_hash
+from rl_strategies.features.compiler.compile import CompiledLoop, Floats, compiled, compute_interruptibly, windows_hash
 from rl_strategies.features.kernel import at_version
 from rl_strategies.features.plans.live import LiveFeatures
 from rl_strategies.features.plugins import load_stored_file, portable_name, rebuild
@@ -161,7 +161,9 @@ class FeaturePlan:
         elif state.shape != (self.state_size,) or state.dtype != np.float64:
             raise InputError(f"feature state must be float64[{self.state_size}], was {state.dtype} {state.shape}")
         out = np.empty((len(rows), len(self.outputs)))
-        self.compiled_loop(np.require(rows, np.float64, ["C", "W"]), state, np.zeros(self.scratch_size), out)
+        compute_interruptibly(
+            self.compiled_loop, np.require(rows, np.float64, ["C", "W"]), state, np.zeros(self.scratch_size), out
+        )
         return out
 
     def live(self) -> LiveFeatures:
