@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import zstandard
 
-from adapters.files import ReadOptions, SourceError, read_file
+from adapters.files import FORMATS, ReadOptions, SourceError, read_file
 
 NEW_YORK = "America/New_York"
 # 3 July 2025, 09:30 to 09:32 in New York: open, high, low, close, volume.
@@ -321,3 +321,9 @@ def test_encoded_and_plain_prices_in_one_file_are_refused(tmp_path: Path) -> Non
     path.write_text(DATABENTO + rows + f"{OPEN_NS + 60 * MINUTE_NS},33,1,7,620.1,620.2,620.0,620.1,5,SPY\n")
     with pytest.raises(SourceError, match=r"prices in units of 1/1,000,000,000 and others in plain units"):
         read_file(path, ReadOptions())
+
+
+def test_every_format_is_in_the_documentation() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    table = text.split("| `--format` |")[1].split("\n\n")[0]
+    assert [each.name for each in FORMATS if f"`{each.name}`" not in table] == []
