@@ -11,15 +11,17 @@ import contextlib
 import copy
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
 from adapters.ibkr.clock import ClockOffset
-from adapters.ibkr.node_questions import answer_to, bars_until
+from adapters.ibkr.node_questions import ExecutionQuestions, answer_to, bars_until, drop_unread, forget_questions
 from adapters.ibkr.order_errors import meaning_of
+from adapters.ibkr.order_numbers import OrderNumbers
 from adapters.ibkr.order_reports import (
     BrokerFill,
     BrokerState,
@@ -48,12 +50,11 @@ class BrokerLink:
         self._instrument_ids = instrument_ids
         self._client: Any = None
         self._execution: Any = None
+        self._questions: Any = None
         self._listeners: dict[str, OrderListener] = {}
         self._con_ids: dict[str, int] = {}
         self._wire_ns: dict[str, int] = {}
-        self._numbers: dict[str, tuple[int, int]] = {}  # (client id, order id) by client order id
-        self._refs: dict[tuple[int, int], str] = {}
-        self._perm_refs: dict[int, str] = {}
+        self._numbers = OrderNumbers()
         self._orders: dict[str, Any] = {}  # as last sent by this process, otherwise as listed
         self._fills: dict[str, dict[str, BrokerFill]] = {name: {} for name in instrument_ids}
         self._cancelled_early: set[str] = set()
@@ -65,6 +66,7 @@ class BrokerLink:
         """Use the node's execution client; called by the node's factory."""
         self._execution = execution_client
         self._client = client = execution_client._client
+        self._questions = ExecutionQuestions(client, self._account)
         client.place_order = self._noting(client.place_order)
         client.next_order_id = self._next_order_id
         client._eclient.wrapper.currentTime = self._note_time
@@ -72,6 +74,7 @@ class BrokerLink:
         client._eclient.logRequest = client._eclient.wrapper.logAnswer = _say_nothing
         for name, take in (
             ("process_exec_details", self._take_execution),
+            ("process_exec_details_end", self._take_executions_end),
             ("process_commission_report", self._take_commission),
             ("process_order_status", self._take_status),
             ("process_open_order", self._take_order),
@@ -103,8 +106,8 @@ class BrokerLink:
                 raise ValueError(f"not sent: {error}") from error  # NautilusTrader then refuses the order
             now_ns = time.time_ns()
             self._wire_ns[name] = now_ns
-            parent = self._refs.get((self._client_id, order.parentId)) if order.parentId else None
-            if parent is not None and order.transmit:
+            parent = self._parent(order)
+            if parent and order.transmit:
                 self._wire_ns[parent] = now_ns  # nothing of a bracket works before its last order
 
         return place_and_note
@@ -130,8 +133,8 @@ class BrokerLink:
 
     def _note_unsent(self, name: str, order: Any, reason: str) -> None:
         names = [name]
-        parent = self._refs.get((self._client_id, order.parentId)) if order.parentId else None
-        if parent is not None:
+        parent = self._parent(order)
+        if parent:
             names.append(parent)
             if self.is_connected():
                 self._client.cancel_order(order.parentId)  # it rests there untransmitted
@@ -139,12 +142,15 @@ class BrokerLink:
             self._wire_ns.pop(each, None)
             self._answer_of(each, reason)
 
+    def _parent(self, order: Any) -> str:
+        return self._numbers.ref(self._client_id, order.parentId) if order.parentId else ""
+
     def _answer_of(self, name: str, reason: str) -> None:
         self._tell(lambda listener: listener.on_answer(OrderAnswer(name, "never_sent", 0, reason)))
 
     def cancel(self, client_order_id: str) -> None:
         """Cancel an own order; one that has not been sent yet is not sent any more."""
-        number = self._numbers.get(client_order_id)
+        number = self._numbers.of(client_order_id)
         if number is None:
             self._cancelled_early.add(client_order_id)
         elif self.is_connected() and number[0] == self._client_id:
@@ -162,7 +168,7 @@ class BrokerLink:
         price : float
             Trigger or limit price.
         """
-        number, order = self._numbers.get(client_order_id), self._orders.get(client_order_id)
+        number, order = self._numbers.of(client_order_id), self._orders.get(client_order_id)
         if number is None or order is None or number[0] != self._client_id or not self.is_connected():
             return False
         changed = copy.copy(order)
@@ -201,17 +207,24 @@ class BrokerLink:
             if not instrument_id or name == instrument_id:
                 tell(listener)
 
-    def _take_execution(self, contract: Any, execution: Any, **_: Any) -> None:
+    def _take_execution(self, req_id: int, contract: Any, execution: Any) -> None:
+        self._questions.note(req_id, execution.execId)
         instrument_id = self._instrument_of(contract)
         if execution.acctNumber != self._account or not instrument_id:
             return
         fill = fill_of(contract, execution)
         if not fill.order_ref:
-            fill = BrokerFill(**{**vars(fill), "order_ref": self._ref(fill.client_id, fill.order_id, fill.perm_id)})
+            fill = replace(fill, order_ref=self._numbers.ref(fill.client_id, fill.order_id, fill.perm_id))
         else:
             self._note_number(fill.order_ref, fill.client_id, fill.order_id, fill.perm_id)
         self._fills[instrument_id][fill.trade_id] = fill
         self._tell(lambda listener: listener.on_execution(fill), instrument_id)
+
+    def _take_executions_end(self, req_id: int) -> None:
+        told = self._questions.end(req_id)
+        if told is not None:
+            instrument_id, asked_ns = told
+            self._tell(lambda listener: listener.on_told(asked_ns), instrument_id)
 
     def _take_commission(self, commission_report: Any, **_: Any) -> None:
         usd = known_commission(commission_report.commissionAndFees)
@@ -220,7 +233,7 @@ class BrokerLink:
             self._tell(lambda listener: listener.on_commission(commission_report.execId, usd), name)
 
     def _take_status(self, order_id: int, status: str, perm_id: int, client_id: int, **more: Any) -> None:
-        name = self._ref(client_id, order_id, perm_id)
+        name = self._numbers.ref(client_id, order_id, perm_id)
         if name:
             told = OrderStatus(
                 name, status, int(more["filled"]), float(more["avg_fill_price"]), more.get("why_held") or ""
@@ -241,33 +254,22 @@ class BrokerLink:
         self._tell(lambda listener: listener.on_listed(listed))
 
     def _take_error(self, req_id: int, error_code: int, error_string: str, **_: Any) -> None:
-        name = self._refs.get((self._client_id, req_id), "")
-        if not name or self._is_request(req_id):
+        name, client = self._numbers.ref(self._client_id, req_id), self._client
+        if not name or client._subscriptions.get(req_id=req_id) or client._requests.get(req_id=req_id):
             return
         if error_code == DUPLICATE_ID:
             self._skip_numbers(self._client._next_valid_order_id + ID_LEAP)
         answer = OrderAnswer(name, meaning_of(error_code), error_code, error_string.replace("\n", " "))
         self._tell(lambda listener: listener.on_answer(answer))
 
-    def _is_request(self, req_id: int) -> bool:
-        client = self._client
-        return bool(client._subscriptions.get(req_id=req_id) or client._requests.get(req_id=req_id))
-
     def _note_number(self, name: str, client_id: int, order_id: int, perm_id: int) -> None:
-        if order_id > 0:
-            self._numbers[name] = (client_id, order_id)
-            self._refs[client_id, order_id] = name
-            if client_id == self._client_id:
-                self._skip_numbers(order_id + 1)
-        if perm_id:
-            self._perm_refs[perm_id] = name
+        self._numbers.note(name, client_id, order_id, perm_id)
+        if order_id > 0 and client_id == self._client_id:
+            self._skip_numbers(order_id + 1)
 
     def _skip_numbers(self, next_id: int) -> None:
         # A used number would change the order that has it.
         self._client._next_valid_order_id = max(self._client._next_valid_order_id, next_id)
-
-    def _ref(self, client_id: int, order_id: int, perm_id: int) -> str:
-        return self._perm_refs.get(perm_id) or self._refs.get((client_id, order_id), "")
 
     @property
     def _client_id(self) -> int:
@@ -307,6 +309,10 @@ class BrokerLink:
         # One message that cannot be read ends NautilusTrader's reader, and the connection stays open unheard.
         return not self._client._internal_msg_queue_processor_task.done()
 
+    def is_behind(self) -> bool:
+        """Whether messages of the broker wait unread: an answer may be among them."""
+        return self._is_listening() and not self._client._internal_msg_queue.empty()
+
     def has_data(self) -> bool:
         """Whether the data farms deliver; bars during an outage may be incomplete."""
         return self.is_connected() and self._client._data_farm_degraded_since_ns is None
@@ -323,15 +329,12 @@ class BrokerLink:
         NautilusTrader keeps one open request of a kind and lets everybody wait for its answer, even if it was made
         while there was no connection.
         """
-        for name in ("OpenPositions", "OpenOrders", f"Executions-{self._account}"):
-            self._client._requests.remove(name=name)
+        forget_questions(self._client, self._account)
+        self._questions.forget()
 
     def disconnect(self) -> None:
         """Close a connection that no longer answers; NautilusTrader sees only its socket closed, and reconnects."""
-        # What waits unread belongs to the old connection; a message that cannot be read would deafen the new one too.
-        waiting = self._client._internal_msg_queue
-        while not waiting.empty():
-            waiting.get_nowait()
+        drop_unread(self._client)
         self._client._eclient.disconnect()
 
     async def broker_state(self, instrument_id: str) -> BrokerState | None:
@@ -375,6 +378,12 @@ class BrokerLink:
         if await answer_to(question, self.is_connected, self._is_listening) is None:
             return None
         return sorted(self._fills[instrument_id].values(), key=lambda fill: (fill.ts_ns, fill.trade_id))
+
+    def request_executions(self, instrument_id: str, since_ns: int, known: Collection[str]) -> None:
+        """Ask for the executions since a time; see `ExecutionQuestions.ask`."""
+        if self.is_connected():
+            self._send_at_once()
+            self._questions.ask(instrument_id, since_ns, known)
 
     async def bars(self, bar_type: BarType, end_ns: int, days: int, regular_hours: bool) -> list[Bar]:
         """History of ``days`` days that ends at ``end_ns``; time is the bar's open, empty where nothing came."""

@@ -136,6 +136,9 @@ class OrderListener(Protocol):
     def on_execution(self, fill: Any) -> None:
         """Take a `BrokerFill` of anybody's order in the contract."""
 
+    def on_told(self, asked_ns: int) -> None:
+        """Note that every execution is told that had happened when they were asked for."""
+
     def on_commission(self, trade_id: str, usd: float) -> None:
         """Take the commission of an execution."""
 

@@ -1,7 +1,7 @@
 """Bars as a broker sends them, and a broker that is asked for history."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,7 @@ class ListLink(BrokerLink):
     oldest_ns: int = 0
     data: bool = True
     asked: list[tuple[int, int]] = field(default_factory=list)
+    listener: Any = None
     before_answer: Callable[[], None] = lambda: None
 
     async def bars(self, bar_type: BarType, end_ns: int, days: int, regular_hours: bool) -> list[Bar]:
@@ -66,6 +67,9 @@ class ListLink(BrokerLink):
             return []
         first_ns = max(self.oldest_ns, end_ns - days * 1440 * MINUTE_NS)
         return [bar for bar in self.market if first_ns <= bar.ts_event < end_ns]
+
+    def is_behind(self) -> bool:
+        return False
 
     def has_data(self) -> bool:
         return self.data
@@ -80,7 +84,11 @@ class ListLink(BrokerLink):
     failure = None
 
     def listen(self, instrument_id: str, listener: Any) -> None:
-        pass
+        self.listener = listener
+
+    def request_executions(self, instrument_id: str, since_ns: int, known: Collection[str]) -> None:
+        if self.listener is not None:
+            self.listener.on_told(2**62)
 
     def request_time(self) -> None:
         pass

@@ -145,6 +145,7 @@ class ResumableSession:
         bus.register("RiskEngine.execute", self._submitted)
         self.strategy.register(trader, Portfolio(bus, self.cache, clock), bus, self.cache, clock)
         self.strategy.execution.open(InstrumentId.from_str("SPY.EQUS"))
+        self.link.listen("SPY.EQUS", self.strategy.execution)
 
     def _submitted(self, command: Any) -> None:
         is_list = isinstance(command, SubmitOrderList)

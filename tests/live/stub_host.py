@@ -68,6 +68,10 @@ class StubHost:
         Whether a reversal may enter.
     problem : str
         Why the journal cannot be written.
+    questions : list of (int, list of str)
+        Requests for executions: since when, and which must be in the answer.
+    tells : bool
+        Whether these are answered at once.
     """
 
     core: DecisionCore
@@ -84,6 +88,8 @@ class StubHost:
     wire: dict[str, int] = field(default_factory=dict)
     allowed: bool = True
     problem: str = ""
+    questions: list[tuple[int, list[str]]] = field(default_factory=list)
+    tells: bool = True
     executions: int = 0
     asked: int = 0
 
@@ -158,6 +164,11 @@ class StubHost:
     def amend(self, client_order_id: str, units: int, price: float) -> bool:
         self.amended[client_order_id] = units, round(price, 2)
         return True
+
+    def request_executions(self, instrument_id: str, since_ns: int, known: Any) -> None:
+        self.questions.append((since_ns, sorted(known)))
+        if self.tells:
+            self.execution.on_told(self.clock.timestamp_ns())
 
     def wire_ns(self, client_order_id: str) -> int | None:
         return self.wire.get(client_order_id)

@@ -1,8 +1,9 @@
 """The order life of one position, in any interleaving: the real execution and reconciler against a scripted broker.
 
 The broker is the truth. What it is sent waits until it takes it; what it says waits until it is delivered, in any
-order, twice or never. Whatever happens: no more is held than the policy wants, nothing closed twice, nothing of others
-traded, and once broker and session have heard of each other, what is held has its stop.
+order, twice or never: both messages of a fill may be lost while the connection stays up. A cancel may never end its
+order. Whatever happens: no more is held than the policy wants, nothing closed twice, nothing of others traded, and once
+broker and session have heard of each other, what is held has its stop.
 """
 
 import asyncio
@@ -77,11 +78,20 @@ class World(ListLink):
 
     # To the broker --------------------------------------------------------------------------------------------------
 
-    def take(self, refuse: bool = False) -> None:
-        """The broker takes what was sent first."""
+    def request_executions(self, instrument_id: str, since_ns: int, known: Any) -> None:
+        if self.up:
+            self.coming.append(("executions", self.host.clock.timestamp_ns()))
+
+    def take(self, refuse: bool = False, stuck: bool = False) -> None:
+        """The broker takes what was sent first; a cancel may never end its order."""
         what, content = self.coming.pop(0)
         if what == "list":
             self._accept(content, refuse)
+        elif what == "executions":
+            self.say("whole", (content, list(self.trades)))
+        elif what == "cancel" and stuck and content in self.orders and self.orders[content].status not in ENDED:
+            self.orders[content].status = "PendingCancel"
+            self._say_order(self.orders[content])
         elif what == "cancel" and content in self.orders and self.orders[content].status not in ENDED:
             self._end(self.orders[content])
         elif what == "cancel":
@@ -94,10 +104,16 @@ class World(ListLink):
         if refuse:  # the last one, which would have transmitted the rest
             self.say("answer", SimpleNamespace(order_ref=orders[-1].name, meaning="refused", code=201, text="no"))
             return
+        if any(order.group and self._is_over(order.group) for order in orders):
+            self.say("answer", SimpleNamespace(order_ref=orders[0].name, meaning="refused", code=201, text="over"))
+            return
         orders[0].is_entry = len(orders) > 1
         for order in orders:
             self.orders[order.name] = order
             self._say_order(order)
+
+    def _is_over(self, group: str) -> bool:
+        return any(order.group == group and order.status == "Filled" for order in self.orders.values())
 
     def _change(self, name: str, size: int, price: float) -> None:
         order = self.orders.get(name)
@@ -174,6 +190,11 @@ class World(ListLink):
         self.hear(what, content)
 
     def hear(self, what: str, content: Any) -> None:
+        if what == "whole":
+            asked_ns, trades = content
+            for trade in trades:
+                self.hear("execution", trade)
+            what, content = "told", asked_ns
         getattr(self.host.execution, f"on_{what}")(content)
 
     async def executions(self, instrument_id: str) -> Any:
@@ -274,6 +295,11 @@ class OrderLife(RuleBasedStateMachine):
     def broker_takes(self) -> None:
         self.world.take()
 
+    @precondition(lambda self: self.world.coming and self.world.coming[0][0] == "cancel" and self.world.up)
+    @rule()
+    def a_cancel_never_ends(self) -> None:
+        self.world.take(stuck=True)
+
     @precondition(lambda self: self.world.coming and self.world.coming[0][0] == "list" and self.world.up)
     @rule()
     def broker_refuses(self) -> None:
@@ -302,11 +328,14 @@ class OrderLife(RuleBasedStateMachine):
     @precondition(lambda self: self.world.going)
     @rule(place=st.integers(0, 20))
     def a_message_is_lost(self, place: int) -> None:
-        # Of a fill one message of two comes; both are lost with the connection alone.
-        place %= len(self.world.going)
-        what, content = self.world.going[place]
-        if what == "listed" or (what == "status" and not content.filled):
-            self.world.going.pop(place)
+        self.world.going.pop(place % len(self.world.going))
+
+    @precondition(lambda self: self.world.active())
+    @rule(place=st.integers(0, 5), units=st.integers(1, UNITS))
+    def the_broker_fills_and_nobody_hears_of_it(self, place: int, units: int) -> None:
+        told = len(self.world.going)
+        self.broker_fills(place, units, told=False)
+        del self.world.going[told:]
 
     @rule(seconds=st.sampled_from([0.1, 0.6, 1.1, 2.1, 3.1]))
     def time_passes(self, seconds: float) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.ibkr.simulator.broker.judgement import BY_HAND
+from adapters.ibkr.simulator.broker.matching import Execution
 from adapters.ibkr.simulator.broker.orders import WorkingOrder
 from adapters.ibkr.simulator.broker.rules import OrderRule
 from adapters.ibkr.simulator.faults import FAULTS
@@ -15,6 +16,7 @@ from benchmarks.faults.audit import differences, doubled, lost
 from benchmarks.faults.bundle import UNITS, Traded, make_traded
 from benchmarks.faults.host import LiveHost, hosted
 from benchmarks.faults.invariants import TRADING_CLIENT
+from run.trade.gateway import CON_ID
 
 DAYS = date(2025, 1, 27), date(2025, 1, 30)
 pytestmark = pytest.mark.xdist_group("order_path")
@@ -169,6 +171,17 @@ def test_a_correction_counts_once_also_where_only_a_later_request_shows_it(host:
     assert host.is_alive()
 
 
+def test_a_correction_of_units_that_only_a_later_request_shows_is_what_is_held(host: LiveHost) -> None:
+    side = 1 if holds(host) > 0 else -1
+    host.fault("correct_unseen", -1)
+    since = time.time_ns()
+    host.fault("drop")
+    assert host.pass_time(lambda: host.knows(since), 60, moving=False)
+    soon(host, lambda: {order.remaining for order in own(host) if order.request.orderType == "STP"} == {UNITS - 1})
+    assert host.own_units == side * (UNITS - 1)
+    agrees(host)
+
+
 def test_an_entry_in_pieces_with_the_connection_lost_is_covered(host: LiveHost) -> None:
     flat(host)
     host.fault("fill_pieces", 3)
@@ -224,9 +237,42 @@ def test_a_cancel_without_its_end_doubles_nothing(host: LiveHost, fault: str) ->
     host.step(200)
     assert abs(host.own_units) <= UNITS
     host.gateway.call(lambda server: server.gateway.broker.answers.clear())
-    if fault == "pending_cancel":
-        return  # the order works for ever, and the session waits for it
     agrees(host)
+
+
+def test_what_a_stop_has_filled_is_not_closed_again_though_both_messages_are_lost(alone: LiveHost) -> None:
+    side = 1 if holds(alone) > 0 else -1
+    agrees(alone)
+    for channel in ("execution", "order_status", "open_order"):
+        alone.fault(f"lost_{channel}", 100)  # only what nobody asked for
+
+    def fill_a_part(_: object) -> None:
+        (stop,) = (order for order in alone.broker.working(TRADING_CLIENT) if order.request.orderType == "STP")
+        alone.broker._fill(stop, Execution(1, alone.broker.quotes[stop.terms.con_id].ticks))
+        alone.gateway.gateway.deliver()
+
+    alone.gateway.call(fill_a_part)
+    assert alone.own_units == side * (UNITS - 1)
+    assert alone.end() == 0  # within the second in which nothing else asks the broker
+    assert differences(alone) == []
+    assert (alone.own_units, own(alone), doubled(alone)) == (0, [], [])
+
+
+def test_a_closing_order_whose_cancel_never_ends_is_the_only_one(alone: LiveHost) -> None:
+    side = 1 if holds(alone) > 0 else -1
+    agrees(alone)
+    alone.fault("halt", 1)
+    alone.fault("pending_cancel", 100)
+    assert alone.process is not None
+    alone.process.terminate()
+    said = lambda: [s for s in alone.tail.states if s["to"] == "not cancelled"]  # noqa: E731
+    assert alone.pass_time(lambda: alone.tail.poll() or said(), 25, moving=False)
+    assert [(o.side, o.remaining) for o in own(alone) if o.request.orderType == "MKT"] == [(-side, UNITS)]
+    assert "STP" in kinds(alone)
+    alone.fault("halt", 0)
+    assert alone.process.wait(60) == 0
+    assert differences(alone) == []
+    assert (alone.own_units, own(alone), doubled(alone)) == (0, [], [])
 
 
 @pytest.mark.parametrize("code", [103, 110, 200, 201, 203, 321, 460, 10289, 10293])
@@ -295,6 +341,26 @@ def test_orders_made_by_hand_change_nothing(host: LiveHost) -> None:
     assert len(foreign) == 3, "none was cancelled"
     assert host.step_until(lambda: trades(host) >= before + 3, 4_000), "it trades on"
     agrees(host)
+
+
+def test_holdings_elsewhere_on_the_account_change_nothing(host: LiveHost) -> None:
+    for name, value in (("fraction", 105), ("euro_position", 5), ("hand_trade_elsewhere", 100), ("second_account", 3)):
+        host.fault(name, value)
+    elsewhere = {con_id: held.units for con_id, held in host.broker.account.holdings.items() if con_id != CON_ID}
+    before = trades(host)
+    assert host.step_until(lambda: trades(host) >= before + 3, 4_000), "it trades on"
+    agrees(host)
+    assert elsewhere == {c: held.units for c, held in host.broker.account.holdings.items() if c != CON_ID}
+
+
+def test_orders_made_by_hand_before_the_start_do_not_keep_it_from_starting(traded: Traded, tmp_path: Path) -> None:
+    with hosted(traded, tmp_path / "host", DAYS) as early:
+        for name in ("hand_order", "hand_order_elsewhere"):
+            early.fault(name, 1)
+        assert early.begin(), early.printed.read_text()
+        holds(early)
+        by_hand = early.gateway.call(lambda _: [o for o in early.broker.working() if o.client_id == BY_HAND])
+        assert len(by_hand) == 2
 
 
 def test_what_the_owner_buys_is_never_sold(alone: LiveHost) -> None:

@@ -352,3 +352,25 @@ def test_what_a_session_claims(units: int, orders: list[Any], message: str) -> N
     assert session.broker.did[-1] == "morning"
     session.host.execution.on_execution(executed("morning", 5))
     assert (session.host.rows, session.reconciler.known) == ([], True)
+
+
+def test_a_connection_whose_messages_wait_unread_is_not_hung_up() -> None:
+    session = Session().holds()
+    session.broker.answers, behind = False, True
+    session.broker.is_behind = lambda: behind  # type: ignore[method-assign]
+    assert [session.at(second) for second in (4, 4.25, 4.5)] == [[ASK, UNKNOWN], [ASK], [ASK]]
+    behind = False
+    assert session.at(4.75) == [ASK, "connection hung up", "disconnect"]
+
+
+def test_a_cancel_that_is_not_confirmed_leaves_an_order_that_counts_as_working_and_says_so() -> None:
+    session = Session().holds()
+    session.host.clock.set_time(2 * NS)
+    session.host.status(session.host.sent[2], "PendingCancel")
+    said = [what for step in range(9, 49) for what in session.at(step / 4)]
+    assert "order not cancelled" not in said
+    assert ASK_FILLS in said, "executions and orders are asked for meanwhile"
+    assert "order not cancelled" in session.at(12.25)
+    assert session.host.warned
+    session.until(12.5, 20)
+    assert (session.sent[3:], session.reconciler.known, session.host.execution.is_protected) == ([], True, True)

@@ -80,6 +80,7 @@ def adversary(server: GatewayServer, value: int = 1) -> None:
 def friendly(server: GatewayServer, value: int = 1) -> None:
     """End everything; what is late still arrives."""
     server.gateway.broker.answers.clear()
+    server.gateway.before_fills = None
     server.gateway.behave(FRIENDLY)
 
 

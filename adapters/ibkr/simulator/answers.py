@@ -25,6 +25,7 @@ from adapters.ibkr.simulator import subscriptions
 from adapters.ibkr.simulator.broker import acceptance
 from adapters.ibkr.simulator.broker.broker import Trade
 from adapters.ibkr.simulator.broker.orders import WorkingOrder
+from adapters.ibkr.simulator.broker.reports import ns_of_time
 from adapters.ibkr.simulator.client_session import ClientSession
 from adapters.ibkr.simulator.gateway import NOT_SUPPORTED, NOTHING, Gateway
 
@@ -118,7 +119,8 @@ def _passes(trade: Trade, wanted: Any) -> bool:
         (wanted.secType, contract.secType),
         (wanted.exchange, contract.exchange),
     )
-    return all(not word or word == own for word, own in given)
+    since_ns = ns_of_time(wanted.time) if wanted.time else 0
+    return trade.ts_ns >= since_ns and all(not word or word == own for word, own in given)
 
 
 def _contract_data(gateway: Gateway, session: ClientSession, request: Any) -> list[Message]:

@@ -1,6 +1,6 @@
 """What a live session requests from the broker."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # the emergency flatten reads the configuration without NautilusTrader
@@ -123,6 +123,9 @@ class OrderListener(Protocol):
     def on_execution(self, fill: BrokerFill) -> None:
         """Take an execution of anybody's order in the contract, any number of times."""
 
+    def on_told(self, asked_ns: int) -> None:
+        """Note that every execution is told that had happened when they were asked for, UTC nanoseconds."""
+
     def on_commission(self, trade_id: str, usd: float) -> None:
         """Take the commission of an execution."""
 
@@ -149,6 +152,9 @@ class BrokerLink(Protocol):
 
     def is_connected(self) -> bool:
         """Whether orders would reach the broker."""
+
+    def is_behind(self) -> bool:
+        """Whether messages of the broker wait unread: an answer may be among them."""
 
     def has_data(self) -> bool:
         """Whether market data can be trusted."""
@@ -180,6 +186,9 @@ class BrokerLink(Protocol):
 
     async def executions(self, instrument_id: str) -> Sequence[BrokerFill] | None:
         """Today's executions, of which the listener has heard; None where there is no answer."""
+
+    def request_executions(self, instrument_id: str, since_ns: int, known: Collection[str]) -> None:
+        """Ask for the executions since a time; the listener hears of them and then that all are told."""
 
     async def bars(self, bar_type: "BarType", end_ns: int, days: int, regular_hours: bool) -> "Sequence[Bar]":
         """History, stamped with opens; empty where nothing came."""

@@ -14,6 +14,7 @@ from rl_strategies.live.journal.session_journal import TAKE_PROFIT
 
 CANCEL_S = 1.0  # wait for the take profit's end at most so long
 FILL_S = 2.0  # a market order in a group that has not filled for so long is held back there
+UNHEARD_S = 10.0  # executions that are asked for and not told for longer are done without
 AGREE_S = 30.0  # after a closing order is lost, wait at most so long for a position that agrees
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # after refusals
 
@@ -31,6 +32,9 @@ class Desk(Protocol):
     @property
     def side(self) -> int:
         """Side that is held."""
+
+    def has_word(self, since_ns: int) -> bool:
+        """Whether every execution until ``since_ns`` was told, a moment ago; asks the broker where not."""
 
     def cancel(self, order: OwnOrder) -> None:
         """Cancel an order, once until it is time to try again."""
@@ -58,7 +62,7 @@ class Exit:
     def __init__(self, reason: FillReason, now_ns: int) -> None:
         self.reason = reason
         self.attempts = 0
-        self._began_ns = now_ns
+        self._began_ns = self._since_ns = now_ns
         self._next_ns = 0
         self._sent: OwnOrder | None = None
         self._alone = False
@@ -74,6 +78,7 @@ class Exit:
                 self._watch(desk, order, now_ns)
             return
         self._note_end(desk, now_ns)
+        is_heard = self._is_heard(desk, now_ns)
         stops = []
         for order in desk.book.fillable("stop"):
             if order.row.side == -desk.side:
@@ -83,15 +88,31 @@ class Exit:
         if self._alone:
             for order in stops:
                 desk.cancel(order)
-            if stops:
+            if any(not order.is_kept for order in stops):
                 return
+            if stops:  # they cannot be cancelled: nothing else may be sent beside them
+                self._alone = False
+                self._pause(now_ns)
         elif desk.book.fillable(TAKE_PROFIT) and now_ns - self._began_ns < CANCEL_S * NS:
             return
         if desk.agreed_ns < self._lost_ns and now_ns - self._lost_ns < AGREE_S * NS:
             return  # it may have filled unheard
-        if units and now_ns >= self._next_ns and not desk.is_unsure:
+        if units and now_ns >= self._next_ns and not desk.is_unsure and is_heard:
             group = next((stop.row.group for stop in stops), "")
             self._sent = desk.send_exit(units, group, self.reason)
+
+    def _is_heard(self, desk: Desk, now_ns: int) -> bool:
+        """Whether the broker has told of every fill before this attempt: messages may be lost."""
+        if now_ns < self._next_ns or desk.has_word(self._since_ns):
+            return True
+        if now_ns - self._since_ns <= UNHEARD_S * NS:
+            return False
+        desk.warn(f"the broker has not told its executions for {UNHEARD_S:g} s: closing by the session's own count")
+        return True
+
+    def _pause(self, now_ns: int) -> None:
+        self._next_ns = now_ns + int(PAUSES_S[min(self.attempts, len(PAUSES_S) - 1)] * NS)
+        self.attempts += 1
 
     def _watch(self, desk: Desk, order: OwnOrder, now_ns: int) -> None:
         if now_ns - max(order.row.sent_ns, order.moved_ns) <= FILL_S * NS:
@@ -106,11 +127,11 @@ class Exit:
         sent, self._sent = self._sent, None
         if sent is None or not sent.over or sent.over == "filled":
             return
+        self._since_ns = now_ns
         if sent.over == "gone":
             self._lost_ns = sent.over_ns
         if sent.over in ("refused", "inactive", "never_sent"):
-            self._next_ns = now_ns + int(PAUSES_S[min(self.attempts, len(PAUSES_S) - 1)] * NS)
-            self.attempts += 1
+            self._pause(now_ns)
             self._alone = False
             is_covered = any(stop.protects for stop in desk.book.fillable("stop"))
             if not is_covered:

@@ -56,7 +56,11 @@ class FillLedger:
 
     def filled(self, client_order_id: str) -> int:
         """Units booked of an order, unsigned."""
-        return sum(abs(row.units) for row in self.rows.values() if row.client_order_id == client_order_id)
+        return sum(abs(row.units) for row in self.of_order(client_order_id))
+
+    def of_order(self, client_order_id: str) -> list[FillRow]:
+        """Fills of an order."""
+        return [row for row in self.rows.values() if row.client_order_id == client_order_id]
 
     def fills(self) -> list[Fill]:
         """Fills in the order in which they were heard of."""

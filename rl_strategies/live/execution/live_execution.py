@@ -15,13 +15,17 @@ import msgspec
 from rl_strategies.accounting.record import FillReason
 from rl_strategies.decision.barriers import barrier_ticks, unit_code
 from rl_strategies.decision.core import Review
+from rl_strategies.live.execution.broker_word import BrokerWord
 from rl_strategies.live.execution.exit import Exit
+from rl_strategies.live.execution.fills import execution_name
 from rl_strategies.live.execution.own_orders import NS, OwnOrder, is_of
 from rl_strategies.live.execution.reported_execution import ANSWER_S, GRACE_S, ReportedExecution
+from rl_strategies.live.journal.rebuild import PROVISIONAL
 from rl_strategies.live.journal.session_journal import BARRIERS, TAKE_PROFIT, Role
 
 AGREE_S = 10.0  # wait at most so long for a position that agrees
 MOST_ROUNDS = 8  # the next message or poll goes on
+NAKED_S = 3.0  # a stop is placed again at the latest so long after its end, though it may have filled unheard
 PARTIAL_S = 3.0  # an entry that has filled in part for longer is cancelled
 RESIZE_S = 1.0  # the broker has so long to reduce orders of a group itself
 
@@ -41,6 +45,24 @@ class LiveExecution(ReportedExecution):
         """Forget all orders."""
         super().reset()
         self._is_tending = self._tends_again = False
+        self._word = BrokerWord()
+
+    def on_told(self, asked_ns: int) -> None:
+        """Note that every execution is told that had happened when they were asked for."""
+        self._word.come(asked_ns, self._now_ns())
+        self.tend()
+
+    def has_word(self, since_ns: int) -> bool:
+        """Whether every execution until ``since_ns`` was told, a moment ago; asks the broker where not."""
+        now_ns = self._now_ns()
+        is_fresh = self._word.is_fresh(since_ns, now_ns)
+        if not is_fresh and self._word.wants(since_ns, now_ns):
+            entered = [] if self._entry is None else self.ledger.of_order(self._entry.name)
+            is_known = entered and not any(row.trade_id.startswith(PROVISIONAL) for row in entered)
+            first_ns = min(row.ts_ns for row in entered) if is_known else 0
+            names = [execution_name(row.trade_id)[0] for row in entered if row.units]
+            self._link.request_executions(self.instrument_id, first_ns, names)
+        return is_fresh
 
     @property
     def is_closing(self) -> bool:
@@ -108,13 +130,15 @@ class LiveExecution(ReportedExecution):
 
     def _regain_protection(self, stops: list[OwnOrder], now_ns: int) -> None:
         ended = max((stop.over_ns for stop in stops), default=0)
+        if any(stop.is_leaving and stop.may_fill and not stop.held for stop in stops):
+            return  # it works until its end is told; a second one beside it could open the other side
         is_refused = any(stop.over in ("refused", "inactive") or stop.held for stop in stops)
         if self._has_replaced and not is_refused and self.agreed_ns < ended and now_ns - ended < AGREE_S * NS:
             self._host.request_fills()  # who cancels it again and again, a flatten perhaps, may be closing too
         elif is_refused or self._has_replaced:
             self._host.warn(f"unprotected: {self.units:+d} without a stop, closing")
             self.close_position("protection_lost")
-        elif now_ns - ended > GRACE_S * NS:
+        elif (self.has_word(ended) and now_ns - ended > GRACE_S * NS) or now_ns - ended > NAKED_S * NS:
             self._has_replaced = True
             if not self.replace_stop():
                 self.close_position("protection_lost")
@@ -134,7 +158,7 @@ class LiveExecution(ReportedExecution):
         if order.wanted is not None and now_ns - order.wanted_ns > ANSWER_S * NS:
             order.wanted = None
             self._host.request_fills()
-        if not order.is_answered or order.wanted is not None or order.cancel_ns:
+        if not order.is_answered or order.wanted is not None or order.is_leaving:
             return
         leg = self._core.leg
         price = int(leg.stop_ticks if order.row.role == "stop" else leg.take_profit_ticks) or order.row.trigger_ticks

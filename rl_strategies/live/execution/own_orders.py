@@ -3,6 +3,7 @@
 An order may fill until it is known to be over: unanswered orders and cancels do not end it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ WORKING = ("PreSubmitted", "Submitted", "PendingCancel")
 CANCELLED = ("Cancelled", "ApiCancelled")
 LOCATE = "locate"
 RECANCEL_S = 2.0
+CANCEL_LIFE_S = 10.0  # a cancel that has not ended its order for longer has not worked
 
 
 @dataclass(eq=False)
@@ -43,8 +45,12 @@ class OwnOrder:
         Size and price asked for and not listed yet.
     wanted_ns, cancel_ns : int
         Clock when that, or a cancel, was sent last; 0 for never.
+    leaves_ns : int
+        Clock when it was first to be cancelled; 0 for never.
     cancels : int
         Cancels sent.
+    is_kept : bool
+        Whether the broker still lists it though its cancel had time to end: it works on.
     is_fixed : bool
         Whether the broker refused to change it.
     """
@@ -62,7 +68,9 @@ class OwnOrder:
     wanted: tuple[int, int] | None = None
     wanted_ns: int = 0
     cancel_ns: int = 0
+    leaves_ns: int = 0
     cancels: int = 0
+    is_kept: bool = False
     is_fixed: bool = False
 
     @property
@@ -91,14 +99,19 @@ class OwnOrder:
         return not self.over
 
     @property
+    def is_leaving(self) -> bool:
+        """Whether a cancel is under way; one that does not end leaves the order as it is."""
+        return bool(self.cancel_ns) and not self.is_kept
+
+    @property
     def protects(self) -> bool:
         """Whether it is a stop that the broker holds or is about to hold."""
-        return self.row.role == "stop" and self.may_fill and not self.held and not self.cancel_ns
+        return self.row.role == "stop" and self.may_fill and not self.held and not self.is_leaving
 
     @property
     def state(self) -> tuple[object, ...]:
         """What the broker said of it."""
-        return self.is_answered, self.over, self.told, self.held, bool(self.cancel_ns)
+        return self.is_answered, self.over, self.told, self.held, self.is_leaving
 
     def is_settled(self) -> bool:
         """Whether nothing is waited for: acknowledged, no change or cancel under way, fills booked."""
@@ -106,7 +119,7 @@ class OwnOrder:
             return False
         if self.over:
             return True
-        return self.is_answered and self.wanted is None and not self.cancel_ns and self.row.kind != "market"
+        return self.is_answered and self.wanted is None and not self.is_leaving and self.row.kind != "market"
 
     def waits_since_ns(self) -> int:
         """Clock since when an answer is waited for."""
@@ -141,7 +154,7 @@ class OwnOrder:
         if status in WORKING:
             self.is_answered, self.over, self.held = True, "", why_held == LOCATE
             if status == "PendingCancel" and not self.cancel_ns:
-                self.cancel_ns = now_ns
+                self.leave(now_ns)
         elif status in CANCELLED:
             self.is_answered = True
             self._end("cancelled", now_ns)
@@ -174,9 +187,20 @@ class OwnOrder:
         """Note that it cannot fill any more."""
         self._end(why, now_ns)
 
+    def leave(self, now_ns: int) -> None:
+        """Note that it is being cancelled."""
+        self.cancel_ns, self.leaves_ns = now_ns, self.leaves_ns or now_ns
+
+    def keep(self, now_ns: int) -> bool:
+        """Consider that the broker lists it; True where its cancel has had time to end and did not."""
+        if not self.is_leaving or now_ns - self.leaves_ns <= CANCEL_LIFE_S * NS:
+            return False
+        self.is_kept = True
+        return True
+
     def revive(self) -> None:
         """Note that the broker lists it as working though it was thought to be over."""
-        self.over, self.cancel_ns, self.is_answered = "", 0, True
+        self.over, self.cancel_ns, self.leaves_ns, self.is_kept, self.is_answered = "", 0, 0, False, True
 
     def _end(self, why: OverBecause, now_ns: int) -> None:
         if not self.over:
@@ -224,6 +248,10 @@ class OwnOrders:
         for name in [n for n, order in self._open.items() if order.over and order.told <= order.booked]:
             del self._open[name]
         return [order for order in self._open.values() if not roles or order.row.role in roles]
+
+    def keep_listed(self, resting: Collection[str], now_ns: int) -> list[str]:
+        """Let orders work on whose cancel has not ended them, as the broker lists them; their client order ids."""
+        return [order.name for order in self.fillable() if order.name in resting and order.keep(now_ns)]
 
     def fillable(self, *roles: Role) -> list[OwnOrder]:
         """Orders that may still fill; of some roles or all."""

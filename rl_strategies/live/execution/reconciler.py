@@ -164,6 +164,11 @@ class Reconciler:
         kept = working if explaining is None else working | {explaining.name}
         for name in execution.drop_unknown(kept, now_ns):
             self._events.report("order", "", "gone", f"{name}: the broker does not list it")
+        for name in execution.book.keep_listed(working, now_ns):
+            self._events.report(
+                "order", "", "not cancelled", f"{name}: its cancel was not confirmed, it counts as working"
+            )
+            execution.warn(f"{name} cannot be cancelled: it may still fill, nothing is opened or closed against it")
         self.is_flat = difference == 0 and execution.units == 0 and not execution.book.fillable()
         if difference:
             self._act(difference, broker.units, now_ns)
@@ -214,7 +219,8 @@ class Reconciler:
     def _note_silence(self, reason: str) -> None:
         self._doubt(reason)
         self._unanswered += 1
-        if self._unanswered >= UNANSWERED_REQUESTS and self._link.is_connected():
+        # A long history before it delays an answer: that is no dead connection.
+        if self._unanswered >= UNANSWERED_REQUESTS and self._link.is_connected() and not self._link.is_behind():
             self._unanswered = 0
             self._events.report("connection", "up", "hung up", f"{UNANSWERED_REQUESTS} requests were not answered")
             self._link.disconnect()

@@ -275,7 +275,8 @@ class ReportedExecution(OrderExecution):
         """Cancel an order, once until it is time to try again."""
         now_ns = self._now_ns()
         if order.may_cancel(now_ns):
-            order.cancel_ns, order.cancels = now_ns, order.cancels + 1
+            order.leave(now_ns)
+            order.cancels += 1
             self.changes += 1
             self._link.cancel(order.name)
 

@@ -89,6 +89,9 @@ def test_a_gateway_that_listens_is_there() -> None:
 class Named:
     """NautilusTrader's table of requests, empty."""
 
+    def remove(self, **names: Any) -> None:
+        pass
+
     def get(self, **names: Any) -> None:
         return None
 
@@ -101,7 +104,9 @@ class Client:
         self._is_ib_connected = asyncio.Event()
         self._is_ib_connected.set()
         self._data_farm_degraded_since_ns: int | None = None
-        self._eclient = SimpleNamespace(wrapper=SimpleNamespace(), isConnected=lambda: True, placeOrder=self._place)
+        self._eclient = SimpleNamespace(
+            wrapper=SimpleNamespace(), isConnected=lambda: True, placeOrder=self._place, reqExecutions=self._question
+        )
         self._client_id, self._next_valid_order_id = 1, 101
         self._requests = self._subscriptions = Named()
         self._fetch_all_open_orders = False
@@ -115,6 +120,7 @@ class Client:
         self.refuses = ""
         self.seen: list[str] = []
         self.asked_all: list[bool] = []
+        self.questions: list[tuple[int, str, str]] = []
 
     async def get_positions(self, account: str) -> list[Any] | None:
         assert account == "DU1"
@@ -139,6 +145,15 @@ class Client:
 
     def cancel_order(self, order_id: int) -> None:
         self.cancelled.append(order_id)
+
+    def _next_req_id(self) -> int:
+        return 900 + len(self.questions)
+
+    def _question(self, number: int, wanted: Any) -> None:
+        self.questions.append((number, wanted.acctCode, wanted.time))
+
+    async def process_exec_details_end(self, req_id: int) -> None:
+        self.seen.append("end")
 
     def _place(self, order_id: int, contract: Any, order: Any) -> None:
         self.changed.append((order_id, order))
@@ -167,6 +182,9 @@ class Listener:
 
     def on_execution(self, fill: Any) -> None:
         self.told.append((fill.trade_id, fill.order_ref, fill.units, fill.price))
+
+    def on_told(self, asked_ns: int) -> None:
+        self.told.append(("all", asked_ns <= time.time_ns()))
 
     def on_commission(self, trade_id: str, usd: float) -> None:
         self.told.append((trade_id, usd))
@@ -351,6 +369,36 @@ def test_every_contract_has_a_listener_and_a_state_of_its_own(client: Client) ->
     assert {told[0] for told in mes.told} == {"a"}
     assert {told[0] for told in mnq.told} == {"b"}
     assert made.failure is None
+
+
+def test_executions_are_all_told_when_the_end_of_their_own_request_has_come(
+    link: BrokerLink, client: Client, listener: Listener
+) -> None:
+    link.request_executions(MESZ6, 0, ())
+    assert client.questions == [(900, "DU1", "")]
+    asyncio.run(client.process_exec_details_end(req_id=1))  # of another request, sent before
+    asyncio.run(client.process_exec_details(req_id=900, **executed("a.01")))
+    assert listener.told == [("a.01", "O-1", 2, 6000.25)]
+    asyncio.run(client.process_exec_details_end(req_id=900))
+    asyncio.run(client.process_exec_details_end(req_id=900))
+    assert listener.told[1:] == [("all", True)]
+
+
+def test_an_answer_that_lacks_what_is_known_is_not_believed(
+    link: BrokerLink, client: Client, listener: Listener
+) -> None:
+    at = int(np.datetime64("2026-01-05T14:31", "ns").astype(np.int64))
+    link.request_executions(MESZ6, at, ["a"])
+    assert client.questions == [(900, "DU1", "20260105-14:30:59")], "a second before, in UTC"
+    asyncio.run(client.process_exec_details_end(req_id=900))
+    assert client.questions[1:] == [(901, "DU1", "")], "the whole day"
+    asyncio.run(client.process_exec_details(req_id=901, **executed("a.02")))
+    asyncio.run(client.process_exec_details_end(req_id=901))
+    assert listener.told == [("a.02", "O-1", 2, 6000.25), ("all", True)]
+    link.request_executions(MESZ6, at, ["a"])
+    link.drop_requests()
+    asyncio.run(client.process_exec_details_end(req_id=902))
+    assert len(listener.told) == 2, "asked on a connection that is lost"
 
 
 @pytest.mark.parametrize("usd", [None, -1.0, 1.7976931348623157e308, float("nan")])

@@ -99,3 +99,14 @@ def time_text(ts_ns: int) -> str:
     '20260105 14:30:00 UTC'
     """
     return datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).strftime("%Y%m%d %H:%M:%S UTC")
+
+
+def ns_of_time(text: str) -> int:
+    """Time of a filter for executions, in the form that is UTC.
+
+    Examples
+    --------
+    >>> ns_of_time("20260105-14:30:00")
+    1767623400000000000
+    """
+    return int(datetime.strptime(text, "%Y%m%d-%H:%M:%S").replace(tzinfo=UTC).timestamp()) * 1_000_000_000
