@@ -71,7 +71,7 @@ class BrokerLink:
         client.next_order_id = self._next_order_id
         client._eclient.wrapper.currentTime = self._note_time
         # Both spell out every message for a log that is off, which takes as long as sending it.
-        client._eclient.logRequest = client._eclient.wrapper.logAnswer = _say_nothing
+        client._eclient.logRequest = client._eclient.wrapper.logAnswer = lambda *_: None
         for name, take in (
             ("process_exec_details", self._take_execution),
             ("process_exec_details_end", self._take_executions_end),
@@ -398,7 +398,3 @@ class BrokerLink:
 
     def _instrument_of(self, contract: Any) -> str:
         return next((name for name in self._instrument_ids if self._con_id(name) == contract.conId), "")
-
-
-def _say_nothing(*_: Any) -> None:
-    pass

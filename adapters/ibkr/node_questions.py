@@ -88,8 +88,8 @@ class _Question:
 class ExecutionQuestions:
     """Open requests for executions with a number of their own: an answer is whole when its end has come.
 
-    `get_executions` of NautilusTrader's client lets everybody wait for the one request that is open, which may have been
-    sent before what is asked about.
+    `get_executions` of NautilusTrader's client lets everybody wait for the one request that is open, which may have
+    been sent before what is asked about.
 
     Parameters
     ----------
