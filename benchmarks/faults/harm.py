@@ -315,7 +315,7 @@ HARMS = (
     Harm("end_on_buffer", end_on_buffer),
     Harm("corrupt", corrupt, interrupts=True),
     Harm("hang", hang),
-    Harm("freeze", freeze, interrupts=True),
+    Harm("freeze", freeze),
     Harm("kill_guard", kill_guard),
     Harm("kill_both", kill_both, interrupts=True),
     Harm("kill_with_late_fills", kill_with_late_fills, interrupts=True),

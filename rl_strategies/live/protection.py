@@ -119,12 +119,15 @@ class Protection:
 
     async def _pursue(self, is_done: Callable[[], bool], patience_s: float, gives_up_protected: bool = False) -> bool:
         self.start()
-        reached_ns = self._wall_ns()
+        reached_ns = held_ns = self._wall_ns()
         over_ns = max(self._core.flat_ns(0), reached_ns) + int(patience_s * NS)
         while not is_done():
             now_ns = self._wall_ns()
             reached_ns = now_ns if self._reconciler.is_connected else reached_ns
-            is_over = gives_up_protected and now_ns > over_ns and self._execution.is_protected
+            held_ns = now_ns if self._execution.units else held_ns
+            # Once flat, the broker is given time to say so.
+            is_settled = self._execution.units or now_ns - held_ns > patience_s * NS
+            is_over = gives_up_protected and now_ns > over_ns and self._execution.is_protected and is_settled
             if is_over or now_ns - reached_ns > patience_s * NS:
                 return False
             await asyncio.sleep(self._timeouts.poll_s)
