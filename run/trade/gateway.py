@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from adapters.ibkr.exchanges import EXCHANGES
 from adapters.ibkr.simulator.broker.contracts import ContractTerms
 from adapters.ibkr.simulator.broker.matching import Slippage
+from adapters.ibkr.simulator.broker.orders import WorkingOrder
 from adapters.ibkr.simulator.faults import Fault, FaultError, FaultScript
 from adapters.ibkr.simulator.gateway import Gateway
 from adapters.ibkr.simulator.market import Market, TapeBar, TapeError, tape_of
@@ -140,19 +141,28 @@ def simulated_server(
     except TapeError as error:
         first, last = (np.datetime64(ns, "ns").astype("datetime64[m]") for ns in window_ns)
         raise InputError(f"{spec.instrument_id} from {first} to {last}: {error}") from error
-    gateway = Gateway(contracts, market, ACCOUNT, round(cash_usd * 100), broker_slippage([spec, *followed], execution))
+    gateway = Gateway(
+        contracts, market, ACCOUNT, round(cash_usd * 100), broker_slippage([spec, *followed], execution, market)
+    )
     return GatewayServer(gateway, port=port)
 
 
-def broker_slippage(instruments: Sequence[InstrumentSpec], execution: ExecutionConfig) -> Slippage:
+def broker_slippage(instruments: Sequence[InstrumentSpec], execution: ExecutionConfig, market: Market) -> Slippage:
     """Slippage of the simulated broker, as simulator and engine have it; instruments by contract number."""
     if execution.slippage is None:
         stream = StreamFillModel(StreamFillModelConfig(**stream_settings(execution)))
-        return lambda con_id, ts_ns, ticks, side, is_limit: int(stream.is_slipped())
+        return lambda order, ticks: int(stream.is_slipped())
     slippage = InstrumentSlippage(instruments, execution)
-    return lambda con_id, ts_ns, ticks, side, is_limit: (
-        0 if is_limit else slippage.ticks(con_id - CON_ID, ts_ns, ticks, side)
-    )
+
+    def worse(order: WorkingOrder, ticks: int) -> int:
+        if order.limit_ticks is not None:
+            return 0
+        # The engine stamps what fills inside a bar with the bar's close.
+        con_id = order.terms.con_id
+        ts_ns = market.now_ns if order.stop_ticks is None else market.bar_close_ns(con_id)
+        return slippage.ticks(con_id - CON_ID, ts_ns, ticks, order.side)
+
+    return worse
 
 
 def contract_terms(spec: InstrumentSpec, con_id: int = CON_ID) -> ContractTerms:

@@ -163,6 +163,13 @@ class Market:
             return 0
         return self._tapes[con_id][at.bar - (at.phase != CLOSE)].open_ns + self.bar_ns
 
+    def bar_close_ns(self, con_id: int) -> int:
+        """When the bar closes, or closed, in which a contract's newest price was traded; now before the first."""
+        at = self._at.get(con_id)
+        if at is None or at.phase == ANNOUNCE:
+            return self.now_ns
+        return self._tapes[con_id][at.bar].open_ns + self.bar_ns
+
     def step(self) -> tuple[Step, Quote | None]:
         """Move to the next step; the price, None where nothing is traded (announcements)."""
         step = self._schedule[self.steps_done]

@@ -332,7 +332,7 @@ class Broker:
         wanted = groups.active_units(order, self.orders, self.rules)
         if self.largest_fill is not None:
             wanted = min(wanted, self.largest_fill)
-        executions = fills(order, quote, wanted, arriving, self._now_ns(), self.slippage)
+        executions = fills(order, quote, wanted, arriving, self.slippage)
         for execution in in_pieces(executions, self.rules.pieces):
             self._fill(order, execution)
 

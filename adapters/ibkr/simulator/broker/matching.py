@@ -30,16 +30,16 @@ class Execution(NamedTuple):
 
 
 class Slippage(Protocol):
-    """Ticks by which a fill of a contract at a time is worse than its price; asked once for every fill at a quote."""
+    """Ticks by which a fill is worse than its price; asked once for every fill at a quote."""
 
-    def __call__(self, con_id: int, ts_ns: int, ticks: int, side: int, is_limit: bool) -> int:
-        """Ticks, not negative, for a fill at ``ticks`` that buys (``side`` 1) or sells (-1)."""
+    def __call__(self, order: WorkingOrder, ticks: int) -> int:
+        """Ticks, not negative, for a fill of the order at ``ticks``."""
         ...
 
 
 def every_fill(worse_ticks: int) -> Slippage:
     """The same ticks on every fill, limits included, as NautilusTrader's own fill model does it."""
-    return lambda con_id, ts_ns, ticks, side, is_limit: worse_ticks
+    return lambda order, ticks: worse_ticks
 
 
 def bar_path(open_: int, high: int, low: int, close: int) -> tuple[int, int, int, int]:
@@ -86,9 +86,7 @@ def in_pieces(executions: list[Execution], pieces: int) -> list[Execution]:
     ]
 
 
-def fills(
-    order: WorkingOrder, quote: Quote, wanted: int, arriving: bool, ts_ns: int, slippage: Slippage
-) -> list[Execution]:
+def fills(order: WorkingOrder, quote: Quote, wanted: int, arriving: bool, slippage: Slippage) -> list[Execution]:
     """Executions of up to ``wanted`` units of an order at a quote; marks a stop that is reached as triggered.
 
     Parameters
@@ -99,8 +97,6 @@ def fills(
         Units that may fill now; less than what remains while a parent is partly filled.
     arriving : bool
         True for an order that just arrived: a marketable limit then takes the market's price.
-    ts_ns : int
-        Time of the fill.
     slippage : Slippage
         Ticks by which fills are worse; what a limit gets beyond the offer comes without, as in the engine.
 
@@ -113,8 +109,7 @@ def fills(
     taken_at = quote.ticks
 
     def slipped(ticks: int) -> int:
-        is_limit = order.limit_ticks is not None
-        return ticks + order.side * slippage(order.terms.con_id, ts_ns, ticks, order.side, is_limit)
+        return ticks + order.side * slippage(order, ticks)
 
     if order.is_stop:
         if not _reached(order, quote.ticks):
