@@ -28,6 +28,7 @@ CALLS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("evaluate",): ("BUNDLE", "--catalog", "CATALOG", *DAYS),
     ("backtest",): ("BUNDLE", "--catalog", "CATALOG", *DAYS),
     ("paper",): ("BUNDLE", "--catalog", "CATALOG", "--simulated", "--start", "2024-11-25"),
+    ("init", "live"): ("BUNDLE", "--out", "YAML"),
     ("live",): ("BUNDLE", "--account", "U1", "--live"),
     ("replay",): ("SESSION",),
     ("guard",): ("SESSION",),
@@ -107,7 +108,7 @@ def words(synthetic_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     named = {
         "CATALOG": synthetic_catalog, "RUNS": home / "new-runs", "RUN": bundle.parent.parent, "BUNDLE": bundle,
         "EXPERIMENT": home / "mine.yaml", "UNIVERSE": home / "universe.yaml", "LIVE": "paper",
-        "BARS": home / "bars.csv", "SESSION": home / "session", "OUT": home / "out.csv",
+        "BARS": home / "bars.csv", "SESSION": home / "session", "OUT": home / "out.csv", "YAML": home / "new.yaml",
     }  # fmt: skip
     return {name: str(value) for name, value in named.items()}
 

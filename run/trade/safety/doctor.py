@@ -71,7 +71,7 @@ def examine(config: LiveConfig, flatten_with: str, bundle: Path | None, folder: 
     else:
         asked = _broker(config, contract, flatten_with, context.wanted)
         life = local.check_expiry(contract, day, now_ns, config.sessions_before_expiry)
-        findings = [*asked, *life, local.check_calendar(calendar)]
+        findings = [*asked, *_match(bundle, contract, day), *life, local.check_calendar(calendar)]
     return findings + context.findings + _machine(config, bundle, existing)
 
 
@@ -83,6 +83,14 @@ def _context(config: LiveConfig, bundle: Path | None, day: date, now_ns: int) ->
     if loaded is None:
         return ContextFindings([], {})
     return examine_context(loaded, config, day, now_ns)
+
+
+def _match(bundle: Path | None, contract: WantedContract, day: date) -> list[Finding]:
+    try:
+        loaded = None if bundle is None else load_bundle(bundle)
+    except InputError:
+        loaded = None  # the check of the bundle says why
+    return [] if loaded is None else [local.check_match(loaded, contract, day)]
 
 
 def _broker(

@@ -1,0 +1,1 @@
+"""Live configurations that the program writes."""
