@@ -31,8 +31,13 @@ _EXIT_REASONS: dict[str, FillReason] = {
 class ExecutionHost(Protocol):
     """The Nautilus strategy that orders are sent through; `rl_strategies.strategy.RLStrategy` is one."""
 
-    cache: Any
-    order_factory: Any
+    @property
+    def cache(self) -> Any:
+        """NautilusTrader's cache."""
+
+    @property
+    def order_factory(self) -> Any:
+        """NautilusTrader's order factory."""
 
     def submit_order(self, order: Any) -> None:
         """Send an order."""

@@ -169,7 +169,8 @@ class RLStrategy(Strategy):
             return False
         day = self._executions[k].take_bar(bar)
         # The day is the same object throughout a session, and comparing two dates takes a microsecond.
-        if day is not self.core.session_date and day != self.core.session_date:
+        # A bar that a live session learns of too late may be of a day before.
+        if day is not self.core.session_date and not day <= self.core.session_date:
             self._begin_session(day, ts_ns)
         return True
 

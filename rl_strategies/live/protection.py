@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.live.broker.link import NS
-from rl_strategies.live.execution.live_execution import LiveExecution
-from rl_strategies.live.execution.reconciler import Reconciler
+from rl_strategies.live.instrument import LiveInstrument
 from rl_strategies.live.services import LiveServices
 from rl_strategies.live.session_events import Events
 
@@ -18,12 +17,13 @@ log = logging.getLogger(__name__)
 class Protection:
     """Runs beside the strategy, so that no failure of bars, features or policy leaves a position without a stop.
 
+    Every instrument has a task of its own: none waits for an answer about another.
+
     Parameters
     ----------
     core : DecisionCore
     services : LiveServices
-    execution : LiveExecution
-    reconciler : Reconciler
+    traded : sequence of LiveInstrument
     events : Events
     wall_ns, market_ns : callable
         This machine's clock and that of the bars, UTC nanoseconds.
@@ -42,30 +42,31 @@ class Protection:
         self,
         core: DecisionCore,
         services: LiveServices,
-        execution: LiveExecution,
-        reconciler: Reconciler,
+        traded: Sequence[LiveInstrument],
         events: Events,
         wall_ns: Callable[[], int],
         market_ns: Callable[[], int],
     ) -> None:
-        self._core, self._execution, self._reconciler, self._events = core, execution, reconciler, events
+        self._core, self._traded, self._events = core, traded, events
         self._timeouts, self._monitor = services.timeouts, services.monitor
         self._wall_ns, self._market_ns = wall_ns, market_ns
         self.ending: Literal["", "flatten", "hold"] = ""
         self.has_begun = False
         self.failure: Exception | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
         """Look at what is held again and again, from now on."""
         self.has_begun = True
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._keep())
+        for k, each in enumerate(self._traded):
+            task = self._tasks.get(each.name)
+            if task is None or task.done():
+                self._tasks[each.name] = asyncio.get_running_loop().create_task(self._keep(k))
 
     def stop(self) -> None:
         """Look no more; a position stays with its barriers at the broker."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
+        for task in self._tasks.values():
+            task.cancel()
 
     async def wind_down(self, flatten: bool, timeout_s: float = 30.0) -> bool:
         """End in order: decide nothing more and, if wanted, close everything. Returns whether that is done.
@@ -89,8 +90,15 @@ class Protection:
 
     def _is_left(self) -> bool:
         """Whether the broker has confirmed that the session has neither position nor order."""
-        is_calm = self._reconciler.known and not self._execution.is_in_flight()
-        return self._execution.units == 0 and is_calm and bool(self._reconciler.is_flat)
+        return all(each.execution.units == 0 and bool(each.is_flat) for each in self._traded)
+
+    def is_protected(self) -> bool:
+        """Whether every unit held has a stop at the broker, as far as is known."""
+        return all(each.execution.is_protected for each in self._traded)
+
+    def is_known(self) -> bool:
+        """Whether the broker's positions and orders are the session's."""
+        return all(each.reconciler.known for each in self._traded)
 
     async def leave(self, patience_s: float) -> bool:
         """Leave the market after a halt, however often the broker refuses; returns whether that is done.
@@ -115,32 +123,33 @@ class Protection:
         """
         if not self.has_begun:
             return True
-        return await self._pursue(lambda: self._reconciler.known and self._execution.is_protected, patience_s)
+        return await self._pursue(lambda: self.is_known() and self.is_protected(), patience_s)
 
     async def _pursue(self, is_done: Callable[[], bool], patience_s: float, gives_up_protected: bool = False) -> bool:
         self.start()
         reached_ns = held_ns = self._wall_ns()
-        over_ns = max(self._core.flat_ns(0), reached_ns) + int(patience_s * NS)
+        over_ns = max(self._core.last_flat_ns, reached_ns) + int(patience_s * NS)
         while not is_done():
-            now_ns = self._wall_ns()
-            reached_ns = now_ns if self._reconciler.is_connected else reached_ns
-            held_ns = now_ns if self._execution.units else held_ns
+            now_ns, is_held = self._wall_ns(), any(each.execution.units for each in self._traded)
+            reached_ns = now_ns if all(each.reconciler.is_connected for each in self._traded) else reached_ns
+            held_ns = now_ns if is_held else held_ns
             # Once flat, the broker is given time to say so.
-            is_settled = self._execution.units or now_ns - held_ns > patience_s * NS
-            is_over = gives_up_protected and now_ns > over_ns and self._execution.is_protected and is_settled
+            is_settled = is_held or now_ns - held_ns > patience_s * NS
+            is_over = gives_up_protected and now_ns > over_ns and self.is_protected() and is_settled
             if is_over or now_ns - reached_ns > patience_s * NS:
                 return False
             await asyncio.sleep(self._timeouts.poll_s)
         return True
 
-    async def _keep(self) -> None:
-        """Protect and close what is held, whatever else fails; ends with the strategy alone."""
+    async def _keep(self, k: int) -> None:
+        """Protect and close what is held of an instrument, whatever else fails; ends with the strategy alone."""
+        execution, reconciler = self._traded[k].execution, self._traded[k].reconciler
         while True:
             try:
-                self._reconciler.check_connection()
-                await self._reconciler.reconcile()
-                self._execution.poll()
-                self.enforce()
+                reconciler.check_connection()
+                await reconciler.reconcile()
+                execution.poll()
+                self._enforce(k)
             except Exception as error:  # the next round must come
                 log.exception("protection")
                 self.failure = self.failure or error
@@ -148,12 +157,16 @@ class Protection:
 
     def enforce(self) -> None:
         """Close what may not be held any longer, as often as it takes."""
-        execution = self._execution
-        if not self._reconciler.is_connected or execution.is_closing:
+        for k in range(len(self._traded)):
+            self._enforce(k)
+
+    def _enforce(self, k: int) -> None:
+        execution = self._traded[k].execution
+        if not self._traded[k].reconciler.is_connected or execution.is_closing:
             return
-        if self._execution.units == 0 and not execution.book.fillable("entry"):
+        if execution.units == 0 and not execution.book.fillable("entry"):
             return
-        flat_ns = self._core.flat_ns(0)
+        flat_ns = self._core.flat_ns(k)
         if self._monitor.level in ("flatten", "halted"):
             execution.close_position("risk_halt")
         elif self.ending == "flatten" or (flat_ns and self._market_ns() > flat_ns):

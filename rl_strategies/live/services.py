@@ -25,8 +25,6 @@ class LiveServices:
         Receives the whole state after every decision and every fill.
     monitor : RiskMonitor
     timeouts : Timeouts
-    regular_hours : bool
-        Whether bars are those of regular trading hours.
     order_tags : callable
         Takes an order's group; returns the tags that tell the broker of it.
     publish : callable
@@ -44,7 +42,6 @@ class LiveServices:
     checkpoint: Checkpoint
     monitor: RiskMonitor
     timeouts: Timeouts
-    regular_hours: bool
     order_tags: Callable[[str], list[str]]
     publish: Publish
     flatten_command: str

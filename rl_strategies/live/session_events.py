@@ -27,18 +27,31 @@ class SessionEvents:
     telemetry : SessionTelemetry
     wall_ns : callable
         This machine's clock, UTC nanoseconds.
+    has_several : bool
+        Whether the session trades several instruments: what is about one then names it.
     """
 
-    def __init__(self, journal: SessionJournal, telemetry: SessionTelemetry, wall_ns: Callable[[], int]) -> None:
-        self._journal, self._telemetry, self._wall_ns = journal, telemetry, wall_ns
+    def __init__(
+        self,
+        journal: SessionJournal,
+        telemetry: SessionTelemetry,
+        wall_ns: Callable[[], int],
+        has_several: bool = False,
+    ) -> None:
+        self._journal, self._telemetry, self._wall_ns, self._has_several = journal, telemetry, wall_ns, has_several
 
     def report(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
         """Report a change of state, from ``old`` to ``new``; it is on disk when this returns."""
+        self.report_of("", what, old, new, reason, **more)
+
+    def report_of(self, instrument_id: str, what: str, old: str, new: str, reason: str, **more: int) -> None:
+        """As `report`, of one instrument."""
         ts_ns = self._wall_ns()
-        self._journal.state(ts_ns, what, old, new, reason, **more)
+        self._journal.state(ts_ns, what, old, new, reason, instrument_id, **more)
         self._journal.flush()
-        log.info("%s: %s -> %s %s", what, old or "-", new or "-", reason)
-        self._telemetry.state(ts_ns, what, new, reason)
+        said = f"{instrument_id}: {reason}" if instrument_id and self._has_several else reason
+        log.info("%s: %s -> %s %s", what, old or "-", new or "-", said)
+        self._telemetry.state(ts_ns, what, new, said)
 
     def report_risk(self, transitions: Iterable[Transition]) -> None:
         """Report changes of the risk level; each is an alert too."""
@@ -49,6 +62,28 @@ class SessionEvents:
     def warn(self, message: str) -> None:
         """Raise an alert that changes no state."""
         self._telemetry.warning(self._wall_ns(), message)
+
+
+class InstrumentEvents:
+    """Events of one traded instrument.
+
+    Parameters
+    ----------
+    events : SessionEvents
+    instrument_id : str
+    is_first : bool
+        Whether it reports the connection, which all instruments share.
+    """
+
+    def __init__(self, events: SessionEvents, instrument_id: str, is_first: bool) -> None:
+        self._events, self._instrument_id, self._is_first = events, instrument_id, is_first
+
+    def report(self, what: str, old: str = "", new: str = "", reason: str = "", **more: int) -> None:
+        """Report a change of state of the instrument."""
+        if what != "connection":
+            self._events.report_of(self._instrument_id, what, old, new, reason, **more)
+        elif self._is_first:
+            self._events.report(what, old, new, reason, **more)
 
 
 class StreamEvents:

@@ -15,8 +15,8 @@ Publish = Callable[[str, Mapping[str, Any]], None]
 HEALTH_EVERY_S = 5.0
 
 
-class SessionTelemetry:
-    """Turns what happens in a session into telemetry rows.
+class InstrumentTelemetry:
+    """Turns what happens to one instrument into telemetry rows: decisions, positions, trades.
 
     Parameters
     ----------
@@ -29,18 +29,9 @@ class SessionTelemetry:
         self._publish = publish
         self._name = spec.instrument_id
         self._tick, self._multiplier = float(spec.tick_size), float(spec.multiplier)
-        self._health_ns = 0
 
-    def decision(
-        self,
-        ts_ns: int,
-        review: Review,
-        logits: NDArray[np.float32],
-        latency_s: float,
-        equity_usd: float,
-        cash_usd: float,
-    ) -> None:
-        """Publish a decision with its probabilities, and the account's equity."""
+    def decision(self, ts_ns: int, review: Review, logits: NDArray[np.float32], latency_s: float) -> None:
+        """Publish a decision with its probabilities."""
         scores = logits.astype(np.float64).ravel()
         odds = np.exp(scores - scores.max())
         self._row(
@@ -52,7 +43,6 @@ class SessionTelemetry:
             probabilities=(odds / odds.sum()).tolist(),
             latency_us=latency_s * 1e6,
         )
-        self._row("equity", ts_ns, equity_usd=equity_usd, cash_usd=cash_usd)
 
     def fill(self, fills: Sequence[Fill], units: int) -> None:
         """Publish the last of the session's fills and the units held after it; at 0 units also the finished trade."""
@@ -61,6 +51,50 @@ class SessionTelemetry:
         self._row("positions", last.ts_ns, instrument_id=self._name, units=float(units), price=price)
         if units == 0:
             self._trade(_round_trip(fills))
+
+    def _trade(self, fills: Sequence[Fill]) -> None:
+        side = 1 if fills[0].units > 0 else -1
+        entries = [fill for fill in fills if fill.units * side > 0]
+        exits = [fill for fill in fills if fill.units * side < 0]
+        points = -sum(fill.units * fill.price_ticks for fill in fills) * self._tick
+        net_usd = points * self._multiplier - sum(fill.commission_cents for fill in fills) / 100
+        self._row(
+            "trades",
+            fills[-1].ts_ns,
+            instrument_id=self._name,
+            side="long" if side > 0 else "short",
+            units=float(sum(abs(fill.units) for fill in entries)),
+            entry_price=self._average(entries),
+            exit_price=self._average(exits),
+            entry_ts_ns=fills[0].ts_ns,
+            net_usd=net_usd,
+            reason=fills[-1].reason,
+        )
+
+    def _average(self, fills: Sequence[Fill]) -> float:
+        units = sum(abs(fill.units) for fill in fills)
+        return sum(abs(fill.units) * fill.price_ticks for fill in fills) * self._tick / units
+
+    def _row(self, table: str, ts_ns: int, **values: Any) -> None:
+        self._publish(table, {"ts_ns": ts_ns, **values})
+
+
+class SessionTelemetry:
+    """Turns what happens in a session into telemetry rows: equity, states, alerts, health, limits.
+
+    Parameters
+    ----------
+    publish : callable
+        As in `InstrumentTelemetry`.
+    """
+
+    def __init__(self, publish: Publish) -> None:
+        self._publish = publish
+        self._health_ns = 0
+
+    def equity(self, ts_ns: int, equity_usd: float, cash_usd: float) -> None:
+        """Publish the account's equity."""
+        self._row("equity", ts_ns, equity_usd=equity_usd, cash_usd=cash_usd)
 
     def state(self, ts_ns: int, kind: str, state: str, reason: str) -> None:
         """Publish a change of state."""
@@ -89,29 +123,6 @@ class SessionTelemetry:
         )
         for name, used, allowed in usage:
             self._row("limits", vitals.ts_ns, name=name, used=used, allowed=allowed)
-
-    def _trade(self, fills: Sequence[Fill]) -> None:
-        side = 1 if fills[0].units > 0 else -1
-        entries = [fill for fill in fills if fill.units * side > 0]
-        exits = [fill for fill in fills if fill.units * side < 0]
-        points = -sum(fill.units * fill.price_ticks for fill in fills) * self._tick
-        net_usd = points * self._multiplier - sum(fill.commission_cents for fill in fills) / 100
-        self._row(
-            "trades",
-            fills[-1].ts_ns,
-            instrument_id=self._name,
-            side="long" if side > 0 else "short",
-            units=float(sum(abs(fill.units) for fill in entries)),
-            entry_price=self._average(entries),
-            exit_price=self._average(exits),
-            entry_ts_ns=fills[0].ts_ns,
-            net_usd=net_usd,
-            reason=fills[-1].reason,
-        )
-
-    def _average(self, fills: Sequence[Fill]) -> float:
-        units = sum(abs(fill.units) for fill in fills)
-        return sum(abs(fill.units) * fill.price_ticks for fill in fills) * self._tick / units
 
     def _row(self, table: str, ts_ns: int, **values: Any) -> None:
         self._publish(table, {"ts_ns": ts_ns, **values})

@@ -1,8 +1,9 @@
 """`RLStrategy` at a real broker: the same decisions, guarded against what a broker and a connection do to a session.
 
-Bars come through `BarFeed`; orders and fills from the broker's own messages; the `Reconciler` compares both with
-the broker. A row is in the journal before anything is opened by it. Nothing is decided while the broker's position is
-unknown, and a session that may not open positions may still close them.
+Bars come through `MarketDataFeeds`; orders and fills from the broker's own messages; every `LiveInstrument` compares
+both with the broker. What the instruments share is decided here: limits, journal, the end. A row is in the journal
+before anything is opened by it. Nothing is decided while a position at the broker is unknown, and a session that may
+not open positions may still close them.
 """
 
 import asyncio
@@ -23,9 +24,9 @@ from rl_strategies.live.broker.latency import LatencyMeter
 from rl_strategies.live.data.bar_feed import BarFeed
 from rl_strategies.live.data.market_data import MarketDataFeeds
 from rl_strategies.live.execution.live_execution import LiveExecution
-from rl_strategies.live.execution.own_orders import OwnOrder
 from rl_strategies.live.execution.reconciler import Reconciler
-from rl_strategies.live.journal.rebuild import FOREIGN, RUIN, UNSEEN, ReplayedJournal, restore_state
+from rl_strategies.live.instrument import LiveInstrument
+from rl_strategies.live.journal.rebuild import RUIN, UNSEEN, ReplayedJournal, restore_state
 from rl_strategies.live.journal.session_journal import BarSource, OrderRow
 from rl_strategies.live.protection import Protection
 from rl_strategies.live.services import LiveServices
@@ -35,12 +36,11 @@ from rl_strategies.live.vitals import VitalsReader
 from rl_strategies.policy.policies import OnnxPolicy
 from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 
-ENDS = {"refused": "rejected", "never_sent": "never sent", "gone": "gone"}  # in the journal
 BEHIND_S = 0.02  # from an order until it is certainly on the wire
 
 
 class LiveStrategy(RLStrategy):
-    """Trades one instrument live, with the context that its policy reads.
+    """Trades one or more instruments of one account live, with the context that their policy reads.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ class LiveStrategy(RLStrategy):
 
     Attributes
     ----------
-    execution : LiveExecution
+    traded : list of LiveInstrument
+        In the policy's order.
     market_data : MarketDataFeeds
-    reconciler : Reconciler
     protection : Protection
     events : SessionEvents
     monitor : RiskMonitor
@@ -85,38 +85,39 @@ class LiveStrategy(RLStrategy):
         self.problem = ""
         self._resumes = False
         self._is_checkpoint_due = False
-        self._disk_problem = self._warned = ""
+        self._disk_problem = ""
         self._due: list[tuple[int, Callable[[Any], None]]] = []
-        (self._bar_type,), (self._instrument,) = config.bar_types, core.instruments
-        spec = self._instrument.instrument
-        self._name, self._tick_raw = spec.instrument_id, int(spec.tick_raw)
-        mask = len(MASK_OUTPUTS) if core.trading.mask_actions else 0
+        mask = len(MASK_OUTPUTS) * len(core.instruments) if core.trading.mask_actions else 0
         self._mask_place = slice(len(core.observation_names) - mask, None)
-        self._telemetry = SessionTelemetry(services.publish, spec)
-        self.events = SessionEvents(services.journal, self._telemetry, self._wall_ns)
+        self._telemetry = SessionTelemetry(services.publish)
+        has_several = len(core.instruments) > 1
+        self.events = SessionEvents(services.journal, self._telemetry, self._wall_ns, has_several)
         self.latency = LatencyMeter(services.link)
-        self.market_data = MarketDataFeeds(core, services, self._bar_type, self, self.events, self._wall_ns)
+        self.market_data = MarketDataFeeds(core, services, config.bar_types, self, self.events, self._wall_ns)
+        self.traded: list[LiveInstrument] = []
         super().__init__(config, core, policy, self.market_data.context_feed)
-        self.reconciler = Reconciler(services, self.execution, self.events, self.halt, self._wall_ns)
-        self.protection = Protection(
-            core, services, self.execution, self.reconciler, self.events, self._wall_ns, self.feed.now_ns
-        )
-        self._vitals = VitalsReader(core, services, self.execution, self.market_data, self.reconciler, self.latency)
+        now_ns = self.market_data.now_ns
+        self.protection = Protection(core, services, self.traded, self.events, self._wall_ns, now_ns)
+        self._vitals = VitalsReader(core, services, self.traded, self.market_data, self.latency)
 
     def _new_execution(self, k: int) -> LiveExecution:
-        return LiveExecution(self, self.core, k, self._services)
+        self.traded.append(LiveInstrument(self, self.core, k, self._services, self.events))
+        return self.traded[-1].execution
 
     @property
     def execution(self) -> LiveExecution:
-        """Orders and fills of the instrument."""
-        (execution,) = self._executions
-        assert isinstance(execution, LiveExecution)
-        return execution
+        """Orders and fills of the first instrument."""
+        return self.traded[0].execution
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """Comparison of the first instrument with the broker."""
+        return self.traded[0].reconciler
 
     @property
     def feed(self) -> BarFeed:
-        """Feed of the traded bars."""
-        return self.market_data.traded
+        """Feed of the first instrument's bars."""
+        return self.market_data.traded[0]
 
     def _wall_ns(self) -> int:
         return int(self.clock.timestamp_ns())
@@ -124,21 +125,23 @@ class LiveStrategy(RLStrategy):
     def resume(self, replayed: ReplayedJournal) -> None:
         """Continue a session where its journal ends; called before the node starts."""
         restore_state(self.core, self.policy, replayed.state)
-        if replayed.foreign is None:
+        if not replayed.has_begun:
             return  # it never began to trade: whatever the account holds is not its own
         self._resumes = self.protection.has_begun = True
-        self.execution.ignore_fills(replayed.foreign, replayed.foreign_units)
-        self.execution.restore(replayed.events)
+        for each in self.traded:
+            each.resume(replayed)
         self.decisions = replayed.decisions
         self.market_data.continue_after()
         self._session_is_traded = replayed.is_traded
-        if replayed.is_traded and self.core.flat_ns(0) > self._instrument.last_ns:
-            self._alert("flatten", self.core.flat_ns(0), self.execution.end_session)
+        last_ns = max(instrument.last_ns for instrument in self.core.instruments)
+        for k, each in enumerate(self.traded):
+            if replayed.is_traded and self.core.flat_ns(k) > last_ns:
+                self._alert(f"flatten-{k:04d}", self.core.flat_ns(k), each.execution.end_session)
 
     def on_start(self) -> None:
         """Start in the background: the broker's word and protection first, then history."""
-        self.execution.open(self._bar_type.instrument_id)
-        self._link.listen(self._name, self.execution)
+        for each, bar_type in zip(self.traded, self.config.bar_types, strict=True):
+            each.open(bar_type.instrument_id)
         self.task = asyncio.get_running_loop().create_task(self._run())
 
     def on_stop(self) -> None:
@@ -151,10 +154,11 @@ class LiveStrategy(RLStrategy):
         self.events.report("session", "trading", "stopped")
 
     async def _run(self) -> None:
-        if self._resumes:
-            self.reconciler.check_connection()
-        else:
-            await self.reconciler.claim()
+        for each in self.traded:
+            if self._resumes:
+                each.reconciler.check_connection()
+            else:
+                await each.reconciler.claim()
         self.protection.start()
         await self._begin()
         while True:
@@ -167,34 +171,35 @@ class LiveStrategy(RLStrategy):
         for bar_type in self.market_data.feeds:
             self.subscribe_bars(bar_type)
         self.is_ready = True
-        self.events.report("session", "starting", "trading", f"{self._instrument.bars_seen} bars of history")
+        seen = sum(instrument.bars_seen for instrument in self.core.instruments)
+        self.events.report("session", "starting", "trading", f"{seen} bars of history")
 
     async def _poll(self) -> None:
         self._raise_failure()
         self.market_data.poll()
         self._run_due()
         for feed in self.market_data.feeds.values():
-            if self.reconciler.is_connected and feed.is_silent():
+            if self._link.is_connected() and feed.is_silent():
                 await self._subscribe_again(feed.bar_type)
-        if (latency_ns := self.latency.read()) is not None:
+        while (latency_ns := self.latency.read()) is not None:
             self.events.report("latency", "", "", "bar to wire", latency_ns=latency_ns)
         vitals = self._vitals.read(self._wall_ns())
         self.events.report_risk(self.monitor.observe(vitals))
         self._telemetry.vitals(vitals, self.monitor.usage())
         self._journal.flush()
-        self._note_problem()
+        self.note_problem()
 
     def _raise_failure(self) -> None:
         failure, self.protection.failure = self.protection.failure or self._link.failure, None
         if failure is not None:
             raise failure
 
-    def _note_problem(self) -> None:
+    def note_problem(self) -> None:
+        """Look again why nothing may be opened; called by an instrument too."""
         if self._is_checkpoint_due:
             self._write_checkpoint()
         problem = self._journal.problem or self._disk_problem
-        if self.execution.is_foreign_active:
-            problem = problem or f"others trade {self._name} ({self.execution.foreign_units:+d}): reduce-only"
+        problem = problem or "; ".join(each.problem for each in self.traded if each.problem)
         if problem != self.problem:
             self.problem = problem
             self.events.report("permit", "", "reduce_only" if problem else "normal", problem)
@@ -218,7 +223,9 @@ class LiveStrategy(RLStrategy):
         """Process a closed bar; called by the feed."""
         if self._has_context:
             self._take_context(bar)  # first, so that the journal's rows are in the core's order
-        self._journal.bar(self._name, bar, self._tick_raw, source)
+        k = 0 if self._is_alone else self._index[bar.bar_type.instrument_id]
+        instrument = self.core.instruments[k].instrument
+        self._journal.bar(instrument.instrument_id, bar, int(instrument.tick_raw), source)
         self._process_bar(bar)
 
     def consider(self, ts_ns: int) -> None:
@@ -237,7 +244,8 @@ class LiveStrategy(RLStrategy):
     @property
     def settled_ns(self) -> int:
         """Close of the last bar that is completely processed; 0 while something is under way."""
-        return 0 if self.execution.is_in_flight() else self.market_data.settled_ns
+        is_in_flight = any(execution.is_in_flight() for execution in self._executions)
+        return 0 if is_in_flight else self.market_data.settled_ns
 
     def _begin_session(self, day: np.datetime64, ts_ns: int) -> None:
         self._due.clear()
@@ -251,7 +259,7 @@ class LiveStrategy(RLStrategy):
     def _run_due(self) -> None:
         if not self.is_ready:
             return
-        now_ns = self.feed.now_ns()
+        now_ns = self.market_data.now_ns()
         due = [callback for ts_ns, callback in self._due if ts_ns <= now_ns]
         self._due = [(ts_ns, callback) for ts_ns, callback in self._due if ts_ns > now_ns]
         for callback in due:
@@ -267,7 +275,7 @@ class LiveStrategy(RLStrategy):
     def _why_not_decide(self) -> str:
         if not self._link.is_connected():
             return "disconnected"
-        if not self.reconciler.known:
+        if not all(each.reconciler.known for each in self.traded):
             return "unknown_position"
         if self.monitor.level in ("flatten", "halted"):
             return f"risk_{self.monitor.level}"
@@ -275,13 +283,15 @@ class LiveStrategy(RLStrategy):
 
     def _why_unseen(self, ts_ns: int) -> str:
         # A feature without `fill` is NaN while its context is missing; the policy must not see that.
-        if self.market_data.context is None or ts_ns >= self.core.last_flat_ns or self.execution.is_in_flight():
+        if self.market_data.context is None or ts_ns >= self.core.last_flat_ns:
+            return ""
+        if any(execution.is_in_flight() for execution in self._executions):
             return ""
         return "" if np.isfinite(self.core.look(ts_ns)).all() else UNSEEN
 
     def may_open(self) -> bool:
-        """Whether a position may be opened now."""
-        is_blocked = self._journal.problem or self._disk_problem or self.execution.is_foreign_active
+        """Whether positions may be opened now; an instrument may have a reason of its own why not."""
+        is_blocked = self._journal.problem or self._disk_problem
         return not self._why_not_decide() and self.monitor.level == "normal" and not is_blocked
 
     def _record(self, ts_ns: int, observation: NDArray[np.float32], actions: list[int], reviews: list[Review]) -> None:
@@ -289,19 +299,15 @@ class LiveStrategy(RLStrategy):
         self.decisions += 1
         self.last_decision_ns = ts_ns
         masks = observation[self._mask_place] if self.core.trading.mask_actions else np.zeros(0, np.float32)
-        rows = [(self._name, action - FLAT, review) for action, review in zip(actions, reviews, strict=True)]
+        decided = zip(self.traded, actions, reviews, strict=True)
+        rows = [(each.name, action - FLAT, review) for each, action, review in decided]
         # On disk with the order that follows from it, or at the end of the step.
         self._journal.decision(ts_ns, observation, self.policy.snapshot(), self.policy.logits, masks, rows)
 
     def _execute(self, reviews: list[Review]) -> None:
-        (review,) = reviews
-        if review.side not in (0, self._instrument.side) and not self.may_open():
-            self.count(f"risk_{self.monitor.level}")
-            reason = self.problem or self.monitor.state.reason
-            self._journal.state(self._instrument.last_ns, "permit", "", "reduced", reason)
-            review = review._replace(side=0)
-        super()._execute([review])
-        self._after_orders(partial(self._publish_decision, review, self.policy.logits.copy()))
+        permitted = [each.permitted(review) for each, review in zip(self.traded, reviews, strict=True)]
+        super()._execute(permitted)
+        self._after_orders(partial(self._publish_decision, permitted, self.policy.logits))
 
     def _after_orders(self, then: Callable[[], None]) -> None:
         """Do what need not precede the orders once they are on the wire: NautilusTrader sends them in later steps."""
@@ -318,53 +324,24 @@ class LiveStrategy(RLStrategy):
         if self._is_checkpoint_due:
             self._write_checkpoint()
 
-    def _publish_decision(self, review: Review, logits: NDArray[np.float32]) -> None:
-        cash = float(self.core.account.balance_cents) / 100
-        self._telemetry.decision(self._instrument.last_ns, review, logits, self.latency.last_s, self.core.mark(), cash)
+    def _publish_decision(self, reviews: list[Review], logits: NDArray[np.float32]) -> None:
+        ts_ns, latency_s = self.last_decision_ns, self.latency.last_s
+        for each, review, scores in zip(self.traded, reviews, logits.reshape(len(reviews), -1), strict=True):
+            each.publish_decision(ts_ns, review, scores, latency_s)
+        self._telemetry.equity(ts_ns, self.core.mark(), float(self.core.account.balance_cents) / 100)
 
     def _end_in_ruin(self) -> None:
-        self._journal.state(self._instrument.last_ns, RUIN, "", "", f"equity {self.core.mark():.2f} USD")
+        last_ns = max(instrument.last_ns for instrument in self.core.instruments)
+        self._journal.state(last_ns, RUIN, "", "", f"equity {self.core.mark():.2f} USD")
         super()._end_in_ruin()
 
-    def on_order(self, row: OrderRow) -> None:
-        """Start to measure the latency of an order; called by the execution."""
+    def note_order(self, row: OrderRow) -> None:
+        """Start to measure the latency of an order; called by its instrument."""
         self.latency.note_order(row, self.market_data.arrived_ns)
 
-    def on_fill(self, is_new: bool) -> None:
-        """Publish and checkpoint what a fill changed; called by the execution."""
-        if is_new:
-            self._telemetry.fill(self.execution.fills, self._instrument.units)
+    def note_change(self) -> None:
+        """Checkpoint what a fill changed; called by its instrument."""
         self._after_orders(lambda: None)
-
-    def on_end(self, order: OwnOrder, text: str) -> None:
-        """Report an order that the broker refused or does not know, or that was never sent; called by the execution.
-
-        Refused entries alone count as rejects: a session's own attempts to close must not halt it.
-        """
-        self._vitals.rejects += order.over == "refused" and order.row.role == "entry"
-        self.reconciler.request_fills()
-        self.events.report("order", "", ENDS[order.over], f"{order.name}: {text}")
-
-    def on_foreign(self, trade_id: str, units: int, held: int) -> None:
-        """Report that others traded the contract, from when on nothing is opened; called by the execution."""
-        reduces = int(self.execution.is_foreign_active)
-        self.events.report(FOREIGN, "", str(held), trade_id, units=units, reduces=reduces)
-        self._note_problem()
-
-    def on_amended(self, row: OrderRow) -> None:
-        """Report that a barrier is changed at the broker; called by the execution."""
-        self.events.report("barrier", "", row.role, f"{row.client_order_id}: {row.units} at {row.trigger_ticks} ticks")
-
-    def request_fills(self) -> None:
-        """Ask the broker for executions and orders soon; called by the execution."""
-        self.reconciler.request_fills()
-
-    def warn(self, message: str) -> None:
-        """Alert a person; called by the execution."""
-        if message != self._warned:
-            self._warned = message
-            self.events.report("protection", "", "lost", message)
-            self.events.warn(message)
 
     def on_order_filled(self, event: OrderFilled) -> None:
         """Nothing: fills are learnt from the broker's own messages, which NautilusTrader holds back or guesses."""
@@ -377,11 +354,13 @@ class LiveStrategy(RLStrategy):
 
     def on_order_rejected(self, event: OrderRejected) -> None:
         """Note an order that NautilusTrader kept back; the broker's own refusals are heard from the broker."""
-        self.execution.on_never_sent(event.client_order_id.value, event.reason)
+        for each in self.traded:
+            each.execution.on_never_sent(event.client_order_id.value, event.reason)
 
     def on_order_denied(self, event: OrderDenied) -> None:
         """As `on_order_rejected`."""
-        self.execution.on_never_sent(event.client_order_id.value, event.reason)
+        for each in self.traded:
+            each.execution.on_never_sent(event.client_order_id.value, event.reason)
 
     def halt(self, reason: str) -> None:
         """Open nothing until a person has cleared the halt, and leave the market."""

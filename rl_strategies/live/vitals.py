@@ -1,6 +1,7 @@
 """Readings of a live session for its risk monitor."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -9,8 +10,7 @@ from rl_strategies.decision.core import DecisionCore
 from rl_strategies.live.broker.latency import LatencyMeter
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.data.market_data import MarketDataFeeds
-from rl_strategies.live.execution.live_execution import LiveExecution
-from rl_strategies.live.execution.reconciler import Reconciler
+from rl_strategies.live.instrument import LiveInstrument
 from rl_strategies.live.services import LiveServices
 from rl_strategies.risk.monitor import Vitals
 
@@ -20,37 +20,28 @@ CLOCK_ANSWER_S = 3.0
 
 
 class VitalsReader:
-    """Reads a session of one instrument.
+    """Reads a session.
 
     Parameters
     ----------
     core : DecisionCore
     services : LiveServices
-    execution : LiveExecution
+    traded : sequence of LiveInstrument
     market_data : MarketDataFeeds
-    reconciler : Reconciler
     latency : LatencyMeter
-
-    Attributes
-    ----------
-    rejects : int
-        Number of orders that were refused.
     """
 
     def __init__(
         self,
         core: DecisionCore,
         services: LiveServices,
-        execution: LiveExecution,
+        traded: Sequence[LiveInstrument],
         market_data: MarketDataFeeds,
-        reconciler: Reconciler,
         latency: LatencyMeter,
     ) -> None:
-        self._core, self._execution, self._market_data = core, execution, market_data
-        self._reconciler, self._latency = reconciler, latency
+        self._core, self._traded, self._market_data, self._latency = core, traded, market_data, latency
         self._link, self._timeouts = services.link, services.timeouts
         self._requested_ns = self._requests = 0
-        self.rejects = 0
 
     async def compare_clocks(self) -> None:
         """Wait shortly for the broker's time: with an unknown drift the session would begin in reduce_only."""
@@ -68,17 +59,14 @@ class VitalsReader:
             self._requested_ns = now_ns
             self._requests += 1
             self._link.request_time()
-        (instrument,) = self._core.instruments
-        day, spec = self._core.session_date, instrument.instrument
-        price = instrument.close_ticks * self._execution.tick_size
-        is_calm = self._reconciler.known and not self._execution.is_in_flight()
+        day, flat = self._core.session_date, [each.is_flat for each in self._traded]
         return Vitals(
             ts_ns=now_ns,
             session=None if np.isnat(day) else date.fromisoformat(str(day)),
             equity_usd=self._core.mark(),
-            gross_exposure_usd=abs(instrument.units) * price * float(spec.multiplier),
-            is_flat=self._reconciler.is_flat if is_calm else None,
-            rejects=self.rejects,
+            gross_exposure_usd=sum(each.notional_usd for each in self._traded),
+            is_flat=None if None in flat else all(flat),
+            rejects=sum(each.rejects for each in self._traded),
             decision_latency_s=self._latency.last_s,
             clock_drift_s=self._link.clock_drift_s if on_wall else 0.0,
             data_age_s=self._market_data.age_s(),

@@ -18,7 +18,6 @@ from nautilus_trader.model.data import BarType
 from adapters.ibkr.broker_link import BrokerLink
 from adapters.ibkr.trading import build_node, order_tags, require_gateway
 from catalogs.errors import InputError
-from catalogs.sessions import has_extended_hours
 from rl_strategies.decision.core import DecisionCore
 from rl_strategies.live.data.bar_feed import BlindError
 from rl_strategies.live.execution.reconciler import NotOursError
@@ -97,7 +96,6 @@ class LiveSession:
             checkpoint=checkpoint,
             monitor=RiskMonitor(plan.config.monitor, plan.home.risk.read()),
             timeouts=plan.config.timeouts,
-            regular_hours=not has_extended_hours(plan.spec.calendar),
             order_tags=order_tags,
             publish=self._publish,
             flatten_command=plan.flatten_command,
@@ -125,7 +123,7 @@ class LiveSession:
             require_gateway(config.host, config.port, config.request_timeout_s)
             with guarded(self.plan) as outside:
                 outcome = self._run_node(meanwhile, outside)
-                outside.units = abs(outcome.units)
+                outside.units = sum(map(abs, outcome.positions.values()))
                 return outcome
         except ConnectionError as error:
             return self._outcome(NOT_STARTED, str(error))
@@ -207,7 +205,7 @@ class LiveSession:
         beside = loop.create_task(meanwhile(strategy) if meanwhile else _until(stop))
         asked = loop.create_task(_until(stop))
         halted = loop.create_task(self._watch_risk())
-        ended = loop.create_task(contract_over(self.plan, lambda: strategy.core.instruments[0].units))
+        ended = loop.create_task(contract_over(self.plan, lambda: bool(self._positions())))
         assert strategy.task is not None
         tasks: list[asyncio.Task[Any]] = [running, beside, asked, halted, ended, strategy.task]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -238,7 +236,7 @@ class LiveSession:
     async def _left(self, reason: str) -> str:
         """The reason, once the session has left the market or that is given up."""
         strategy = self.strategy
-        was_held = strategy.core.instruments[0].units != 0
+        was_held = bool(self._positions())
         if await strategy.protection.leave(UNREACHABLE_S):
             return f"{reason}; position closed" if was_held else reason
         return f"{reason}; position NOT closed: run `{self.plan.flatten_command}`"
@@ -267,15 +265,13 @@ class LiveSession:
     def health(self) -> Health:
         """The session as a supervisor sees it."""
         strategy = self.strategy
-        units = strategy.core.instruments[0].units
-        problems = (
-            [] if not strategy.is_ready or strategy.reconciler.known else ["the broker's position is not confirmed"]
-        )
+        is_confirmed = not strategy.is_ready or strategy.protection.is_known()
+        problems = [] if is_confirmed else ["the broker's position is not confirmed"]
         if strategy.market_data.context is not None:
             problems += [f"context {name} is missing or too old" for name in strategy.market_data.context.missing]
         if strategy.problem:
             problems.append(strategy.problem)
-        if not strategy.execution.is_protected:
+        if not strategy.protection.is_protected():
             problems.append("unprotected: units are held without a stop at the broker")
         if clock := clock_problem(self._clock_drift_s):
             problems.append(clock)
@@ -286,10 +282,13 @@ class LiveSession:
             connected=self.link.is_connected(),
             data_age_s=strategy.market_data.age_s(),
             last_decision_ns=strategy.last_decision_ns or None,
-            position={self.plan.spec.instrument_id: units} if units else {},
+            position=self._positions(),
             risk_state=strategy.monitor.level,
             problems=tuple(problems),
         )
+
+    def _positions(self) -> dict[str, int]:
+        return {each.name: each.execution.units for each in self.strategy.traded if each.execution.units}
 
     async def _watch_risk(self) -> None:
         kept = self.strategy.monitor.state
@@ -301,15 +300,16 @@ class LiveSession:
         self.plan.home.risk.write(self.strategy.monitor.state)
 
     def _outcome(self, exit_code: int, reason: str) -> Outcome:
-        strategy = self.strategy
+        strategy, positions = self.strategy, self._positions()
         return Outcome(
             exit_code,
             reason,
             self.plan.folder,
             strategy.decisions,
-            len(strategy.execution.fills),
-            strategy.core.instruments[0].units,
+            sum(len(each.execution.fills) for each in strategy.traded),
+            sum(positions.values() if len(strategy.traded) == 1 else map(abs, positions.values())),
             [ns / 1000 for ns in strategy.latency.taken_ns],
+            positions,
         )
 
 

@@ -114,7 +114,7 @@ class ResumableSession:
         state = RiskState(level, 0, "", date(2024, 12, 2), None, None, None)
         services = LiveServices(
             self.link, SessionJournal(self._written), self.checkpoint, RiskMonitor(MonitorConfig(), state),
-            Timeouts(clock="bars", poll_s=0.001), True, lambda group: [group],
+            Timeouts(clock="bars", poll_s=0.001), lambda group: [group],
             lambda table, row: self.published.append((table, row)),
             "rl-intraday flatten live", () if catalog is None else (ContextSource(name="VIX"),), catalog,
         )  # fmt: skip

@@ -113,7 +113,7 @@ def test_a_halted_session_leaves_the_market_before_it_ends(tmp_path: Path) -> No
 
     async def leave() -> bool:
         left = asyncio.create_task(session.strategy.protection.leave(60.0))
-        session.strategy.protection._task = left  # a guard of the test's own
+        session.strategy.protection._tasks = {"SPY.EQUS": left}  # a guard of the test's own
         await asyncio.sleep(0)
         session.strategy.protection.enforce()
         session.settle(np.random.default_rng(1), 50000)
@@ -196,7 +196,7 @@ def test_fills_and_refusals_of_the_node_alone_change_nothing(tmp_path: Path) -> 
     rejected = SimpleNamespace(client_order_id=SimpleNamespace(value=entry.name), reason="UNKNOWN")
     session.strategy.on_order_rejected(rejected)
     assert len(session.strategy.execution.fills) == fills
-    assert session.strategy._vitals.rejects == 0
+    assert session.strategy.traded[0].rejects == 0
 
 
 def test_others_in_the_contract_make_the_session_reduce_only(tmp_path: Path) -> None:

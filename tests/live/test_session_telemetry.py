@@ -12,7 +12,7 @@ from catalogs.instruments.specification import resolve
 from configs import instruments_path
 from rl_strategies.accounting.record import Fill, FillReason
 from rl_strategies.decision.core import Review
-from rl_strategies.live.session_telemetry import SessionTelemetry
+from rl_strategies.live.session_telemetry import InstrumentTelemetry, SessionTelemetry
 from rl_strategies.risk.monitor import Transition, Vitals
 from run.trade.monitoring.telemetry_store import TABLES
 from tests.live.resumable_session import ResumableSession
@@ -29,18 +29,26 @@ def rows() -> Rows:
 
 @pytest.fixture
 def telemetry(rows: Rows) -> SessionTelemetry:
+    return SessionTelemetry(lambda table, row: rows.append((table, dict(row))))
+
+
+@pytest.fixture
+def traded(rows: Rows) -> InstrumentTelemetry:
     """Of a future with ticks of 0.25 that are worth 1.25 USD each."""
     spec = resolve("MESZ6", instruments_path(), date(2026, 10, 1))
-    return SessionTelemetry(lambda table, row: rows.append((table, dict(row))), spec)
+    return InstrumentTelemetry(lambda table, row: rows.append((table, dict(row))), spec)
 
 
 def fill(ts_ns: int, units: int, ticks: int, reason: FillReason = "signal", cents: int = 62) -> Fill:
     return Fill(ts_ns, units, ticks, cents * abs(units), "market", 0, reason)
 
 
-def test_a_decision_says_its_probabilities_and_the_account(telemetry: SessionTelemetry, rows: Rows) -> None:
+def test_a_decision_says_its_probabilities_and_the_account(
+    traded: InstrumentTelemetry, telemetry: SessionTelemetry, rows: Rows
+) -> None:
     logits = np.array([-np.inf, 0.0, math.log(3.0)], np.float32)
-    telemetry.decision(7, Review(1, 2, "no_trade_window"), logits, 0.0025, 100_010.5, 100_000.25)
+    traded.decision(7, Review(1, 2, "no_trade_window"), logits, 0.0025)
+    telemetry.equity(7, 100_010.5, 100_000.25)
     (decision, said), (equity, worth) = rows
     assert (decision, equity) == ("decisions", "equity")
     assert said.pop("probabilities") == pytest.approx([0.0, 0.25, 0.75])
@@ -50,7 +58,7 @@ def test_a_decision_says_its_probabilities_and_the_account(telemetry: SessionTel
     assert worth == {"ts_ns": 7, "equity_usd": 100_010.5, "cash_usd": 100_000.25}
 
 
-def test_a_round_trip_in_parts_is_one_trade(telemetry: SessionTelemetry, rows: Rows) -> None:
+def test_a_round_trip_in_parts_is_one_trade(traded: InstrumentTelemetry, rows: Rows) -> None:
     fills = [
         fill(1, 2, 24000, "entry"),
         fill(2, 1, 24003, "entry"),
@@ -60,7 +68,7 @@ def test_a_round_trip_in_parts_is_one_trade(telemetry: SessionTelemetry, rows: R
     units = 0
     for n in range(1, 5):
         units += fills[n - 1].units
-        telemetry.fill(fills[:n], units)
+        traded.fill(fills[:n], units)
     positions = [(row["units"], row["price"]) for table, row in rows if table == "positions"]
     assert positions == [(2.0, 6000.0), (3.0, 6000.75), (2.0, 6002.5), (0.0, 5999.5)]
     (trade,) = [row for table, row in rows if table == "trades"]
@@ -72,9 +80,9 @@ def test_a_round_trip_in_parts_is_one_trade(telemetry: SessionTelemetry, rows: R
     }  # fmt: skip
 
 
-def test_only_the_last_round_trip_is_the_trade(telemetry: SessionTelemetry, rows: Rows) -> None:
+def test_only_the_last_round_trip_is_the_trade(traded: InstrumentTelemetry, rows: Rows) -> None:
     before = [fill(1, 1, 24000), fill(2, -1, 24100)]
-    telemetry.fill([*before, fill(3, -2, 24200, "entry"), fill(4, 2, 24180, "take_profit")], 0)
+    traded.fill([*before, fill(3, -2, 24200, "entry"), fill(4, 2, 24180, "take_profit")], 0)
     (trade,) = [row for table, row in rows if table == "trades"]
     assert (trade["side"], trade["units"], trade["entry_ts_ns"], trade["reason"]) == ("short", 2.0, 3, "take_profit")
     assert (trade["entry_price"], trade["exit_price"]) == (6050.0, 6045.0)

@@ -153,8 +153,8 @@ def make(folder: Path, lag_s: int, max_age_s: int, daily: bool, catalog: Path | 
     sources = (QQQ, ContextSource(name="VIX")) if daily else (QQQ,)
     services = LiveServices(
         link, journal, Checkpoint(folder / "checkpoint.npz"), RiskMonitor(MonitorConfig(), state),
-        Timeouts(context_s=0.02), True, lambda group: [group], lambda table, row: None,
+        Timeouts(context_s=0.02), lambda group: [group], lambda table, row: None,
         "rl-intraday flatten live", sources, catalog,
     )  # fmt: skip
-    taker.market_data = MarketDataFeeds(core, services, BAR_TYPE, taker, taker, lambda: session.now_ns)
+    taker.market_data = MarketDataFeeds(core, services, (BAR_TYPE,), taker, taker, lambda: session.now_ns)
     return session

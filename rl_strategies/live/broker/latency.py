@@ -5,7 +5,7 @@ from rl_strategies.live.journal.session_journal import OrderRow
 
 
 class LatencyMeter:
-    """Measures one entry after another.
+    """Measures entries.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ class LatencyMeter:
 
     def __init__(self, link: BrokerLink) -> None:
         self._link = link
-        self._waiting: tuple[str, int] | None = None
+        self._waiting: dict[str, int] = {}  # when their bar arrived, by client order id
         self.taken_ns: list[int] = []
 
     @property
@@ -31,16 +31,16 @@ class LatencyMeter:
     def note_order(self, row: OrderRow, arrived_ns: int) -> None:
         """Note an order that follows from the bar that arrived at ``arrived_ns``; only entries are measured."""
         if row.role == "entry":
-            self._waiting = row.client_order_id, arrived_ns
+            # What never reached the wire gives way to what follows from the next bar.
+            self._waiting = {name: at_ns for name, at_ns in self._waiting.items() if at_ns == arrived_ns}
+            self._waiting[row.client_order_id] = arrived_ns
 
     def read(self) -> int | None:
-        """Latency of the newest entry in nanoseconds, once; None where there is nothing new."""
-        if self._waiting is None:
-            return None
-        name, arrived_ns = self._waiting
-        wire_ns = self._link.wire_ns(name)
-        if wire_ns is None:
-            return None
-        self._waiting = None
-        self.taken_ns.append(max(0, wire_ns - arrived_ns))
-        return self.taken_ns[-1]
+        """Latency of an entry that is on the wire by now in nanoseconds, once; None where there is nothing new."""
+        for name, arrived_ns in self._waiting.items():
+            wire_ns = self._link.wire_ns(name)
+            if wire_ns is not None:
+                del self._waiting[name]
+                self.taken_ns.append(max(0, wire_ns - arrived_ns))
+                return self.taken_ns[-1]
+        return None

@@ -23,7 +23,10 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     silence_s : float
         Seconds without a bar, while the market is open, until bars are subscribed to again.
     context_s : float
-        Seconds that a traded bar waits for the context bar it needs, until history is requested.
+        Seconds that a traded bar waits for the context bar it needs, or for those of the other traded instruments,
+        until history is requested.
+    missing_s : float
+        Seconds that history then has to answer about another traded instrument, until that counts as missing.
     start_s : float
         Seconds within which a session must have started, with history and the broker's position.
     resolve_s : float
@@ -36,6 +39,7 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reconcile_s: float = msgspec.field(default=2.0, name="truth_s")
     silence_s: float = 150.0
     context_s: float = 6.0  # the broker sends a bar up to five seconds late
+    missing_s: float = 6.0
     start_s: float = 90.0
     resolve_s: float = 20.0
 

@@ -114,6 +114,11 @@ class BarFeed:
         now_ns = self.now_ns() if self._timeouts.clock == "wall" else self.last_ns + 1
         return bool(self._calendar.locate(np.array([now_ns], np.int64))[0] >= 0)
 
+    def due_ns(self, ts_ns: int) -> int:
+        """Close of the newest bar that may have closed by ``ts_ns``; that of the last session while there is none."""
+        session = int(np.searchsorted(self._calendar.open_ns, ts_ns, side="left")) - 1
+        return min(ts_ns, int(self._calendar.close_ns[session]))
+
     def age_s(self) -> float:
         """Seconds since the newest bar was due to be complete; 0 while the exchange is closed."""
         if self._timeouts.clock == "bars" or not self.is_open():

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,10 +52,9 @@ class ContextBars:
     ----------
     context : ContextFeed
     core : DecisionCore
-        Core of one instrument.
     services : LiveServices
         Its context sources without bars, and the traded bars themselves, are not followed.
-    traded : BarType
+    traded : sequence of BarType
     receiver : MarketReceiver
     events : SessionEvents
     wall_ns : callable
@@ -78,7 +77,7 @@ class ContextBars:
         context: ContextFeed,
         core: DecisionCore,
         services: LiveServices,
-        traded: BarType,
+        traded: Sequence[BarType],
         receiver: MarketReceiver,
         events: SessionEvents,
         wall_ns: Callable[[], int],
@@ -87,7 +86,8 @@ class ContextBars:
         self._context, self._core, self._timeouts = context, core, services.timeouts
         self._receiver, self._events, self._wall_ns, self._is_stale = receiver, events, wall_ns, is_stale
         self._specs = {stream.name: stream for stream in context_streams(core.plan)}
-        followed = [s for s in services.context if s.bar_type in context.bar_types and s.bar_type != str(traded)]
+        own = set(map(str, traded))
+        followed = [s for s in services.context if s.bar_type in context.bar_types and s.bar_type not in own]
         self._streams = [
             ContextStream(s, self._specs[s.name], context, services, self, events, wall_ns) for s in followed
         ]
@@ -126,8 +126,7 @@ class ContextBars:
         rl_strategies.live.data.bar_feed.BlindError
             If history does not reach back far enough.
         """
-        (instrument,) = self._core.instruments
-        first_ns = self._held[0].bar.ts_event if self._held else instrument.last_ns
+        first_ns = self._held[0].bar.ts_event if self._held else self._last_ns()
         for stream in self._streams:
             await stream.feed.warm_up(first_ns - stream.lag_ns)
         self._is_warm = True
@@ -153,6 +152,10 @@ class ContextBars:
         else:
             self._note_missing(ts_ns)
             self._receiver.consider(ts_ns)
+
+    def skip(self, ts_ns: int, reason: str) -> None:
+        """Do not decide on the traded bars of that time; called where bars of other instruments came too late."""
+        self._receiver.skip(ts_ns, reason)
 
     def release(self) -> None:
         """Push every traded bar whose context is known."""
@@ -234,16 +237,15 @@ class ContextBars:
 
     def note_late(self, name: str, ts_ns: int) -> None:
         """Report a row that comes after a traded bar that would have used it; called before the core sees it."""
-        (instrument,) = self._core.instruments
-        if self._is_warm and ts_ns + self._specs[name].lag_s * NS_PER_SECOND <= instrument.last_ns:
+        if self._is_warm and ts_ns + self._specs[name].lag_s * NS_PER_SECOND <= self._last_ns():
             reason = f"{name}: a row arrived after the bar that should have used it"
             self._events.report("context", "", "late", reason, known_ns=ts_ns)
 
     def _note_missing(self, ts_ns: int) -> None:
-        (instrument,) = self._core.instruments
         followed = {stream.name: stream for stream in self._streams}
+        lacking = dict.fromkeys(name for instrument in self._core.instruments for name in instrument.missing_context)
         # While its exchange is closed nothing is missing.
-        missing = tuple(n for n in instrument.missing_context if n not in followed or followed[n].is_open(ts_ns))
+        missing = tuple(n for n in lacking if n not in followed or followed[n].is_open(ts_ns))
         for name in missing:
             if name not in self.missing:
                 reason = f"{name}: no value younger than {self._specs[name].max_age_s} s"
@@ -253,3 +255,6 @@ class ContextBars:
             if name not in missing:
                 self._events.report("context", "missing", "known", name)
         self.missing = missing
+
+    def _last_ns(self) -> int:
+        return max(instrument.last_ns for instrument in self._core.instruments)

@@ -85,9 +85,7 @@ class ContextStream:
     def due_ns(self, ts_ns: int) -> int:
         """Close of the newest bar of the stream that a traded bar with close ``ts_ns`` may use."""
         bar_ns = self.feed.bar_ns
-        newest_ns = ts_ns - -(-self.lag_ns // bar_ns) * bar_ns
-        session = int(np.searchsorted(self._calendar.open_ns, newest_ns, side="left")) - 1
-        return min(newest_ns, int(self._calendar.close_ns[session]))
+        return self.feed.due_ns(ts_ns - -(-self.lag_ns // bar_ns) * bar_ns)
 
     def is_open(self, ts_ns: int) -> bool:
         """Whether the stream's exchange trades, or has just closed, at ``ts_ns``."""

@@ -10,7 +10,9 @@ from rl_strategies.live.journal.session_journal import OrderRow
 class LiveExecutionHost(ExecutionHost, Protocol):
     """The strategy behind a `LiveExecution`; `rl_strategies.live.strategy.LiveStrategy` is one."""
 
-    clock: Any
+    @property
+    def clock(self) -> Any:
+        """NautilusTrader's clock."""
 
     def submit_order_list(self, order_list: Any) -> None:
         """Send orders together."""

@@ -78,7 +78,7 @@ class Reconciler:
         if is_connected == self.is_connected:
             return
         old, new = ("up", "down") if self.is_connected else ("down", "up")
-        self.is_connected = is_connected
+        self.is_connected, self._unanswered = is_connected, 0
         if is_connected:
             self._link.drop_requests()
         self._events.report("connection", old, new)

@@ -232,7 +232,7 @@ class ReportedExecution(OrderExecution):
         self._journal.fill(self.instrument_id, row)
         self._journal.flush()
         before = self.units
-        book_fill(self._decision, row)
+        book_fill(self._decision, self._k, row)
         self.fills[:] = self.ledger.fills()
         order = self.book.get(row.client_order_id)
         if order is not None:

@@ -4,7 +4,7 @@ A restart replays the journal to know what it holds, and continues only if every
 `rl-intraday replay` does the same to list the decisions that are not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from catalogs.errors import InputError
 from rl_strategies.decision.actions import FLAT
 from rl_strategies.decision.core import DecisionCore, Review
+from rl_strategies.decision.observation import position_outputs
 from rl_strategies.live.journal.session_journal import FillRow, OrderRow, fingerprint
 from rl_strategies.policy.policies import OnnxPolicy
 
@@ -60,6 +61,8 @@ class Divergence:
     what : str
     written, made : str
         Value in the journal and value in the replay.
+    instrument_id : str
+        Of what concerns one instrument; empty for the rest.
     """
 
     seq: int
@@ -68,6 +71,26 @@ class Divergence:
     what: str
     written: str
     made: str
+    instrument_id: str = ""
+
+
+@dataclass
+class ReplayedInstrument:
+    """What a journal says of one instrument.
+
+    Attributes
+    ----------
+    events : list of OrderRow or FillRow
+        Orders and fills in order.
+    foreign : list of str or None
+        Ids of the day's fills from before the session; None if it never began to trade.
+    foreign_units : int or None
+        Signed units that others hold in the contract; None where nobody else has traded it.
+    """
+
+    events: list[OrderRow | FillRow] = field(default_factory=list)
+    foreign: list[str] | None = None
+    foreign_units: int | None = None
 
 
 @dataclass
@@ -77,31 +100,30 @@ class ReplayedJournal:
     Attributes
     ----------
     divergences : list of Divergence
-    events : list of OrderRow or FillRow
-        Orders and fills in order.
     decisions : int
     bars : int
     is_traded : bool
         Whether the running session is traded.
     seq : int
         Number of rows replayed.
-    foreign : list of str or None
-        Ids of the day's fills from before the session; None if it never began to trade.
-    foreign_units : int or None
-        Signed units that others hold in the contract; None where nobody else has traded it.
+    instruments : dict of str to ReplayedInstrument
+        By instrument id, in the policy's order.
     state : dict of str to array
         `session_state` at the end of the journal, where a session is resumed.
     """
 
     divergences: list[Divergence] = field(default_factory=list)
-    events: list[OrderRow | FillRow] = field(default_factory=list)
     decisions: int = 0
     bars: int = 0
     is_traded: bool = False
     seq: int = 0
-    foreign: list[str] | None = None
-    foreign_units: int | None = None
+    instruments: dict[str, ReplayedInstrument] = field(default_factory=dict)
     state: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the session had begun to trade: whatever the account held before is not its own."""
+        return all(each.foreign is not None for each in self.instruments.values())
 
 
 class JournalReplay:
@@ -110,7 +132,7 @@ class JournalReplay:
     Parameters
     ----------
     core : DecisionCore
-        New, of one instrument.
+        New.
     policy : OnnxPolicy
         New.
 
@@ -122,9 +144,13 @@ class JournalReplay:
 
     def __init__(self, core: DecisionCore, policy: OnnxPolicy) -> None:
         self.core, self.policy = core, policy
-        self.result = ReplayedJournal()
-        self._reviews: list[Review] = []
-        self._actions: int | list[int] = FLAT
+        names = [each.instrument.instrument_id for each in core.instruments]
+        self.result = ReplayedJournal(instruments={name: ReplayedInstrument() for name in names})
+        self._index = {name: k for k, name in enumerate(names)}
+        self._features = feature_places(core)
+        self._actions: Sequence[int] = [FLAT] * len(names)
+        self._targets: list[Row] = []
+        self._reviews: list[Row] = []
 
     def feed(self, rows: Iterator[Row]) -> None:
         """Replay more rows.
@@ -175,12 +201,17 @@ class JournalReplay:
         reformed = {name for name in present.keys() & kept.keys() if not _is_of_one_form(present[name], kept[name])}
         return sorted(alone | reformed)
 
+    def _place(self, row: Row) -> int:
+        return self._index[row.instrument_id] if len(self._index) > 1 else 0
+
+    def _of(self, row: Row) -> ReplayedInstrument:
+        return list(self.result.instruments.values())[self._place(row)]
+
     def _bar(self, row: Row) -> None:
-        (instrument,) = self.core.instruments
         open_, high, low, close, volume = (int(value) for value in row.values)
-        day = instrument.on_bar(row.ts_ns, open_, high, low, close, volume)
+        day = self.core.instruments[self._place(row)].on_bar(row.ts_ns, open_, high, low, close, volume)
         self.result.bars += 1
-        if day != self.core.session_date:
+        if not day <= self.core.session_date:
             self.policy.reset()
             self.core.begin_session(day)
             self.result.is_traded = self.core.is_warm_at(row.ts_ns)
@@ -195,9 +226,11 @@ class JournalReplay:
         if written.shape != made.shape:
             raise ValueError(f"it must have {made.size} values, has {written.size}")
         for k in np.flatnonzero(made.view(np.int32) != written.view(np.int32)):
-            cause: Cause = "feature" if k < self.core.plan.observed else "state"
+            cause: Cause = "feature" if k in self._features else "state"
             self._differs(row, cause, self.core.observation_names[k], written[k], made[k])
-        self._actions = self.policy.act(written)
+        chosen = self.policy.act(written)
+        self._actions = [chosen] if isinstance(chosen, int) else chosen
+        self._targets, self._reviews = [], []
         self.result.decisions += 1
 
     def _memory(self, row: Row) -> None:
@@ -211,25 +244,28 @@ class JournalReplay:
             self._differs(row, "policy", "logits", written.tolist(), made.tolist())
 
     def _target(self, row: Row) -> None:
-        target = int(row.values[0])
-        made = (self._actions if isinstance(self._actions, int) else self._actions[0]) - FLAT
+        target, made = int(row.values[0]), self._actions[self._place(row)] - FLAT
         if made != target:
             self._differs(row, "policy", TARGET, target, made)
-        self._reviews = self.core.review([target + FLAT])
+        self._targets.append(row)
 
     def _review(self, row: Row) -> None:
-        (made,) = self._reviews
-        written = Review(int(row.values[1]), int(row.values[2]), row.text)
-        if made != written:
-            self._differs(row, "state", REVIEW, written, made)
+        self._reviews.append(row)
+        if len(self._reviews) < len(self._index):
+            return  # all targets are reviewed together
+        made = self.core.review([int(each.values[0]) + FLAT for each in self._targets])
+        for each, answer in zip(self._reviews, made, strict=True):
+            written = Review(int(each.values[1]), int(each.values[2]), each.text)
+            if answer != written:
+                self._differs(each, "state", REVIEW, written, answer)
 
     def _order(self, row: Row) -> None:
-        self.result.events.append(msgspec.json.decode(row.text, type=OrderRow))
+        self._of(row).events.append(msgspec.json.decode(row.text, type=OrderRow))
 
     def _fill(self, row: Row) -> None:
         fill = msgspec.json.decode(row.text, type=FillRow)
-        book_fill(self.core, fill)
-        self.result.events.append(fill)
+        book_fill(self.core, self._place(row), fill)
+        self._of(row).events.append(fill)
 
     def _state(self, row: Row) -> None:
         state = msgspec.json.decode(row.text, type=dict[str, Any])
@@ -239,25 +275,34 @@ class JournalReplay:
         elif state["what"] == "decision" and state["reason"] == UNSEEN:
             self.core.look(row.ts_ns)
         elif state["what"] == BEGUN:
-            self.result.foreign = state["reason"].split()
+            self._of(row).foreign = state["reason"].split()
         elif state["what"] == FOREIGN:
+            mine = self._of(row)
             if state.get("reduces", True):
-                self.result.foreign_units = int(state["to"])
-            self.result.foreign = [*(self.result.foreign or ()), *state["reason"].split()]
+                mine.foreign_units = int(state["to"])
+            mine.foreign = [*(mine.foreign or ()), *state["reason"].split()]
 
     def _differs(self, row: Row, cause: Cause, what: str, written: object, made: object) -> None:
-        self.result.divergences.append(Divergence(row.seq, row.ts_ns, cause, what, str(written), str(made)))
+        differs = Divergence(row.seq, row.ts_ns, cause, what, str(written), str(made), row.instrument_id)
+        self.result.divergences.append(differs)
 
 
-def book_fill(core: DecisionCore, fill: FillRow) -> None:
-    """Book a fill's row into the core of one instrument, and lay the barriers that follow from an entry."""
+def feature_places(core: DecisionCore) -> frozenset[int]:
+    """Places of the features in an observation; all others hold the state of positions and account."""
+    count, observed = len(core.instruments), core.plan.observed
+    block = observed + len(position_outputs(core.trading.barriers, core.trading.risk, count))
+    return frozenset(k * block + place for k in range(count) for place in range(observed))
+
+
+def book_fill(core: DecisionCore, k: int, fill: FillRow) -> None:
+    """Book a fill's row of instrument ``k`` into the core, and lay the barriers that follow from an entry."""
     if not fill.corrects:
-        core.on_fill(0, fill.units, fill.price_ticks, fill.commission_cents)
+        core.on_fill(k, fill.units, fill.price_ticks, fill.commission_cents)
     else:
         if fill.units:
-            core.on_fill(0, fill.units, fill.price_ticks, 0)
+            core.on_fill(k, fill.units, fill.price_ticks, 0)
         core.account.balance_cents -= fill.cash_cents
-    (instrument,) = core.instruments
+    instrument = core.instruments[k]
     is_of_entry = fill.role == "entry" and not fill.late and instrument.units != 0
     if is_of_entry and (not fill.corrects or fill.corrects.startswith(PROVISIONAL)):
         instrument.lay_barrier("stop_loss", fill.price_ticks, fill.market_ticks)

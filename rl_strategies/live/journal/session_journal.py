@@ -210,10 +210,19 @@ class SessionJournal:
         """Add a fill."""
         self._journal.append("fill", row.ts_ns, instrument_id, text=msgspec.json.encode(row).decode())
 
-    def state(self, ts_ns: int, what: str, old: str = "", new: str = "", reason: str = "", **more: Any) -> None:
+    def state(
+        self,
+        ts_ns: int,
+        what: str,
+        old: str = "",
+        new: str = "",
+        reason: str = "",
+        instrument_id: str = "",
+        **more: Any,
+    ) -> None:
         """Add a change of connection, risk, session or data, or a decision that was skipped, with the reason."""
         content = {"what": what, "from": old, "to": new, "reason": reason, **more}
-        self._journal.append("state", ts_ns, text=msgspec.json.encode(content).decode())
+        self._journal.append("state", ts_ns, instrument_id, text=msgspec.json.encode(content).decode())
 
     def flush(self) -> None:
         """Write all rows to disk; `problem` says why where that fails."""

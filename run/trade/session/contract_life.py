@@ -109,17 +109,17 @@ class ContractLife:
         return next(filter(None, problems), "")
 
 
-async def contract_over(plan: SessionPlan, units: Callable[[], int]) -> str:
+async def contract_over(plan: SessionPlan, is_held: Callable[[], bool]) -> str:
     """Wait until a session must not go on and is flat; returns why. A replayed market has no front month.
 
     Parameters
     ----------
     plan : SessionPlan
-    units : callable
-        Units that the session holds.
+    is_held : callable
+        Whether the session holds anything.
     """
     life, on_wall, reason = ContractLife(plan, time.time_ns()), plan.config.timeouts.clock == "wall", ""
-    while not reason or units() != 0:
+    while not reason or is_held():
         await asyncio.sleep(LOOK_S)
         reason = life.why_over(time.time_ns()) if on_wall else ""
     return reason

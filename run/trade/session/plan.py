@@ -35,9 +35,11 @@ class Outcome:
         Session folder.
     decisions, fills : int
     units : int
-        Signed position at the end, as the session counts it.
+        Position at the end, as the session counts it: signed, with several instruments the sum of absolute units.
     latencies_us : list of float
         Latency of each entry, from the bar's arrival to its order on the wire, microseconds.
+    positions : dict of str to int
+        Signed units that are held, by instrument id.
     """
 
     exit_code: int
@@ -47,6 +49,7 @@ class Outcome:
     fills: int
     units: int
     latencies_us: list[float] = field(default_factory=list)
+    positions: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
