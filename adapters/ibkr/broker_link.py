@@ -363,7 +363,8 @@ class BrokerLink:
             # New numbers must be above every number that this client has been shown.
             self._skip_numbers(max(int(order.orderId) for order in orders) + 1)
         con_id = self._con_id(instrument_id)
-        units = sum(int(position.quantity) for position in held if position.contract.conId == con_id)
+        # A fill during the answer is told within it: the last row of a contract counts.
+        units = {position.contract.conId: int(position.quantity) for position in held}.get(con_id, 0)
         mine = [order for order in orders if order.contract.conId == con_id]
         return BrokerState(units, tuple(order_of(order, order.order_state.status) for order in mine))
 

@@ -1,10 +1,11 @@
 """Checks of a gateway before trading: one finding each, with what to do about it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, Literal
 
 from adapters.ibkr.clock import ClockOffset
@@ -83,11 +84,14 @@ def check_gateway(client: Any, wanted: Wanted, flatten_with: str) -> list[Findin
         _clock(client),
         _open_state(client, account, flatten_with),
     ]
-    contract, finding = _contract(client, wanted)
-    findings.append(finding)
-    if contract is not None:
-        findings += [_history(client, contract), _market_data(client, contract), _margin(client, contract, account)]
-    return findings
+    return findings + _of_contract(client, wanted, (_history, _market_data, partial(_margin, account=account)))
+
+
+def check_traded(client: Any, wanted: Wanted) -> list[Finding]:
+    """Checks of another contract that is traded on the same account: contract, history, market data and margin."""
+    account = wanted.account or client.managedAccounts()[0]
+    findings = _of_contract(client, wanted, (_history, _market_data, partial(_margin, account=account)))
+    return [replace(each, check=f"{wanted.symbol} {each.check}") for each in findings]
 
 
 def check_followed(client: Any, wanted: Wanted, name: str) -> list[Finding]:
@@ -105,11 +109,13 @@ def check_followed(client: Any, wanted: Wanted, name: str) -> list[Finding]:
     list of Finding
         Contract, history and market data.
     """
-    contract, finding = _contract(client, wanted)
-    findings = [finding]
-    if contract is not None:
-        findings += [check(client, contract) for check in (_history, _market_data)]
+    findings = _of_contract(client, wanted, (_history, _market_data))
     return [replace(each, check=f"{name} {each.check}") for each in findings]
+
+
+def _of_contract(client: Any, wanted: Wanted, checks: Sequence[Callable[[Any, Any], Finding]]) -> list[Finding]:
+    contract, finding = _contract(client, wanted)
+    return [finding] + ([] if contract is None else [check(client, contract) for check in checks])
 
 
 def _account(client: Any, wanted: str) -> Finding:

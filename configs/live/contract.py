@@ -62,8 +62,8 @@ class FrontMonthContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     table_root: str = ""
 
 
-class FollowedContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Contract that a context stream follows; give one of the two.
+class ContractChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Contract of a context stream, or of one of several traded instruments; give one of the two.
 
     Attributes
     ----------
@@ -84,11 +84,11 @@ class ContextConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    contracts : dict of str to FollowedContract
+    contracts : dict of str to ContractChoice
         Contract of every stream of bars, by the stream's name.
     catalog : str
         Folder of the catalog that holds daily values, such as VIX.
     """
 
-    contracts: dict[str, FollowedContract] = {}
+    contracts: dict[str, ContractChoice] = {}
     catalog: str = "catalogs/store"

@@ -13,7 +13,7 @@ import msgspec
 
 from catalogs.errors import InputError
 from configs.explain import did_you_mean, explain
-from configs.live.contract import ContextConfig, FrontMonthContract, WantedContract
+from configs.live.contract import ContextConfig, ContractChoice, FrontMonthContract, WantedContract
 from configs.live.supervision import GuardConfig, HealthConfig, OrderLimits, RedisConfig
 from configs.secrets import read_secret
 from rl_strategies.live.broker.timeouts import Timeouts
@@ -34,6 +34,9 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contract : WantedContract or None
     front_month : FrontMonthContract or None
         Give one of the two; `run.trade.session.contract.contract_on` gives the contract of a day.
+    contracts : dict of str to ContractChoice
+        Instead of both, for a bundle of several instruments: contract of each, by its symbol, or by its root for a
+        future.
     sessions_before_expiry : int
         Sessions that a contract month must have left after the current one, or it is not traded; 0 trades it up to its
         last moment.
@@ -69,6 +72,7 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: int
     contract: WantedContract | None = None
     front_month: FrontMonthContract | None = None
+    contracts: dict[str, ContractChoice] = {}
     sessions_before_expiry: int = 1
     context: ContextConfig = ContextConfig()
     account_variable: str = "IB_ACCOUNT"
@@ -88,8 +92,9 @@ class LiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redis: RedisConfig | None = None
 
     def __post_init__(self) -> None:
-        if (self.contract is None) == (self.front_month is None):
-            raise InputError(f"give either contract or front_month, was {'both' if self.contract else 'neither'}")
+        given = [name for name in ("contract", "front_month", "contracts") if getattr(self, name)]
+        if len(given) != 1:
+            raise InputError(f"give one of contract, front_month and contracts, was {' and '.join(given) or 'none'}")
         ids = (self.trading_client_id, self.doctor_client_id, *self.flatten_client_ids)
         ids += self.guard.client_ids if self.guard is not None else ()
         if len(set(ids)) != len(ids) or not self.flatten_client_ids:

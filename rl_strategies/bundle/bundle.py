@@ -6,7 +6,7 @@ further training, hashed, and never unpickled.
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -142,22 +142,21 @@ class Bundle:
         return OnnxPolicy(self._policy)
 
     def core(
-        self, instrument: InstrumentSpec | None = None, starting_balance_usd: Decimal | None = None
+        self, instruments: Sequence[InstrumentSpec] | None = None, starting_balance_usd: Decimal | None = None
     ) -> DecisionCore:
         """A fresh decision core.
 
         Parameters
         ----------
-        instrument : InstrumentSpec, optional
-            Another contract month of the bundle's future, for live trading.
+        instruments : sequence of InstrumentSpec, optional
+            Other contract months of the bundle's futures, for live trading.
         starting_balance_usd : Decimal, optional
             Capital, if not the experiment's.
         """
         execution = self.execution
         if starting_balance_usd is not None:
             execution = msgspec.structs.replace(execution, starting_balance_usd=starting_balance_usd)
-        instruments = self.instruments if instrument is None else (instrument,)
-        return DecisionCore(instruments, self.plan, self.trading, execution)
+        return DecisionCore(instruments or self.instruments, self.plan, self.trading, execution)
 
 
 class _TradingRules(msgspec.Struct, frozen=True):

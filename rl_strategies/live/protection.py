@@ -90,7 +90,7 @@ class Protection:
 
     def _is_left(self) -> bool:
         """Whether the broker has confirmed that the session has neither position nor order."""
-        return all(each.execution.units == 0 and bool(each.is_flat) for each in self._traded)
+        return all(bool(each.is_flat) and each.execution.units == 0 for each in self._traded)
 
     def is_protected(self) -> bool:
         """Whether every unit held has a stop at the broker, as far as is known."""

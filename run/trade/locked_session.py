@@ -17,7 +17,7 @@ from rl_strategies.live.journal.resume import ResumeError
 from rl_strategies.live.strategy import LiveStrategy
 from run.trade.monitoring.log import logging_to
 from run.trade.safety.own_trades import own_trades
-from run.trade.session.contract_lock import contract_locked
+from run.trade.session.contract_lock import contracts_locked
 from run.trade.session.plan import Outcome, SessionPlan
 from run.trade.session_runner import HALTED, LOG_FILE, LiveSession
 
@@ -41,8 +41,9 @@ def trade_session(
     os.umask(0o077)  # NautilusTrader's own log contains the account number
     config = plan.config
     gateway = f"{config.host}:{config.port}" if config.timeouts.clock == "bars" else ""
-    contract = contract_locked(plan.account, plan.spec.instrument_id, plan.home.path.parent, gateway)
-    with plan.home.locked(), contract, logging_to(plan.folder / LOG_FILE, config.secrets()):
+    names = [spec.instrument_id for spec in plan.traded]
+    contracts = contracts_locked(plan.account, names, plan.home.path.parent, gateway)
+    with plan.home.locked(), contracts, logging_to(plan.folder / LOG_FILE, config.secrets()):
         risk = plan.home.risk.read()
         if risk.level == "halted":
             return Outcome(
@@ -67,7 +68,7 @@ def _close_own(plan: SessionPlan) -> str:
 
     def begin(client: Any) -> Flattening:
         # A journal that contradicts the checkpoint may lack orders.
-        own = own_trades(client, config.trading_client_id, plan.folder, plan.spec, is_damaged=True)
+        own = own_trades(client, config.trading_client_id, plan.folder, plan.traded, is_damaged=True)
         return Flattening(plan.account, own, Pace(), log.warning)
 
     try:

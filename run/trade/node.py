@@ -19,9 +19,9 @@ def node_config(plan: SessionPlan) -> TradingNodeConfig:
         plan.account,
         broker_contract(plan.spec),
         # One setting for all: if one trades at night, night bars must come, and the feeds of the others refuse theirs.
-        regular_hours=not any(has_extended_hours(each.calendar) for each in (plan.spec, *plan.followed)),
+        regular_hours=not any(has_extended_hours(each.calendar) for each in (*plan.traded, *plan.followed)),
         timeout_s=round(plan.config.request_timeout_s),
-        followed=[broker_contract(each) for each in plan.followed],
+        followed=[broker_contract(each) for each in (*plan.others, *plan.followed)],
     )
     return TradingNodeConfig(
         trader_id="RL-001",
@@ -34,7 +34,7 @@ def node_config(plan: SessionPlan) -> TradingNodeConfig:
             log_colors=False,
         ),
         exec_engine=engine_config(),
-        risk_engine=risk_engine_config(plan.config.orders, [plan.spec.instrument_id]),
+        risk_engine=risk_engine_config(plan.config.orders, [spec.instrument_id for spec in plan.traded]),
         cache=_cache_config(plan.config),
         data_clients={IB: data},
         exec_clients={IB: execution},

@@ -13,7 +13,7 @@ import typer
 from adapters.ibkr.simulator.server import ThreadedServer, running
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_length_ns
-from catalogs.sessions import session_calendar
+from catalogs.sessions import SessionCalendar, session_calendar
 from configs.live.schema import LiveConfig, configuration_name, load_live
 from configs.live.supervision import GuardConfig
 from rl_strategies.bundle.bundle import Bundle, load_bundle
@@ -23,10 +23,10 @@ from run.console import print_json, report
 from run.trade.gateway import ACCOUNT, CON_ID, load_faults, simulated_server
 from run.trade.locked_session import trade_session
 from run.trade.session.context import check_daily_values, live_context, read_streams
-from run.trade.session.contract import contract_on, trading_day
+from run.trade.session.contract import trading_day
 from run.trade.session.contract_life import require_life, require_same_session
 from run.trade.session.folder import SessionHome
-from run.trade.session.plan import Outcome, SessionPlan, session_day, traded_spec
+from run.trade.session.plan import Outcome, SessionPlan, session_day, traded_specs
 
 CASH_USD = 1_000_000.0
 POLL_S = 0.002
@@ -106,17 +106,17 @@ def trade(bundle: Bundle, config: LiveConfig, configuration: str, account: str, 
         If a contract is expired or too near its expiry, or the session to be resumed traded another contract.
     """
     now_ns = time.time_ns()
-    today = trading_day(session_calendar(bundle.instrument.calendar), now_ns)
-    spec = traded_spec(bundle, contract_on(config, today), today)
-    context = live_context(bundle, spec, config, today)
+    today = trading_day(session_calendar(bundle.instruments[0].calendar), now_ns)
+    spec, *others = traded_specs(bundle, config, today)
+    context = live_context(bundle, (spec, *others), config, today)
     day, catalog = session_day(home, today), Path(config.context.catalog)
     name = configuration_name(configuration)
-    plan = SessionPlan(bundle, spec, config, name, account, home, day, context, catalog)
-    require_same_session(home, day, spec, account, plan.flatten_command)
+    plan = SessionPlan(bundle, spec, config, name, account, home, day, context, catalog, tuple(others))
+    require_same_session(home, day, plan.traded, account, plan.flatten_command)
     # What an interrupted session holds must be looked after up to the last trade.
     to_begin = config if day == today else msgspec.structs.replace(config, sessions_before_expiry=0)
     if config.timeouts.clock == "wall":  # a gateway that replays the past has a time of its own
-        require_life(to_begin, (spec, *plan.followed), now_ns)
+        require_life(to_begin, (*plan.traded, *plan.followed), now_ns)
     return trade_session(plan)
 
 
@@ -137,12 +137,14 @@ def trade_simulated(
     InputError
         If the catalog has no bars of these trading days, or a day has no session.
     """
-    bar = bundle.bar_type.removeprefix(f"{bundle.instrument.instrument_id}-").removesuffix("-LAST-EXTERNAL")
+    spec, *others = bundle.instruments
+    bar = bundle.bar_types[0].removeprefix(f"{spec.instrument_id}-").removesuffix("-LAST-EXTERNAL")
     name, streams = configuration_name(configuration), read_streams(bundle)
-    plan = SessionPlan(bundle, bundle.instrument, config, name, ACCOUNT, home, days[0], streams, catalog)
+    plan = SessionPlan(bundle, spec, config, name, ACCOUNT, home, days[0], streams, catalog, tuple(others))
     check_daily_values(bundle, catalog)
     window = session_window(bundle, days)
-    server = simulated_server(plan.spec, catalog, bar, window, CASH_USD, bundle.execution, followed=plan.followed)
+    beside = (*plan.others, *plan.followed)
+    server = simulated_server(spec, catalog, bar, window, CASH_USD, bundle.execution, followed=beside)
     if faults is not None:
         server.after_step.append(load_faults(faults))
     silence_s = max(5.0, 3 * bar_length_ns(bar) / NS / speed)
@@ -155,7 +157,7 @@ def trade_simulated(
         config = msgspec.structs.replace(config, host="127.0.0.1", port=gateway.port, timeouts=timeouts, orders=orders)
         report(f"simulated gateway on port {gateway.port}, {days[0]} to {days[1]}, {speed:g} times as fast")
         plan = replace(plan, config=config)
-        return trade_session(plan, lambda strategy: _replay(gateway, speed, strategy))
+        return trade_session(plan, lambda strategy: _replay(gateway, speed, len(plan.traded), strategy))
 
 
 def session_window(bundle: Bundle, days: tuple[date, date]) -> tuple[int, int]:
@@ -166,7 +168,13 @@ def session_window(bundle: Bundle, days: tuple[date, date]) -> tuple[int, int]:
     InputError
         If the exchange does not trade on one of them.
     """
-    calendar = session_calendar(bundle.instrument.calendar)
+    hours = [
+        _hours(session_calendar(name), days) for name in dict.fromkeys(each.calendar for each in bundle.instruments)
+    ]
+    return min(opens for opens, _ in hours), max(closes for _, closes in hours)
+
+
+def _hours(calendar: SessionCalendar, days: tuple[date, date]) -> tuple[int, int]:
     rows = np.searchsorted(calendar.session_date, np.array(days, "datetime64[D]"))
     for day, row in zip(days, rows, strict=True):
         if row == len(calendar) or calendar.session_date[row] != np.datetime64(day):
@@ -174,12 +182,13 @@ def session_window(bundle: Bundle, days: tuple[date, date]) -> tuple[int, int]:
     return int(calendar.open_ns[rows[0]]), int(calendar.close_ns[rows[1]])
 
 
-async def _replay(gateway: ThreadedServer, speed: float, strategy: LiveStrategy) -> None:
+async def _replay(gateway: ThreadedServer, speed: float, traded: int, strategy: LiveStrategy) -> None:
     while len(gateway.gateway.feeds()) < len(strategy.market_data.feeds):
         await asyncio.sleep(0.05)
     # Read between two steps of the trading loop, never in the middle of one.
     settled_ns = 0
-    over = gateway.replay(speed, settled=lambda market: market.last_close_ns(CON_ID) <= settled_ns)
+    numbers = range(CON_ID, CON_ID + traded)
+    over = gateway.replay(speed, settled=lambda market: max(map(market.last_close_ns, numbers)) <= settled_ns)
     while not over.done():
         settled_ns = strategy.settled_ns
         await asyncio.sleep(POLL_S)

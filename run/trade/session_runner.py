@@ -68,7 +68,7 @@ class LiveSession:
         plan.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_metadata(plan)
         self._clock_said = ""
-        self.link = BrokerLink(plan.account, plan.spec.instrument_id)
+        self.link = BrokerLink(plan.account, *(spec.instrument_id for spec in plan.traded))
         url = plan.config.telemetry_url() or f"sqlite:///{plan.folder / TELEMETRY_FILE}"
         self._store = TelemetryStore(url, plan.day.isoformat())
         try:
@@ -79,7 +79,7 @@ class LiveSession:
 
     def _strategy(self) -> LiveStrategy:
         plan = self.plan
-        core, policy = plan.bundle.core(plan.spec, plan.config.capital_usd), plan.bundle.policy()
+        core, policy = plan.bundle.core(plan.traded, plan.config.capital_usd), plan.bundle.policy()
         journal, checkpoint = plan.home.journal(plan.day), Checkpoint(plan.folder / CHECKPOINT_FILE)
         replayed = _replay(journal, checkpoint, core, policy)
         self._journal = SessionJournal(Journal(journal, durable=False))
@@ -314,12 +314,12 @@ class LiveSession:
 
 
 def _strategy_config(plan: SessionPlan) -> RLStrategyConfig:
-    bar_type = BarType.from_str(plan.bar_type)
+    bar_types = tuple(map(BarType.from_str, plan.bar_types))
     # The journal has every order; spelling each out for the log would come before the order on the wire.
     return RLStrategyConfig(
-        bar_types=(bar_type,),
+        bar_types=bar_types,
         order_id_tag="001",
-        external_order_claims=[bar_type.instrument_id],
+        external_order_claims=[bar_type.instrument_id for bar_type in bar_types],
         log_events=False,
         log_commands=False,
     )

@@ -114,8 +114,11 @@ def test_secrets_are_known_for_hiding_and_never_part_of_the_configuration(
         ),
         (GOOD + "doctor_client_id: 1\n", "client ids must differ"),
         (GOOD + "flatten_client_ids: []\n", "with at least one in flatten_client_ids"),
-        (GOOD + "front_month: {root: MES}\n", "give either contract or front_month, was both"),
-        ("host: 127.0.0.1\nport: 1\n", "give either contract or front_month, was neither"),
+        (
+            GOOD + "front_month: {root: MES}\n",
+            "give one of contract, front_month and contracts, was contract and front_month",
+        ),
+        ("host: 127.0.0.1\nport: 1\n", "give one of contract, front_month and contracts, was none"),
         (GOOD + "capital_usd: 0\n", "capital_usd must be above zero and in whole cents, was 0"),
         (GOOD + "capital_usd: 10.005\n", "capital_usd must be above zero and in whole cents, was 10.005"),
         (GOOD + "capital_usd: .nan\n", "capital_usd"),

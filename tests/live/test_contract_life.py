@@ -95,21 +95,21 @@ def test_the_preset_begins_with_the_front_month_of_the_day(
 
 def test_an_interrupted_session_of_another_contract_is_not_resumed(tmp_path: Path) -> None:
     home, day = SessionHome(tmp_path), date(2026, 12, 11)
-    require_same_session(home, day, MESH7, "DU1", "flatten paper")
+    require_same_session(home, day, (MESH7,), "DU1", "flatten paper")
     folder = home.journal(day).parent
     folder.mkdir()
     bar_type = "MESZ6.XCME-1-MINUTE-LAST-EXTERNAL"
     session = SessionMetadata("b", "id", MESZ6.instrument_id, bar_type, None, "wall")
     session.write(folder)
-    require_same_session(home, day, MESZ6, "DU1", "flatten paper")
+    require_same_session(home, day, (MESZ6,), "DU1", "flatten paper")
     with pytest.raises(
         InputError, match=r"traded MESZ6\.XCME, .* now trades MESH7\.XCME: close .* with `flatten paper`"
     ):
-        require_same_session(home, day, MESH7, "DU1", "flatten paper")
+        require_same_session(home, day, (MESH7,), "DU1", "flatten paper")
     msgspec.structs.replace(session, account_hash=hash_of("DU1")).write(folder)
-    require_same_session(home, day, MESZ6, "DU1", "flatten paper")
+    require_same_session(home, day, (MESZ6,), "DU1", "flatten paper")
     with pytest.raises(InputError, match="traded on another account than the configuration's"):
-        require_same_session(home, day, MESZ6, "DU2", "flatten paper")
+        require_same_session(home, day, (MESZ6,), "DU2", "flatten paper")
     assert "DU1" not in (folder / "session.json").read_text()
 
 

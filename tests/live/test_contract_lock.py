@@ -21,10 +21,10 @@ HOLDER = """
 import sys
 from pathlib import Path
 from catalogs.errors import InputError
-from run.trade.session.contract_lock import contract_locked
+from run.trade.session.contract_lock import contracts_locked
 account, instrument_id, store = sys.argv[1:4]
 try:
-    with contract_locked(account, instrument_id, Path(store)):
+    with contracts_locked(account, instrument_id.split(), Path(store)):
         print("held", flush=True)
         sys.stdin.read()
 except InputError as error:

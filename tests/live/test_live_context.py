@@ -86,7 +86,7 @@ def without(config: LiveConfig, name: str) -> LiveConfig:
 
 def test_streams_follow_the_contracts_of_the_configuration(bundle: Bundle, config: LiveConfig) -> None:
     march = resolve("MESH7", instruments_path(), date(2027, 3, 1))
-    sources = live_context(bundle, march, config, DAY)
+    sources = live_context(bundle, (march,), config, DAY)
     assert [(source.name, source.bar_type) for source in sources] == [
         ("NQU6", "NQZ6.XCME-1-MINUTE-LAST-EXTERNAL"),
         ("SPY", "SPY.EQUS-1-MINUTE-LAST-EXTERNAL"),
@@ -103,26 +103,26 @@ def test_streams_that_no_feature_reads_are_not_followed(bundle: Bundle) -> None:
 
 def test_a_stream_without_a_contract_is_one_line_with_what_to_write(bundle: Bundle, config: LiveConfig) -> None:
     with pytest.raises(InputError) as said:
-        live_context(bundle, MES, without(config, "NQU6"), DAY)
+        live_context(bundle, (MES,), without(config, "NQU6"), DAY)
     assert str(said.value) == (
         "context stream NQU6 has no contract in the live configuration: add context: {contracts: {NQU6: "
         '{contract: {symbol: NQ, kind: FUT, exchange: CME, expiry: "YYYYMM"}}}}'
     )
     with pytest.raises(InputError, match="symbol: SPY, kind: STK, exchange: SMART"):
-        live_context(bundle, MES, without(config, "SPY"), DAY)
+        live_context(bundle, (MES,), without(config, "SPY"), DAY)
 
 
 def test_a_contract_of_other_terms_is_refused(bundle: Bundle, config: LiveConfig) -> None:
     contracts = {**config.context.contracts, "NQU6": config.context.contracts["SPY"]}
     other = msgspec.structs.replace(config, context=msgspec.structs.replace(config.context, contracts=contracts))
     with pytest.raises(InputError, match="contract SPY: kind must be future as in bundle"):
-        live_context(bundle, MES, other, DAY)
+        live_context(bundle, (MES,), other, DAY)
 
 
 def test_a_catalog_without_daily_values_is_refused(bundle: Bundle, config: LiveConfig, tmp_path: Path) -> None:
     elsewhere = msgspec.structs.replace(config.context, catalog=str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="VIX"):
-        live_context(bundle, MES, msgspec.structs.replace(config, context=elsewhere), DAY)
+        live_context(bundle, (MES,), msgspec.structs.replace(config, context=elsewhere), DAY)
 
 
 @pytest.mark.parametrize("both", [True, False])

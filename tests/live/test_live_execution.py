@@ -526,7 +526,7 @@ def resumed(host: StubHost) -> StubHost:
     again = StubHost(new_core())
     for row in host.rows:
         if isinstance(row, FillRow):
-            book_fill(again.core, row)
+            book_fill(again.core, 0, row)
     again.execution.restore(host.rows)
     again.filled, again.amended = dict(host.filled), dict(host.amended)
     again.wire = dict(host.wire)

@@ -205,11 +205,15 @@ def test_others_in_the_contract_make_the_session_reduce_only(tmp_path: Path) -> 
     side = 1 if held > 0 else -1
     fill = SimpleNamespace(trade_id="hand", order_ref="", ts_ns=1, units=side * 10, price=500.0)
     session.strategy.execution.on_execution(fill)
-    assert (session.units, session.strategy.may_open()) == (held, False)
+    assert (session.units, session.strategy.traded[0].may_open()) == (held, False)
     assert session.strategy.problem.startswith(f"others trade SPY.EQUS ({side * 10:+d}): reduce-only")
     session.die()
     again = ResumableSession(tmp_path)
-    assert (again.units, again.strategy.execution.foreign_units, again.strategy.may_open()) == (held, side * 10, False)
+    assert (again.units, again.strategy.execution.foreign_units, again.strategy.traded[0].may_open()) == (
+        held,
+        side * 10,
+        False,
+    )
     again.strategy.execution.on_execution(fill)
     assert again.strategy.execution.foreign_units == side * 10, "told again after the restart"
 

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from catalogs.errors import InputError
-from catalogs.instruments.specification import resolve
+from catalogs.instruments.specification import InstrumentSpec, resolve
 from configs import instruments_path
-from configs.live.contract import WantedContract
+from configs.live.contract import ContractChoice, WantedContract
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.bundle.bundle import Bundle
 from rl_strategies.live.broker.timeouts import Timeouts
@@ -24,7 +24,7 @@ from run.trade.live import check_intent
 from run.trade.locked_session import trade_session
 from run.trade.session.folder import SessionHome
 from run.trade.session.metadata import read_metadata
-from run.trade.session.plan import SessionPlan, broker_contract, traded_spec
+from run.trade.session.plan import SessionPlan, broker_contract, traded_specs
 from run.trade.session_runner import HALTED, NOT_STARTED
 
 DAY = date(2026, 10, 1)
@@ -250,8 +250,15 @@ def test_a_session_writes_down_its_configuration(bundle: Bundle, config: LiveCon
 # Contracts --------------------------------------------------------------------------------------------------------
 
 
+def traded(bundle: Bundle, contract: WantedContract) -> InstrumentSpec:
+    """The instrument that a bundle of one trades by a configuration's contract."""
+    config = msgspec.structs.replace(load_live("paper"), contract=contract, front_month=None)
+    (spec,) = traded_specs(bundle, config, DAY)
+    return spec
+
+
 def test_a_later_month_of_the_bundles_future_is_traded(bundle: Bundle) -> None:
-    spec = traded_spec(bundle, WantedContract("MES", "FUT", "CME", "202703"), DAY)
+    spec = traded(bundle, WantedContract("MES", "FUT", "CME", "202703"))
     assert (spec.instrument_id, spec.tick_size, spec.multiplier) == ("MESH7.XCME", MES.tick_size, 5)
     told = broker_contract(spec)
     assert (told.symbol, told.kind, told.exchange, told.expiry, told.venue) == ("MES", "FUT", "CME", "202703", "XCME")
@@ -266,7 +273,7 @@ def test_a_later_month_of_the_bundles_future_is_traded(bundle: Bundle) -> None:
 )
 def test_other_terms_than_the_bundles_are_refused(bundle: Bundle, contract: WantedContract, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        traded_spec(bundle, contract, DAY)
+        traded(bundle, contract)
 
 
 def test_another_share_than_the_bundles_is_refused(bundle: Bundle) -> None:
@@ -274,7 +281,26 @@ def test_another_share_than_the_bundles_is_refused(bundle: Bundle) -> None:
     metadata = msgspec.structs.replace(bundle.manifest.metadata, instruments=(spy,))
     known = msgspec.structs.replace(bundle.manifest, metadata=metadata)
     shares = replace(bundle, manifest=known)
-    assert traded_spec(shares, WantedContract("SPY", "STK", "SMART"), DAY) == spy
+    assert traded(shares, WantedContract("SPY", "STK", "SMART")) == spy
     assert broker_contract(spy).exchange == "SMART"
     with pytest.raises(InputError, match="AAPL"):
-        traded_spec(shares, WantedContract("AAPL", "STK", "SMART"), DAY)
+        traded(shares, WantedContract("AAPL", "STK", "SMART"))
+
+
+def test_every_instrument_of_a_portfolio_needs_a_contract(bundle: Bundle) -> None:
+    spy, aapl = (resolve(name, instruments_path()) for name in ("SPY", "AAPL"))
+    bars = tuple(f"{name}.EQUS-1-MINUTE-LAST-EXTERNAL" for name in ("SPY", "AAPL"))
+    metadata = msgspec.structs.replace(bundle.manifest.metadata, instruments=(spy, aapl), bar_types=bars)
+    two = replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, metadata=metadata))
+    named = {name: ContractChoice(WantedContract(name, "STK", "SMART")) for name in ("AAPL", "SPY")}
+    config = msgspec.structs.replace(load_live("paper"), front_month=None, contracts=named)
+    assert traded_specs(two, config, DAY) == (spy, aapl), "in the policy's order"
+    lacking = msgspec.structs.replace(config, contracts={"AAPL": named["AAPL"]})
+    for other in (lacking, load_live("paper")):
+        with pytest.raises(InputError) as refusal:
+            traded_specs(two, other, DAY)
+        assert str(refusal.value).endswith(
+            "trades SPY, AAPL: the live configuration must name a contract for each and for none else: contracts: "
+            "{SPY: {contract: {symbol: SPY, kind: STK, exchange: SMART}}, "
+            "AAPL: {contract: {symbol: AAPL, kind: STK, exchange: SMART}}}"
+        )

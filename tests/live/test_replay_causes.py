@@ -29,7 +29,7 @@ def divergence(seq: int, cause: Cause, n: int = 1) -> Divergence:
 
 def undone(session: JournaledSession, left_out: Sequence[int]) -> list[tuple[str, str]]:
     decided = dict.fromkeys(session.decisions, taken())
-    return [(each.cause, each.written) for each in undecided(session, decided, [minute(n) for n in left_out])]
+    return [(each.cause, each.written) for each in undecided([session], decided, [minute(n) for n in left_out])]
 
 
 def test_a_decision_that_was_not_taken_says_why() -> None:
@@ -85,7 +85,7 @@ def test_a_decision_that_the_backtest_does_not_take_is_state() -> None:
     written = HandwrittenJournal(bars=1)
     written.decision(1)
     session = written.session()
-    (found,) = undecided(session, {}, [])
+    (found,) = undecided([session], {}, [])
     assert (found.cause, found.written, found.made) == ("state", "taken", "not taken")
 
 
@@ -194,6 +194,6 @@ def test_bars_are_held_against_the_catalogs_one_by_one() -> None:
 
 def test_a_led_policy_answers_what_was_written_and_remembers_what_it_wanted() -> None:
     led = JournalPolicy(FlatPolicy())  # type: ignore[arg-type]
-    led.written = LONG
-    assert led.act(np.zeros(1, np.float32)) == LONG
-    assert led.wanted == FLAT
+    led.written = [LONG]
+    assert led.act(np.zeros(1, np.float32)) == [LONG]
+    assert led.wanted == [FLAT]

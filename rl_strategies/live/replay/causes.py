@@ -1,46 +1,61 @@
 """Finds the decisions of a session that a replay does not repeat, and the first cause of each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from rl_strategies.live.journal.rebuild import LATE, REVIEW, TARGET, UNSEEN, Cause, Divergence
 from rl_strategies.live.replay.session import JournaledSession
 from rl_strategies.live.replay.strategy import TakenDecision
 
 
-def undecided(
-    session: JournaledSession, taken: Mapping[int, TakenDecision], left_out: Sequence[int]
-) -> list[Divergence]:
+def undecided(sessions: Sequence[JournaledSession], taken: Container[int], left_out: Sequence[int]) -> list[Divergence]:
     """Decisions that only one of session and backtest took or executed.
 
     Parameters
     ----------
-    session : JournaledSession
-    taken, left_out : mapping of int to TakenDecision, sequence of int
+    sessions : sequence of JournaledSession
+        The instruments of one session.
+    taken, left_out : container of int, sequence of int
         Attributes of `rl_strategies.live.replay.strategy.ReplayStrategy`.
     """
+    first = sessions[0]
     # What followed the last bar is not known: the journal may end before the decision.
-    last_ns = int(session.bars.ts_ns[-1])
-    found = [_left_out(session, ts_ns) for ts_ns in left_out if ts_ns < last_ns or ts_ns in session.skipped]
-    for ts_ns, decision in session.decisions.items():
+    last_ns = max(int(each.bars.ts_ns[-1]) for each in sessions)
+    found = [_left_out(sessions, ts_ns) for ts_ns in left_out if ts_ns < last_ns or ts_ns in first.skipped]
+    for ts_ns, decision in first.decisions.items():
         if ts_ns not in taken:
             found.append(Divergence(decision.seq, ts_ns, "state", "decision", "taken", "not taken"))
-        elif ts_ns in session.reduced:
-            written = f"not opened: {session.reduced[ts_ns]}"
-            made = f"side {decision.review.side:+d}"
-            found.append(Divergence(decision.seq, ts_ns, "state", "decision", written, made))
+            continue
+        for each in sessions:
+            if ts_ns in each.reduced:
+                written = f"not opened: {each.reduced[ts_ns]}"
+                made = f"side {each.decisions[ts_ns].review.side:+d}"
+                found.append(Divergence(decision.seq, ts_ns, "state", "decision", written, made))
     return sorted(found, key=lambda each: each.seq)
 
 
-def _left_out(session: JournaledSession, ts_ns: int) -> Divergence:
-    seq = session.seq_of(ts_ns)
+def late_bars(sessions: Sequence[JournaledSession]) -> list[Divergence]:
+    """Divergences ``data``: bars that came only after the decision on their time, as nothing was known of them."""
+    found = []
+    for each in sessions:
+        for row, ts_ns in enumerate(each.bars.ts_ns.tolist()):
+            decision, seq = each.decisions.get(ts_ns), int(each.bar_seq[row])
+            if decision is not None and seq > decision.seq:
+                name = each.bars.bar_type.split("-")[0]
+                said = f"{name}: bar", "after the decision", "before it"
+                found.append(Divergence(decision.seq, ts_ns, "data", *said, name))
+    return found
+
+
+def _left_out(sessions: Sequence[JournaledSession], ts_ns: int) -> Divergence:
+    first, seq = sessions[0], max(each.seq_of(ts_ns) for each in sessions)
     cause: Cause = "state"
     written = "not taken"
-    if ts_ns in session.skipped:
-        written = f"not taken: {session.skipped[ts_ns]}"
-        cause = "data" if session.skipped[ts_ns] in (LATE, UNSEEN) else cause
-    elif session.source_of(ts_ns) == "backfill":
+    if ts_ns in first.skipped:
+        written = f"not taken: {first.skipped[ts_ns]}"
+        cause = "data" if first.skipped[ts_ns] in (LATE, UNSEEN) else cause
+    elif {each.source_of(ts_ns) for each in sessions} <= {"backfill", ""}:
         cause, written = "data", "not taken: the bar came too late, from history"
-    elif session.is_in_flight(seq):
+    elif any(each.is_in_flight(seq) for each in sessions):
         cause, written = "fill", "not taken: an order was in flight"
     return Divergence(seq, ts_ns, cause, "decision", written, "taken")
 

@@ -1,8 +1,8 @@
-"""A session read from its journal: bars, decisions, fills, and decisions that were skipped."""
+"""A session read from its journal, instrument by instrument: bars, decisions, fills, and what was skipped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from rl_strategies.live.journal.session_journal import FillRow, OrderRow, add_fi
 
 @dataclass(frozen=True)
 class WrittenDecision:
-    """A decision as journaled.
+    """What a decision meant for one instrument, as journaled.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class JournaledStream:
 
 @dataclass(frozen=True)
 class JournaledSession:
-    """One session of one instrument.
+    """One instrument of a session, with what all of its instruments share: decisions, context, days.
 
     Attributes
     ----------
@@ -118,8 +118,9 @@ class JournaledSession:
         return int(self.bar_seq[following]) if following < len(self.bar_seq) else self.rows
 
     def source_of(self, ts_ns: int) -> str:
-        """Source of the bar that closed at ``ts_ns``."""
-        return self.sources[self.place(ts_ns)]
+        """Source of the bar that closed at ``ts_ns``; empty where there is none."""
+        place = self.place(ts_ns)
+        return self.sources[place] if place >= 0 and self.bars.ts_ns[place] == ts_ns else ""
 
     def day_of(self, seq: int) -> int:
         """Number of the trading day that a journal row belongs to."""
@@ -147,9 +148,12 @@ class _Collected:
     ruin_ns: int | None = None
     observation: Row | None = None
     target: int = 0
+    name: str = ""  # of the only instrument that is read; empty where the session has no other
 
     def add(self, row: Row) -> None:
         """Add one row; a decision counts once its review is there."""
+        if self.name and row.kind != "context" and row.instrument_id not in ("", self.name):
+            return
         if row.kind == "bar":
             self.bars.append(row)
         elif row.kind == "context":
@@ -188,8 +192,36 @@ class _Collected:
             self.ruin_ns = row.ts_ns
 
 
-def read_session(rows: pa.Table, bar_type: str, tick_raw: float) -> JournaledSession:
-    """Read the session from the rows of a journal.
+class ReadInstrument(NamedTuple):
+    """What a session is read by: an instrument's id, its bar type, and its tick size in units of 1e-16."""
+
+    instrument_id: str
+    bar_type: str
+    tick_raw: float
+
+
+def read_sessions(rows: pa.Table, traded: Sequence[ReadInstrument]) -> tuple[JournaledSession, ...]:
+    """Read every instrument of a session from the rows of a journal.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        Rows from `rl_strategies.live.journal.journal.read_journal`.
+    traded : sequence of ReadInstrument
+        In the policy's order.
+
+    Raises
+    ------
+    InputError
+        As `read_session` does.
+    """
+    if len(traded) == 1:
+        return (read_session(rows, traded[0].bar_type, traded[0].tick_raw),)
+    return tuple(read_session(rows, each.bar_type, each.tick_raw, each.instrument_id) for each in traded)
+
+
+def read_session(rows: pa.Table, bar_type: str, tick_raw: float, instrument_id: str = "") -> JournaledSession:
+    """Read one instrument of a session from the rows of a journal.
 
     Parameters
     ----------
@@ -198,20 +230,22 @@ def read_session(rows: pa.Table, bar_type: str, tick_raw: float) -> JournaledSes
     bar_type : str
     tick_raw : float
         Tick size of the instrument in units of 1e-16.
+    instrument_id : str
+        Empty where the session has no other.
 
     Raises
     ------
     InputError
         If there is no bar, or a row does not hold what its kind says.
     """
-    found = _Collected()
+    found = _Collected(name=instrument_id)
     for row in journal_rows(rows):
         try:
             found.add(row)
         except (ValueError, LookupError, msgspec.MsgspecError) as error:
             raise InputError(f"journal: row {row.seq} is not a valid {row.kind}: {error}") from error
     if not found.bars:
-        raise InputError("journal: no bars to replay")
+        raise InputError(f"journal: no bars{f' of {instrument_id}' if instrument_id else ''} to replay")
     return JournaledSession(
         bars=_series(found.bars, bar_type, tick_raw),
         bar_seq=np.array([row.seq for row in found.bars], np.int64),

@@ -4,7 +4,7 @@ The policy and the risk overlay see what the backtest shows them, and their answ
 the journal's decisions. So one fill that differs does not make everything after it differ.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from rl_strategies.strategy import RLStrategy, RLStrategyConfig
 
 
 class TakenDecision(NamedTuple):
-    """Decision of the backtest.
+    """Decision of the backtest about one instrument.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class TakenDecision(NamedTuple):
 
 
 class JournalPolicy:
-    """Asks a policy, and answers with the journal's action.
+    """Asks a policy, and answers with the journal's actions.
 
     Parameters
     ----------
@@ -46,24 +46,25 @@ class JournalPolicy:
 
     Attributes
     ----------
-    written : int
-        The journal's action; set before every decision.
-    wanted : int
-        The policy's own action in the last decision.
+    written : list of int
+        The journal's actions, one per instrument; set before every decision.
+    wanted : list of int
+        The policy's own actions in the last decision.
     """
 
     def __init__(self, policy: OnnxPolicy) -> None:
         self._policy = policy
-        self.written = self.wanted = FLAT
+        self.written: list[int] = []
+        self.wanted: list[int] = []
 
     def reset(self) -> None:
         """Forget everything seen."""
         self._policy.reset()
 
-    def act(self, observation: NDArray[np.float32]) -> int:
-        """The journal's action; the policy's own is kept in `wanted`."""
+    def act(self, observation: NDArray[np.float32]) -> list[int]:
+        """The journal's actions; the policy's own are kept in `wanted`."""
         chosen = self._policy.act(observation)
-        self.wanted = chosen if isinstance(chosen, int) else chosen[0]
+        self.wanted = [chosen] if isinstance(chosen, int) else chosen
         return self.written
 
 
@@ -75,28 +76,29 @@ class ReplayStrategy(RLStrategy):
     config : RLStrategyConfig
     core : DecisionCore
     policy : OnnxPolicy
-    session : JournaledSession
+    sessions : sequence of JournaledSession
+        The instruments of the session, in the policy's order.
 
     Attributes
     ----------
-    taken : dict of int to TakenDecision
-        Decisions by the close that was decided on.
+    taken : list of dict of int to TakenDecision
+        Decisions by the close that was decided on, for every instrument.
     left_out : list of int
         Closes that a backtest decides on and the session did not.
     """
 
     def __init__(
-        self, config: RLStrategyConfig, core: DecisionCore, policy: OnnxPolicy, session: JournaledSession
+        self, config: RLStrategyConfig, core: DecisionCore, policy: OnnxPolicy, sessions: Sequence[JournaledSession]
     ) -> None:
-        self._session = session
+        self._sessions = sessions
         self._journal_policy = JournalPolicy(policy)
-        super().__init__(config, core, self._journal_policy, ContextFeed(core, (), _journaled_rows(core, session)))
+        super().__init__(config, core, self._journal_policy, ContextFeed(core, (), _journaled_rows(core, sessions[0])))
 
     def on_reset(self) -> None:
         """Return to the state before the first bar."""
         super().on_reset()
-        self._waits = False  # every context row of the journal precedes the bar of its time
-        self.taken: dict[int, TakenDecision] = {}
+        self._waits = len(self._sessions) > 1  # every context row of the journal precedes the bar of its time
+        self.taken: list[dict[int, TakenDecision]] = [{} for _ in self._sessions]
         self.left_out: list[int] = []
         self._decided_ns = 0
 
@@ -104,28 +106,33 @@ class ReplayStrategy(RLStrategy):
         """Keep the position: the end of the journal is not a decision."""
 
     def _decide(self, ts_ns: int) -> None:
-        written = self._session.decisions.get(ts_ns)
-        if written is not None:
-            self._journal_policy.written = written.target + FLAT
+        if ts_ns in self._sessions[0].decisions:
+            self._journal_policy.written = [each.decisions[ts_ns].target + FLAT for each in self._sessions]
             super()._decide(ts_ns)
-        elif ts_ns == self._session.ruin_ns:
+        elif ts_ns == self._sessions[0].ruin_ns:
             self.core.look(ts_ns)
             self._end_in_ruin()
-        elif ts_ns < self.core.last_flat_ns and self._session.source_of(ts_ns) != "warm-up":
+        elif ts_ns < self.core.last_flat_ns and {each.source_of(ts_ns) for each in self._sessions} - {"warm-up", ""}:
             self.left_out.append(ts_ns)
 
     def _record(self, ts_ns: int, observation: NDArray[np.float32], actions: list[int], reviews: list[Review]) -> None:
         self._decided_ns = ts_ns
-        self.taken[ts_ns] = TakenDecision(observation.copy(), self._journal_policy.wanted - FLAT, reviews[0])
+        seen = observation.copy()
+        for taken, wanted, review in zip(self.taken, self._journal_policy.wanted, reviews, strict=True):
+            taken[ts_ns] = TakenDecision(seen, wanted - FLAT, review)
 
     def _execute(self, reviews: list[Review]) -> None:
-        review = self._session.decisions[self._decided_ns].review
-        if self._decided_ns in self._session.reduced:
-            review = review._replace(side=0)
-        elif review.side != 0 and review.units == 0:
+        super()._execute([self._written_review(k) for k in range(len(reviews))])
+
+    def _written_review(self, k: int) -> Review:
+        session = self._sessions[k]
+        review = session.decisions[self._decided_ns].review
+        if self._decided_ns in session.reduced:
+            return review._replace(side=0)
+        if review.side != 0 and review.units == 0:
             # The session kept a position that the backtest may not have: there is no entry to repeat.
-            review = review._replace(side=self.core.instruments[0].side)
-        super()._execute([review])
+            return review._replace(side=self.core.instruments[k].side)
+        return review
 
 
 def _journaled_rows(core: DecisionCore, session: JournaledSession) -> dict[str, Callable[[], StreamRows]]:

@@ -12,6 +12,7 @@ from catalogs.instruments.specification import InstrumentSpec
 from rl_strategies.live.journal.journal import Journal, read_journal
 from rl_strategies.live.journal.session_journal import FillRow, SessionJournal
 from run.trade.guard.watched import NS, WatchedSession
+from run.trade.safety.own_trades import contract_numbers
 from run.trade.session.folder import JOURNAL_FOLDER
 
 CENTS = 100
@@ -52,15 +53,17 @@ def write_closing(client: Any, account: str, session: WatchedSession, own: OwnTr
     texts = "".join(text for text in read_journal(path).rows["text"].to_pylist() if begin in text)
     new = [fill for fill in closing if fill.execution.execId not in texts]
     if new:
-        _append(path, session.spec, new)
+        numbers = contract_numbers(client, session.traded)
+        specs = {numbers[spec.instrument_id]: spec for spec in session.traded}
+        _append(path, [(specs[fill.contract.conId], fill) for fill in new])
     return len(new)
 
 
-def _append(path: Any, spec: InstrumentSpec, fills: Sequence[Any]) -> None:
+def _append(path: Any, fills: Sequence[tuple[InstrumentSpec, Any]]) -> None:
     inner = Journal(path)
     try:
         journal = SessionJournal(inner)
-        for fill in fills:
+        for spec, fill in fills:
             journal.fill(spec.instrument_id, _row(fill, spec))
     finally:
         inner.close()

@@ -28,8 +28,8 @@ class WatchedSession:
     home : SessionHome
     config : LiveConfig
     settings : GuardConfig
-    spec : InstrumentSpec
-        Traded instrument.
+    traded : tuple of InstrumentSpec
+        Traded instruments.
     is_replayed : bool
         Whether its market is a simulated gateway that replays the past.
     """
@@ -38,7 +38,7 @@ class WatchedSession:
     home: SessionHome
     config: LiveConfig
     settings: GuardConfig
-    spec: InstrumentSpec
+    traded: tuple[InstrumentSpec, ...]
     is_replayed: bool
 
     def closes_at_ns(self, lived_ns: int) -> int:
@@ -49,9 +49,11 @@ class WatchedSession:
         lived_ns : int
             Last moment at which the session lived, by the market's clock.
         """
-        close_ns = self.spec.sessions.close_ns
-        row = min(int(np.searchsorted(close_ns, lived_ns)), len(close_ns) - 1)
-        return int(close_ns[row]) - round(self.settings.close_before_end_s * NS)
+        ends = []
+        for spec in self.traded:
+            close_ns = spec.sessions.close_ns
+            ends.append(int(close_ns[min(int(np.searchsorted(close_ns, lived_ns)), len(close_ns) - 1)]))
+        return min(ends) - round(self.settings.close_before_end_s * NS)
 
 
 def watched_session(given: Path, configuration: str = "") -> WatchedSession:
@@ -78,13 +80,12 @@ def watched_session(given: Path, configuration: str = "") -> WatchedSession:
         day = date.fromisoformat(folder.resolve().name)
     except ValueError as error:
         raise InputError(f"session folder must be named by its day, was {folder.resolve().name!r}") from error
-    spec = metadata.instrument(day)
     return WatchedSession(
         folder,
         SessionHome(folder.resolve().parent),
         config,
         config.guard or GuardConfig(),
-        spec,
+        metadata.instruments(day),
         metadata.clock == "bars",
     )
 

@@ -37,9 +37,10 @@ def describe(replay: Replay) -> dict[str, Any]:
     return {
         "bundle_id": replay.metadata.bundle_id,
         "instrument_id": replay.metadata.instrument_id,
-        "bars": len(replay.session.bars),
+        "instrument_ids": [each.instrument_id for each in replay.metadata.traded],
+        "bars": sum(len(session.bars) for session in replay.sessions),
         "decisions": len(replay.session.decisions),
-        "fills": len(replay.session.fills),
+        "fills": sum(len(session.fills) for session in replay.sessions),
         "other_actions": replay.other_actions,
         "equal_observations": replay.equal_observations,
         "torn": None if torn is None else {"segment": torn.segment, "bytes_lost": torn.bytes_lost},
@@ -60,6 +61,7 @@ def _plain(divergence: Divergence) -> dict[str, Any]:
     return {
         "row": divergence.seq,
         "time": iso_utc(divergence.ts_ns),
+        "instrument_id": divergence.instrument_id,
         "what": divergence.what,
         "session": divergence.written,
         "replay": divergence.made,
@@ -90,12 +92,14 @@ def _cells(replay: Replay, cause: Cause) -> list[str]:
     if not found:
         return counts
     first = found[0]
-    return [*counts, f"{iso_utc(first.ts_ns)} {first.what}: {first.written}, replay {first.made}"]
+    several = len(replay.sessions) > 1 and first.instrument_id not in first.what
+    name = f"{first.instrument_id} " if several else ""
+    return [*counts, f"{iso_utc(first.ts_ns)} {name}{first.what}: {first.written}, replay {first.made}"]
 
 
 def verdict(replay: Replay) -> str:
     """One line: whether all decisions are equal, and if not, why."""
-    total, fills = len(replay.session.decisions), len(replay.session.fills)
+    total, fills = len(replay.session.decisions), sum(len(session.fills) for session in replay.sessions)
     if not replay.divergences:
         return f"equal: all {total} decisions and {fills} fills"
     counts = {cause: sum(each.cause == cause for each in replay.divergences) for cause in CAUSES}

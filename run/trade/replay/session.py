@@ -1,8 +1,8 @@
 """Replay of a live session: from its journal alone, and in the backtest engine."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from rl_strategies.bundle.bundle import Bundle, load_bundle
 from rl_strategies.live.journal.journal import TornTail, read_journal
 from rl_strategies.live.journal.rebuild import Cause, Divergence, JournalReplay, journal_rows
 from rl_strategies.live.replay.bars import compare_bars
-from rl_strategies.live.replay.causes import Attribution, undecided
+from rl_strategies.live.replay.causes import Attribution, late_bars, undecided
 from rl_strategies.live.replay.context import compare_context, late_context
 from rl_strategies.live.replay.fills import compare_fills
-from rl_strategies.live.replay.session import JournaledSession, read_session
+from rl_strategies.live.replay.session import JournaledSession, ReadInstrument, read_sessions
 from run.trade.replay.backtest_clock import run_clock
 from run.trade.session.context import catalog_rows
 from run.trade.session.folder import JOURNAL_FOLDER
@@ -31,7 +31,8 @@ class Replay:
     Attributes
     ----------
     metadata : SessionMetadata
-    session : JournaledSession
+    sessions : tuple of JournaledSession
+        Every instrument of the session, in the policy's order.
     torn : TornTail or None
         Where the journal is cut off; None for a whole one.
     divergences : tuple of Divergence
@@ -48,13 +49,18 @@ class Replay:
     """
 
     metadata: SessionMetadata
-    session: JournaledSession
+    sessions: tuple[JournaledSession, ...]
     torn: TornTail | None
     divergences: tuple[Divergence, ...]
     decisions: Mapping[Cause, int]
     other_actions: int
     equal_observations: int
     bars_compared: bool
+
+    @property
+    def session(self) -> JournaledSession:
+        """The first instrument of the session, with what all share."""
+        return self.sessions[0]
 
     @property
     def is_equal(self) -> bool:
@@ -81,29 +87,38 @@ def replay_session(folder: Path, catalog: Path | None = None, bundle: Path | Non
     """
     metadata = read_metadata(folder)
     loaded = _bundle(metadata, bundle)
-    spec = _traded(metadata, loaded, folder)
+    specs = _traded(metadata, loaded, folder)
     content = read_journal(_journal(folder))
-    session = read_session(content.rows, metadata.bar_type, spec.tick_raw)
-    data = [] if catalog is None else _held_against(catalog, session, loaded, metadata)
-    core, policy = loaded.core(spec, metadata.capital_usd), loaded.policy()
+    named = zip(metadata.traded, specs, strict=True)
+    sessions = read_sessions(
+        content.rows, [ReadInstrument(each.instrument_id, each.bar_type, spec.tick_raw) for each, spec in named]
+    )
+    data = [] if catalog is None else _held_against(catalog, sessions, loaded, metadata)
+    core, policy = loaded.core(specs, metadata.capital_usd), loaded.policy()
     replay = JournalReplay(core, policy)
     replay.feed(journal_rows(content.rows))
     replayed = replay.result.divergences
-    clock = run_clock(session, core, policy)
-    undone = undecided(session, clock.taken, clock.left_out)
-    others = [*undone, *compare_fills(session, clock.fills), *late_context(session, loaded.plan)]
-    attribution = Attribution(session, clock.taken, replayed, data, others)
-    changed = dict(attribution.causes())
+    clock = run_clock(sessions, core, policy)
+    undone = undecided(sessions, clock.taken[0], clock.left_out)
+    others = [*undone, *late_bars(sessions), *late_context(sessions[0], loaded.plan)]
+    for spec, session, fills in zip(specs, sessions, clock.fills, strict=True):
+        found = compare_fills(session, fills)
+        others += found if len(specs) == 1 else [replace(each, instrument_id=spec.instrument_id) for each in found]
+    changed: dict[int, Cause] = {}
+    other_actions = {each.ts_ns for each in undone}
+    for session, taken in zip(sessions, clock.taken, strict=True):
+        attribution = Attribution(session, taken, replayed, data, others)
+        changed = {**dict(attribution.causes()), **changed}
+        other_actions.update(attribution.other_actions())
     changed.update({each.ts_ns: each.cause for each in undone})
-    other_actions = {each.ts_ns for each in undone} | set(attribution.other_actions())
     same = sum(
-        clock.taken[ts_ns].observation.tobytes() == written.observation.tobytes()
-        for ts_ns, written in session.decisions.items()
-        if ts_ns in clock.taken
+        clock.taken[0][ts_ns].observation.tobytes() == written.observation.tobytes()
+        for ts_ns, written in sessions[0].decisions.items()
+        if ts_ns in clock.taken[0]
     )
     return Replay(
         metadata,
-        session,
+        sessions,
         content.torn,
         divergences=tuple(sorted([*data, *replayed, *others], key=lambda each: each.seq)),
         decisions=Counter(changed.values()),
@@ -123,16 +138,16 @@ def _bundle(metadata: SessionMetadata, moved_to: Path | None) -> Bundle:
     return loaded
 
 
-def _traded(metadata: SessionMetadata, bundle: Bundle, folder: Path) -> InstrumentSpec:
-    if metadata.instrument_id == bundle.instrument.instrument_id:
-        return bundle.instrument
+def _traded(metadata: SessionMetadata, bundle: Bundle, folder: Path) -> tuple[InstrumentSpec, ...]:
+    if [each.instrument_id for each in metadata.traded] == [spec.instrument_id for spec in bundle.instruments]:
+        return bundle.instruments
     try:
         day = date.fromisoformat(folder.resolve().name)
     except ValueError as error:
         raise InputError(
             f"session folder must be named by its day (YYYY-MM-DD), was {folder.resolve().name!r}"
         ) from error
-    return metadata.instrument(day)
+    return metadata.instruments(day)
 
 
 def _journal(folder: Path) -> Path:
@@ -143,14 +158,18 @@ def _journal(folder: Path) -> Path:
 
 
 def _held_against(
-    catalog: Path, session: JournaledSession, bundle: Bundle, metadata: SessionMetadata
+    catalog: Path, sessions: Sequence[JournaledSession], bundle: Bundle, metadata: SessionMetadata
 ) -> list[Divergence]:
     streams = {
         name: catalog_rows(catalog, bundle, name, metadata.context[name], told.rows.ts_ns)
-        for name, told in session.context.items()
+        for name, told in sessions[0].context.items()
         if name in metadata.context
     }
-    compared = [*compare_bars(session, _stored(catalog, session)), *compare_context(session, bundle.plan, streams)]
+    compared = compare_context(sessions[0], bundle.plan, streams)
+    for each, session in zip(metadata.traded, sessions, strict=True):
+        found = compare_bars(session, _stored(catalog, session))
+        name = each.instrument_id if len(sessions) > 1 else ""
+        compared += [replace(divergence, instrument_id=name) for divergence in found]
     return sorted(compared, key=lambda each: each.seq)
 
 

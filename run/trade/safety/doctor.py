@@ -1,9 +1,8 @@
 """`rl-intraday doctor`: is everything ready for trading, and if not, what to do."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -13,17 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.ibkr.connection import GatewayError, gateway
-from adapters.ibkr.preflight import Finding, Wanted, check_followed, check_gateway
+from adapters.ibkr.preflight import Finding, Wanted, check_followed, check_gateway, check_traded
 from catalogs.errors import InputError
 from catalogs.sessions import session_calendar
 from configs.live.contract import WantedContract
 from configs.live.schema import LiveConfig, load_live
-from rl_strategies.bundle.bundle import load_bundle
+from rl_strategies.bundle.bundle import Bundle, load_bundle
 from run.console import print_json, print_result
 from run.trade.safety import doctor_checks as local
 from run.trade.safety.doctor_context import ContextFindings, examine_context
 from run.trade.session.advice import flatten_command
-from run.trade.session.contract import contract_on, traded_calendar, trading_day
+from run.trade.session.contract import contracts_on, traded_calendars, trading_day
 
 NOT_READY = 1
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -61,45 +60,41 @@ def examine(config: LiveConfig, flatten_with: str, bundle: Path | None, folder: 
     """
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
     now_ns = time.time_ns()
-    calendar = traded_calendar(config)
-    day = trading_day(session_calendar(calendar), now_ns)
-    context = _context(config, bundle, day, now_ns)
+    calendars, loaded = traded_calendars(config), _loaded(bundle)
+    day = trading_day(session_calendar(calendars[0]), now_ns)
+    context = ContextFindings([], {}) if loaded is None else examine_context(loaded, config, day, now_ns)
     try:
-        contract = contract_on(config, day)
+        contracts = [*contracts_on(config, day).values()]
     except InputError as error:
-        findings = [Finding("contract", "fail", str(error), "name the contract under `contract` of the configuration")]
+        fix = "name the bundle's contract under `contract` of the configuration, or each of several under `contracts`"
+        findings = [Finding("contract", "fail", str(error), fix)]
     else:
-        asked = _broker(config, contract, flatten_with, context.wanted)
-        life = local.check_expiry(contract, day, now_ns, config.sessions_before_expiry)
-        findings = [*asked, *_match(bundle, contract, day), *life, local.check_calendar(calendar)]
+        findings = _broker(config, contracts, flatten_with, context.wanted)
+        findings += [] if loaded is None else [local.check_match(loaded, config, day)]
+        for contract in contracts:
+            findings += local.check_expiry(contract, day, now_ns, config.sessions_before_expiry)
+        findings += [local.check_calendar(name) for name in calendars]
     return findings + context.findings + _machine(config, bundle, existing)
 
 
-def _context(config: LiveConfig, bundle: Path | None, day: date, now_ns: int) -> ContextFindings:
+def _loaded(bundle: Path | None) -> Bundle | None:
     try:
-        loaded = None if bundle is None else load_bundle(bundle)
+        return None if bundle is None else load_bundle(bundle)
     except InputError:
-        loaded = None  # the check of the bundle says why
-    if loaded is None:
-        return ContextFindings([], {})
-    return examine_context(loaded, config, day, now_ns)
-
-
-def _match(bundle: Path | None, contract: WantedContract, day: date) -> list[Finding]:
-    try:
-        loaded = None if bundle is None else load_bundle(bundle)
-    except InputError:
-        loaded = None  # the check of the bundle says why
-    return [] if loaded is None else [local.check_match(loaded, contract, day)]
+        return None  # the check of the bundle says why
 
 
 def _broker(
-    config: LiveConfig, contract: WantedContract, flatten_with: str, followed: Mapping[str, Wanted]
+    config: LiveConfig, contracts: Sequence[WantedContract], flatten_with: str, followed: Mapping[str, Wanted]
 ) -> list[Finding]:
-    wanted = Wanted(contract.symbol, contract.kind, contract.exchange, contract.expiry, config.account())
+    first, *others = (
+        Wanted(each.symbol, each.kind, each.exchange, each.expiry, config.account()) for each in contracts
+    )
     try:
         with gateway(config.host, config.port, (config.doctor_client_id,), config.request_timeout_s) as client:
-            findings = check_gateway(client, wanted, flatten_with)
+            findings = check_gateway(client, first, flatten_with)
+            for wanted in others:
+                findings += check_traded(client, wanted)
             for name, each in followed.items():
                 findings += check_followed(client, each, f"context {name}")
             return findings

@@ -13,11 +13,12 @@ from adapters.ibkr.preflight import Finding
 from catalogs.errors import InputError
 from catalogs.sessions import session_calendar
 from configs.live.contract import WantedContract
+from configs.live.schema import LiveConfig
 from configs.live.supervision import RedisConfig
 from rl_strategies.bundle.bundle import Bundle, load_bundle
 from run.trade.monitoring.telemetry_store import hidden_password, open_store
 from run.trade.session.contract import contract_spec, last_trade, sessions_left, why_expiring
-from run.trade.session.plan import traded_spec
+from run.trade.session.plan import traded_specs
 
 GIGABYTE = 1e9
 DISK_WARN_GB, DISK_FAIL_GB = 5.0, 1.0
@@ -37,15 +38,15 @@ def check_bundle(path: Path) -> Finding:
     return Finding("bundle", "ok", bundle.id)
 
 
-def check_match(bundle: Bundle, contract: WantedContract, day: date) -> Finding:
+def check_match(bundle: Bundle, config: LiveConfig, day: date) -> Finding:
     """Whether the configuration trades what the policy was trained on."""
     try:
-        spec = traded_spec(bundle, contract, day)
+        specs = traded_specs(bundle, config, day)
     except InputError as error:
         return Finding(
             "match", "fail", str(error), f"rl-intraday init live {bundle.path} writes a configuration for it"
         )
-    return Finding("match", "ok", f"{spec.instrument_id}, as {bundle.id} was trained on")
+    return Finding("match", "ok", f"{', '.join(each.instrument_id for each in specs)}, as {bundle.id} was trained on")
 
 
 def check_disk(folder: Path) -> Finding:

@@ -59,7 +59,7 @@ def session_folder(given: Path) -> Path:
 
 
 def own_trades(
-    client: Any, client_id: int, folder: Path, spec: InstrumentSpec | None = None, is_damaged: bool = False
+    client: Any, client_id: int, folder: Path, traded: Sequence[InstrumentSpec] = (), is_damaged: bool = False
 ) -> OwnTrades:
     """What the session of a folder owns at the gateway.
 
@@ -71,7 +71,7 @@ def own_trades(
         Under which the session trades.
     folder : Path
         Of one day.
-    spec : InstrumentSpec, optional
+    traded : sequence of InstrumentSpec
         What it trades, where that is known without its folder.
     is_damaged : bool
         Whether its journal may lack orders. Then every order of its client id in its contracts that NautilusTrader
@@ -85,11 +85,12 @@ def own_trades(
         If the gateway does not know the contract.
     """
     rows, is_whole = _rows(folder / JOURNAL_FOLDER)
-    specs = {spec.instrument_id: spec} if spec is not None else {}
-    names = {row["instrument_id"] for row in rows} | ({read_metadata(folder).instrument_id} if spec is None else set())
+    specs = {spec.instrument_id: spec for spec in traded}
+    listed = () if traded else (each.instrument_id for each in read_metadata(folder).traded)
+    names = {row["instrument_id"] for row in rows} | set(listed)
     for name in sorted(names - set(specs)):
         specs[name] = _resolved(name, folder)
-    con_ids = {name: find_contract(client, **_terms(broker_contract(each))).conId for name, each in specs.items()}
+    con_ids = contract_numbers(client, specs.values())
     fills = _fills(rows, con_ids, client_id)
     orders = [msgspec.json.decode(row["text"]) for row in rows if row["kind"] == "order"]
     tag = hashlib.sha256("/".join(folder.resolve().parts[-2:]).encode()).hexdigest()[:8]
@@ -106,6 +107,17 @@ def own_trades(
         ),
         keeper=partial(_keep, folder),
     )
+
+
+def contract_numbers(client: Any, specs: Iterable[InstrumentSpec]) -> dict[str, int]:
+    """The broker's numbers of instruments, by instrument id.
+
+    Raises
+    ------
+    LookupError
+        If the gateway does not know a contract.
+    """
+    return {spec.instrument_id: find_contract(client, **_terms(broker_contract(spec))).conId for spec in specs}
 
 
 def _rows(journal: Path) -> tuple[Sequence[dict[str, Any]], bool]:

@@ -1,5 +1,6 @@
 """Sources of a policy's context streams: contracts of the broker, daily values of the catalog."""
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -32,14 +33,16 @@ def read_streams(bundle: Bundle) -> tuple[ContextSource, ...]:
     return tuple(source for source in bundle.context if source.name in names)
 
 
-def live_context(bundle: Bundle, spec: InstrumentSpec, config: LiveConfig, day: date) -> tuple[ContextSource, ...]:
+def live_context(
+    bundle: Bundle, traded: Sequence[InstrumentSpec], config: LiveConfig, day: date
+) -> tuple[ContextSource, ...]:
     """Sources of a bundle's context streams on a trading day, with the broker's contracts of the configuration.
 
     Parameters
     ----------
     bundle : Bundle
-    spec : InstrumentSpec
-        Traded instrument.
+    traded : sequence of InstrumentSpec
+        Traded instruments, in the policy's order.
     config : LiveConfig
     day : date
 
@@ -49,7 +52,7 @@ def live_context(bundle: Bundle, spec: InstrumentSpec, config: LiveConfig, day: 
         If a stream has no contract in the configuration, or one of other terms than in the bundle; or if the catalog
         lacks daily values.
     """
-    sources = tuple(_on_day(source, bundle, spec, config, day) for source in read_streams(bundle))
+    sources = tuple(_on_day(source, bundle, traded, config, day) for source in read_streams(bundle))
     check_daily_values(bundle, Path(config.context.catalog))
     return sources
 
@@ -107,11 +110,12 @@ def catalog_rows(
 
 
 def _on_day(
-    source: ContextSource, bundle: Bundle, spec: InstrumentSpec, config: LiveConfig, day: date
+    source: ContextSource, bundle: Bundle, traded: Sequence[InstrumentSpec], config: LiveConfig, day: date
 ) -> ContextSource:
     if source.instrument is None or source.bar_type is None:
         return source
     own = source.instrument.instrument_id
-    followed = spec if own == bundle.instrument.instrument_id else stream_spec(source, bundle, config, day)
+    known = dict(zip((spec.instrument_id for spec in bundle.instruments), traded, strict=True))
+    followed = known[own] if own in known else stream_spec(source, bundle, config, day)
     bar_type = source.bar_type.replace(own, followed.instrument_id)
     return msgspec.structs.replace(source, instrument=followed, bar_type=bar_type)

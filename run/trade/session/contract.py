@@ -20,7 +20,7 @@ from configs.live.schema import LiveConfig
 
 
 def contract_on(config: LiveConfig, day: date) -> WantedContract:
-    """Contract that a configuration trades on a day.
+    """The only contract that a configuration trades on a day.
 
     Parameters
     ----------
@@ -31,9 +31,25 @@ def contract_on(config: LiveConfig, day: date) -> WantedContract:
     Raises
     ------
     InputError
-        If it is the front month and the catalog's roll table is missing or too old.
+        If it trades several, or it is the front month and the catalog's roll table is missing or too old.
     """
-    return chosen_contract(config.contract, config.front_month, day)
+    if len(config.contracts) > 1:
+        raise InputError(f"the configuration must trade one contract here, trades {', '.join(config.contracts)}")
+    (contract,) = contracts_on(config, day).values()
+    return contract
+
+
+def contracts_on(config: LiveConfig, day: date) -> dict[str, WantedContract]:
+    """Contracts that a configuration trades on a day, by the names of ``contracts``; a single one may have none.
+
+    Raises
+    ------
+    InputError
+        As `contract_on` does for a front month.
+    """
+    if not config.contracts:
+        return {"": chosen_contract(config.contract, config.front_month, day)}
+    return {name: chosen_contract(each.contract, each.front_month, day) for name, each in config.contracts.items()}
 
 
 def chosen_contract(
@@ -76,12 +92,17 @@ def contract_spec(contract: WantedContract, day: date) -> InstrumentSpec:
     raise InputError(f"contract.expiry must be a day of the last trade ({days}), was {contract.expiry}")
 
 
-def traded_calendar(config: LiveConfig) -> str:
-    """Name of the session calendar of what a configuration trades."""
+def traded_calendars(config: LiveConfig) -> tuple[str, ...]:
+    """Names of the session calendars of what a configuration trades, each once."""
+    choices = config.contracts.values() or (config,)
+    return tuple(dict.fromkeys(_calendar(each.contract, each.front_month) for each in choices))
+
+
+def _calendar(contract: WantedContract | None, front_month: FrontMonthContract | None) -> str:
     table = load_table(instruments_path())
-    if config.contract is not None and config.contract.kind != "FUT":
+    if contract is not None and contract.kind != "FUT":
         return table.equities.calendar
-    root = config.contract.symbol if config.contract is not None else config.front_month.root  # type: ignore[union-attr]
+    root = contract.symbol if contract is not None else front_month.root  # type: ignore[union-attr]
     # An unknown root is refused by name where its contract is resolved.
     return table.futures[root].calendar if root in table.futures else "CME Globex Equity"
 

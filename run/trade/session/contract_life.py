@@ -11,10 +11,10 @@ from catalogs.sessions import session_calendar
 from configs.live.schema import LiveConfig
 from rl_strategies.features.plans.streams import ContextSource
 from run.trade.session.context import stream_spec
-from run.trade.session.contract import contract_on, trading_day, why_expiring
+from run.trade.session.contract import trading_day, why_expiring
 from run.trade.session.folder import SessionHome
 from run.trade.session.metadata import METADATA_FILE, read_metadata
-from run.trade.session.plan import SessionPlan, traded_spec
+from run.trade.session.plan import SessionPlan, traded_specs
 
 LOOK_S = 1.0
 FIX = "name the next contract month in the live configuration, or use front_month"
@@ -33,8 +33,10 @@ def require_life(config: LiveConfig, contracts: Sequence[InstrumentSpec], now_ns
             raise InputError(f"{problem}: {FIX}")
 
 
-def require_same_session(home: SessionHome, day: date, spec: InstrumentSpec, account: str, flatten_with: str) -> None:
-    """Check that a session to be resumed was one of this contract and account.
+def require_same_session(
+    home: SessionHome, day: date, specs: Sequence[InstrumentSpec], account: str, flatten_with: str
+) -> None:
+    """Check that a session to be resumed was one of these contracts and this account.
 
     Raises
     ------
@@ -45,10 +47,11 @@ def require_same_session(home: SessionHome, day: date, spec: InstrumentSpec, acc
     if not (folder / METADATA_FILE).is_file():
         return
     kept = read_metadata(folder)
-    if kept.instrument_id != spec.instrument_id:
+    traded, wanted = (", ".join(each.instrument_id for each in named) for named in (kept.traded, specs))
+    if traded != wanted:
         raise InputError(
-            f"the session of {day} in {home.path} traded {kept.instrument_id}, the configuration now trades "
-            f"{spec.instrument_id}: close what it holds with `{flatten_with}`, then name another --sessions folder"
+            f"the session of {day} in {home.path} traded {traded}, the configuration now trades {wanted}: "
+            f"close what it holds with `{flatten_with}`, then name another --sessions folder"
         )
     try:
         kept.require_account(account)
@@ -92,8 +95,8 @@ class ContractLife:
 
     def _changed(self, day: date) -> str:
         plan, config = self._plan, self._plan.config
-        front = traded_spec(plan.bundle, contract_on(config, day), day)
-        pairs = [(plan.spec, front), *((spec, self._followed(source, day)) for source, spec in _months(plan))]
+        fronts = zip(plan.traded, traded_specs(plan.bundle, config, day), strict=True)
+        pairs = [*fronts, *((spec, self._followed(source, day)) for source, spec in _months(plan))]
         for now, following in pairs:
             if now.instrument_id != following.instrument_id:
                 return f"from {day} on {following.instrument_id} is the front month, no longer {now.instrument_id}"
@@ -104,7 +107,7 @@ class ContractLife:
         return stream_spec(known, self._plan.bundle, self._plan.config, day)
 
     def _expiring(self, now_ns: int) -> str:
-        contracts = (self._plan.spec, *self._plan.followed)
+        contracts = (*self._plan.traded, *self._plan.followed)
         problems = (why_expiring(spec, now_ns, self._plan.config.sessions_before_expiry) for spec in contracts)
         return next(filter(None, problems), "")
 
@@ -126,6 +129,6 @@ async def contract_over(plan: SessionPlan, is_held: Callable[[], bool]) -> str:
 
 
 def _months(plan: SessionPlan) -> list[tuple[ContextSource, InstrumentSpec]]:
-    # Contract months that context streams follow beside the traded one.
-    followed = [(source, source.instrument) for source in plan.context if source.bar_type != plan.bar_type]
+    # Contract months that context streams follow beside the traded ones.
+    followed = [(source, source.instrument) for source in plan.context if source.bar_type not in plan.bar_types]
     return [(source, spec) for source, spec in followed if spec is not None and spec.expiration_ns]

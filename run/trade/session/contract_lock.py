@@ -1,7 +1,7 @@
 """One session at a time for a contract of an account, whatever its bundle, configuration or folder."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,8 +14,8 @@ LOCKS = "locks"
 
 
 @contextmanager
-def contract_locked(account: str, instrument_id: str, store: Path, gateway: str = "") -> Iterator[None]:
-    """Lock out every other session of an account and contract while the block lasts.
+def contracts_locked(account: str, instrument_ids: Iterable[str], store: Path, gateway: str = "") -> Iterator[None]:
+    """Lock out every other session of any of these contracts of an account while the block lasts.
 
     The locks lie in the store of the sessions, where processes of several users or containers meet, and in the user's
     cache, where sessions of several stores do. They are the operating system's: they end with the process, however that
@@ -23,7 +23,8 @@ def contract_locked(account: str, instrument_id: str, store: Path, gateway: str 
 
     Parameters
     ----------
-    account, instrument_id : str
+    account : str
+    instrument_ids : iterable of str
     store : Path
         Folder of the homes of the sessions.
     gateway : str
@@ -32,17 +33,18 @@ def contract_locked(account: str, instrument_id: str, store: Path, gateway: str 
     Raises
     ------
     InputError
-        If another session trades it, or the locks cannot be written.
+        If another session trades one, or the locks cannot be written.
     """
-    key = hashlib.sha256(f"{gateway}/{account}/{instrument_id}".encode()).hexdigest()[:16]
     with ExitStack() as held:
-        for folder in (store, cache_dir() / LOCKS):
-            with told_if_unwritable(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                lock = FileLock(folder / f"contract-{key}.lock")
-                try:
-                    lock.acquire(timeout=0)
-                except Timeout as error:
-                    raise InputError(f"another session trades {instrument_id} on this account") from error
-            held.callback(lock.release)
+        for instrument_id in instrument_ids:
+            key = hashlib.sha256(f"{gateway}/{account}/{instrument_id}".encode()).hexdigest()[:16]
+            for folder in (store, cache_dir() / LOCKS):
+                with told_if_unwritable(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                    lock = FileLock(folder / f"contract-{key}.lock")
+                    try:
+                        lock.acquire(timeout=0)
+                    except Timeout as error:
+                        raise InputError(f"another session trades {instrument_id} on this account") from error
+                held.callback(lock.release)
         yield

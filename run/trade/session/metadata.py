@@ -15,6 +15,32 @@ from configs import instruments_path
 METADATA_FILE = "session.json"
 
 
+class TradedInstrument(msgspec.Struct, frozen=True):
+    """One instrument of a session.
+
+    Attributes
+    ----------
+    instrument_id, bar_type : str
+    tick_size : Decimal or None
+        Smallest price step, USD; None for that of the instrument table.
+    """
+
+    instrument_id: str
+    bar_type: str
+    tick_size: Decimal | None = None
+
+    def spec(self, day: date) -> InstrumentSpec:
+        """Its specification.
+
+        Raises
+        ------
+        InputError
+            If the instrument table does not know it.
+        """
+        spec = resolve(self.instrument_id, instruments_path(), day)
+        return spec if self.tick_size is None else msgspec.structs.replace(spec, tick_size=self.tick_size)
+
+
 class SessionMetadata(msgspec.Struct, frozen=True):
     """What a session was made of.
 
@@ -35,6 +61,8 @@ class SessionMetadata(msgspec.Struct, frozen=True):
         Smallest price step, USD; None, in sessions of before December 2026, for that of the instrument table.
     account_hash : str
         `hash_of` its account; empty in sessions of before December 2026.
+    others : tuple of TradedInstrument
+        The other instruments of a session of several, in the policy's order; ``instrument_id`` is the first.
     """
 
     bundle: str
@@ -47,6 +75,7 @@ class SessionMetadata(msgspec.Struct, frozen=True):
     context: dict[str, str | None] = {}
     tick_size: Decimal | None = None
     account_hash: str = ""
+    others: tuple[TradedInstrument, ...] = ()
 
     def require_account(self, account: str) -> None:
         """Check that an account is the session's; one that is not set is taken for it.
@@ -59,16 +88,20 @@ class SessionMetadata(msgspec.Struct, frozen=True):
         if account and self.account_hash and self.account_hash != hash_of(account):
             raise InputError("the session traded on another account than the configuration's")
 
-    def instrument(self, day: date) -> InstrumentSpec:
-        """The traded instrument.
+    @property
+    def traded(self) -> tuple[TradedInstrument, ...]:
+        """Traded instruments, in the policy's order."""
+        return (TradedInstrument(self.instrument_id, self.bar_type, self.tick_size), *self.others)
+
+    def instruments(self, day: date) -> tuple[InstrumentSpec, ...]:
+        """Specifications of the traded instruments.
 
         Raises
         ------
         InputError
-            If the instrument table does not know it.
+            If the instrument table does not know one.
         """
-        spec = resolve(self.instrument_id, instruments_path(), day)
-        return spec if self.tick_size is None else msgspec.structs.replace(spec, tick_size=self.tick_size)
+        return tuple(each.spec(day) for each in self.traded)
 
     def write(self, folder: Path) -> None:
         """Write the file into a session's folder."""

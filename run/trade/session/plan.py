@@ -1,5 +1,6 @@
 """Plan of a live session, and its outcome."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -16,9 +17,14 @@ from rl_strategies.bundle.bundle import Bundle
 from rl_strategies.features.plans.streams import ContextSource
 from rl_strategies.live.journal.journal import read_journal
 from run.trade.session.advice import flatten_command
-from run.trade.session.contract import contract_spec
+from run.trade.session.contract import contract_spec, contracts_on
 from run.trade.session.folder import SessionHome
-from run.trade.session.metadata import SessionMetadata, hash_of
+from run.trade.session.metadata import SessionMetadata, TradedInstrument, hash_of
+
+TERMS = {
+    "equity": "symbol: {}, kind: STK, exchange: SMART",
+    "future": 'symbol: {}, kind: FUT, exchange: CME, expiry: "YYYYMM"',
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class SessionPlan:
     ----------
     bundle : Bundle
     spec : InstrumentSpec
-        Traded instrument; has the terms of the bundle's instrument.
+        Traded instrument, or the first of several; has the terms of the bundle's instrument.
     config : LiveConfig
     configuration : str
         Preset or absolute path that the configuration was read from.
@@ -72,6 +78,8 @@ class SessionPlan:
         Sources of the policy's context streams; see `run.trade.session.context`.
     catalog : Path or None
         Catalog with the daily values among them.
+    others : tuple of InstrumentSpec
+        The other traded instruments of a portfolio, in the policy's order.
     """
 
     bundle: Bundle
@@ -83,16 +91,23 @@ class SessionPlan:
     day: date
     context: tuple[ContextSource, ...] = ()
     catalog: Path | None = None
+    others: tuple[InstrumentSpec, ...] = ()
 
     @property
-    def bar_type(self) -> str:
-        """Bars that are subscribed to."""
-        return self.bundle.bar_type.replace(self.bundle.instrument.instrument_id, self.spec.instrument_id)
+    def traded(self) -> tuple[InstrumentSpec, ...]:
+        """Traded instruments, in the policy's order."""
+        return (self.spec, *self.others)
+
+    @property
+    def bar_types(self) -> tuple[str, ...]:
+        """Bars of the traded instruments that are subscribed to."""
+        known = zip(self.bundle.bar_types, self.bundle.instruments, self.traded, strict=True)
+        return tuple(bars.replace(before.instrument_id, spec.instrument_id) for bars, before, spec in known)
 
     @property
     def followed(self) -> tuple[InstrumentSpec, ...]:
-        """Instruments beside the traded one whose bars the policy's context is made of."""
-        found = (source.instrument for source in self.context if source.bar_type != self.bar_type)
+        """Instruments beside the traded ones whose bars the policy's context is made of."""
+        found = (source.instrument for source in self.context if source.bar_type not in self.bar_types)
         return tuple(spec for spec in found if spec is not None)
 
     @property
@@ -109,15 +124,33 @@ class SessionPlan:
         return flatten_command(self.configuration, self.config.host, self.config.port, self.account, self.folder)
 
 
-def traded_spec(bundle: Bundle, contract: WantedContract, day: date) -> InstrumentSpec:
-    """The catalog's instrument for the broker's contract that is traded.
+def traded_specs(bundle: Bundle, config: LiveConfig, day: date) -> tuple[InstrumentSpec, ...]:
+    """The catalog's instruments for the broker's contracts that are traded on a day, in the policy's order.
 
     Raises
     ------
     InputError
-        As `spec_of` does.
+        If the configuration does not name a contract for each, and for none else, or as `spec_of` does.
     """
-    return spec_of(contract, bundle.instrument, day, bundle.id)
+    wanted = contracts_on(config, day)
+    names = [contract_key(spec) for spec in bundle.instruments]
+    if "" in wanted and len(names) == 1:
+        wanted = {names[0]: wanted[""]}
+    if wanted.keys() != set(names):
+        lines = ", ".join(f"{name}: {{contract: {{{TERMS[spec.kind].format(name)}}}}}" for name, spec in
+                          zip(names, bundle.instruments, strict=True))  # fmt: skip
+        raise InputError(
+            f"bundle {bundle.id} trades {', '.join(names)}: the live configuration must name a contract for each and "
+            f"for none else: contracts: {{{lines}}}"
+        )
+    return tuple(
+        spec_of(wanted[name], known, day, bundle.id) for name, known in zip(names, bundle.instruments, strict=True)
+    )
+
+
+def contract_key(spec: InstrumentSpec) -> str:
+    """Name of a traded instrument under ``contracts`` of a live configuration: its symbol, a future's root."""
+    return spec.underlying if spec.kind == "future" else spec.symbol
 
 
 def spec_of(contract: WantedContract, known: InstrumentSpec, day: date, bundle_id: str) -> InstrumentSpec:
@@ -157,13 +190,17 @@ def write_metadata(plan: SessionPlan) -> None:
         bundle=str(plan.bundle.path.resolve()),
         bundle_id=plan.bundle.id,
         instrument_id=plan.spec.instrument_id,
-        bar_type=plan.bar_type,
+        bar_type=plan.bar_types[0],
         capital_usd=plan.config.capital_usd,
         clock=plan.config.timeouts.clock,
         configuration=plan.configuration,
         context={source.name: source.bar_type for source in plan.context},
         tick_size=plan.spec.tick_size,
         account_hash=hash_of(plan.account),
+        others=tuple(
+            TradedInstrument(spec.instrument_id, bar_type, spec.tick_size)
+            for spec, bar_type in zip(plan.others, plan.bar_types[1:], strict=True)
+        ),
     ).write(plan.folder)
 
 
@@ -182,8 +219,11 @@ def session_day(home: SessionHome, today: date) -> date:
         rows = read_journal(journal).rows
     except InputError:
         return kept  # a damaged journal must not be skipped: resuming it says what is wrong
-    kinds, texts = rows["kind"].to_pylist(), rows["text"].to_pylist()
-    units = sum(msgspec.json.decode(text)["units"] for kind, text in zip(kinds, texts, strict=True) if kind == "fill")
-    states = [msgspec.json.decode(text) for kind, text in zip(kinds, texts, strict=True) if kind == "state"]
-    days = [state["to"] for state in states if state["what"] == "day"]
-    return kept if units != 0 or days[-1:] == [today.isoformat()] else today
+    held, days = Counter[str](), []
+    columns = (rows[column].to_pylist() for column in ("instrument_id", "kind", "text"))
+    for name, kind, text in zip(*columns, strict=True):
+        if kind == "fill":
+            held[name] += msgspec.json.decode(text)["units"]
+        elif kind == "state" and (state := msgspec.json.decode(text))["what"] == "day":
+            days.append(state["to"])
+    return kept if any(held.values()) or days[-1:] == [today.isoformat()] else today

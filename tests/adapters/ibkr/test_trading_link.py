@@ -273,6 +273,13 @@ def test_the_state_is_of_the_contract_alone(link: BrokerLink, client: Client) ->
     ]
 
 
+def test_a_position_that_changes_while_it_is_told_is_what_was_told_last(link: BrokerLink, client: Client) -> None:
+    client.positions = [SimpleNamespace(contract=contract(), quantity=Decimal(units)) for units in (-2, 3)]
+    state = asyncio.run(link.broker_state(MESZ6))
+    assert state is not None
+    assert state.units == 3
+
+
 def test_orders_of_everybody_are_asked_for_alone_where_that_is_wanted(link: BrokerLink, client: Client) -> None:
     client.orders = [resting(clientId=9, orderId=500)]
     asyncio.run(link.everybody(MESZ6))
