@@ -161,13 +161,13 @@ def test_context_that_is_missing_is_a_problem_of_the_session() -> None:
     session = object.__new__(LiveSession)
     inputs = SimpleNamespace(context=SimpleNamespace(missing=("VIX",)), age_s=lambda: 0.0)
     config = SimpleNamespace(timeouts=SimpleNamespace(clock="wall"))
-    session.plan = SimpleNamespace(spec=SimpleNamespace(instrument_id="SPY.EQUS"), config=config)
+    session.plan = SimpleNamespace(config=config)
     session.link = SimpleNamespace(is_connected=lambda: True, clock_drift_s=None)
     session._store = SimpleNamespace(health=StoreHealth())
     session.strategy = SimpleNamespace(
-        reconciler=SimpleNamespace(known=True), core=SimpleNamespace(instruments=[SimpleNamespace(units=0)]),
-        is_ready=True, problem="", execution=SimpleNamespace(is_protected=True), market_data=inputs,
-        last_decision_ns=0, monitor=SimpleNamespace(level="normal"),
+        traded=[SimpleNamespace(name="SPY.EQUS", execution=SimpleNamespace(units=0))],
+        is_ready=True, problem="", protection=SimpleNamespace(is_known=lambda: True, is_protected=lambda: True),
+        market_data=inputs, last_decision_ns=0, monitor=SimpleNamespace(level="normal"),
     )  # fmt: skip
     assert (session.health().problems, session.health().is_fine) == (("context VIX is missing or too old",), False)
     inputs.context.missing = ()
