@@ -1,15 +1,17 @@
-"""A bundle that trades three shares on one account, on synthetic minutes, and a session of it."""
+"""A bundle that trades three shares on one account, on synthetic bars of five minutes, and a session of it."""
 
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.faults.bundle import Traded
+from catalogs.bars import BarSeries
 from catalogs.instruments.specification import resolve
 from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
@@ -25,6 +27,7 @@ NAMES = tuple(f"{ticker}.EQUS" for ticker in TICKERS)
 EXPERIMENT: dict[str, Any] = {
     **PAPER_EXPERIMENT,
     "name": "three",
+    "bar": "5-MINUTE",
     "portfolio": list(TICKERS[1:]),
     "trading": {
         **PAPER_EXPERIMENT["trading"],  # type: ignore[dict-item]
@@ -41,6 +44,21 @@ health: null  # a fixed port would be in the way of whatever else runs
 """
 
 
+def five_minutes(bars: BarSeries) -> BarSeries:
+    """Bars of five minutes of whole sessions of minutes."""
+    rows = {name: getattr(bars, name).reshape(-1, 5) for name in ("open", "high", "low", "close", "volume")}
+    return replace(
+        bars,
+        bar_type=bars.bar_type.replace("1-MINUTE", "5-MINUTE"),
+        ts_ns=bars.ts_ns[4::5],
+        open=rows["open"][:, 0],
+        high=rows["high"].max(axis=1),
+        low=rows["low"].min(axis=1),
+        close=rows["close"][:, -1],
+        volume=rows["volume"].sum(axis=1),
+    )
+
+
 def make_portfolio(home: Path, holes: float = 0.0) -> Traded:
     """Write the catalog and the bundle.
 
@@ -48,13 +66,14 @@ def make_portfolio(home: Path, holes: float = 0.0) -> Traded:
     ----------
     home : Path
     holes : float
-        Share of AAPL's minutes without a trade.
+        Share of AAPL's bars without a trade.
     """
     catalog, edge = home / "catalog", PlantedEdge()
     for seed, ticker in enumerate(TICKERS):
         spec = resolve(ticker, instruments_path())
-        first, last = np.datetime64("2024-12-19"), np.datetime64(PAPER_DAY)
-        bars = synthetic_sessions(spec, first, last, seed=seed, edge=edge, start_price=300.0).bars
+        first, last = np.datetime64("2024-12-16"), np.datetime64(PAPER_DAY)
+        minutes = synthetic_sessions(spec, first, last, seed=seed, edge=edge, start_price=300.0).bars
+        bars = five_minutes(minutes)
         bars = with_holes(bars, seed=5, share=holes) if ticker == "AAPL" and holes else bars
         write_bars(catalog, spec, bars, synthetic_provenance(spec, bars, edge, seed))
     experiment = parse_experiment(EXPERIMENT, "three")

@@ -264,7 +264,7 @@ def test_divergences_of_a_cause_are_capped_in_json(
     feature = printed["causes"]["feature"]
     assert (printed["is_equal"], feature["decisions"], printed["causes"]["policy"]["decisions"]) == (False, 204, 0)
     assert (feature["divergences"], len(feature["first"])) == (204, 100)
-    assert set(feature["first"][0]) == {"row", "time", "what", "session", "replay"}
+    assert set(feature["first"][0]) == {"row", "time", "instrument_id", "what", "session", "replay"}
 
 
 def test_bad_input_is_one_line(paper_day: PaperDay, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
