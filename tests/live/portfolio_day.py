@@ -71,7 +71,7 @@ def make_portfolio(home: Path, holes: float = 0.0) -> Traded:
     catalog, edge = home / "catalog", PlantedEdge()
     for seed, ticker in enumerate(TICKERS):
         spec = resolve(ticker, instruments_path())
-        first, last = np.datetime64("2024-12-16"), np.datetime64(PAPER_DAY)
+        first, last = np.datetime64("2024-12-02"), np.datetime64(PAPER_DAY)
         minutes = synthetic_sessions(spec, first, last, seed=seed, edge=edge, start_price=300.0).bars
         bars = five_minutes(minutes)
         bars = with_holes(bars, seed=5, share=holes) if ticker == "AAPL" and holes else bars
