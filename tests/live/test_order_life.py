@@ -262,7 +262,7 @@ class OrderLife(RuleBasedStateMachine):
         self.world.host, self.host = host, host
         for row in rows:
             if isinstance(row, FillRow):
-                book_fill(core, row)
+                book_fill(core, 0, row)
         host.execution.restore(rows)
         host.rows += rows
         services: Any = SimpleNamespace(
