@@ -46,7 +46,8 @@ def run_calibrate(sessions: list[Path], out: Path | None, spreads: Path | None, 
 def _write_spreads(logs: list[ExecutionLog], journals: list[Path], minutes: int, out: Path) -> None:
     about = [read_metadata(journal.parent) for journal in journals]
     days = [day_of(int(next(iter(log.bars.values())).ts_ns[-1])) for log in logs if log.bars]
-    specs = {each.instrument_id: each.instrument(day) for each, day in zip(about, days, strict=True)}
+    sessions = zip(about, days, strict=True)
+    specs = {spec.instrument_id: spec for each, day in sessions for spec in each.instruments(day)}
     paid = {name: spread_rows(buckets) for name, buckets in paid_spreads(logs, specs, minutes).items()}
     write_spreads(out, paid, (f"twice the slippage of live market orders and stops, every {minutes} minutes",))
 
