@@ -202,9 +202,8 @@ class BrokerLink:
         return tap
 
     def _tell(self, tell: Callable[[OrderListener], None], instrument_id: str = "") -> None:
-        # A status names no contract; who does not know the order ignores it.
         for name, listener in self._listeners.items():
-            if not instrument_id or name == instrument_id:
+            if instrument_id in ("", name):  # a status names no contract; who does not know the order ignores it
                 tell(listener)
 
     def _take_execution(self, req_id: int, contract: Any, execution: Any) -> None:
