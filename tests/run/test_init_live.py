@@ -15,7 +15,7 @@ from run.cli import main
 from run.trade.configuration.live import _contract
 from run.trade.safety.doctor_checks import check_match
 from run.trade.session.contract import contract_on
-from run.trade.session.plan import traded_spec
+from run.trade.session.plan import traded_specs
 from run.train.train import train_experiment
 from tests.run.conftest import experiment
 
@@ -40,8 +40,8 @@ def test_the_configuration_trades_the_bundle_s_share(
     assert (config.port, config.session_folder) == (port, folder)
     contract = contract_on(config, DAY)
     assert contract == WantedContract("SPY", "STK", "SMART")
-    assert traded_spec(bundle, contract, DAY) == bundle.instrument
-    assert check_match(bundle, contract, DAY).state == "ok"
+    assert traded_specs(bundle, config, DAY) == bundle.instruments
+    assert check_match(bundle, config, DAY).state == "ok"
 
 
 def test_an_existing_file_stays(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,7 +57,7 @@ def test_a_configuration_of_another_instrument_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IB_ACCOUNT", "DU1")
-    found = check_match(bundle, contract_on(load_live("paper"), DAY), DAY)  # the preset trades MES
+    found = check_match(bundle, load_live("paper"), DAY)  # the preset trades MES
     assert (found.state, found.fix) == ("fail", f"rl-intraday init live {bundle.path} writes a configuration for it")
     assert main(["paper", str(bundle.path)]) == 2
     assert "must be equity as in bundle" in capsys.readouterr().err
