@@ -43,6 +43,7 @@ CALLS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("data", "consolidate"): ("--catalog", "CATALOG"),
     ("data", "export"): ("SPY.EQUS-1-MINUTE-LAST-EXTERNAL", "OUT", "--catalog", "CATALOG"),
     ("data", "rolls"): ("ES", "--catalog", "CATALOG"),
+    ("data", "spreads"): ("SPY", "--catalog", "CATALOG"),
     ("data", "fetch", "vix"): ("--sources", "", "--catalog", "CATALOG"),
     ("data", "fetch", "yahoo"): ("SPY", "--catalog", "CATALOG"),
     ("data", "fetch", "massive"): ("--tickers", "SPY", "--start", "2024-11-25", "--catalog", "CATALOG"),
