@@ -145,8 +145,10 @@ def _read(path: Path) -> pa.Table:
     try:
         if path.suffix == ".parquet":
             return pq.read_table(path, partitioning=None)
-        return pacsv.read_csv(path)
-    except (OSError, pa.ArrowException) as error:
+        table = pacsv.read_csv(path)
+        _ = table.column_names  # read here: arrow decodes them only when they are asked for
+        return table
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise InputError(f"quote file {path}: {' '.join(str(error).split())}") from error
 
 
