@@ -30,8 +30,10 @@ async def answer_to(
     # The node's own checks ask the same and wait for the same answer: whose patience ends first cancels it for both.
     asked = asyncio.ensure_future(question)
     try:
-        while not (await asyncio.wait([asked], timeout=REFUSED_S))[0] and is_asked():
-            pass
+        while not (await asyncio.wait([asked], timeout=REFUSED_S))[0]:
+            if not is_asked():
+                await asyncio.wait([asked], timeout=REFUSED_S)  # unless it was refused, its answer came in this moment
+                break
     finally:
         asked.cancel()
     if not asked.done() or asked.cancelled() or (asked.exception() is not None and not is_connected()):

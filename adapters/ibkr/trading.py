@@ -24,6 +24,7 @@ from nautilus_trader.model.identifiers import InstrumentId, Symbol
 from nautilus_trader.model.instruments import Equity
 
 from adapters.ibkr.broker_link import BrokerLink
+from adapters.ibkr.message_reader import read_in_loop
 from adapters.symbols import CLASS_MARKS, own_symbol, vendor_symbol
 
 CONNECT_ATTEMPTS = "IB_MAX_CONNECTION_ATTEMPTS"  # read by NautilusTrader's client; unset means for ever
@@ -160,6 +161,7 @@ def build_node(node: TradingNode, link: BrokerLink, attempts: int) -> None:
             return client
 
     keep_share_classes()
+    read_in_loop()
     node.add_data_client_factory(IB, InteractiveBrokersLiveDataClientFactory)
     node.add_exec_client_factory(IB, LinkedExecFactory)
     os.environ[CONNECT_ATTEMPTS] = str(attempts)

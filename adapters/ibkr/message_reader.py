@@ -1,0 +1,142 @@
+"""Messages of the gateway read and decoded where they are used: in the event loop.
+
+NautilusTrader's client hands every message from thread to thread four times before it acts on it, which takes longer
+than a decision. IB's own reader, which it uses, also drops a burst whose size is a multiple of 4096 bytes.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from ibapi.comm import read_fields
+from ibapi.common import PROTOBUF_MSG_ID
+from nautilus_trader.adapters.interactive_brokers.client.client import InteractiveBrokersClient
+
+READ_BYTES = 1 << 16
+DECODED_AT_ONCE_BYTES = 1 << 13  # history is longer: decoding it must not stop everything else
+MESSAGES_IN_A_ROW = 16  # of history come many thousands, which must not stop everything else
+LENGTH_BYTES = NUMBER_BYTES = 4
+
+
+def read_in_loop() -> None:
+    """Let NautilusTrader's clients read in the event loop; called before they are built."""
+    if hasattr(InteractiveBrokersClient, "_decode_elsewhere"):
+        return
+    InteractiveBrokersClient._decode_elsewhere = InteractiveBrokersClient._process_message
+    InteractiveBrokersClient._process_message = _decode
+    InteractiveBrokersClient._run_tws_incoming_msg_reader = _read
+    InteractiveBrokersClient.submit_to_msg_handler_queue = _hand_over
+    InteractiveBrokersClient._run_msg_handler_processor = _handle
+
+
+class MessageReader:
+    """Puts the messages of one connection into a queue, until it is closed.
+
+    Parameters
+    ----------
+    connection : ibapi.connection.Connection
+        Connected; its socket is closed by its ``disconnect`` alone.
+    queue : asyncio.Queue
+
+    Attributes
+    ----------
+    is_over : asyncio.Event
+        Set once the connection is closed, by whichever side.
+    """
+
+    def __init__(self, connection: Any, queue: "asyncio.Queue[bytes]") -> None:
+        self._connection, self._queue, self._socket = connection, queue, connection.socket
+        self._loop = asyncio.get_running_loop()
+        self._rest = bytearray()
+        self.is_over = asyncio.Event()
+        self._close = connection.disconnect
+        connection.disconnect = self._disconnect
+        self._loop.add_reader(self._socket, self._on_readable)
+
+    def stop(self) -> None:
+        """Read no more."""
+        if not self.is_over.is_set():
+            self._loop.remove_reader(self._socket)
+            self.is_over.set()
+
+    def _disconnect(self) -> None:
+        self.stop()  # first: the number of a closed socket may belong to another one at once
+        self._close()
+
+    def _on_readable(self) -> None:
+        try:
+            content = self._socket.recv(READ_BYTES)
+        except (TimeoutError, BlockingIOError):
+            return
+        except OSError:
+            content = b""
+        if content:
+            self._rest += content
+            self._take_whole()
+        else:
+            self._connection.disconnect()
+
+    def _take_whole(self) -> None:
+        content, begin = self._rest, 0
+        while len(content) - begin >= LENGTH_BYTES:
+            first = begin + LENGTH_BYTES
+            end = first + int.from_bytes(content[begin:first], "big")
+            if end > len(content):
+                break
+            if end > first:
+                self._queue.put_nowait(bytes(content[first:end]))
+            begin = end
+        del content[:begin]
+
+
+async def _read(client: Any) -> None:
+    connection = client._eclient.conn
+    if connection is not None and connection.isConnected():
+        reader = MessageReader(connection, client._internal_msg_queue)
+        with contextlib.suppress(asyncio.CancelledError):
+            await reader.is_over.wait()
+        reader.stop()
+    if not client.is_disposed:
+        client._is_ib_connected.clear()
+
+
+async def _decode(client: Any, message: bytes) -> bool:
+    """As NautilusTrader decodes it: False ends the client's reader, and so does an error."""
+    if len(message) > DECODED_AT_ONCE_BYTES:
+        return bool(await client._decode_elsewhere(message))
+    decoder = client._eclient.decoder
+    if client._use_raw_int_msg_id():
+        number, content = int.from_bytes(message[:NUMBER_BYTES], "big"), message[NUMBER_BYTES:]
+    else:
+        word, _, content = message.partition(b"\0")
+        number = int(word)
+    if number > PROTOBUF_MSG_ID:
+        decoder.processProtoBuf(content, number - PROTOBUF_MSG_ID)
+    else:
+        decoder.interpret(read_fields(content), number)
+    return True
+
+
+def _hand_over(client: Any, task: Any) -> None:
+    queue = client._msg_handler_task_queue
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # decoded in a thread
+        client._loop.call_soon_threadsafe(queue.put_nowait, task)
+    else:
+        queue.put_nowait(task)
+
+
+async def _handle(client: Any) -> None:
+    queue = client._msg_handler_task_queue
+    handled = 0
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            task = await queue.get()
+            try:
+                await task()
+            except Exception as error:  # noqa: BLE001 - as NautilusTrader: the messages after it count too
+                client._log.exception(f"Exception in message handler task {task}", error)
+            handled += 1
+            if not handled % MESSAGES_IN_A_ROW:
+                await asyncio.sleep(0)
