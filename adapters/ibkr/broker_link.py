@@ -9,7 +9,6 @@ broker's own number, because NautilusTrader refuses both for orders that its cac
 import asyncio
 import contextlib
 import copy
-import socket
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
@@ -32,6 +31,7 @@ from adapters.ibkr.order_reports import (
     known_commission,
     order_of,
 )
+from adapters.ibkr.order_socket import send_silently, sending
 
 LONGEST_PAUSE_S = 10  # between two attempts to reconnect
 DUPLICATE_ID = 103
@@ -59,7 +59,6 @@ class BrokerLink:
         self._fills: dict[str, dict[str, BrokerFill]] = {name: {} for name in instrument_ids}
         self._cancelled_early: set[str] = set()
         self._clock = ClockOffset()
-        self._undelayed: Any = None
         self.failure: Exception | None = None
 
     def attach(self, execution_client: Any) -> None:
@@ -67,6 +66,7 @@ class BrokerLink:
         self._execution = execution_client
         self._client = client = execution_client._client
         self._questions = ExecutionQuestions(client, self._account)
+        send_silently(execution_client)
         client.place_order = self._noting(client.place_order)
         client.next_order_id = self._next_order_id
         client._eclient.wrapper.currentTime = self._note_time
@@ -99,8 +99,8 @@ class BrokerLink:
                     raise ValueError("cancelled before it was sent")
                 self._note_number(name, self._client_id, order.orderId, 0)
                 self._orders[name] = order
-                self._send_at_once()
-                place(order)
+                with sending(self._client, is_last=order.transmit):
+                    place(order)
             except (OSError, ValueError) as error:
                 self._note_unsent(name, order, f"not sent: {error}")
                 raise ValueError(f"not sent: {error}") from error  # NautilusTrader then refuses the order
@@ -123,13 +123,6 @@ class BrokerLink:
     def _request_ids(self) -> None:
         if self.is_connected():
             self._client._eclient.reqIds(-1)
-
-    def _send_at_once(self) -> None:
-        # The children of a bracket would wait for the acknowledgement of the entry: 40 ms.
-        connected = getattr(getattr(self._client._eclient, "conn", None), "socket", None)
-        if connected is not None and connected is not self._undelayed:
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._undelayed = connected
 
     def _note_unsent(self, name: str, order: Any, reason: str) -> None:
         names = [name]
@@ -351,7 +344,6 @@ class BrokerLink:
     async def _state(self, instrument_id: str) -> BrokerState | None:
         if not self.is_connected():
             return None
-        self._send_at_once()
         held, orders = await asyncio.gather(
             answer_to(self._client.get_positions(self._account), self.is_connected, self._is_listening),
             answer_to(self._client.get_open_orders(self._account), self.is_connected, self._is_listening),

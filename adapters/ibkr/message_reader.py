@@ -6,6 +6,7 @@ than a decision. IB's own reader, which it uses, also drops a burst whose size i
 
 import asyncio
 import contextlib
+import socket
 from typing import Any
 
 from ibapi.comm import read_fields
@@ -92,6 +93,8 @@ class MessageReader:
 async def _read(client: Any) -> None:
     connection = client._eclient.conn
     if connection is not None and connection.isConnected():
+        # Otherwise what is sent waits until the gateway has acknowledged what was sent before: 40 ms.
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         reader = MessageReader(connection, client._internal_msg_queue)
         with contextlib.suppress(asyncio.CancelledError):
             await reader.is_over.wait()
