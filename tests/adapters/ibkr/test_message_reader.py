@@ -239,7 +239,7 @@ def test_an_answer_that_comes_while_the_request_is_given_up_is_an_answer() -> No
                 told.set_result("bars")
             return False
 
-        return await answer_to(question(), is_asked)
+        return await answer_to(question(), lambda: True, is_asked)
 
     assert asyncio.run(run()) == "bars"
 
@@ -250,6 +250,6 @@ def test_a_request_that_was_refused_has_no_answer() -> None:
             await asyncio.Event().wait()
             return "never"
 
-        return await answer_to(question(), lambda: False)
+        return await answer_to(question(), lambda: True, lambda: False)
 
     assert asyncio.run(run()) is None
