@@ -93,6 +93,18 @@ class SessionCalendar:
         inside = (session >= 0) & (ts_ns <= self.close_ns[np.maximum(session, 0)])
         return np.where(inside, session, -1)
 
+    def contains(self, ts_ns: int) -> bool:
+        """Whether a close time, UTC nanoseconds, lies in a session; as `locate`, for one.
+
+        Examples
+        --------
+        >>> nyse = session_calendar("NYSE")
+        >>> [nyse.contains(int(nyse.open_ns[0]) + late) for late in (0, 1)]  # a bar that closes at the open is before
+        [False, True]
+        """
+        session = int(self.open_ns.searchsorted(ts_ns)) - 1
+        return session >= 0 and ts_ns <= int(self.close_ns[session])
+
     @property
     def hash(self) -> str:
         """SHA-256 of all sessions; changes once a year, when the calendar grows."""

@@ -100,6 +100,7 @@ def test_a_bar_belongs_to_the_session_whose_open_it_follows_and_whose_close_it_m
         ("1980-01-02T12:00", None),
     ]
     found = calendar.locate(np.array([utc(text) for text, _ in times]))
+    assert [calendar.contains(utc(text)) for text, _ in times] == [day is not None for _, day in times]
     dates = [str(calendar.session_date[i]) if i >= 0 else None for i in found]
     assert dates == [day for _, day in times]
 

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import pyarrow.compute as pc
 import pytest
+from ibapi.protobuf.PlaceOrderRequest_pb2 import PlaceOrderRequest
 
 from adapters.ibkr.simulator.broker.rules import OrderRule
 from adapters.ibkr.simulator.faults import FAULTS
@@ -19,6 +22,7 @@ from benchmarks.faults.audit import differences, doubled, lost
 from benchmarks.faults.bundle import UNITS, Traded, make_traded
 from benchmarks.faults.harm import HARMS, Harm
 from benchmarks.faults.host import LiveHost, hosted
+from rl_strategies.live.journal.journal import read_journal
 
 DAYS = date(2025, 1, 28), date(2025, 1, 29)
 
@@ -124,6 +128,31 @@ def test_a_stop_that_is_refused_when_it_begins_to_work_closes_the_position(host:
     assert host.step_until(lambda: len(host.broker.trades) > trades, 2_000)
     assert host.pass_time(lambda: host.units == 0 and resting(host) == [], 5, moving=False)
     assert [abs(trade.units) for trade in host.broker.trades[trades:]] == [UNITS, UNITS]
+    agrees(host)
+
+
+def test_what_led_to_an_order_is_on_disk_before_its_first_byte_arrives(host: LiveHost) -> None:
+    decision = {"bar", "observation", "recurrent_state", "logits", "target", "review"}
+    folder, place = host.home.last_journal(), host.broker.place
+    seen, missing = [], []
+
+    def look_and_place(client_id: int, request: PlaceOrderRequest) -> None:
+        rows = read_journal(folder).rows
+        orders = [msgspec.json.decode(row["text"]) for row in rows.to_pylist() if row["kind"] == "order"]
+        found = [row for row in orders if row["client_order_id"] == request.order.orderRef.partition(":")[0]]
+        seen.append(found[-1]["role"] if found else "unknown")
+        at_decision = pc.equal(rows["ts_ns"], found[-1]["decision_ns"]) if found else None
+        kinds = set(rows.filter(at_decision)["kind"].to_pylist()) if found else set()
+        if not found or (found[-1]["role"] == "entry" and not decision <= kinds):
+            missing.append((request.order.orderRef, decision - kinds))
+        place(client_id, request)
+
+    host.gateway.call(lambda _: setattr(host.broker, "place", look_and_place))
+    try:
+        assert host.step_until(lambda: {"entry", "stop", "target", "exit"} <= set(seen), 2_000)
+    finally:
+        host.gateway.call(lambda _: setattr(host.broker, "place", place))
+    assert missing == []
     agrees(host)
 
 

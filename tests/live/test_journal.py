@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -46,6 +47,16 @@ def test_every_kind_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert [row["seq"] for row in rows] == list(range(len(KINDS)))
     assert all([value.hex() for value in row["values"]] == [value.hex() for value in HARD] for row in rows)
     assert [path.name for path in tmp_path.iterdir()] == ["000001.parquet"]
+
+
+def test_numbers_that_are_none_and_numpy_s_own_come_back_too(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, durable=False)
+    journal.append("context", np.int64(7), "VIX", values=np.array([np.nan, np.inf, -np.inf, 0.1], np.float32))
+    journal.flush()
+    (row,) = read_journal(tmp_path).rows.to_pylist()  # the checksum of the batch is that of what is read
+    assert row["ts_ns"] == 7
+    assert str(row["values"]) == "[nan, inf, -inf, 0.10000000149011612]"
+    journal.close()
 
 
 def test_rows_are_on_disk_after_a_flush_and_not_before(tmp_path: Path) -> None:

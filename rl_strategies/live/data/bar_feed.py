@@ -112,7 +112,7 @@ class BarFeed:
     def is_open(self) -> bool:
         """Whether the exchange trades now."""
         now_ns = self.now_ns() if self._timeouts.clock == "wall" else self.last_ns + 1
-        return bool(self._calendar.locate(np.array([now_ns], np.int64))[0] >= 0)
+        return self._calendar.contains(now_ns)
 
     def due_ns(self, ts_ns: int) -> int:
         """Close of the newest bar that may have closed by ``ts_ns``; that of the last session while there is none."""
@@ -183,7 +183,7 @@ class BarFeed:
         if not self._link.has_data():
             # While a data farm is down the broker's client may complete a bar by itself, from half of its trades.
             verdict = "untrusted"
-        elif self._calendar.locate(np.array([judged.bar.ts_event], np.int64))[0] < 0:
+        elif not self._calendar.contains(judged.bar.ts_event):
             verdict = "outside"
         if verdict in ("next", "gap", "stale"):
             self.heard_ns = self.arrived_ns

@@ -89,7 +89,7 @@ class ContextStream:
 
     def is_open(self, ts_ns: int) -> bool:
         """Whether the stream's exchange trades, or has just closed, at ``ts_ns``."""
-        return bool(self._calendar.locate(np.array([ts_ns], np.int64))[0] >= 0)
+        return self._calendar.contains(ts_ns)
 
     def push(self, bar: Bar, source: BarSource) -> None:
         """Pass a bar to the core."""

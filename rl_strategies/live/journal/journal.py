@@ -150,7 +150,7 @@ class Journal:
         values : sequence of float
         text : str
         """
-        self._waiting.append((self._seq, ts_ns, kind, instrument_id, [float(value) for value in values], text))
+        self._waiting.append((self._seq, int(ts_ns), kind, instrument_id, list(map(float, values)), text))
         self._seq += 1
 
     @property
@@ -162,10 +162,10 @@ class Journal:
         """Write every appended row to disk."""
         if not self._waiting:
             return
-        columns = zip(*self._waiting, strict=True)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-        batch = pa.record_batch(arrays, schema=SCHEMA)
-        self._writer.write_batch(batch, custom_metadata={CHECKSUM: str(_checksum(batch))})
+        columns = [list(column) for column in zip(*self._waiting, strict=True)]
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+        self._writer.write_batch(batch, custom_metadata={CHECKSUM: str(_checksum(columns))})
         self._write_out()
         self._rows_in_segment += len(self._waiting)
         self._waiting = []
@@ -305,7 +305,9 @@ def _read_open(segment: Path) -> tuple[pa.Table, TornTail | None]:
             while True:
                 batch, metadata = reader.read_next_batch_with_custom_metadata()
                 batch.validate(full=True)  # a damaged offset would make reads leave the buffer
-                if metadata is None or int(metadata[CHECKSUM]) != _checksum(batch):
+                if metadata is None or int(metadata[CHECKSUM]) != _checksum(
+                    column.to_pylist() for column in batch.columns
+                ):
                     break
                 batches.append(batch)
                 whole = source.tell()
@@ -328,9 +330,5 @@ def _seal(segment: Path) -> None:
     segment.unlink()
 
 
-def _checksum(batch: pa.RecordBatch) -> int:
-    return zlib.crc32(_content(batch.columns))
-
-
-def _content(columns: Iterable[pa.Array]) -> bytes:
-    return b"|".join(str(column.to_pylist()).encode() for column in columns)
+def _checksum(columns: Iterable[list[Any]]) -> int:
+    return zlib.crc32(b"|".join(str(column).encode() for column in columns))
