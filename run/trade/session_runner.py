@@ -33,6 +33,7 @@ from rl_strategies.risk.monitor import RiskMonitor
 from rl_strategies.strategy import RLStrategyConfig
 from run.console import report
 from run.trade.guard.process import Guarded, guarded
+from run.trade.memory import settle, tidy
 from run.trade.monitoring.console import console_line
 from run.trade.monitoring.health import Health, clock_problem
 from run.trade.monitoring.heartbeat import BeatState
@@ -169,6 +170,7 @@ class LiveSession:
             problem = await self._wait_for_start(running, stop)
             if problem:
                 return self._outcome(NOT_STARTED, await self._secured(problem))
+            settle()
             return await self._until_over(running, stop, meanwhile)
         finally:
             ticking.cancel()
@@ -248,6 +250,7 @@ class LiveSession:
             held = sum(abs(units) for units in health.position.values())
             state: BeatState = "trading" if health.state == "trading" else "starting"
             outside.tick(state, held, self._clock_drift_s)
+            tidy()
             self._say_clock()
             await asyncio.sleep(TICK_S)
 
