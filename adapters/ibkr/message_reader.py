@@ -7,6 +7,7 @@ than a decision. IB's own reader, which it uses, also drops a burst whose size i
 import asyncio
 import contextlib
 import socket
+from collections import deque
 from typing import Any
 
 from ibapi.comm import read_fields
@@ -121,13 +122,21 @@ async def _decode(client: Any, message: bytes) -> bool:
 
 
 def _hand_over(client: Any, task: Any) -> None:
-    queue = client._msg_handler_task_queue
     try:
         asyncio.get_running_loop()
-    except RuntimeError:  # decoded in a thread
-        client._loop.call_soon_threadsafe(queue.put_nowait, task)
+    except RuntimeError:  # decoded in a thread: waking the loop for each of thousands would take longer than the rest
+        decoded = client.__dict__.setdefault("_decoded_elsewhere", deque())
+        decoded.append(task)
+        if len(decoded) == 1:
+            client._loop.call_soon_threadsafe(_take_over, client)
     else:
-        queue.put_nowait(task)
+        client._msg_handler_task_queue.put_nowait(task)
+
+
+def _take_over(client: Any) -> None:
+    decoded = client._decoded_elsewhere
+    while decoded:
+        client._msg_handler_task_queue.put_nowait(decoded.popleft())
 
 
 async def _handle(client: Any) -> None:
