@@ -32,7 +32,8 @@ from run.trade.paper import session_window
 
 ROOT = Path(__file__).resolve().parents[1]
 DAYS = date(2025, 1, 28), date(2025, 1, 29)
-BARS = 1_200
+BARS = 600
+BARRIERS = {"stop_loss": {"value": 0.5, "unit": "atr"}, "take_profit": {"value": 0.5, "unit": "atr"}}  # an entry a bar
 START_S = 240.0
 SETTLE_S = 0.06  # a decision and its orders take a few milliseconds
 CASH_USD = 1_000_000.0
@@ -98,7 +99,8 @@ class Timed:
             is_opening = broker.account.units(CON_ID) == 0 and request.orderId not in known
             if client_id == TRADING_CLIENT and is_opening and request.order.transmit and self._sent_ns:
                 self.taken_ms.append((time.perf_counter_ns() - self._sent_ns) / 1e6)
-                self._sent_ns = 0
+            if request.order.transmit:
+                self._sent_ns = 0  # the entry of a reversal follows from the fill of its exit, not from the bar
             known.add(request.orderId)
             place(client_id, request)
 
@@ -157,7 +159,8 @@ def measure(seed: int, bars: int = BARS) -> dict[str, float]:
 
 def _trained(code: Path, folder: Path, catalog: Path, seed: int) -> Path:
     experiment = folder / "faults.yaml"
-    experiment.write_bytes(msgspec.yaml.encode({**EXPERIMENT, "seed": seed}))
+    trading = {**EXPERIMENT["trading"], "barriers": BARRIERS}
+    experiment.write_bytes(msgspec.yaml.encode({**EXPERIMENT, "trading": trading, "seed": seed}))
     words = ["train", str(experiment), "--catalog", str(catalog), "--runs", str(folder / "runs")]
     _python(code, ["-m", "run.cli", *words]).check_returncode()
     return next(folder.glob("runs/*/bundle/*"))
