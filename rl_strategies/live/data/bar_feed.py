@@ -244,11 +244,13 @@ class BarFeed:
     def _push_until(self, newest_ns: int, missing: Sequence[Bar]) -> None:
         found = {bar.ts_event: bar for bar in missing}
         found |= {bar.ts_event: bar for bar in self._waiting if bar.ts_event <= newest_ns}
-        # A bar that arrived meanwhile may have a gap before it too, and needs an answer of its own.
-        self._waiting = [bar for bar in self._waiting if bar.ts_event > newest_ns]
+        self._waiting = sorted((bar for bar in self._waiting if bar.ts_event > newest_ns), key=lambda bar: bar.ts_event)
         for ts_ns in sorted(found):
             self._push_if_new(found[ts_ns], "live" if ts_ns == newest_ns else "backfill")
-        if not self._waiting and not self.is_stale(newest_ns):
+        # A bar that arrived meanwhile may have a gap before it too, and needs an answer of its own.
+        while self._waiting and self._waiting[0].ts_event <= self.last_ns + self.bar_ns:
+            self._push_if_new(self._waiting.pop(0), "live")
+        if not self._waiting and not self.is_stale(self.last_ns):
             self._consider()
 
     def _push_if_new(self, bar: Bar, source: BarSource) -> None:
