@@ -374,7 +374,6 @@ class BrokerLink:
     def request_executions(self, instrument_id: str, since_ns: int, known: Collection[str]) -> None:
         """Ask for the executions since a time; see `ExecutionQuestions.ask`."""
         if self.is_connected():
-            self._send_at_once()
             self._questions.ask(instrument_id, since_ns, known)
 
     async def bars(self, bar_type: BarType, end_ns: int, days: int, regular_hours: bool) -> list[Bar]:
