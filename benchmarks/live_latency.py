@@ -178,7 +178,7 @@ def _trading(bundle: Path, catalog: Path, folder: Path, code: Path | None) -> It
             words: Sequence[str] = ["-c", textwrap.dedent(BARE), str(gateway.port), ACCOUNT]
         else:
             config = folder / "live.yaml"
-            text = CONFIG.format(port=gateway.port, more="", contract=FRONT)
+            text = CONFIG.format(port=gateway.port, more="", contract=FRONT, guard="null")
             known = text if code == ROOT else text.replace("guard: null\n", "")  # the earlier one has no guard
             config.write_text(known, encoding="utf-8")
             words = ["-m", "run.cli", "paper", str(bundle), "--config", str(config), "--sessions", str(folder)]

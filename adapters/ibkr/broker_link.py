@@ -17,6 +17,7 @@ from typing import Any
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
+from adapters.ibkr.client_socket import send_silently, sending
 from adapters.ibkr.clock import ClockOffset
 from adapters.ibkr.node_questions import ExecutionQuestions, answer_to, bars_until, drop_unread, forget_questions
 from adapters.ibkr.order_errors import meaning_of
@@ -31,7 +32,6 @@ from adapters.ibkr.order_reports import (
     known_commission,
     order_of,
 )
-from adapters.ibkr.order_socket import send_silently, sending
 
 LONGEST_PAUSE_S = 10  # between two attempts to reconnect
 DUPLICATE_ID = 103

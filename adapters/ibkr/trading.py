@@ -24,7 +24,7 @@ from nautilus_trader.model.identifiers import InstrumentId, Symbol
 from nautilus_trader.model.instruments import Equity
 
 from adapters.ibkr.broker_link import BrokerLink
-from adapters.ibkr.message_reader import read_in_loop
+from adapters.ibkr.client_socket import read_in_loop
 from adapters.symbols import CLASS_MARKS, own_symbol, vendor_symbol
 
 CONNECT_ATTEMPTS = "IB_MAX_CONNECTION_ATTEMPTS"  # read by NautilusTrader's client; unset means for ever

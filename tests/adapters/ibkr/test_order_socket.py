@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.ibkr.order_socket import CORK, sending
+from adapters.ibkr.client_socket import CORK, sending
 
 pytestmark = pytest.mark.skipif(CORK is None, reason="this system sends every order as a packet of its own")
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from ibapi.connection import Connection
 from nautilus_trader.adapters.interactive_brokers.client.client import InteractiveBrokersClient
 
-from adapters.ibkr import message_reader
-from adapters.ibkr.message_reader import DECODED_AT_ONCE_BYTES, MESSAGES_IN_A_ROW, MessageReader, read_in_loop
+from adapters.ibkr import client_socket
+from adapters.ibkr.client_socket import DECODED_AT_ONCE_BYTES, MESSAGES_IN_A_ROW, MessageReader, read_in_loop
 from adapters.ibkr.node_questions import answer_to
 
 WAIT_S = 10.0
@@ -63,7 +63,7 @@ def test_messages_come_whole_and_in_order_wherever_the_stream_is_cut(messages: l
     assert asyncio.run(read(parts, len(messages))) == messages
 
 
-@pytest.mark.parametrize("size", [BUFFER_BYTES, 2 * BUFFER_BYTES, message_reader.READ_BYTES])
+@pytest.mark.parametrize("size", [BUFFER_BYTES, 2 * BUFFER_BYTES, client_socket.READ_BYTES])
 def test_a_burst_of_a_whole_buffer_is_not_waited_for(size: int) -> None:
     messages = [b"a" * 100, b"b" * (size - 100 - 2 * 4)]
     assert sum(len(framed(message)) for message in messages) == size
