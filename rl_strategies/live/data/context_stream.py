@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Protocol
 
-import numpy as np
 from nautilus_trader.model.data import Bar, BarType
 
 from catalogs.errors import InputError
