@@ -103,6 +103,7 @@ from rl_strategies.features import FeaturePlan, FeatureSpec, load_feature_file
 load_feature_file(Path(sys.argv[1]))
 plan = FeaturePlan([FeatureSpec("endless", "endless")], ("close",))
 plan.compiled_loop
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it otherwise
 threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     plan.batch(np.ones((5, 1)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from adapters.ibkr.simulator.faults import FAULTS, Fault, FaultScript
-from configs.live.contract import ContextConfig
+from configs.live.contract import ContextConfig, ContractChoice
 from configs.live.schema import LiveConfig, load_live
 from rl_strategies.risk.monitor_config import MonitorConfig
 from run.cli import VERBS
@@ -22,7 +22,9 @@ def test_every_fault_is_documented_and_no_other() -> None:
 
 
 def test_the_examples_can_be_read() -> None:
-    context, script, config = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    several, context, script, config = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    chosen = msgspec.yaml.decode(several, type=dict[str, dict[str, ContractChoice]])["contracts"]
+    assert [choice.front_month is None for choice in chosen.values()] == [True, True, False]
     assert len(FaultScript(msgspec.yaml.decode(script, type=list[Fault])).faults) == 4
     assert msgspec.yaml.decode(config, type=LiveConfig) == load_live("paper")
     shown = msgspec.yaml.decode(context, type=dict[str, ContextConfig])["context"]
