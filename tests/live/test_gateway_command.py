@@ -21,6 +21,7 @@ from catalogs.instruments.specification import resolve
 from catalogs.storage.arrow import write_bars
 from catalogs.synthetic import PlantedEdge, synthetic_provenance, synthetic_sessions
 from configs import instruments_path
+from rl_strategies.decision.rules import ExecutionConfig
 from run.cli import main
 from run.day import DAY_NS, midnight_ns
 from run.trade.gateway import contract_terms, simulated_server
@@ -155,7 +156,7 @@ def test_terms_come_from_the_instrument_table() -> None:
 def test_the_session_is_what_the_days_say(catalog: Path) -> None:
     spec = resolve("MESU5", instruments_path(), DAY)
     window_ns = midnight_ns(DAY), midnight_ns(DAY) + DAY_NS
-    server = simulated_server(spec, catalog, "1-MINUTE", window_ns, 50_000.0)
+    server = simulated_server(spec, catalog, "1-MINUTE", window_ns, 50_000.0, ExecutionConfig())
     market = server.gateway.market
     assert np.datetime64(market.now_ns, "ns").astype("datetime64[D]").astype(date) == DAY
     server.step(10**9)
@@ -167,7 +168,7 @@ def test_the_session_is_what_the_days_say(catalog: Path) -> None:
 def test_what_is_followed_is_played_on_the_same_clock(shares: Path) -> None:
     specs = [resolve(name, instruments_path(), DAY) for name in ("AAPL", "SPY")]
     window_ns = midnight_ns(date(2024, 12, 23)), midnight_ns(date(2024, 12, 24))
-    server = simulated_server(specs[0], shares, "1-MINUTE", window_ns, 50_000.0, followed=specs[1:])
+    server = simulated_server(specs[0], shares, "1-MINUTE", window_ns, 50_000.0, ExecutionConfig(), followed=specs[1:])
     gateway = server.gateway
     assert [terms.local_symbol for terms in gateway.broker.contracts.values()] == ["AAPL", "SPY"]
     assert gateway.market.steps == 2 * 5 * 390

@@ -6,7 +6,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from google.protobuf.message import Message
 
@@ -66,8 +66,8 @@ class Connection(asyncio.Protocol):
         self._frames = Frames()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop, which NautilusTrader sets where it is imported, has transports of another class.
+        self._transport = cast(asyncio.Transport, transport)
         self._server.connections.append(self)
         for act in self._server.after_connect:
             act(self)
