@@ -295,6 +295,18 @@ def test_a_stop_of_a_refused_entry_is_known_to_be_gone_though_its_refusal_is_los
     agrees(host)
 
 
+def test_an_entry_that_hangs_half_filled_does_not_outlive_the_session(alone: LiveHost) -> None:
+    flat(alone)
+    alone.fault("partial_fills", 1)
+    assert alone.step_until(lambda: 0 < abs(alone.own_units) < UNITS, 3_000)
+    agrees(alone)
+    assert alone.process is not None
+    alone.process.terminate()
+    assert alone.pass_time(lambda: not alone.is_alive(), 60)
+    assert alone.process.returncode == 0
+    assert (alone.own_units, own(alone)) == (0, [])
+
+
 @pytest.mark.parametrize("code", [399, 10349])
 def test_a_notice_is_no_refusal(host: LiveHost, code: int) -> None:
     flat(host)
