@@ -6,9 +6,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +41,16 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = synthetic_sessions(spec, np.datetime64("2025-07-07"), np.datetime64(DAY), seed=1, edge=edge)
     write_bars(folder, spec, made.bars, synthetic_provenance(spec, made.bars, edge, 1))
     return folder
+
+
+@contextmanager
+def served_by(command: list[str], pipes: dict[str, Any]) -> Iterator["subprocess.Popen[str]"]:
+    """The gateway's process, which ends with the block whatever happens in it."""
+    with subprocess.Popen(command, env={**os.environ, "COLUMNS": "200"}, **pipes) as served:
+        try:
+            yield served
+        finally:
+            served.kill()
 
 
 class Buyer(EWrapper, EClient):
@@ -71,7 +84,7 @@ def test_a_client_trades_until_the_bars_are_over(catalog: Path, tmp_path: Path) 
     words = ["gateway", "mesu5", "--start", "2025-07-09", "--catalog", str(catalog), "--port", "0", "--json"]
     command = [sys.executable, "-m", "run.cli", *words, "--speed", "1000000", "--faults", str(faults)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
-    with subprocess.Popen(command, env={**os.environ, "COLUMNS": "200"}, **pipes) as served:
+    with served_by(command, pipes) as served:
         assert served.stderr is not None
         port = int(re.search(r"127\.0\.0\.1:(\d+)", served.stderr.readline()).group(1))
         client = Buyer()
@@ -82,7 +95,6 @@ def test_a_client_trades_until_the_bars_are_over(catalog: Path, tmp_path: Path) 
         while client.isConnected() and time.monotonic() < until:
             time.sleep(0.05)
         assert not client.isConnected()  # the fault at step 40
-        served.kill()
     assert len(client.history) > 100
     assert len(set(client.live)) == 8
     assert min(client.live) > max(client.history)
@@ -124,7 +136,7 @@ def test_several_instruments_start_once_a_client_has_subscribed_to_each(shares: 
     words = ["gateway", "AAPL", "SPY", "--start", "2024-12-23", "--catalog", str(shares), "--port", "0", "--json"]
     command = [sys.executable, "-m", "run.cli", *words, "--speed", "1000000"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
-    with subprocess.Popen(command, env={**os.environ, "COLUMNS": "200"}, **pipes) as served:
+    with served_by(command, pipes) as served:
         assert served.stderr is not None
         said = served.stderr.readline()
         assert "AAPL, SPY" in said
@@ -139,7 +151,6 @@ def test_several_instruments_start_once_a_client_has_subscribed_to_each(shares: 
         until = time.monotonic() + 20
         while min(len(set(dates)) for dates in client.live.values()) < 3 and time.monotonic() < until:
             time.sleep(0.05)
-        served.kill()
         client.disconnect()
     first, second = (set(dates) for dates in client.live.values())
     assert len(first & second) >= 3
