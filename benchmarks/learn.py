@@ -38,6 +38,7 @@ CATALOG = Path("catalogs/store")
 STEPS = 200_000
 NULL_SPLIT, EDGE_SPLIT = (60, 20, 40), (22, 10, 14)
 BEFORE: dict[str, Any] = {"persistence_bars": 1.0, "entries_unlimited": False, "beat_flat_by": 0.0}
+SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (("", {}), ("_before", BEFORE))
 EDGES: dict[str, tuple[PlantedEdge, int]] = {
     "edge": (PlantedEdge(), 0),
     "weak_edge": (PlantedEdge(drift_ticks=0.45), 0),
@@ -72,8 +73,9 @@ def measure(seed: int, cycles: int = 7) -> dict[str, float]:
     pairs = [(kind, seed + 1 + k) for kind in KINDS for k in range(cycles)]
     nulls: dict[str, list[Outcome]] = {"": [], "_before": []}
     for kind, place in pairs:
-        for name, changes in (("", {}), ("_before", BEFORE)):
-            outcome = _trial(*_null(kind, place), place, changes)
+        experiment, markets = _null(kind, place)
+        for name, changes in SETTINGS:
+            outcome = _trial(experiment, markets, place, changes)
             nulls[name].append(outcome)
             _say(f"{kind}{name}", place, outcome)
     for name, outcomes in nulls.items():
@@ -82,17 +84,15 @@ def measure(seed: int, cycles: int = 7) -> dict[str, float]:
         figures[f"null_trading_share{name}"] = float(np.mean([not o.abstains for o in outcomes]))
     figures["null_pairs"] = float(len(pairs))
     for edge in EDGES:
-        for name, changes in (("", {}), ("_before", BEFORE)):
-            shares = [_share_of_oracle(edge, seed + 1 + k, name, changes) for k in range(min(cycles, 3))]
+        experiment, markets, oracle = _planted(edge)
+        for name, changes in SETTINGS:
+            shares = []
+            for place in range(seed + 1, seed + 1 + min(cycles, 3)):
+                outcome = _trial(experiment, markets, place, changes)
+                _say(f"{edge}{name}", place, outcome)
+                shares.append(outcome.net_usd / oracle)
             figures[f"{edge}_share_of_oracle{name}"] = float(np.median(shares))
     return figures
-
-
-def _share_of_oracle(edge: str, seed: int, name: str, changes: dict[str, Any]) -> float:
-    experiment, markets, oracle = _planted(edge)
-    outcome = _trial(experiment, markets, seed, changes)
-    _say(f"{edge}{name}", seed, outcome)
-    return outcome.net_usd / oracle
 
 
 def _say(what: str, seed: int, outcome: Outcome) -> None:

@@ -309,7 +309,7 @@ def _check(specs: list[InstrumentSpec], series: list[BarSeries], method: Method,
     if not specs:
         raise InputError("a roll table must have at least one contract month, had none")
     if days < 0:
-        raise InputError(f"days before expiry must be at least 1, was {days}")
+        raise InputError(f"days before expiry must not be negative, was {days}")
     roots = {spec.underlying for spec in specs}
     if len(roots) != 1:
         raise InputError(f"contracts of a roll table must share one root, had {', '.join(sorted(roots))}")

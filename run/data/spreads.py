@@ -113,10 +113,8 @@ def _from_bars(
 ) -> list[SpreadBucket]:
     bar_type = bar_type_of(spec, bar)
     if bar_type not in stored_bar_types(catalog):
-        lengths = [each for each in stored_bar_types(catalog) if instrument_id_of(each) == spec.instrument_id]
-        raise InputError(
-            f"no {bar} bars of {spec.instrument_id} in catalog {catalog}, has {', '.join(lengths) or 'none'}"
-        )
+        has = ", ".join(_bar_types(catalog, spec.instrument_id)) or "none"
+        raise InputError(f"no {bar} bars of {spec.instrument_id} in catalog {catalog}, has {has}")
     return spreads_from_bars(
         read_bars(catalog, bar_type, window.start_ns, window.end_ns), spec.sessions, method, minutes
     )
