@@ -96,7 +96,7 @@ def spreads_from_bars(
         If there are fewer than thirty pairs of neighbouring bars.
     """
     session = calendar.locate(bars.ts_ns)
-    length = bar_length_ns("-".join(bars.bar_type.split("-")[-4:-2]))
+    length = bar_length_ns(bars.bar_type)
     follows = (session[1:] >= 0) & (session[1:] == session[:-1]) & (np.diff(bars.ts_ns) == length)
     one = np.flatnonzero(follows)
     prices = [column[one + step].astype(np.float64) for step in (0, 1) for column in (bars.high, bars.low)]

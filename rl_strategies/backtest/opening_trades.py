@@ -33,7 +33,7 @@ def opening_lead_ns(series: Sequence[BarSeries], trading: TradingConfig, executi
     """
     if execution.fill != "next_open":
         return 0
-    lengths = {bar_length_ns("-".join(bars.bar_type.split("-")[-4:-2])) for bars in series}
+    lengths = {bar_length_ns(bars.bar_type) for bars in series}
     if len(lengths) > 1:
         raise InputError(f"fill next_open needs bars of one length, had {sorted(lengths)} ns")
     (length,) = lengths

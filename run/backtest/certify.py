@@ -57,7 +57,7 @@ def run_certify(*, episodes: int, instruments: int, seed: int, catalog: Path | N
 def _recorded(catalog: Path) -> list[tuple[InstrumentSpec, BarSeries]]:
     found = []
     for bar_type in stored_bar_types(catalog):
-        if bar_length_ns("-".join(bar_type.split("-")[-4:-2])) < DAY_NS:
+        if bar_length_ns(bar_type) < DAY_NS:
             bars = read_bars(catalog, bar_type)
             last_day = np.datetime64(int(bars.ts_ns[-1]), "ns").astype("datetime64[D]").item()
             found.append(

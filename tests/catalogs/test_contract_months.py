@@ -56,7 +56,11 @@ def test_the_last_trade_of_metals(name: str, day: str) -> None:
 
 @pytest.mark.parametrize(
     ("notice", "days"),
-    [*((item, 2) for item in CRUDE_OIL_NOTICE.items()), *((item, 1) for item in NATURAL_GAS_NOTICE.items())],
+    [
+        *((item, 2) for item in CRUDE_OIL_NOTICE.items()),
+        *((("M" + name, day), 3) for name, day in CRUDE_OIL_NOTICE.items()),  # a business day before crude oil
+        *((item, 1) for item in NATURAL_GAS_NOTICE.items()),
+    ],
 )
 def test_the_last_trade_of_energy(notice: tuple[str, str], days: int) -> None:
     name, day = notice
@@ -120,7 +124,8 @@ def test_every_contract_ends_on_a_business_day_near_its_month(root: str, year: i
     code = months[place % len(months)]
     spec = contract(f"{root}{code}{year % 10}", year)
     first = date(year, MONTH_CODES.index(code) + 1, 1)
-    assert first - timedelta(days=15) <= last_day(spec) < first + timedelta(days=31)
+    # The earliest: micro crude oil of February, where Martin Luther King Day lies before crude oil's last trade.
+    assert first - timedelta(days=16) <= last_day(spec) < first + timedelta(days=31)
     assert np.datetime64(last_day(spec)) in session_calendar("NYSE").session_date
     assert spec.contract_month == f"{first:%Y%m}"
     assert 0 < spec.tradable_until_ns <= spec.expiration_ns

@@ -9,14 +9,14 @@ import numpy as np
 
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.instruments.bar_types import bar_length_ns
+from catalogs.instruments.bar_types import bar_minutes
 from catalogs.instruments.specification import InstrumentSpec
 from catalogs.instruments.stored import TICK_BELOW_ONE_DOLLAR
 from catalogs.sessions import has_extended_hours, session_calendar
 from catalogs.spreads.table import BUCKET_MINUTES, spread_key
 from catalogs.synthetic import PlantedEdge, synthetic_sessions
 from rl_strategies.decision.barriers import UNITS, BarrierConfig, Distance
-from rl_strategies.decision.rules import NS_PER_MINUTE, ExecutionConfig, TradingConfig
+from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.decision.slippage import SlippageConfig
 from rl_strategies.features import (
     FeaturePlan,
@@ -99,7 +99,7 @@ def _market(
     execution = _execution(random, [spec for spec, _ in held])
     trading, reward = _trading(random), RewardConfig(str(random.choice(sorted(REWARDS))))
     if execution.fill == "next_open":
-        trading = _flat_on_a_bar(trading, max(_bar_minutes(bars) for _, bars in held))
+        trading = _flat_on_a_bar(trading, max(bar_minutes(bars.bar_type) for _, bars in held))
     plan, context = _with_context(random, _plan(held), instruments, days)
     return build_portfolio_market(held, plan, trading, execution, context=context), reward
 
@@ -132,10 +132,6 @@ def _part(recorded: Recorded, share: float) -> tuple[InstrumentSpec, BarSeries]:
     middle = at - int(ends[which] - len(bars))
     begin = min(max(0, middle - wanted + RECORDED_BARS // 2), max(0, len(bars) - wanted))
     return spec, bars.slice(begin, min(len(bars), begin + wanted))
-
-
-def _bar_minutes(bars: BarSeries) -> int:
-    return bar_length_ns("-".join(bars.bar_type.split("-")[-4:-2])) // NS_PER_MINUTE
 
 
 def _flat_on_a_bar(trading: TradingConfig, minutes: int) -> TradingConfig:

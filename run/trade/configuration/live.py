@@ -30,7 +30,7 @@ def run_init_live(bundle: Path, out: Path | None, is_real: bool, as_json: bool) 
         return
     report(f"Wrote   {path}: set the account in the environment variable IB_ACCOUNT, then")
     report(f"Next    rl-intraday doctor {path} --bundle {bundle}")
-    trade = f"rl-intraday live {bundle} --live --account ACCOUNT" if is_real else f"rl-intraday paper {bundle}"
+    trade = f"rl-intraday live {bundle} --live --account ENDING" if is_real else f"rl-intraday paper {bundle}"
     report(f"        {trade} --config {path}")
 
 
