@@ -8,7 +8,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 FIND_PYTHON = for p in python3.12 python3.13 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 14))' 2>/dev/null && { echo "$$p"; break; }; done
 
-.PHONY: help install demo test test-fast check bench lint types imports clean
+.PHONY: help install demo test test-fast test-random check bench lint types imports clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,10 @@ test: $(STAMP) ## every test
 test-fast: $(STAMP) ## only the fast tests
 	@echo "Running the fast tests ..."
 	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow"
+
+test-random: $(STAMP) ## the property tests with new random examples, to find what the fixed ones do not
+	@echo "Running the property tests with new random examples ..."
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m hypothesis --hypothesis-profile random
 
 lint: $(STAMP)
 	@echo "Checking style (ruff) ..."

@@ -10,7 +10,9 @@ from hypothesis import settings
 from run.cli import main
 
 # A first call compiles kernels and a busy machine is slow: neither makes a property false.
-settings.register_profile("rl-intraday", deadline=None)
+# The same examples in every run, so that a change is judged by itself; `make test-random` draws new ones.
+settings.register_profile("rl-intraday", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None, print_blob=True)
 settings.load_profile("rl-intraday")
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"

@@ -71,6 +71,8 @@ def apply_fill(leg, units, price):  # type: ignore[no-untyped-def]
     elif (held > 0) == (units > 0):
         cost = leg.average_price * abs(held) + price * abs(units)
         leg.average_price = cost / (abs(held) + abs(units))
+    elif abs(units) > abs(held):
+        leg.average_price = price  # a live correction can cross zero at once; what is left was traded here
     leg.units = held + units
 
 

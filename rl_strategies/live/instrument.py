@@ -133,7 +133,7 @@ class LiveInstrument:
 
     def may_open(self) -> bool:
         """Whether a position may be opened now: not while others trade the contract."""
-        return self._session.may_open() and not self.execution.is_foreign_active
+        return self._session.may_open() and not self.execution.foreign.is_active
 
     # What the session does with it ------------------------------------------------------------------------------------
 
@@ -145,7 +145,7 @@ class LiveInstrument:
     def resume(self, replayed: ReplayedJournal) -> None:
         """Take up the orders and fills of a session that was interrupted."""
         mine = replayed.instruments[self.name]
-        self.execution.ignore_fills(mine.foreign or (), mine.foreign_units)
+        self.execution.foreign.ignore(mine.foreign or (), mine.foreign_units)
         self.execution.restore(mine.events)
 
     def permitted(self, review: Review) -> Review:
@@ -161,9 +161,9 @@ class LiveInstrument:
     @property
     def problem(self) -> str:
         """Why the instrument is not entered though the broker agrees; empty where nothing is the matter."""
-        if not self.execution.is_foreign_active:
+        if not self.execution.foreign.is_active:
             return ""
-        return f"others trade {self.name} ({self.execution.foreign_units:+d}): reduce-only"
+        return f"others trade {self.name} ({self.execution.foreign.units:+d}): reduce-only"
 
     @property
     def notional_usd(self) -> float:
@@ -204,7 +204,7 @@ class LiveInstrument:
 
     def on_foreign(self, trade_id: str, units: int, held: int) -> None:
         """Report that others traded the contract, from when on nothing is opened in it."""
-        reduces = int(self.execution.is_foreign_active)
+        reduces = int(self.execution.foreign.is_active)
         self._events.report(FOREIGN, "", str(held), trade_id, units=units, reduces=reduces)
         self._session.note_problem()
 

@@ -223,6 +223,29 @@ def test_executions_replace_a_provisional_fill_piece_by_piece(host: StubHost) ->
     assert host.core.account.balance_cents == 100_000_00 - spent - 1 - 6
 
 
+def paid_cents(host: StubHost) -> int:
+    """Price of what is held, by account and position together, without commission."""
+    spent = sum(fill.commission_cents for fill in host.execution.fills)
+    cost = host.units * host.core.instruments[0].leg.average_price * 100
+    return round(cost + 100_000_00 - host.core.account.balance_cents - spent)
+
+
+@pytest.mark.parametrize("order", [("p1", "p2"), ("p2", "p1")])
+def test_one_execution_may_stand_for_what_several_statuses_told(host: StubHost, order: tuple[str, str]) -> None:
+    host.execution.execute(LONG)
+    name = host.sent[0].client_order_id.value
+    for filled, price in ((1, 500.0), (3, 500.02)):
+        host.status(host.sent[0], "Submitted", filled=filled, price=price)
+        host.wait(0.6)
+    assert (host.units, [fill.units for fill in host.execution.fills]) == (3, [3])
+    assert paid_cents(host) == 3 * 50002, "its units, at the mean price told last"
+    told = {"p1": executed("p1", 2, 50001, name), "p2": executed("p2", 1, 50004, name)}
+    for trade_id in order:
+        host.execution.on_execution(told[trade_id])
+    assert sorted((f.units, f.price_ticks) for f in host.execution.fills) == [(1, 50004), (2, 50001)]
+    assert (host.units, paid_cents(host)) == (3, 2 * 50001 + 50004)
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_a_correction_replaces_what_it_corrects(host: StubHost, again: bool) -> None:
     host.execution.execute(LONG)
@@ -242,7 +265,7 @@ def test_what_others_trade_on_the_sessions_side_is_theirs(host: StubHost) -> Non
     host.entered()
     host.execution.on_execution(executed("hand", 10))
     host.execution.on_execution(executed("hand", 10))
-    assert (host.units, host.execution.foreign_units, host.execution.is_foreign_active) == (3, 10, True)
+    assert (host.units, host.execution.foreign.units, host.execution.foreign.is_active) == (3, 10, True)
     assert host.foreign == [(10, 10)]
     host.execution.close_position("risk_halt")
     host.cancel_all(host.sent[1])
@@ -252,7 +275,7 @@ def test_what_others_trade_on_the_sessions_side_is_theirs(host: StubHost) -> Non
 def test_what_others_close_of_the_position_is_closed(host: StubHost) -> None:
     host.entered()
     host.execution.on_execution(executed("hand", -5, 50010))
-    assert (host.units, host.execution.foreign_units) == (0, -2)
+    assert (host.units, host.execution.foreign.units) == (0, -2)
     row = host.rows[-1]
     assert (row.role, row.reason, row.units, row.price_ticks) == ("external", "external", -3, 50010)
     host.wait(0.6)
@@ -262,14 +285,77 @@ def test_what_others_close_of_the_position_is_closed(host: StubHost) -> None:
 
 def test_what_others_trade_while_the_session_is_flat_is_theirs_alone(host: StubHost) -> None:
     host.execution.on_execution(executed("hand", -5))
-    assert (host.units, host.execution.foreign_units, host.sent, host.rows) == (0, -5, [], [])
+    assert (host.units, host.execution.foreign.units, host.sent, host.rows) == (0, -5, [], [])
+
+
+def by_hand(host: StubHost, units: int, after_ns: int = 0) -> None:
+    """The owner trades, so long after the fills of `executed`."""
+    fill = executed("hand", units)
+    fill.ts_ns += after_ns
+    host.execution.on_execution(fill)
+
+
+@pytest.mark.parametrize("is_told", [False, True], ids=["nothing told", "entry told by its status"])
+def test_before_an_entrys_fill_is_known_its_exit_makes_no_position_that_others_could_close(
+    host: StubHost, is_told: bool
+) -> None:
+    host.execution.execute(LONG)
+    entry, _, stop = host.sent
+    host.accept(*host.sent)
+    if is_told:
+        host.status(entry, "Filled", filled=3)
+    host.execute(stop, 3, 49960, "9.01")
+    by_hand(host, 1)
+    assert (host.execution.foreign.units, len(host.sent)) == (1, 3)
+    host.execute(entry, 3, 50000, "8.01")
+    assert (host.units, host.execution.foreign.units) == (0, 1)
+
+
+@pytest.mark.parametrize("traded", [-3, -1])
+def test_what_a_stop_closed_others_have_not(host: StubHost, traded: int) -> None:
+    host.entered()
+    balance = host.core.account.balance_cents
+    by_hand(host, traded)
+    assert (host.units, host.execution.foreign.units) == (3 + traded, 0), "all that is known then"
+    host.execute(host.sent[2], 3, 49960, "9.01")
+    assert (host.units, host.execution.foreign.units, len(host.sent)) == (0, traded, 3)
+    assert [(fill.reason, fill.units) for fill in host.execution.fills] == [("entry", 3), ("stop_loss", -3)]
+    spent = host.execution.fills[1].commission_cents
+    assert host.core.account.balance_cents == balance - 3 * 40 - spent, "the owner's trade costs the session nothing"
+
+
+def test_a_stop_that_was_told_to_be_filled_leaves_others_nothing_to_close(host: StubHost) -> None:
+    host.entered()
+    host.status(host.sent[2], "Filled", filled=3)
+    by_hand(host, -3)
+    assert (host.units, host.execution.foreign.units) == (3, -3)
+    host.execute(host.sent[2], 3, 49960, "9.01")
+    assert (host.units, host.execution.foreign.units, len(host.sent)) == (0, -3, 3)
+
+
+def test_a_trade_of_others_before_the_entry_told_late_closes_nothing_of_it(host: StubHost) -> None:
+    host.entered()
+    by_hand(host, -2, after_ns=-1)
+    assert (host.units, host.execution.foreign.units) == (3, -2)
+
+
+def test_what_others_seemed_to_close_is_given_back_once_the_entry_is_known_to_be_younger(host: StubHost) -> None:
+    host.execution.execute(LONG)
+    entry = host.sent[0]
+    host.accept(*host.sent)
+    host.status(entry, "Filled", filled=3)
+    host.wait(0.6)
+    by_hand(host, -2, after_ns=-1)
+    assert (host.units, host.execution.foreign.units) == (1, 0), "the time of the entry's fill is not known"
+    host.execute(entry, 3, 50000, "8.01")
+    assert (host.units, host.execution.foreign.units) == (3, -2)
 
 
 def test_fills_before_the_session_are_ignored_corrections_included(host: StubHost) -> None:
-    host.execution.ignore_fills(["morning.01"])
+    host.execution.foreign.ignore(["morning.01"])
     host.execution.on_execution(executed("morning.01", 5))
     host.execution.on_execution(executed("morning.02", 4))
-    assert (host.units, host.rows, host.execution.is_foreign_active) == (0, [], False)
+    assert (host.units, host.rows, host.execution.foreign.is_active) == (0, [], False)
 
 
 # Protection -------------------------------------------------------------------------------------------------------

@@ -209,13 +209,13 @@ def test_others_in_the_contract_make_the_session_reduce_only(tmp_path: Path) -> 
     assert session.strategy.problem.startswith(f"others trade SPY.EQUS ({side * 10:+d}): reduce-only")
     session.die()
     again = ResumableSession(tmp_path)
-    assert (again.units, again.strategy.execution.foreign_units, again.strategy.traded[0].may_open()) == (
+    assert (again.units, again.strategy.execution.foreign.units, again.strategy.traded[0].may_open()) == (
         held,
         side * 10,
         False,
     )
     again.strategy.execution.on_execution(fill)
-    assert again.strategy.execution.foreign_units == side * 10, "told again after the restart"
+    assert again.strategy.execution.foreign.units == side * 10, "told again after the restart"
 
 
 @settings(max_examples=6)

@@ -148,8 +148,7 @@ class World(ListLink):
         self.own += order.side * units
         if order.filled == order.size:
             order.status = "Filled"
-        trade = executed(f"{len(self.trades)}.01", order.side * units, CLOSE_TICKS, order.name)
-        self.trades.append(trade)
+        trade = self._traded(f"{len(self.trades)}.01", order.side * units, order.name)
         if tell:
             self.say("execution", trade)
         self._say_order(order)
@@ -163,9 +162,13 @@ class World(ListLink):
     def trade_by_hand(self, units: int) -> None:
         """The owner trades."""
         self.foreign += units
-        trade = executed(f"hand{len(self.trades)}.01", units)
+        self.say("execution", self._traded(f"hand{len(self.trades)}.01", units))
+
+    def _traded(self, trade_id: str, units: int, name: str = "") -> SimpleNamespace:
+        trade = executed(trade_id, units, CLOSE_TICKS, name)
+        trade.ts_ns = self.host.clock.timestamp_ns() + len(self.trades)
         self.trades.append(trade)
-        self.say("execution", trade)
+        return trade
 
     # To the session -------------------------------------------------------------------------------------------------
 
@@ -234,6 +237,9 @@ class Wired(StubHost):
             self.world.coming.append(("change", (client_order_id, units, price)))
         return self.world.up
 
+    def request_executions(self, instrument_id: str, since_ns: int, known: Any) -> None:
+        self.world.request_executions(instrument_id, since_ns, known)
+
 
 def _order(order: Any) -> Order:
     price = order.trigger_price if order.has_trigger_price else order.price if order.has_price else 0
@@ -280,7 +286,7 @@ class OrderLife(RuleBasedStateMachine):
     @rule(review=st.sampled_from([LONG, SHORT, FLAT]))
     def decide(self, review: Any) -> None:
         execution = self.host.execution
-        may_open = self.reconciler.known and not execution.is_foreign_active and self.world.up
+        may_open = self.reconciler.known and not execution.foreign.is_active and self.world.up
         self.host.allowed = may_open
         if may_open and not execution.is_in_flight():
             execution.execute(review)
@@ -350,7 +356,7 @@ class OrderLife(RuleBasedStateMachine):
     @rule(units=st.integers(-4, 4))
     def the_owner_trades(self, units: int) -> None:
         # Against the session's position it closes, which is another matter than what is asserted here.
-        if units and units * self.world.own >= 0 and self.host.units * units >= 0:
+        if units and units * self.world.own >= 0:
             self.world.trade_by_hand(units)
 
     @rule()
@@ -371,11 +377,9 @@ class OrderLife(RuleBasedStateMachine):
         now_ns = self.host.clock.timestamp_ns()
         self.world.up = True
         self.world.going.clear()
-        foreign, rows = dict(self.host.execution._foreign), copy.copy(self.host.rows)
-        held, is_active = self.host.execution.foreign_units, self.host.execution.is_foreign_active
+        foreign, rows = self.host.execution.foreign, copy.copy(self.host.rows)
         self._start(rows)
-        self.host.execution._foreign.update(foreign)
-        self.host.execution.foreign_units, self.host.execution.is_foreign_active = held, is_active
+        self.host.execution.foreign = foreign
         self.host.clock.set_time(now_ns + 5 * NS)
         self.reconciler.check_connection()
 
@@ -435,7 +439,7 @@ class OrderLife(RuleBasedStateMachine):
         )
         assert stops == abs(self.world.own), (self.world.own, self.world.orders)
         assert self.reconciler.known
-        assert self.host.execution.foreign_units == self.world.foreign
+        assert self.host.execution.foreign.units == self.world.foreign
 
 
 TestOrderLife = OrderLife.TestCase

@@ -106,6 +106,9 @@ def test_what_a_fill_realises(held: int, units: int, price: float, cents: int) -
         pytest.param([(-3, 100.0), (1, 103.0)], -2, 100.0, 1, 7, id="C32"),
         # From flat it is an entry again, at its own price and without age.
         pytest.param([(3, 100.0), (-3, 103.0), (-2, 110.0)], -2, 110.0, 2, 0, id="C33"),
+        # A fill that crosses zero, as a live correction may: what is left was traded at its price.
+        pytest.param([(2, 100.0), (-3, 103.0)], -1, 103.0, 1, 7, id="C52"),
+        pytest.param([(-2, 100.0), (3, 97.0)], 1, 97.0, 1, 7, id="C53"),
     ],
 )
 def test_position(fills: list[tuple[int, float]], units: int, average: float, entries: int, age: int) -> None:

@@ -150,7 +150,7 @@ def k7() -> Any:
     first = session.at(2)
     session.until(2.25, 30)
     execution = session.host.execution
-    return first, session.halted, execution.foreign_units, execution.is_foreign_active, session.sent
+    return first, session.halted, execution.foreign.units, execution.foreign.is_active, session.sent
 
 
 def k8() -> Any:

@@ -62,6 +62,37 @@ class FillLedger:
         """Fills of an order."""
         return [row for row in self.rows.values() if row.client_order_id == client_order_id]
 
+    def began_ns(self, client_order_id: str) -> int:
+        """Time of an order's first execution by the broker; 0 where not all of its executions are known."""
+        rows = self.of_order(client_order_id)
+        is_known = rows and not any(row.trade_id.startswith(PROVISIONAL) for row in rows)
+        return min(row.ts_ns for row in rows) if is_known else 0
+
+    def given_back(self, entry: OrderRow, beyond: int) -> list[FillRow]:
+        """Rows that take out of a position what others closed only by what was known then, the newest first.
+
+        Parameters
+        ----------
+        entry : OrderRow
+            Of the position.
+        beyond : int
+            Units closed beyond what the entry filled: own orders close no more, so others closed less. What they
+            traded before the entry's first execution closed nothing of it either.
+        """
+        began_ns, rows = self.began_ns(entry.client_order_id), []
+        for row in reversed(self.rows.values()):
+            if row.role == "external" and row.units and row.known_ns >= entry.sent_ns:
+                units = abs(row.units) if row.ts_ns < began_ns else min(abs(row.units), max(0, beyond))
+                beyond -= units
+                rows += [self._taken_out(row, -entry.side * units)] if units else []
+        return rows
+
+    @staticmethod
+    def _taken_out(row: FillRow, units: int) -> FillRow:
+        cents = share_of(row.commission_cents, units, row.units)
+        name = f"{PROVISIONAL}given-back-{row.trade_id}"
+        return _amendment(row, name, units, -units, row.price_ticks, 0, -cents)
+
     def fills(self) -> list[Fill]:
         """Fills in the order in which they were heard of."""
         return [
@@ -98,10 +129,18 @@ class FillLedger:
         return _row(order, fill.trade_id, fill.order_ref, fill.units, ticks, cents, market_ticks, fill.ts_ns, known_ns)
 
     def provisional(self, order: OrderRow, units: int, ticks: int, market_ticks: int, now_ns: int) -> FillRow:
-        """Row of a fill whose execution is not known."""
+        """Row of a fill whose execution is not known; an order has one such fill, which grows.
+
+        One execution may stand for several statuses, and replaces the one fill whole.
+        """
         name = f"{PROVISIONAL}{order.client_order_id}-{len(self.rows)}"
         cents = self._estimate(order.client_order_id, abs(units))
-        return _row(order, name, order.client_order_id, units, ticks, cents, market_ticks, now_ns, now_ns)
+        known = self._provisional(order.client_order_id)
+        if known is None:
+            return _row(order, name, order.client_order_id, units, ticks, cents, market_ticks, now_ns, now_ns)
+        old = self.rows[known]
+        moved = self._moved_cents(old, ticks, old.units)
+        return _amendment(old, name, old.units, units, ticks, old.commission_cents + cents, moved + cents)
 
     def commission(self, trade_id: str, usd: float) -> FillRow | None:
         """Row that books what a commission differs from its estimate; None where it does not."""
@@ -117,8 +156,11 @@ class FillLedger:
         old = self.rows[known]
         share = share_of(old.commission_cents, taken, old.units)
         cents = self._early.pop(trade_id, share)
-        moved = round((ticks - old.price_ticks) * taken * self._cents_per_tick)
+        moved = self._moved_cents(old, ticks, taken)
         return _amendment(old, trade_id, taken, units - taken, ticks, cents, moved + cents - share)
+
+    def _moved_cents(self, old: FillRow, ticks: int, units: int) -> int:
+        return round((ticks - old.price_ticks) * units * self._cents_per_tick)
 
     def _provisional(self, client_order_id: str) -> str | None:
         begin = f"{PROVISIONAL}{client_order_id}-"

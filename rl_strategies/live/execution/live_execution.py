@@ -20,7 +20,6 @@ from rl_strategies.live.execution.exit import Exit
 from rl_strategies.live.execution.fills import execution_name
 from rl_strategies.live.execution.own_orders import NS, OwnOrder, is_of
 from rl_strategies.live.execution.reported_execution import ANSWER_S, GRACE_S, ReportedExecution
-from rl_strategies.live.journal.rebuild import PROVISIONAL
 from rl_strategies.live.journal.session_journal import BARRIERS, TAKE_PROFIT, Role
 
 AGREE_S = 10.0  # wait at most so long for a position that agrees
@@ -58,8 +57,7 @@ class LiveExecution(ReportedExecution):
         is_fresh = self._word.is_fresh(since_ns, now_ns)
         if not is_fresh and self._word.wants(since_ns, now_ns):
             entered = [] if self._entry is None else self.ledger.of_order(self._entry.name)
-            is_known = entered and not any(row.trade_id.startswith(PROVISIONAL) for row in entered)
-            first_ns = min(row.ts_ns for row in entered) if is_known else 0
+            first_ns = 0 if self._entry is None else self.ledger.began_ns(self._entry.name)
             names = [execution_name(row.trade_id)[0] for row in entered if row.units]
             self._link.request_executions(self.instrument_id, first_ns, names)
         return is_fresh

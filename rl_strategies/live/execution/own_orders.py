@@ -249,6 +249,13 @@ class OwnOrders:
             del self._open[name]
         return [order for order in self._open.values() if not roles or order.row.role in roles]
 
+    def to_come(self, name: str = "", booked: int = 0) -> int:
+        """Signed units told by statuses and not booked, once ``booked`` more units of the order ``name`` are."""
+        return sum(
+            order.row.side * max(0, order.told - order.booked - (booked if order.name == name else 0))
+            for order in self.open()
+        )
+
     def keep_listed(self, resting: Collection[str], now_ns: int) -> list[str]:
         """Let orders work on whose cancel has not ended them, as the broker lists them; their client order ids."""
         return [order.name for order in self.fillable() if order.name in resting and order.keep(now_ns)]
@@ -256,17 +263,6 @@ class OwnOrders:
     def fillable(self, *roles: Role) -> list[OwnOrder]:
         """Orders that may still fill; of some roles or all."""
         return [order for order in self.open(*roles) if order.may_fill]
-
-
-@dataclass(frozen=True)
-class ClosedByOthers:
-    """What an execution of others closed of the session's position."""
-
-    trade_id: str
-    order_ref: str
-    ts_ns: int
-    units: int
-    price: float
 
 
 def is_of(order: OwnOrder, entry: OwnOrder) -> bool:

@@ -115,7 +115,7 @@ class Reconciler:
                 "end it first"
             )
         foreign = [fill.trade_id for fill in before]
-        self._execution.ignore_fills(foreign)
+        self._execution.foreign.ignore(foreign)
         self._events.report(BEGUN, reason=" ".join(foreign))
         self.is_connected = self.known = True
 
@@ -159,7 +159,7 @@ class Reconciler:
         execution, now_ns = self._execution, self._wall_ns()
         working = {order.order_ref for order in broker.orders if order.status in WORKING}
         self._revive(working)
-        difference = broker.units - execution.units - execution.foreign_units
+        difference = broker.units - execution.units - execution.foreign.units
         explaining = execution.explaining(difference) if difference else None
         kept = working if explaining is None else working | {explaining.name}
         for name in execution.drop_unknown(kept, now_ns):
@@ -193,7 +193,7 @@ class Reconciler:
 
     def _act(self, difference: int, broker_units: int, now_ns: int) -> None:
         execution = self._execution
-        held = execution.units + execution.foreign_units
+        held = execution.units + execution.foreign.units
         self._doubt(f"the broker holds {broker_units} units, the session {held}")
         if difference != self._difference:
             self._difference, self._differs_since_ns = difference, now_ns
@@ -206,7 +206,7 @@ class Reconciler:
         elif seconds > self._timeouts.resolve_s:
             self._give_up(difference, broker_units, held, seconds)
         elif seconds > LAG_S:
-            execution.most_to_close = max(0, execution.side * (broker_units - execution.foreign_units))
+            execution.most_to_close = max(0, execution.side * (broker_units - execution.foreign.units))
 
     def _give_up(self, difference: int, broker_units: int, held: int, seconds: float) -> None:
         execution = self._execution

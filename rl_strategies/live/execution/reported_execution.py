@@ -16,8 +16,9 @@ from rl_strategies.execution import KINDS, OrderExecution
 from rl_strategies.live.broker.link import BrokerFill, OrderAnswer, OrderStatus, RestingOrder
 from rl_strategies.live.execution.execution_host import LiveExecutionHost
 from rl_strategies.live.execution.exit import Exit
-from rl_strategies.live.execution.fills import FillLedger, execution_name
-from rl_strategies.live.execution.own_orders import NS, ClosedByOthers, OwnOrder, OwnOrders, is_of
+from rl_strategies.live.execution.fills import FillLedger
+from rl_strategies.live.execution.foreign_trades import ClosedByOthers, ForeignTrades
+from rl_strategies.live.execution.own_orders import NS, OwnOrder, OwnOrders, is_of
 from rl_strategies.live.execution.tickets import Tickets
 from rl_strategies.live.journal.rebuild import book_fill
 from rl_strategies.live.journal.session_journal import BARRIERS, TAKE_PROFIT, FillRow, OrderRow, Role
@@ -26,8 +27,7 @@ from rl_strategies.live.services import LiveServices
 ANSWER_S = 3.0  # an order without an answer for longer is looked up at the broker
 GRACE_S = 0.5  # for the execution behind a status, and before a stop that ended is replaced
 DEAF_S = 10.0  # after a lost connection, wait at most so long for the executions meanwhile
-FLATTEN_PREFIX = "flatten-"  # begins the references of the closing orders of `rl-intraday flatten`
-IGNORED = "~"  # a revision above every other
+STAMP_NS = NS  # the broker stamps executions with whole seconds
 _ROLES: dict[FillReason, Role] = {"entry": "entry", "stop_loss": "stop", "take_profit": TAKE_PROFIT}
 
 
@@ -50,10 +50,8 @@ class ReportedExecution(OrderExecution):
     changes : int
         Number of messages about orders so far: an answer of the broker that was requested before the newest one is
         outdated.
-    foreign_units : int
-        Signed units of the contract that others have traded since the session began and hold.
-    is_foreign_active : bool
-        Whether others have traded the contract since the session began.
+    foreign : ForeignTrades
+        What others trade in the contract.
     agreed_ns : int
         Clock when the broker's position last agreed with the session's.
     deaf_since_ns : int
@@ -73,13 +71,11 @@ class ReportedExecution(OrderExecution):
         super().reset()
         self.book = OwnOrders()
         self.ledger = FillLedger(self._core.instrument)
+        self.foreign = ForeignTrades()
         self.changes = 0
-        self.foreign_units = 0
-        self.is_foreign_active = False
         self.most_to_close: int | None = None
         self.agreed_ns = 0
         self.deaf_since_ns = 0
-        self._foreign: dict[str, tuple[str, int]] = {}  # revision and units of foreign executions, by name
         self._entry: OwnOrder | None = None
         self._since_entry: list[OwnOrder] = []
         self._exit: Exit | None = None
@@ -107,6 +103,12 @@ class ReportedExecution(OrderExecution):
     def side(self) -> int:
         """Side that the session holds, -1, 0 or 1."""
         return self._core.side
+
+    def _told_units(self, row: FillRow | None = None) -> int:
+        """Signed units held once ``row`` is booked, with the fills whose executions are still to come."""
+        if row is None:
+            return self.units + self.book.to_come()
+        return self.units + row.units + self.book.to_come(row.client_order_id, abs(row.units))
 
     @property
     def tick_size(self) -> float:
@@ -139,13 +141,11 @@ class ReportedExecution(OrderExecution):
 
     def on_execution(self, fill: BrokerFill) -> None:
         """Take an execution of anybody's order in the contract."""
-        name, revision = execution_name(fill.trade_id)
-        known = self._foreign.get(name)
         order = self.book.get(fill.order_ref)
-        if order is not None and known is None:
+        if order is not None and not self.foreign.knows(fill.trade_id):
             self._book(self.ledger.execution(fill, order.row, self._market_ticks, self._now_ns()))
-        elif fill.trade_id not in self.ledger.rows and (known is None or known[0] < revision):
-            self._take_foreign(fill, name, revision, known[1] if known is not None else 0)
+        elif fill.trade_id not in self.ledger.rows and self.foreign.is_news(fill):
+            self._take_foreign(fill)
         self.tend()
 
     def on_commission(self, trade_id: str, usd: float) -> None:
@@ -210,23 +210,13 @@ class ReportedExecution(OrderExecution):
             self._reversal = None
         self.tend()
 
-    def ignore_fills(self, trade_ids: Sequence[str], units: int | None = None) -> None:
-        """Never count these executions: they are foreign.
-
-        Parameters
-        ----------
-        trade_ids : sequence of str
-        units : int, optional
-            Signed units that others hold, where they have traded since the session began.
-        """
-        for trade_id in trade_ids:
-            self._foreign.setdefault(execution_name(trade_id)[0], (IGNORED, 0))
-        if units is not None:
-            self.foreign_units, self.is_foreign_active = units, True
-
     def _book(self, row: FillRow | None) -> None:
-        if row is None:
-            return
+        if row is not None:
+            self._give_back(row)
+            self._book_alone(row)
+            self._give_back()
+
+    def _book_alone(self, row: FillRow) -> None:
         self.changes += 1
         self.ledger.add(row)
         self._journal.fill(self.instrument_id, row)
@@ -241,20 +231,31 @@ class ReportedExecution(OrderExecution):
             self._has_replaced, self._flat_ns = False, self._now_ns()
         self._host.on_fill(bool(row.units))
 
-    def _take_foreign(self, fill: BrokerFill, name: str, revision: str, known_units: int) -> None:
+    def _take_foreign(self, fill: BrokerFill) -> None:
         """Others' trades are theirs, but what they close of the session's position is closed."""
         self.changes += 1
-        units = fill.units - known_units
-        closed = 0
-        if known_units == 0 and units * self.units < 0:
-            closed = max(units, -self.units) if units < 0 else min(units, -self.units)
+        units, closed = self.foreign.units_beyond(fill), 0
+        if not self.foreign.knows(fill.trade_id) and self._may_close(fill):
+            closed = min(units, -self._told_units(), key=abs)
             by_others = ClosedByOthers(fill.trade_id, fill.order_ref, fill.ts_ns, closed, fill.price)
             self._book(self.ledger.execution(by_others, None, self._market_ticks, self._now_ns()))
-        self._foreign[name] = (revision, fill.units)
-        self.foreign_units += units - closed
-        # A flatten of this program closes for the session's owner.
-        self.is_foreign_active |= units != closed or not fill.order_ref.startswith(FLATTEN_PREFIX)
-        self._host.on_foreign(fill.trade_id, units, self.foreign_units)
+        self.foreign.add(fill, closed)
+        self._host.on_foreign(fill.trade_id, units, self.foreign.units)
+
+    def _may_close(self, fill: BrokerFill) -> bool:
+        """Whether an execution of others is of the side and the time to have closed some of the position."""
+        entry, held = self._entry, self._told_units()
+        if entry is None or held * entry.row.side <= 0 or fill.units * held >= 0:
+            return False
+        return fill.ts_ns >= (self.ledger.began_ns(entry.name) or entry.row.sent_ns - STAMP_NS)
+
+    def _give_back(self, coming: FillRow | None = None) -> None:
+        if self._entry is not None:
+            entry = self._entry.row
+            for row in self.ledger.given_back(entry, -self._told_units(coming) * entry.side):
+                self.foreign.hold(-row.units)
+                self._book_alone(row)
+                self._host.on_foreign("", -row.units, self.foreign.units)
 
     def poll(self) -> None:
         """Book fills that only a status told, once their executions had time to come, and do what is next."""
@@ -371,9 +372,8 @@ class ReportedExecution(OrderExecution):
 
     def note_foreign_position(self, units: int) -> None:
         """Count units as others' that no execution explains."""
-        self.foreign_units += units
-        self.is_foreign_active = True
-        self._host.on_foreign("", units, self.foreign_units)
+        self.foreign.hold(units)
+        self._host.on_foreign("", units, self.foreign.units)
 
     @property
     def market_ticks(self) -> int:
