@@ -131,7 +131,7 @@ def read_execution_log(rows: pa.Table, origin: str) -> ExecutionLog:
         )
         for name, (seq, order) in collected.orders.items()
     )
-    foreign = sum(len(fills) for name, fills in by_order.items() if name not in collected.orders)
+    foreign = sum(fill.units != 0 for fill in collected.fills.values() if fill.client_order_id not in collected.orders)
     return ExecutionLog(orders, _bar_paths(rows, origin), tuple(collected.wire_latency_ns), foreign)
 
 
