@@ -104,7 +104,7 @@ class Protection:
         """Leave the market after a halt, however often the broker refuses; returns whether that is done.
 
         It is given up where the broker cannot be reached for ``patience_s``, and where the position is protected and
-        the session is over.
+        the session has been over for as long.
 
         Parameters
         ----------
@@ -127,16 +127,18 @@ class Protection:
 
     async def _pursue(self, is_done: Callable[[], bool], patience_s: float, gives_up_protected: bool = False) -> bool:
         self.start()
-        reached_ns = held_ns = self._wall_ns()
-        over_ns = max(self._core.last_flat_ns, reached_ns) + int(patience_s * NS)
+        reached_ns = held_ns = open_ns = self._wall_ns()
         while not is_done():
             now_ns, is_held = self._wall_ns(), any(each.execution.units for each in self._traded)
             reached_ns = now_ns if all(each.reconciler.is_connected for each in self._traded) else reached_ns
             held_ns = now_ns if is_held else held_ns
+            # A replayed market's time is not this machine's.
+            open_ns = now_ns if self._market_ns() < self._core.last_flat_ns else open_ns
             # Once flat, the broker is given time to say so.
             is_settled = is_held or now_ns - held_ns > patience_s * NS
-            is_over = gives_up_protected and now_ns > over_ns and self.is_protected() and is_settled
-            if is_over or now_ns - reached_ns > patience_s * NS:
+            is_over = now_ns - open_ns > patience_s * NS
+            is_given_up = gives_up_protected and is_over and self.is_protected() and is_settled
+            if is_given_up or now_ns - reached_ns > patience_s * NS:
                 return False
             await asyncio.sleep(self._timeouts.poll_s)
         return True

@@ -1,6 +1,7 @@
 """The guards around a live session's decisions: who may decide, who may open, and what must be closed."""
 
 import asyncio
+import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -104,6 +105,25 @@ def test_in_flatten_closing_is_tried_until_it_succeeds(tmp_path: Path) -> None:
     session.settle(np.random.default_rng(1), 50000)
     assert session.units == 0
     assert session.strategy.execution.fills[-1].reason == "risk_halt"
+
+
+def test_a_halted_session_gives_up_a_protected_position_only_once_the_markets_session_is_over(tmp_path: Path) -> None:
+    session = entered(tmp_path)
+    assert session.strategy.protection.is_protected()
+    session.strategy.halt("nobody knows")
+    protection, last_ns = session.strategy.protection, session.strategy.core.last_flat_ns
+    wall_ns = itertools.count(2 * last_ns, 30 * 10**9)  # this machine's clock, long after the replayed session
+    protection._wall_ns = lambda: next(wall_ns)
+
+    async def leave(market_ns: int) -> bool:
+        protection._market_ns = lambda: market_ns
+        protection._tasks = {"SPY.EQUS": asyncio.create_task(asyncio.sleep(10))}  # nothing is closed
+        async with asyncio.timeout(0.5):
+            return await protection.leave(60.0)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(leave(last_ns - 1))
+    assert not asyncio.run(leave(last_ns)), "a minute after the end"
 
 
 def test_a_halted_session_leaves_the_market_before_it_ends(tmp_path: Path) -> None:

@@ -116,5 +116,5 @@ def test_a_halt_with_every_exit_refused_tries_on_until_it_is_out(host: LiveHost)
     assert (host.is_alive(), host.units) == (True, held), "a process that holds something unprotected does not end"
     host.fault("exit_errors", 0)
     assert ended(host, 90) == 5
-    assert (host.units, host.broker.working()) == (0, [])
+    assert (host.units, host.broker.working()) == (0, []), host.printed.read_text()
     assert "position closed" in host.printed.read_text()

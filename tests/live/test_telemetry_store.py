@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from catalogs.errors import InputError
 from run.trade.monitoring.telemetry_store import TABLES, TelemetryStore, hidden_password
@@ -64,14 +65,17 @@ def postgresql() -> Iterator[str]:
         command = ["postgres", "-D", folder, "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", home]
         quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": home, **person}
         with subprocess.Popen(command, **quiet) as server:
-            wait_for(lambda: _accepts(port), "PostgreSQL accepts connections")
-            yield f"postgresql://trader:none@127.0.0.1:{port}/postgres"
+            url = f"postgresql://trader:none@127.0.0.1:{port}/postgres"
+            wait_for(lambda: _answers(url), "PostgreSQL answers")  # it listens before it has started
+            yield url
             server.terminate()
 
 
-def _accepts(port: int) -> bool:
-    with socket.socket() as link:
-        return link.connect_ex(("127.0.0.1", port)) == 0
+def _answers(url: str) -> bool:
+    try:
+        return bool(rows(url, "pg_database"))
+    except OperationalError:
+        return False
 
 
 def rows(url: str, table: str) -> list[tuple[Any, ...]]:
