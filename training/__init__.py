@@ -22,8 +22,8 @@ Then ``fit(LearnerConfig(n_envs=2, n_steps=1024), env, Path("runs/mine"), seed=1
 writes it as a file that trades without torch.
 
 Rooms: ``simulator`` (the market), ``envs`` (environments and rewards), ``algorithms``, ``networks``, ``learning``
-(runs), ``parity`` (simulator against engine). A name is imported when it is first asked for: ``import training`` loads
-neither torch nor NautilusTrader.
+(runs), ``parity`` (simulator against engine), ``validation`` (more than chance?). A name is imported when it is first
+asked for: ``import training`` loads neither torch nor NautilusTrader.
 """
 
 from importlib import import_module

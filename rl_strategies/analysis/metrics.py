@@ -8,7 +8,6 @@ import numpy as np
 
 from catalogs.errors import InputError
 from rl_strategies.accounting.record import RunRecord
-from rl_strategies.analysis.bootstrap import Interval, bootstrap_interval
 from rl_strategies.analysis.equity_path import (
     BASIS,
     Drawdown,
@@ -23,6 +22,7 @@ from rl_strategies.analysis.equity_path import (
     tail_risk,
     varies,
 )
+from rl_strategies.analysis.mean_interval import Interval, mean_interval
 from rl_strategies.analysis.trades import NS_PER_MINUTE, Trade
 from rl_strategies.analysis.undefined import why_undefined
 
@@ -54,7 +54,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
         From the trough back to the peak; None if not recovered within the window, 0 without a drawdown.
     mean_daily_pnl_usd : float
     mean_daily_pnl_interval : Interval or None
-        95 % interval by stationary block bootstrap; None below 10 sessions.
+        95 % interval by Student's t, with allowance for memory; None below 10 sessions.
     var_95_usd, cvar_95_usd : float or None
         Historical, of one session, losses positive; None below 20 sessions, or if no session gained or lost.
     trades, open_trades : int
@@ -125,7 +125,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     undefined: dict[str, str] = {}
 
 
-def compute_metrics(record: RunRecord, trades: Sequence[Trade], *, bootstrap_seed: int = 0) -> Metrics:
+def compute_metrics(record: RunRecord, trades: Sequence[Trade]) -> Metrics:
     """All figures of a run.
 
     Parameters
@@ -133,8 +133,6 @@ def compute_metrics(record: RunRecord, trades: Sequence[Trade], *, bootstrap_see
     record : RunRecord
     trades : sequence of Trade
         From `rl_strategies.analysis.trades.build_trades` of the same record.
-    bootstrap_seed : int
-        Seed of the interval of the mean daily PnL.
 
     Raises
     ------
@@ -152,7 +150,7 @@ def compute_metrics(record: RunRecord, trades: Sequence[Trade], *, bootstrap_see
         "trades_per_session": len(closed) / sessions,
         "exposure_pct": 100 * float(np.mean(record.open_positions > 0)),
     }
-    figures |= _account(record, trades, sessions, bootstrap_seed)
+    figures |= _account(record, trades, sessions)
     figures |= _outcomes(closed)
     figures |= _activity(record, sessions)
     figures |= _costs(trades)
@@ -171,7 +169,7 @@ def _check(record: RunRecord) -> None:
             raise InputError(f"position_units must have one value per bar, had {length} for {len(leg.bars)} bars")
 
 
-def _account(record: RunRecord, trades: Sequence[Trade], sessions: int, seed: int) -> dict[str, object]:
+def _account(record: RunRecord, trades: Sequence[Trade], sessions: int) -> dict[str, object]:
     start, final = record.starting_balance_usd, float(record.equity_usd[-1])
     daily = daily_pnl(record.equity_usd, record.session_date, start)
     drawdown = max_drawdown(record.equity_usd, start)
@@ -196,7 +194,7 @@ def _account(record: RunRecord, trades: Sequence[Trade], sessions: int, seed: in
         "max_drawdown_pct": drawdown.pct,
         **_recovery(record, drawdown),
         "mean_daily_pnl_usd": float(daily.mean()),
-        "mean_daily_pnl_interval": bootstrap_interval(daily, seed=seed),
+        "mean_daily_pnl_interval": mean_interval(daily),
         "var_95_usd": tail[0],
         "cvar_95_usd": tail[1],
     }

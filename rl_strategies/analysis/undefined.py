@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rl_strategies.analysis.bootstrap import MIN_SESSIONS_INTERVAL
 from rl_strategies.analysis.equity_path import MIN_SESSIONS_RATIO, MIN_SESSIONS_TAIL
+from rl_strategies.analysis.mean_interval import MIN_SESSIONS_INTERVAL
 
 _LEAST_SESSIONS = {
     "volatility_pct": MIN_SESSIONS_RATIO,

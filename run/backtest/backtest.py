@@ -134,7 +134,7 @@ def backtest_bundle(
         )
     agrees = simulator_agrees(market, run)
     trades = build_trades(record)
-    metrics = compute_metrics(record, trades, bootstrap_seed=seed)
+    metrics = compute_metrics(record, trades)
     metadata = _metadata(bundle, experiment, market, record, run, agrees, start, end, seed, truth, seen)
     files = write_artifacts(out, record, trades, metrics, metadata)
     return BacktestResult(files, record, metrics, len(run.actions), agrees, seen, bundle.abstention)

@@ -17,7 +17,7 @@ def backtest(
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Report folder (default: one per window, in the run folder).")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed, for the random policies and the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed, for the random policies.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Backtest a bundle in NautilusTrader's BacktestNode and write a report.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from catalogs.instruments.identifiers import symbol_of
 from rl_strategies.accounting.record import Fill, RunRecord
 from rl_strategies.analysis.baselines import buy_and_hold
-from rl_strategies.analysis.bootstrap import Interval, bootstrap_interval
+from rl_strategies.analysis.mean_interval import Interval, mean_interval
 from rl_strategies.analysis.trades import Trade, build_trades
 from rl_strategies.bundle.bundle import Bundle
 from rl_strategies.policy.policies import BatchPolicy, OnnxBatchPolicy
@@ -119,7 +119,7 @@ def evaluate_market(
     samples : int
         Number of runs with sampled actions.
     seed : int
-        Seed of sampled actions, random policies and intervals.
+        Seed of sampled actions and random policies.
     """
     policy = bundle.policy()
     likeliest = _walk(market, policy.batch(len(market)))
@@ -156,7 +156,7 @@ def _row(
         trades=len(trades),
         net_pnl_usd=float(daily.sum()),
         cost_usd=sum(trade.total_cost_est for trade in trades),
-        pnl_interval=bootstrap_interval(daily, seed=seed),
+        pnl_interval=mean_interval(daily),
         sampled_pnl_usd=float(totals.mean()),
         sampled_deviation_usd=float(totals.std()),
         buy_and_hold_usd=buy_and_hold(record).pnl_usd,

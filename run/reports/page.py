@@ -90,6 +90,6 @@ def _interval_basis(metrics: Metrics) -> str:
     if interval is None:
         return ""
     return (
-        f"stationary bootstrap of the daily PnL, mean block {interval.block_length} sessions, "
-        f"{interval.samples:,} samples, seed {interval.seed}"
+        f"Student's t of the daily PnL, {interval.degrees_of_freedom} degrees of freedom, standard error "
+        f"{usd(interval.standard_error)} with memory over about {counted(interval.block_length, 'session')}"
     )

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_strategies.analysis.bootstrap import MIN_SESSIONS_INTERVAL
+from rl_strategies.analysis.mean_interval import MIN_SESSIONS_INTERVAL
 from rl_strategies.analysis.metrics import Metrics
 from run.reports.formats import counted, number, percent, usd
 from run.reports.metadata import ReportMetadata

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rl_strategies.analysis.baselines import BuyAndHold
-from rl_strategies.analysis.bootstrap import Interval
+from rl_strategies.analysis.mean_interval import Interval
 from rl_strategies.analysis.metrics import Metrics, compute_metrics
 from rl_strategies.analysis.trades import build_trades
 from run.reports.verdict import comparisons, percentile, verdict
@@ -20,7 +20,7 @@ def metrics(make_run) -> Metrics:
 
 
 def changed(metrics: Metrics, pnl: float, low: float | None = None, high: float = 0.0) -> Metrics:
-    interval = None if low is None else Interval(low, high, 0.95, 4, 2_000, 0)
+    interval = None if low is None else Interval(low, high, 0.95, 18.0, 44, 4)
     return msgspec.structs.replace(
         metrics,
         net_pnl_usd=pnl,

@@ -23,7 +23,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "rl_strategies/accounting/position.py": ("money",),
     "rl_strategies/analysis/metrics.py": ("metrics",),
     "rl_strategies/analysis/equity_path.py": ("metrics",),
-    "rl_strategies/analysis/bootstrap.py": ("metrics",),
+    "rl_strategies/analysis/mean_interval.py": ("metrics",),
     "rl_strategies/analysis/trades.py": ("trades", "tests/rl_strategies/test_trades.py"),
     "rl_strategies/live/execution/reconciler.py": ("reconciler",),
 }

@@ -11,7 +11,6 @@ import pytest
 
 from catalogs.errors import InputError
 from rl_strategies.accounting.record import RunRecord
-from rl_strategies.analysis.bootstrap import Interval, bootstrap_interval
 from rl_strategies.analysis.equity_path import (
     Drawdown,
     annualised_return,
@@ -23,6 +22,7 @@ from rl_strategies.analysis.equity_path import (
     sortino_ratio,
     tail_risk,
 )
+from rl_strategies.analysis.mean_interval import Interval, mean_interval
 from rl_strategies.analysis.metrics import Metrics, compute_metrics
 from rl_strategies.analysis.trades import build_trades
 from tests.rl_strategies.test_metrics import fill, record_of
@@ -129,7 +129,7 @@ FIGURES: list[tuple[str, RunRecord, str, Any]] = [
     ("M49", FIVE, "var_95_usd", None),
     ("M50", FIVE, "cvar_95_usd", None),
     ("M51", FIVE, "mean_daily_pnl_interval", None),  # fewer than ten
-    ("M52", TEN_EQUAL, "mean_daily_pnl_interval", Interval(5.0, 5.0, 0.95, 2, 2_000, 0)),
+    ("M52", TEN_EQUAL, "mean_daily_pnl_interval", Interval(5.0, 5.0, 0.95, 0.0, 9, 2)),
     ("M53", NO_DRAWDOWN, "calmar", None),
     ("M54", NO_DRAWDOWN, "recovery_bars", 0),
     ("M55", NO_DRAWDOWN, "recovery_minutes", 0.0),
@@ -224,26 +224,42 @@ def test_path(found: Any, expected: Any) -> None:
     assert value == (pytest.approx(expected, rel=1e-12) if isinstance(expected, float | list) else expected)
 
 
-def by_the_book(values: np.ndarray, seed: int, samples: int, mean_length: int) -> tuple[float, float]:
-    """The stationary bootstrap told slowly: day by day, a new block begins with a chance of one in its mean length."""
-    days, rng = len(values), np.random.default_rng(seed)
-    begins = rng.random((samples, days)) < 1 / mean_length
-    drawn = rng.integers(0, days, (samples, days))
-    means = []
-    for sample in range(samples):
-        total, at = 0.0, 0
-        for day in range(days):
-            at = int(drawn[sample, day]) if day == 0 or begins[sample, day] else (at + 1) % days
-            total += float(values[at])
-        means.append(total / days)
-    means.sort()
-    return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))
+def error_by_the_book(values: list[float], mean_length: int) -> float:
+    """Standard error of the mean of resampled blocks, place by place.
+
+    Two places k apart are in one block with probability (1 - 1/length)^k, else they are drawn by themselves. Values
+    without memory would have on average what the second sum says, of a variance of one.
+    """
+    days, mean = len(values), sum(values) / len(values)
+    variance, without_memory = 0.0, 0.0
+    for one in range(days):
+        for other in range(days):
+            together = (1 - 1 / mean_length) ** abs(one - other)
+            for begin in range(days):
+                first, second = values[(begin + one) % days], values[(begin + other) % days]
+                variance += together * (first - mean) * (second - mean) / days
+            without_memory += together * ((one == other) - 1 / days)
+    return float((variance / days**2 / (without_memory / days)) ** 0.5)
 
 
-def test_interval_against_the_bootstrap_told_slowly() -> None:
-    values = np.array([3.0, -1.0, 4.0, -1.0, 5.0, -9.0, 2.0, 6.0, -5.0, 3.0, 5.0])  # 11 ** (1/3) is 2.2: blocks of 2
-    interval = bootstrap_interval(values, seed=3, samples=200)
-    assert (interval.low, interval.high) == pytest.approx(by_the_book(values, 3, 200, 2), rel=1e-12)
+UNEVEN = [3.0, -1.0, 4.0, -1.0, 5.0, -9.0, 2.0, 6.0, -5.0, 3.0, 5.0]  # 11 ** (1/3) is 2.2: blocks of 2
+IN_RUNS = [-4.0, -3.0, -5.0, -1.0, -2.0, 0.0, 1.0, 3.0, 2.0, 5.0, 4.0]  # as long, each like the one before
+
+
+def test_days_that_alternate_have_the_error_of_days_without_memory() -> None:
+    interval = mean_interval(np.array(UNEVEN))
+    squares = sum((value - sum(UNEVEN) / 11) ** 2 for value in UNEVEN)
+    error = (squares / 10 / 11) ** 0.5
+    assert error > error_by_the_book(UNEVEN, 2)
+    half = 2.228138851964939 * error  # t of 10 degrees of freedom, two-sided 95 %, from printed tables
+    assert (interval.low, interval.high) == pytest.approx((12 / 11 - half, 12 / 11 + half), rel=1e-9)
+
+
+def test_days_in_runs_have_the_error_of_their_blocks() -> None:
+    interval = mean_interval(np.array(IN_RUNS))
+    assert interval.standard_error == pytest.approx(error_by_the_book(IN_RUNS, 2), rel=1e-9)
+    half = 2.228138851964939 * interval.standard_error
+    assert (interval.low, interval.high) == pytest.approx((-half, half), rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -251,13 +267,13 @@ def test_interval_against_the_bootstrap_told_slowly() -> None:
     [pytest.param(10, 2, id="M102"), pytest.param(27, 3, id="M103"), pytest.param(64, 4, id="M104")],
 )
 def test_mean_length_of_a_block(days: int, length: int) -> None:
-    interval = bootstrap_interval(np.arange(float(days)), samples=2)
-    assert (interval.block_length, interval.seed) == (length, 0)
+    interval = mean_interval(np.arange(float(days)))
+    assert (interval.block_length, interval.degrees_of_freedom) == (length, days - 1)
 
 
 @pytest.mark.parametrize("days", [pytest.param(9, id="M105")])
 def test_too_few_days_have_no_interval(days: int) -> None:
-    assert bootstrap_interval(np.arange(float(days))) is None
+    assert mean_interval(np.arange(float(days))) is None
 
 
 @pytest.mark.parametrize(
@@ -270,7 +286,7 @@ def test_too_few_days_have_no_interval(days: int) -> None:
     ],
 )
 def test_an_interval_contains_its_ends(value: float, inside: bool) -> None:
-    assert Interval(1.0, 2.0, 0.95, 2, 200, 0).contains(value) is inside
+    assert Interval(1.0, 2.0, 0.95, 0.2, 10, 2).contains(value) is inside
 
 
 def test_an_account_that_the_trades_do_not_explain_says_so() -> None:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from catalogs.errors import InputError
-from rl_strategies.analysis.bootstrap import bootstrap_interval
+from rl_strategies.analysis.mean_interval import mean_interval
 from rl_strategies.decision.slippage import SlippageConfig
 from rl_strategies.live.calibration.execution_log import BarPath, ExecutedOrder, ExecutionLog
 
@@ -32,7 +32,7 @@ class Distribution(msgspec.Struct, frozen=True):
     count : int
     mean : float
     low, high : float or None
-        95 % interval of the mean, by the stationary bootstrap; None below ten values.
+        95 % interval of the mean, by Student's t; None below ten values.
     p05, p50, p95 : float
     """
 
@@ -240,7 +240,7 @@ def _commissions(orders: Sequence[ExecutedOrder]) -> dict[str, float]:
 
 def _distribution(values: Sequence[float]) -> Distribution:
     sample = np.asarray(values, np.float64)
-    interval = bootstrap_interval(sample, samples=1_000)
+    interval = mean_interval(sample)
     low, high = (interval.low, interval.high) if interval is not None else (None, None)
     p05, p50, p95 = (float(quantile) for quantile in np.quantile(sample, [0.05, 0.5, 0.95]))
     return Distribution(len(sample), float(sample.mean()), low, high, p05, p50, p95)
