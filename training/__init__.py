@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from training.parity.certify import Certificate, certify
     from training.simulator.lanes import rollout
     from training.simulator.market import TrainingMarket, build_market, build_portfolio_market
+    from training.validation.leakage import assert_no_leakage
 
 __all__ = [
     "Certificate",
@@ -58,6 +59,7 @@ __all__ = [
     "StabilityConfig",
     "TickerVecEnv",
     "TrainingMarket",
+    "assert_no_leakage",
     "build_market",
     "build_portfolio_market",
     "certify",
@@ -84,6 +86,7 @@ _HOMES = {
     "learning.fit": ("FitResult", "fit"),
     "parity.certify": ("Certificate", "certify"),
     "simulator.lanes": ("rollout",),
+    "validation.leakage": ("assert_no_leakage",),
     "simulator.market": ("TrainingMarket", "build_market", "build_portfolio_market"),
 }
 
