@@ -38,6 +38,7 @@ VERBS = {
     "certify": Verb("run.backtest.commands", "Compare simulator and NautilusTrader engine, fill by fill."),
     "evaluate": Verb("run.backtest.commands", "Evaluate a bundle on unseen days and tickers, in the simulator."),
     "backtest": Verb("run.backtest.commands", "Backtest a bundle in NautilusTrader and write a report."),
+    "ledger": Verb("run.ledger.commands", "Show, verify or merge the record of what was tried.", is_group=True),
     "init": Verb("run.trade.configuration.commands", "Write a live configuration for a bundle.", is_group=True),
     "paper": Verb("run.trade.commands", "Trade a bundle on a paper account or a simulated gateway."),
     "live": Verb("run.trade.commands", "Trade a bundle on a live account, with real money."),

@@ -24,6 +24,7 @@ from run.backtest.random_policies import random_policies
 from run.backtest.seen_days import SeenSessions, seen_sessions
 from run.backtest.window import backtest_window
 from run.console import print_json, report
+from run.ledger.recording import check_recordable, ledger_of_bundle, recorded, tested_facts
 from run.options import results_folder
 from run.reports.artifacts import write_artifacts
 from run.reports.metadata import CostAssumptions, ReportMetadata
@@ -108,10 +109,12 @@ def backtest_bundle(
     Raises
     ------
     InputError
-        If the catalog has no tradable session in the window; nothing is written then.
+        If the catalog has no tradable session in the window, or the ledger cannot be written; no report is written
+        then.
     RuntimeError
         If the account rebuilt from the fills does not end at the engine's balance.
     """
+    check_recordable(ledger_of_bundle(bundle.path))
     experiment = parse_experiment(bundle.experiment, f"bundle {bundle.id}")
     market = bundle_market(bundle, experiment, catalog, DateRange(start, end))
     seen = seen_sessions(experiment, market.session_dates.tolist())
@@ -124,6 +127,25 @@ def backtest_bundle(
     )
     if seen.note:
         report(seen.note, label="warning:", style="yellow")
+    facts = tested_facts(bundle, start, end, seed) | {"sessions": len(market), "seen_sessions": seen.count}
+    with recorded(ledger_of_bundle(bundle.path), "backtest", facts) as recording:
+        result = _run_and_report(bundle, experiment, market, seen, catalog, start, end, out, seed, truth)
+        recording.results.update(_results(result))
+    return result
+
+
+def _run_and_report(
+    bundle: Bundle,
+    experiment: Experiment,
+    market: TrainingMarket,
+    seen: SeenSessions,
+    catalog: Path,
+    start: date,
+    end: date,
+    out: Path,
+    seed: int,
+    truth: SyntheticTruth | None,
+) -> BacktestResult:
     window = backtest_window(market, bundle)
     run = run_node(bundle, catalog, window, volume_known=market.volume_known)
     record = market_record(market, market.session_dates[0], market.session_dates[-1], run.fills, run.refusals)
@@ -138,6 +160,18 @@ def backtest_bundle(
     metadata = _metadata(bundle, experiment, market, record, run, agrees, start, end, seed, truth, seen)
     files = write_artifacts(out, record, trades, metrics, metadata)
     return BacktestResult(files, record, metrics, len(run.actions), agrees, seen, bundle.abstention)
+
+
+def _results(result: BacktestResult) -> dict[str, Any]:
+    metrics = result.metrics
+    return {
+        "net_pnl_usd": metrics.net_pnl_usd,
+        "trades": metrics.trades,
+        "sharpe": metrics.sharpe,
+        "mean_daily_pnl_usd": metrics.mean_daily_pnl_usd,
+        "max_drawdown_usd": metrics.max_drawdown_usd,
+        "simulator_agrees": result.simulator_agrees,
+    }
 
 
 def simulator_agrees(market: TrainingMarket, run: NodeRun) -> bool:

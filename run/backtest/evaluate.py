@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +20,7 @@ from rl_strategies.analysis.trades import Trade
 from rl_strategies.bundle.bundle import Bundle, load_bundle
 from run.backtest.evaluation import EvaluationRow, MarketEvaluation, evaluate_market, market_name
 from run.console import print_json, report
+from run.ledger.recording import check_recordable, ledger_of_bundle, recorded, tested_facts
 from run.options import comma_separated, results_folder
 from run.reports.frames import trade_table
 from run.reports.metadata import CostAssumptions, ReportMetadata
@@ -51,24 +53,33 @@ def run_evaluate(
     experiment = parse_experiment(loaded.experiment, f"bundle {loaded.id}")
     dates = requested_window(experiment, start, end)
     names = requested_tickers(experiment, tickers, test_tickers)
-    found, missing = [], {}
-    for name in names:
-        try:
-            market = bundle_market(loaded, experiment, catalog, dates, name)
-        except InputError as error:
-            if name is None or strict_test_window or len(names) == 1:
-                raise
-            missing[name] = str(error)
-            report(str(error), label="left out:", style="yellow")
-            continue
-        days = f"{len(market)} sessions {market.session_dates[0]} to {market.session_dates[-1]}"
-        report(f"{market_name(market)}: {days}")
-        found.append(evaluate_market(loaded, market, window, samples=samples, seed=seed))
-    if not found:
-        raise InputError(f"no ticker has a session from {dates.start} to {dates.end} ({len(names)} checked)")
-    results = describe(loaded, dates, found, missing, seed)
-    folder = out or results_folder(bundle, "evaluation", dates.start, dates.end, _others(names, tickers, test_tickers))
-    write(folder, results, trade_rows(loaded, dates, found, seed))
+    check_recordable(ledger_of_bundle(bundle))
+    found: list[MarketEvaluation] = []
+    missing: dict[str, str] = {}
+    facts = tested_facts(loaded, dates.start, dates.end, seed)
+    facts |= {"tickers": [name for name in names if name is not None], "samples": samples}
+    with ExitStack() as stack:
+        for name in names:
+            try:
+                market = bundle_market(loaded, experiment, catalog, dates, name)
+            except InputError as error:
+                if name is None or strict_test_window or len(names) == 1:
+                    raise
+                missing[name] = str(error)
+                report(str(error), label="left out:", style="yellow")
+                continue
+            if not found:  # a window without sessions tries nothing
+                recording = stack.enter_context(recorded(ledger_of_bundle(bundle), "evaluation", facts))
+            days = f"{len(market)} sessions {market.session_dates[0]} to {market.session_dates[-1]}"
+            report(f"{market_name(market)}: {days}")
+            found.append(evaluate_market(loaded, market, window, samples=samples, seed=seed))
+        if not found:
+            raise InputError(f"no ticker has a session from {dates.start} to {dates.end} ({len(names)} checked)")
+        results = describe(loaded, dates, found, missing, seed)
+        others = _others(names, tickers, test_tickers)
+        folder = out or results_folder(bundle, "evaluation", dates.start, dates.end, others)
+        write(folder, results, trade_rows(loaded, dates, found, seed))
+        recording.results.update(results["total"])
     if as_json:
         print_json(results)
     else:

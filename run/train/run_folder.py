@@ -77,7 +77,9 @@ def announce(experiment: Experiment, markets: ExperimentMarkets) -> None:
         report(f"  left out: {count} sessions: {reason}")
 
 
-def make_run_dir(experiment: Experiment, markets: ExperimentMarkets, catalog: Path, runs: Path) -> Path:
+def make_run_dir(
+    experiment: Experiment, markets: ExperimentMarkets, catalog: Path, runs: Path, ledger_entry: str = ""
+) -> Path:
     """A new folder with the experiment, the command, the versions and the run's metadata."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     run_dir = runs / f"{stamp}-{experiment.name}"
@@ -89,7 +91,7 @@ def make_run_dir(experiment: Experiment, markets: ExperimentMarkets, catalog: Pa
     (run_dir / "experiment.yaml").write_text(experiment.to_yaml(), encoding="utf-8")
     (run_dir / "command.txt").write_text(shlex.join(["rl-intraday", *sys.argv[1:]]) + "\n", encoding="utf-8")
     (run_dir / "versions.json").write_text(json.dumps(installed_versions(), indent=2) + "\n", encoding="utf-8")
-    write_run_metadata(run_dir, RunMetadata(str(catalog.resolve()), data_hash(markets)))
+    write_run_metadata(run_dir, RunMetadata(str(catalog.resolve()), data_hash(markets), ledger_entry))
     return run_dir
 
 

@@ -1,4 +1,4 @@
-"""Metadata of a training run: catalog and hash of its data. A folder with this file is a training run."""
+"""Metadata of a training run: its data and its entry in the ledger. A folder with this file is a training run."""
 
 from pathlib import Path
 
@@ -17,10 +17,13 @@ class RunMetadata(msgspec.Struct, frozen=True):
     catalog : str
     data_hash : str
         Hash of all bars and context of the training.
+    ledger_entry : str
+        Entry of the selection ledger; empty for runs from before there was one.
     """
 
     catalog: str
     data_hash: str
+    ledger_entry: str = ""
 
 
 def write_run_metadata(run_dir: Path, metadata: RunMetadata) -> None:

@@ -11,11 +11,14 @@ import yaml
 from catalogs.errors import InputError
 from configs.schema import Experiment, load_experiment
 from run.console import print_json
+from run.ledger.recording import check_recordable
 from run.options import comma_separated
 from run.train.execution_file import execution_overrides
 from run.train.markets import experiment_markets
+from run.train.record import recorded_training, training_results
 from run.train.run_folder import TrainedRun, announce, describe, has_begun, learn, make_run_dir, print_run
 from training.learning.update_metrics import UpdateMetrics
+from training.validation.ledger.ledger import ledger_beside
 
 OPTIONS = {
     "train.start": "--start",
@@ -89,19 +92,23 @@ def train_experiment(
     Raises
     ------
     InputError
-        If data and experiment do not fit; nothing is written then.
+        If data and experiment do not fit, or the ledger cannot be written; no run is made then.
     KeyboardInterrupt
         After Ctrl-C; there is no bundle, and the command to resume is printed.
     """
+    check_recordable(ledger_beside(runs))
     markets = experiment_markets(experiment, catalog)
     announce(experiment, markets)
-    run_dir = make_run_dir(experiment, markets, catalog, runs)
-    try:
-        return learn(experiment, markets, run_dir, listener=listener)
-    except InputError:
-        if not has_begun(run_dir):
-            shutil.rmtree(run_dir)
-        raise
+    with recorded_training(experiment, markets, runs) as recording:
+        run_dir = make_run_dir(experiment, markets, catalog, runs, recording.entry)
+        try:
+            trained = learn(experiment, markets, run_dir, listener=listener)
+        except InputError:
+            if not has_begun(run_dir):
+                shutil.rmtree(run_dir)
+            raise
+        recording.results.update(training_results(trained))
+    return trained
 
 
 def _word(value: Any) -> str:

@@ -50,6 +50,9 @@ CALLS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("data", "fetch", "massive-reference"): ("--tickers", "SPY", "--catalog", "CATALOG"),
     ("data", "fetch", "databento"): ("--symbols", "ES.v.0", *DAYS, "--catalog", "CATALOG"),
     ("data", "fetch", "ibkr"): ("--symbols", "SPY", *DAYS, "--port", "1", "--catalog", "CATALOG"),
+    ("ledger", "show"): ("--runs", "RUNS"),
+    ("ledger", "verify"): ("--runs", "RUNS"),
+    ("ledger", "merge"): ("LEDGER", "--runs", "RUNS"),
     ("features", "list"): (),
     ("features", "build"): ("SPY", "--catalog", "CATALOG"),
     ("features", "check"): ("default",),
@@ -110,6 +113,7 @@ def words(synthetic_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "CATALOG": synthetic_catalog, "RUNS": home / "new-runs", "RUN": bundle.parent.parent, "BUNDLE": bundle,
         "EXPERIMENT": home / "mine.yaml", "UNIVERSE": home / "universe.yaml", "LIVE": "paper",
         "BARS": home / "bars.csv", "SESSION": home / "session", "OUT": home / "out.csv", "YAML": home / "new.yaml",
+        "LEDGER": home / "runs-ledger",
     }  # fmt: skip
     return {name: str(value) for name, value in named.items()}
 
