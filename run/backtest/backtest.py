@@ -13,6 +13,7 @@ from catalogs.instruments.specification import InstrumentSpec
 from configs.schema import DateRange, Experiment, parse_experiment
 from rl_strategies.accounting.record import Fill, RunRecord
 from rl_strategies.analysis.baselines import buy_and_hold
+from rl_strategies.analysis.equity_path import daily_pnl, daily_returns
 from rl_strategies.analysis.metrics import Metrics, compute_metrics
 from rl_strategies.analysis.trades import build_trades
 from rl_strategies.bundle.bundle import Bundle, load_bundle
@@ -32,6 +33,7 @@ from run.reports.verdict import verdict
 from run.train.markets import bundle_market
 from training.envs.session_env import SessionEnv
 from training.simulator.market import TrainingMarket
+from training.validation.sharpe import return_moments
 
 
 @dataclass(frozen=True)
@@ -163,8 +165,11 @@ def _run_and_report(
 
 
 def _results(result: BacktestResult) -> dict[str, Any]:
-    metrics = result.metrics
+    metrics, record = result.metrics, result.record
+    pnl = daily_pnl(record.equity_usd, record.session_date, record.starting_balance_usd)
+    returns = daily_returns(pnl, record.starting_balance_usd)
     return {
+        "moments": None if returns is None else msgspec.to_builtins(return_moments(returns)),
         "net_pnl_usd": metrics.net_pnl_usd,
         "trades": metrics.trades,
         "sharpe": metrics.sharpe,

@@ -15,7 +15,7 @@ from training.validation.ledger.merge import merge
 
 DAMAGED = 1
 UNFINISHED = "not finished"
-_SHOWN = ("experiment", "bundle", "run", "start", "end", "seed", "changed")
+_SHOWN = ("experiment", "bundle", "run", "start", "end", "seed", "resumes", "changed")
 
 
 def run_show(kind: str | None, last: int | None, runs: Path, as_json: bool) -> None:
@@ -28,7 +28,7 @@ def run_show(kind: str | None, last: int | None, runs: Path, as_json: bool) -> N
     ledger = check(_existing(runs))
     tried = [entry for entry in ledger.entries if entry.phase == "begun" and kind in (None, entry.kind)]
     ends = {entry.of: entry for entry in ledger.entries if entry.phase == "finished"}
-    counts = Counter(entry.kind for entry in tried if not entry.facts.get("resumed"))
+    counts = Counter(entry.kind for entry in tried if entry.facts.get("resumes") not in ledger.lines)
     shown = tried[-last:] if last else tried
     if as_json:
         rows = [_plain(entry, ends.get(entry.name)) for entry in shown]

@@ -16,7 +16,7 @@ from training.validation.ledger.ledger import ledger_beside
 
 @contextmanager
 def recorded_training(
-    experiment: Experiment, markets: ExperimentMarkets, runs: Path, *, resumed: str = ""
+    experiment: Experiment, markets: ExperimentMarkets, runs: Path, *, resumes: str = ""
 ) -> Iterator[Recording]:
     """Record a training in the ledger beside its runs; `training_results` are for the caller to add.
 
@@ -25,8 +25,8 @@ def recorded_training(
     experiment : Experiment
     markets : ExperimentMarkets
     runs : Path
-    resumed : str
-        Name of the run that goes on: no new trial.
+    resumes : str
+        Entry of the ledger that began the run which goes on: no new try.
 
     Raises
     ------
@@ -36,8 +36,8 @@ def recorded_training(
     ledger = ledger_beside(runs)
     facts = training_facts(experiment, markets)
     facts["changed"] = changed_since(ledger, "training", experiment.name, facts["prints"])
-    if resumed:
-        facts |= {"resumed": True, "run": resumed}
+    if resumes:
+        facts["resumes"] = resumes
     with recorded(ledger, "training", facts) as recording:
         yield recording
 

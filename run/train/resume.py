@@ -50,7 +50,7 @@ def resume_run(run_dir: Path, catalog: Path | None = None) -> TrainedRun:
         )
     announce(experiment, markets)
     report(f"  resuming {run_dir}")
-    with recorded_training(experiment, markets, folder.parent, resumed=folder.name) as recording:
+    with recorded_training(experiment, markets, folder.parent, resumes=started.ledger_entry) as recording:
         trained = learn(experiment, markets, run_dir, resume=True)
         recording.results.update(training_results(trained))
     return trained

@@ -11,7 +11,9 @@ from catalogs.errors import InputError
 from run.cli import main
 from run.ledger import recording
 from run.ledger.recording import ledger_of_bundle, recorded
+from run.train import run_folder as train_folder
 from run.train import train
+from run.train.resume import resume_run
 from run.train.run_metadata import read_run_metadata
 from tests.run.conftest import experiment
 from training.validation.ledger.ledger import ENTRIES, append, check
@@ -73,15 +75,42 @@ def test_what_was_changed_since_the_last_training_is_named(
 def test_evaluation_and_backtest_are_in_the_ledger(runs: Path, synthetic_catalog: Path, answer: Answer) -> None:
     bundle = bundle_in(runs)
     evaluated = answer("evaluate", bundle, "--catalog", synthetic_catalog, *WINDOW, "--samples", "1")
-    tested = answer("backtest", bundle, "--catalog", synthetic_catalog, *WINDOW)
+    # The days of the training, too: four sessions have no Sharpe ratio.
+    long = ("--start", "2024-11-18", "--end", "2024-12-03")
+    tested = answer("backtest", bundle, "--catalog", synthetic_catalog, *long)
     shown = answer("ledger", "show", "--runs", runs, "--last", "2")
     assert shown["counts"] == {"training": 1, "evaluation": 1, "backtest": 1}
     first, second = shown["tried"]
     assert (first["kind"], first["facts"]["bundle"]) == ("evaluation", bundle.name)
     assert first["results"]["net_pnl_usd"] == evaluated["total"]["net_pnl_usd"]
-    assert (second["kind"], second["facts"]["start"]) == ("backtest", "2024-11-27")
+    assert (second["kind"], second["facts"]["start"]) == ("backtest", "2024-11-18")
     assert second["results"]["net_pnl_usd"] == tested["metrics"]["net_pnl_usd"]
     assert second["facts"]["sessions"] == tested["metrics"]["sessions"]
+    assert second["facts"]["seen_sessions"] == tested["seen_sessions"] > 0
+    assert second["results"]["moments"]["sharpe"] * 252**0.5 == pytest.approx(tested["metrics"]["sharpe"])
+
+
+def test_a_resumed_training_is_no_new_try(
+    tmp_path: Path, synthetic_catalog: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    runs = tmp_path / "runs"
+    with monkeypatch.context() as patched:
+        patched.setattr("run.train.train.learn", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train.train_experiment(experiment(), synthetic_catalog, runs)
+    (run_dir,) = runs.iterdir()
+    with monkeypatch.context() as patched:
+        learned = train_folder.learn
+        patched.setattr("run.train.resume.learn", lambda *given, resume: learned(*given))  # it had no checkpoint yet
+        resume_run(run_dir)
+    shown = answer("ledger", "show", "--runs", runs)
+    assert shown["counts"] == {"training": 1}
+    first, second = shown["tried"]
+    assert (first["outcome"], second["outcome"]) == ("interrupted", "completed")
+    assert second["facts"]["resumes"] == first["entry"]
 
 
 def test_bad_input_tries_nothing(runs: Path, synthetic_catalog: Path) -> None:

@@ -203,6 +203,8 @@ for number in range(15):
 def test_two_processes_write_one_ledger(tmp_path: Path) -> None:
     folder = tmp_path / "l"
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(folder), name]) for name in "ab"]
+    while any(writer.poll() is None for writer in writers):
+        assert read_ledger(folder).problems == []  # a reader takes no lock
     assert [writer.wait() for writer in writers] == [0, 0]
     ledger = check(folder)
     assert [entry.number for entry in ledger.entries] == list(range(1, 31))

@@ -89,10 +89,9 @@ def read_ledger(folder: Path) -> Ledger:
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"ledger must be a folder; {folder} is a file")
-    ledger = Ledger()
-    text = _text(folder / ENTRIES)
+    ledger, before = Ledger(), _read_heads(folder)  # others may write meanwhile: entries are never behind these heads
     ends: dict[str, Head] = {}
-    whole, _, ledger.cut_off = text.rpartition("\n")
+    whole, _, ledger.cut_off = _text(folder / ENTRIES).rpartition("\n")
     for number, line in enumerate(whole.split("\n") if whole else [], start=1):
         found = read_line(line)
         if isinstance(found, str):
@@ -102,7 +101,15 @@ def read_ledger(folder: Path) -> Ledger:
             ledger.entries.append(found)
             ledger.lines[found.name] = line
             ends[found.chain] = Head(found.number, found.hash)
-    _check_ends(ledger, folder)
+    after = _read_heads(folder)
+    if before is None or after is None:
+        ledger.problems.append(f"{HEADS} is no list of heads")
+    else:
+        ledger.heads = after  # and these heads have the chain of every entry
+        ledger.problems += [
+            f"chain {chain} is not in {HEADS}: that file was deleted or changed" for chain in ends.keys() - after.chains
+        ]
+        ledger.problems += _missing_ends(ledger, ends, before)
     return ledger
 
 
@@ -231,24 +238,22 @@ def _out_of_order(entry: Entry, end: Head, line: int) -> list[str]:
     return []
 
 
-def _check_ends(ledger: Ledger, folder: Path) -> None:
+def _read_heads(folder: Path) -> Heads | None:
     path = folder / HEADS
     try:
-        ledger.heads = msgspec.json.decode(path.read_bytes(), type=Heads) if path.is_file() else Heads()
+        return msgspec.json.decode(path.read_bytes(), type=Heads) if path.is_file() else Heads()
     except msgspec.DecodeError:
-        ledger.problems.append(f"{HEADS} is no list of heads")
-        return
+        return None
+
+
+def _missing_ends(ledger: Ledger, ends: Mapping[str, Head], heads: Heads) -> Iterator[str]:
     hashes = {(entry.chain, entry.number): entry.hash for entry in ledger.entries}
-    for chain in ledger.ends.keys() - ledger.heads.chains.keys():
-        ledger.problems.append(f"chain {chain} is not in {HEADS}: that file was deleted or changed")
-    for chain, head in [*ledger.heads.chains.items(), *_merged(ledger.entries)]:
-        found = ledger.ends.get(chain, Head())
+    for chain, head in [*heads.chains.items(), *_merged(ledger.entries)]:
+        found = ends.get(chain, Head())
         if found.count < head.count:
-            ledger.problems.append(
-                f"the end of chain {chain} is missing: it had {head.count} entries, has {found.count}"
-            )
+            yield f"the end of chain {chain} is missing: it had {head.count} entries, has {found.count}"
         elif head.count and hashes.get((chain, head.count)) != head.hash:
-            ledger.problems.append(f"entry {chain}-{head.count} is not the one that was written")
+            yield f"entry {chain}-{head.count} is not the one that was written"
 
 
 def _merged(entries: list[Entry]) -> list[tuple[str, Head]]:
