@@ -97,7 +97,7 @@ def ledger_of_bundle(bundle: Path) -> Path:
     '/data/runs-ledger'
     """
     bundle = bundle.resolve()
-    is_in_run = bundle.parent.name == "bundle"
+    is_in_run = bundle.parent.name == "bundle" and len(bundle.parents) > 2
     return ledger_beside(bundle.parents[2] if is_in_run else DEFAULT_RUNS)
 
 
@@ -141,5 +141,5 @@ def _is_of(entry: Entry, kind: Kind, name: str) -> bool:
 def _finish(ledger: Path, kind: Kind, begun: Entry, results: dict[str, Any]) -> None:
     try:
         append(ledger, kind, results, phase="finished", of=begun.name)
-    except InputError as error:
+    except (InputError, OSError) as error:  # a result is not lost for it
         report(f"the end of {begun.name} is not in the ledger: {error}", label="warning:", style="yellow")

@@ -1,5 +1,6 @@
 """Every command that tries something says so in the ledger before it begins, and what came of it after."""
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,6 @@ import pytest
 
 from catalogs.errors import InputError
 from run.cli import main
-from run.ledger import recording
 from run.ledger.recording import ledger_of_bundle, recorded
 from run.train import run_folder as train_folder
 from run.train import train
@@ -162,6 +162,19 @@ def test_an_end_that_cannot_be_written_does_not_take_the_result(
     assert said.startswith(f"warning: the end of {recording.entry} is not in the ledger: ledger must be a folder")
 
 
+def test_a_broken_disk_at_the_end_does_not_take_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with recorded(tmp_path / "l", "screen", {}):
+        monkeypatch.setattr("training.validation.ledger.ledger.os.fsync", broken)
+    monkeypatch.undo()
+    assert "is not in the ledger: [Errno 5] Input/output error" in capsys.readouterr().err
+    assert len(check(tmp_path / "l").entries) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "ending"),
     [
@@ -233,4 +246,5 @@ def test_a_bundle_outside_a_run_is_recorded_beside_the_runs_of_the_current_folde
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert ledger_of_bundle(Path("kept/spy-0a")) == tmp_path / "runs-ledger"
-    assert recording.ledger_of_bundle(Path("/r/runs/one/bundle/spy-0a")) == Path("/r/runs-ledger")
+    assert ledger_of_bundle(Path("/bundle/spy-0a")) == tmp_path / "runs-ledger"
+    assert ledger_of_bundle(Path("/r/runs/one/bundle/spy-0a")) == Path("/r/runs-ledger")

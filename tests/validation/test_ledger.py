@@ -151,6 +151,24 @@ def test_what_an_interrupted_write_left_is_taken_up_by_the_next(tmp_path: Path) 
     assert check(folder).cut_off == ""
 
 
+def test_half_a_letter_is_taken_up_too(tmp_path: Path) -> None:
+    folder = filled(tmp_path / "l")
+    with (folder / ENTRIES).open("ab") as file:
+        file.write('{"chain":"é'.encode()[:-1])
+    assert append(folder, "training", {"file": "caf\udce9"}).facts == {
+        "file": "caf\\udce9", "cut_off": '{"chain":"\\udcc3',
+    }  # fmt: skip
+    assert len(check(folder).entries) == COUNT + 1
+
+
+def test_a_merge_takes_up_an_interrupted_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = two_machines(tmp_path, monkeypatch)
+    with (here / ENTRIES).open("ab") as file:
+        file.write(b'{"chain"')
+    merge(here, [there])
+    assert check(here).entries[-1].facts["cut_off"] == '{"chain"'
+
+
 def test_heads_that_were_not_written_any_more_are_no_damage(tmp_path: Path) -> None:
     folder = filled(tmp_path / "l")
     before = (folder / HEADS).read_bytes()
@@ -323,3 +341,4 @@ def test_wrong_sources_are_one_line_and_nothing_is_written(tmp_path: Path) -> No
 def test_the_ledger_lies_beside_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert ledger_beside(Path("runs")) == tmp_path / "runs-ledger"
+    assert ledger_beside(Path("/")) == Path("/runs-ledger")

@@ -70,7 +70,7 @@ def sealed_line(
     """
     content = {
         "chain": chain, "number": number, "time": time, "kind": kind, "phase": phase, "of": of,
-        "facts": _finite(facts), "previous": previous,
+        "facts": _plain(facts), "previous": previous,
     }  # fmt: skip
     try:
         body = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -103,9 +103,11 @@ def _sealed(body: str) -> str:
     return f'{body}{_SEAL}{digest}"}}'
 
 
-def _finite(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _finite(each) for key, each in value.items()}
+        return {_plain(str(key)): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_plain(each) for each in value]
+    if isinstance(value, str):  # bytes that are no text, of a file's name or half a letter, have no place in JSON
+        return value.encode("utf-8", "backslashreplace").decode()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -76,7 +76,7 @@ def ledger_beside(runs: Path) -> Path:
     '/data/runs-ledger'
     """
     runs = runs.absolute()
-    return runs.with_name(f"{runs.name}-ledger")
+    return runs.with_name(f"{runs.name}-ledger") if runs.name else runs / "runs-ledger"
 
 
 def read_ledger(folder: Path) -> Ledger:

@@ -87,6 +87,8 @@ def _take(folder: Path, ledger: Ledger, new: dict[str, list[Entry]], lines: dict
     begun = {chain: Head() for chain in new if chain not in ledger.heads.chains}
     if begun:  # first, so that no entry is ever without a head
         write_heads(folder, ledger, Heads(ledger.heads.chains | begun, ledger.heads.writers))
+    cut_off = {"cut_off": ledger.cut_off} if ledger.cut_off else {}
     add_lines(folder, ledger, [lines[entry.name] for entries in new.values() for entry in entries])
     sealed = {chain: msgspec.to_builtins(ledger.ends[chain]) for chain in new}
-    append_locked(folder, ledger, "merge", {"chains": sealed, "entries": sum(map(len, new.values()))}, phase="finished")
+    facts = {"chains": sealed, "entries": sum(map(len, new.values()))} | cut_off
+    append_locked(folder, ledger, "merge", facts, phase="finished")
