@@ -230,6 +230,23 @@ def test_two_processes_write_one_ledger(tmp_path: Path) -> None:
         assert [entry.facts["number"] for entry in ledger.entries if entry.facts["writer"] == name] == list(range(15))
 
 
+@pytest.mark.parametrize("moment", ["before the entries are read", "after"])
+def test_a_reader_meets_a_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    folder, read = tmp_path / "l", ledger_module._text
+
+    def meanwhile(path: Path) -> str:
+        monkeypatch.undo()
+        text = read(path) if moment == "after" else ""
+        append(folder, "trial", {})
+        return text or (read(path) if moment != "after" else "")
+
+    for entries in (0, 1):
+        monkeypatch.setattr(ledger_module, "_text", meanwhile)
+        found = read_ledger(folder)
+        assert found.problems == []
+        assert len(found.entries) == entries + (moment != "after")
+
+
 ENDLESS = """
 import itertools, sys
 from pathlib import Path
