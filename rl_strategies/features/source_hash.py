@@ -50,8 +50,30 @@ def source_modules(function: Callable[..., Any]) -> tuple[str, ...]:
     InputError
         As `source_hash`.
     """
+    return tuple(sorted({each.__module__ for each in functions_used(function)}))
+
+
+def functions_used(function: Callable[..., Any]) -> tuple[FunctionType, ...]:
+    """``function`` and every Python function that it calls, directly or through others, each once.
+
+    Raises
+    ------
+    InputError
+        As `source_hash`.
+    """
     called = (value for _, _, value in _everything_used(function) if isinstance(value, FunctionType))
-    return tuple(sorted({function.__module__, *(value.__module__ for value in called)}))
+    return tuple(dict.fromkeys((function, *called)))  # type: ignore[arg-type]
+
+
+def values_used(function: Callable[..., Any]) -> dict[str, int | float | str]:
+    """Numbers and texts that ``function`` itself reads from outside of it, by name.
+
+    Raises
+    ------
+    InputError
+        As `source_hash`.
+    """
+    return {name: value for name, value in _uses(function).items() if isinstance(value, int | float | str)}
 
 
 def _everything_used(function: Callable[..., Any]) -> Iterator[tuple[Callable[..., Any], str, Any]]:

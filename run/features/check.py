@@ -12,10 +12,12 @@ from rich.text import Text
 
 from catalogs.instruments.specification import InstrumentSpec, resolve
 from configs import instruments_path
-from rl_strategies.features import REGISTRY, DataAtHand, FeatureSpec, JoinedPlan
+from rl_strategies.features import REGISTRY, DataAtHand, FeatureSpec, JoinedPlan, Kernel
 from rl_strategies.features.checks.causality import CHECKS, Failure, check_features
+from rl_strategies.features.checks.constants import check_constants
 from rl_strategies.features.checks.recording import Plan
 from rl_strategies.features.checks.samples import every_context, made_up_market
+from rl_strategies.features.checks.state_bounds import check_state_bounds
 from run.console import messages, print_json, print_result
 from run.features.plan import load_own_features, named_plan
 
@@ -29,7 +31,8 @@ def run_check(*, plan: str | None, file: list[Path] | None, instrument: str, see
 
     The options are those of the verb; see `run.features.commands.check`.
     """
-    load_own_features(file or [])
+    own = load_own_features(file or [])
+    check_constants(REGISTRY[kind] for kind in own)
     spec = resolve(instrument, instruments_path())
     chosen = every_context() if plan is None else named_plan(plan, DataAtHand(True, True, quotes=True))
     with messages.status("checking (the first time compiles, half a minute)"):
@@ -50,8 +53,16 @@ def run_checks(plan: Plan, instrument: InstrumentSpec, seed: int) -> dict[str, A
     dict
         ``features`` (outputs checked), ``kinds``, ``rows``, ``checks`` and ``failures``: for each the output's name,
         the check, the first offending row and the close of its bar.
+
+    Raises
+    ------
+    InputError
+        If a kernel uses a constant that was computed at import, or a cell beyond its state: what it would give then
+        proves nothing.
     """
+    check_constants(_kernels(plan))
     market = made_up_market(instrument, FIRST_DATE, LAST_DATE, seed=seed)
+    check_state_bounds(plan, market)
     failures = check_features(plan, market, seed=seed)
     return {
         "features": len(plan.outputs),
@@ -60,6 +71,11 @@ def run_checks(plan: Plan, instrument: InstrumentSpec, seed: int) -> dict[str, A
         "checks": [check for check in CHECKS if check != "declared lag" or isinstance(plan, JoinedPlan)],
         "failures": [_described(failure) for failure in failures],
     }
+
+
+def _kernels(plan: Plan) -> list[Kernel]:
+    plans = [plan.primary, *plan.stream_plans.values(), plan.cross] if isinstance(plan, JoinedPlan) else [plan]
+    return [kernel for each in plans for kernel in each.kernels]
 
 
 def _specs(plan: Plan) -> list[FeatureSpec]:

@@ -91,7 +91,8 @@ def check(
 
     Also that they are the same in training and live. Each check changes something that must not matter (later bars, the
     first bar, how the rows are split) on a synthetic market with quotes and context, and compares every output bit for
-    bit. Exit code 1 if one differs.
+    bit. Exit code 1 if one differs. Constants that were computed at import and cells beyond a feature's declared state
+    are refused before.
 
     \b
     Examples:

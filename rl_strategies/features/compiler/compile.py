@@ -33,9 +33,15 @@ CompiledLoop = Callable[[Floats, Floats, Floats, Floats], None]  # rows, state, 
 SIGNATURE = "(float64[:, ::1], float64[::1], float64[::1], float64[:, ::1])"
 
 
-def interpreted(source: str, kernels: tuple[Kernel, ...]) -> CompiledLoop:
-    """The same loop in plain Python: slow; the compiled one must equal it bit for bit."""
-    return _execute(source, "<features>", {f"kernel_{k.kind}": k.function for k in kernels} | _window_functions())
+def interpreted(
+    source: str, kernels: tuple[Kernel, ...], function_of: Callable[[Kernel], Callable[..., Any]] | None = None
+) -> CompiledLoop:
+    """The same loop in plain Python: slow; the compiled one must equal it bit for bit.
+
+    ``function_of`` gives another function for a kernel than its own, such as one that checks the calls.
+    """
+    functions = {f"kernel_{k.kind}": k.function if function_of is None else function_of(k) for k in kernels}
+    return _execute(source, "<features>", functions | _window_functions())
 
 
 @functools.cache
