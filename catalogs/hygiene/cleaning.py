@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from catalogs.bars import BarSeries
 from catalogs.errors import InputError
-from catalogs.hygiene.gaps import drop_islands, fill_gaps
+from catalogs.hygiene.gaps import fill_gaps, note_islands
 from catalogs.hygiene.report import RULES, Findings, QualityReport, iso_utc
 from catalogs.hygiene.scale import check_scale, factor_text, level_breaks, level_ratio, may_be_split
 from catalogs.hygiene.stamps import misplaced
@@ -127,7 +127,7 @@ def clean(
         tick_raw=spec.tick_raw,
         **_ticks(single, spec, findings),
     )
-    series = drop_islands(series, calendar, bar_ns, findings)
+    note_islands(series, calendar, bar_ns, findings)
     series, filled_ns = fill_gaps(series, calendar, bar_ns, findings)
     return CleanBars(series, filled_ns, findings.report(len(raw), len(series)))
 

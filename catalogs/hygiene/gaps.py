@@ -1,4 +1,4 @@
-"""Missing bars inside a session: short gaps are filled with flat bars, stray bars amid long gaps are dropped."""
+"""Missing bars inside a session: short gaps are filled with flat bars, stray bars amid long gaps are noted."""
 
 from dataclasses import replace
 
@@ -12,16 +12,16 @@ from catalogs.sessions import SessionCalendar
 FILL_AT_MOST = 2  # missing bars in a row; longer gaps stay
 ISLAND_BELOW = 3  # bars
 STEADY_SHARE = 0.9  # share of a session's bars in longer runs, from which on islands count as stray prints
+STEADY_COVER = 0.5  # share of a session that longer runs must cover: thin names trade in islands
 
 _COLUMNS = ("ts_ns", "open", "high", "low", "close", "volume")
 
 
-def drop_islands(bars: BarSeries, calendar: SessionCalendar, bar_ns: int, findings: Findings) -> BarSeries:
-    """Drop one or two bars that stand alone in a session that otherwise trades steadily.
+def note_islands(bars: BarSeries, calendar: SessionCalendar, bar_ns: int, findings: Findings) -> None:
+    """Note one or two bars that stand alone in a session that otherwise trades steadily; they are kept.
 
-    An island has more than two bars missing on both sides; the session's open and close count as neighbours. It is
-    dropped only if at least 90 % of the session's bars are in longer runs, so a thinly traded session keeps every
-    bar. A half day ends at its own close and loses nothing.
+    An island has more than two bars missing on both sides; the session's open and close count as neighbours. A session
+    trades steadily if at least 90 % of its bars are in longer runs, and these cover at least half of it.
 
     Parameters
     ----------
@@ -31,11 +31,12 @@ def drop_islands(bars: BarSeries, calendar: SessionCalendar, bar_ns: int, findin
     bar_ns : int
         Length of a bar, nanoseconds.
     findings : Findings
-        Receives what is dropped, as ``island``.
+        Receives them as ``island``.
 
-    Returns
-    -------
-    BarSeries
+    Notes
+    -----
+    That a bar stands alone shows only when the bars after it are missing. A live session has decided on it by then, and
+    a bar after a halt looks the same, so dropping it would train on another market than is traded.
     """
     session = calendar.locate(bars.ts_ns)
     starts = np.flatnonzero(_opens_session(session) | (_missing_before(bars, bar_ns) > FILL_AT_MOST))
@@ -44,14 +45,12 @@ def drop_islands(bars: BarSeries, calendar: SessionCalendar, bar_ns: int, findin
     since_open = (bars.ts_ns[starts] - calendar.open_ns[run_session] - 1) // bar_ns
     to_close = (calendar.close_ns[run_session] - bars.ts_ns[starts + lengths - 1]) // bar_ns
     short = lengths < ISLAND_BELOW
-    in_long_runs = np.bincount(run_session, weights=np.where(short, 0, lengths))
-    steady = in_long_runs >= STEADY_SHARE * np.bincount(run_session, weights=lengths)
-    island = short & steady[run_session] & (since_open > FILL_AT_MOST) & (to_close > FILL_AT_MOST)
-    if not island.any():
-        return bars
-    rows = np.repeat(island, lengths)
-    findings.add("island", bars.ts_ns[rows])
-    return _rows(bars, np.flatnonzero(~rows))
+    in_long_runs = np.bincount(run_session, weights=np.where(short, 0, lengths))[run_session]
+    in_session = (calendar.close_ns - calendar.open_ns)[run_session] // bar_ns
+    steady = in_long_runs >= STEADY_SHARE * np.bincount(run_session, weights=lengths)[run_session]
+    steady &= in_long_runs >= STEADY_COVER * in_session
+    island = short & steady & (since_open > FILL_AT_MOST) & (to_close > FILL_AT_MOST)
+    findings.add("island", bars.ts_ns[np.repeat(island, lengths)])
 
 
 def fill_gaps(

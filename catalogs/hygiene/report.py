@@ -32,7 +32,7 @@ RULES: dict[str, tuple[Treatment, str]] = {
     "off_tick": ("repaired", "a price was off the tick and was rounded to the nearest one"),
     "between_ticks": ("noted", "a trade between two ticks, as the tape reports them; stored at the nearest one"),
     "volume_rounded": ("repaired", "the volume was a fraction and was rounded to whole units"),
-    "island": ("dropped", "one or two bars alone, far from the rest of a session that trades steadily"),
+    "island": ("noted", "one or two bars alone, far from the rest of a session that trades steadily; kept, as live"),
     "gap_filled": ("repaired", "missing bars of a short gap, filled flat at the last close"),
     "gap_left": ("noted", "bars missing inside a session in gaps too long to fill"),
     "volume_unknown": ("noted", "the volume is missing, -1, or 0 in all bars; the assumed volume is stored instead"),

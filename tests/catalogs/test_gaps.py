@@ -4,10 +4,18 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nautilus_trader.model.data import Bar, BarType
+from nautilus_trader.model.objects import Price, Quantity
 
 from catalogs.hygiene.cleaning import RawBars, clean
-from catalogs.instruments.specification import InstrumentSpec
+from catalogs.instruments.specification import InstrumentSpec, resolve
+from configs import instruments_path
+from rl_strategies.live.data.bar_filter import BarFilter
 
+MINUTE_NS = 60 * 10**9
+DAY_NS = 24 * 60 * MINUTE_NS
 OPEN = "2025-03-10T13:31"
 Minutes = Callable[..., RawBars]
 
@@ -47,14 +55,14 @@ def rows_of(*spans: tuple[int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("island", [(200, 201), (200, 202)])
-def test_an_island_in_a_steady_session_is_dropped(
+def test_an_island_in_a_steady_session_is_noted_and_kept(
     spy: InstrumentSpec, minutes: Minutes, island: tuple[int, int]
 ) -> None:
     raw = minutes(OPEN, 390).take(rows_of((0, 190), island, (210, 390)))
-    cleaned = clean(raw, spy, "1-MINUTE")
+    cleaned = clean(raw, spy, "1-MINUTE", strict=True)
     size = island[1] - island[0]
     assert cleaned.report.count("island") == size
-    assert len(cleaned.bars) == 370
+    assert np.array_equal(cleaned.bars.ts_ns, raw.ts_ns)
 
 
 def test_three_bars_are_no_island(spy: InstrumentSpec, minutes: Minutes) -> None:
@@ -84,6 +92,37 @@ def test_a_thinly_traded_session_keeps_every_bar(spy: InstrumentSpec, minutes: M
     cleaned = clean(both, spy, "1-MINUTE")
     assert cleaned.report.count("island") == 0
     assert len(cleaned.bars) == len(thin) + 390
+
+
+def test_a_session_with_long_runs_in_less_than_half_of_it_is_thin(spy: InstrumentSpec, minutes: Minutes) -> None:
+    # 160 of 390 minutes, almost all of them in one run, as an ETF trades that few hold.
+    raw = minutes(OPEN, 390).take(rows_of((0, 150), *((minute, minute + 1) for minute in range(200, 300, 10))))
+    cleaned = clean(raw, spy, "1-MINUTE", strict=True)
+    assert cleaned.report.count("island") == 0
+    assert len(cleaned.bars) == 160
+
+
+@given(st.lists(st.integers(0, 389), min_size=11, unique=True).map(sorted))
+def test_a_live_session_is_given_the_bars_that_an_import_keeps(traded: list[int]) -> None:
+    spy = resolve("SPY", instruments_path())
+    opens_ns = np.datetime64("2025-03-10T13:30", "ns").astype(np.int64) + MINUTE_NS * np.array(traded)
+    price = np.full(len(traded), 100.0)
+    raw = RawBars(opens_ns + MINUTE_NS, price, price, price, price, np.full(len(traded), 500.0))
+    # A second session, so that the usual distance is a minute.
+    later = raw.ts_ns[-1] // DAY_NS * DAY_NS + DAY_NS + (13 * 60 + 31) * MINUTE_NS + MINUTE_NS * np.arange(390)
+    whole = RawBars(later, *(np.full(390, 100.0) for _ in range(4)), np.full(390, 500.0))
+    both = RawBars(**{name: np.concatenate([getattr(raw, name), getattr(whole, name)]) for name in vars(raw)})
+    cleaned = clean(both, spy, "1-MINUTE")
+    kept = set(cleaned.bars.ts_ns[: -len(later)].tolist()) - set(cleaned.filled_ns.tolist())
+    bar_type, judge = BarType.from_str("SPY.EQUS-1-MINUTE-LAST-EXTERNAL"), BarFilter(MINUTE_NS, spy.tick_raw)
+    used = set()
+    for open_ns in opens_ns.tolist():
+        of_broker = Bar(bar_type, *(Price(100, 2) for _ in range(4)), Quantity(500, 0), open_ns, open_ns)
+        judged = judge.judge(of_broker, open_ns + MINUTE_NS)
+        if judged.verdict in ("next", "gap"):
+            used.add(judged.bar.ts_event)
+            judge.last_ns = judged.bar.ts_event
+    assert used == kept
 
 
 def test_a_half_day_is_not_eaten(spy: InstrumentSpec, minutes: Minutes) -> None:
