@@ -377,7 +377,7 @@ class BrokerLink:
             self._questions.ask(instrument_id, since_ns, known)
 
     async def bars(self, bar_type: BarType, end_ns: int, days: int, regular_hours: bool) -> list[Bar]:
-        """History of ``days`` days that ends at ``end_ns``; time is the bar's open, empty where nothing came."""
+        """History of ``days`` days that ends at ``end_ns``; see `bars_until`. The time of a bar is its open."""
         contract = self._execution.instrument_provider.contract.get(bar_type.instrument_id)
         return await bars_until(self._client, self.is_connected, contract, bar_type, end_ns, days, regular_hours)
 

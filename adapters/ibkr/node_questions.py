@@ -50,7 +50,15 @@ async def bars_until(
     days: int,
     regular_hours: bool,
 ) -> list[Bar]:
-    """History of ``days`` days that ends at ``end_ns``, oldest first; empty where nothing came."""
+    """History of ``days`` days that ends at ``end_ns``, oldest first; empty where it was refused.
+
+    Raises
+    ------
+    TimeoutError
+        If the gateway did not answer in the client's time for a request.
+    """
+    timeout_s = client._request_timeout_secs
+    began_s = time.monotonic()
     end = pd.Timestamp(end_ns, tz="UTC")
     question = client.get_historical_bars(
         bar_type=bar_type,
@@ -58,11 +66,13 @@ async def bars_until(
         use_rth=regular_hours,
         end_date_time=end,
         duration=f"{days} D",
-        timeout=client._request_timeout_secs,
+        timeout=timeout_s,
     )
     # The client forgets a request that was refused (error 162) and goes on waiting for it.
     name = (str(bar_type), end.strftime("%Y%m%d %H:%M:%S %Z"))
     bars = await answer_to(question, is_connected, lambda: client._requests.get(name=name) is not None)
+    if bars == [] and time.monotonic() - began_s >= timeout_s:  # the client makes the same of both
+        raise TimeoutError(f"history did not answer within {timeout_s:g} s")
     return sorted(bars or [], key=lambda bar: int(bar.ts_event))
 
 

@@ -26,6 +26,7 @@ from rl_strategies.live.data.market_data import MarketDataFeeds
 from rl_strategies.live.execution.live_execution import LiveExecution
 from rl_strategies.live.execution.reconciler import Reconciler
 from rl_strategies.live.instrument import LiveInstrument
+from rl_strategies.live.journal.not_taken import IN_FLIGHT, DecisionsNotTaken
 from rl_strategies.live.journal.rebuild import RUIN, UNSEEN, ReplayedJournal, restore_state
 from rl_strategies.live.journal.session_journal import BarSource, OrderRow
 from rl_strategies.live.protection import Protection
@@ -64,6 +65,8 @@ class LiveStrategy(RLStrategy):
         Whether features are warm and bars are subscribed to.
     decisions : int
         Number of decisions so far.
+    not_taken : DecisionsNotTaken
+        Decisions that a backtest would have taken.
     last_decision_ns : int
         Close of the bar that was decided on last; 0 before the first decision.
     problem : str
@@ -81,6 +84,7 @@ class LiveStrategy(RLStrategy):
         self.task: asyncio.Task[None] | None = None
         self.is_ready = False
         self.decisions = 0
+        self.not_taken = DecisionsNotTaken()
         self.last_decision_ns = 0
         self.problem = ""
         self._resumes = False
@@ -130,7 +134,7 @@ class LiveStrategy(RLStrategy):
         self._resumes = self.protection.has_begun = True
         for each in self.traded:
             each.resume(replayed)
-        self.decisions = replayed.decisions
+        self.decisions, self.not_taken = replayed.decisions, replayed.not_taken
         self.market_data.continue_after()
         self._session_is_traded = replayed.is_traded
         last_ns = max(instrument.last_ns for instrument in self.core.instruments)
@@ -227,17 +231,21 @@ class LiveStrategy(RLStrategy):
         instrument = self.core.instruments[k].instrument
         self._journal.bar(instrument.instrument_id, bar, int(instrument.tick_raw), source)
         self._process_bar(bar)
+        is_traded = self._session_is_traded and not self.core.is_ruined and source != "warm-up"
+        self.not_taken.on_bar(bar.ts_event, is_due=is_traded and bar.ts_event < self.core.last_flat_ns)
 
     def consider(self, ts_ns: int) -> None:
         """Decide on the bar pushed last; called by the feed."""
         if self._session_is_traded and not self.core.is_ruined:
             self._decide(ts_ns)  # the feed has waited for the context of the bar's time
+        self.not_taken.on_decision(ts_ns)
         self._journal.flush()
         self._run_due()
 
     def skip(self, ts_ns: int, reason: str) -> None:
         """Do not decide on the bar pushed last, and journal the reason."""
         self.count(reason)
+        self.not_taken.on_skip(ts_ns, reason)
         self._journal.state(ts_ns, "decision", "", "skipped", reason)
         self._journal.flush()
 
@@ -270,6 +278,8 @@ class LiveStrategy(RLStrategy):
         if problem:
             self.skip(ts_ns, problem)
             return
+        if any(execution.is_in_flight() for execution in self._executions):
+            self.not_taken.on_skip(ts_ns, IN_FLIGHT)
         super()._decide(ts_ns)
 
     def _why_not_decide(self) -> str:

@@ -206,6 +206,9 @@ def print_outcome(outcome: Outcome, as_json: bool) -> None:
             label=f"{outcome.reason}:",
             style=colour,
         )
+        if outcome.not_taken:
+            reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in outcome.not_taken.items())
+            report(reasons, label=f"{sum(outcome.not_taken.values())} decisions not taken:", style="yellow")
         if outcome.latencies_us:
             p50, p99 = np.percentile(outcome.latencies_us, [50, 99]) / 1000
             count = len(outcome.latencies_us)

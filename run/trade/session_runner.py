@@ -313,6 +313,7 @@ class LiveSession:
             sum(positions.values() if len(strategy.traded) == 1 else map(abs, positions.values())),
             [ns / 1000 for ns in strategy.latency.taken_ns],
             positions,
+            strategy.not_taken.reasons,
         )
 
 

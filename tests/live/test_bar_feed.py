@@ -195,6 +195,33 @@ def test_history_that_never_answers_blinds() -> None:
         asyncio.run(scene.feed.warm_up())
 
 
+def test_history_that_is_not_answered_in_time_is_named_as_that() -> None:
+    scene = make_scene()
+
+    async def late(*asked: object) -> list[Bar]:
+        raise TimeoutError("history did not answer within 10 s")
+
+    scene.link.bars = late  # type: ignore[method-assign]
+    said = "SPY.EQUS: history did not answer within 10 s; .*`request_timeout_s`"
+    with pytest.raises(BlindError, match=said):
+        asyncio.run(scene.feed.warm_up())
+
+
+def test_an_answer_after_one_that_came_too_late_is_judged_by_itself() -> None:
+    scene = make_scene(warmup=300)
+    answered, late = scene.link.bars, [True, True]
+
+    async def sometimes(*asked: Any) -> list[Bar]:
+        if late and late.pop():
+            raise TimeoutError("history did not answer within 10 s")
+        return await answered(*asked)
+
+    scene.link.bars = sometimes  # type: ignore[method-assign]
+    scene.link.oldest_ns = utc_ns("2024-12-02T15:00")
+    with pytest.raises(BlindError, match="must reach back 300 bars in whole sessions, has 360 bars in 40 days"):
+        asyncio.run(scene.feed.warm_up())
+
+
 def test_history_that_answers_late_is_asked_for_more_and_more() -> None:
     scene = make_scene()
     scene.link.refusals = 2

@@ -191,7 +191,7 @@ class BrokerLink(Protocol):
         """Ask for the executions since a time; the listener hears of them and then that all are told."""
 
     async def bars(self, bar_type: "BarType", end_ns: int, days: int, regular_hours: bool) -> "Sequence[Bar]":
-        """History, stamped with opens; empty where nothing came."""
+        """History, stamped with opens; empty where it was refused, `TimeoutError` where no answer came in time."""
 
     def cancel(self, client_order_id: str) -> None:
         """Cancel an own order; one that has not been sent yet is not sent any more."""

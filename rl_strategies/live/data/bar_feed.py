@@ -87,6 +87,7 @@ class BarFeed:
         self._filter = BarFilter(self.bar_ns, tick_raw, timeouts.max_age_periods)
         self._waiting: list[Bar] = []
         self._filling: asyncio.Task[None] | None = None
+        self._timed_out = ""  # what the last request said, where it had no answer in time
         self.arrived_ns = self.heard_ns = self.considered_ns = 0
 
     @property
@@ -169,6 +170,11 @@ class BarFeed:
         self.heard_ns = self._wall_ns()
 
     def _why_short(self, bars: int, days: int) -> str:
+        if self._timed_out:
+            return (
+                f"{self._timed_out}; gateway or machine may be overloaded, and `request_timeout_s` of the live "
+                "configuration gives it longer"
+            )
         if not bars:
             return (
                 "history was refused or not answered; is the exchange's data subscribed to? NautilusTrader's log says"
@@ -229,7 +235,8 @@ class BarFeed:
                 newest_ns = max(bar.ts_event for bar in self._waiting)
                 missing = await self._between(self.last_ns, newest_ns)
                 if missing is None:
-                    self._events.report("bars", "", "missing", f"{NO_HISTORY}; nothing is decided until it does")
+                    problem = self._timed_out or NO_HISTORY
+                    self._events.report("bars", "", "missing", f"{problem}; nothing is decided until it does")
                     await asyncio.sleep(RETRY_S)
                 elif lags < LAGGING_ANSWERS and (not missing or missing[-1].ts_event < newest_ns):
                     # History lacks the bar that has just arrived, so it may lack those before it too.
@@ -278,7 +285,11 @@ class BarFeed:
         return None
 
     async def _history(self, end_ns: int, days: int) -> list[Bar]:
-        found = await self._link.bars(self.bar_type, end_ns, days, self._regular_hours)
+        self._timed_out = ""
+        try:
+            found = await self._link.bars(self.bar_type, end_ns, days, self._regular_hours)
+        except TimeoutError as error:
+            self._timed_out, found = str(error), []
         judged = [self._filter.judge(bar, end_ns) for bar in found]
         closed = {each.bar.ts_event: each.bar for each in judged if each.verdict not in ("corrupt", "unfinished")}
         times = np.array(sorted(closed), np.int64)

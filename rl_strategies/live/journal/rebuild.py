@@ -17,6 +17,7 @@ from catalogs.errors import InputError
 from rl_strategies.decision.actions import FLAT
 from rl_strategies.decision.core import DecisionCore, Review
 from rl_strategies.decision.observation import position_outputs
+from rl_strategies.live.journal.not_taken import TOO_LATE, DecisionsNotTaken
 from rl_strategies.live.journal.session_journal import FillRow, OrderRow, fingerprint
 from rl_strategies.policy.policies import OnnxPolicy
 
@@ -101,6 +102,8 @@ class ReplayedJournal:
     ----------
     divergences : list of Divergence
     decisions : int
+    not_taken : DecisionsNotTaken
+        Those whose reason is journaled, and those on bars that came from history.
     bars : int
     is_traded : bool
         Whether the running session is traded.
@@ -114,6 +117,7 @@ class ReplayedJournal:
 
     divergences: list[Divergence] = field(default_factory=list)
     decisions: int = 0
+    not_taken: DecisionsNotTaken = field(default_factory=DecisionsNotTaken)
     bars: int = 0
     is_traded: bool = False
     seq: int = 0
@@ -215,6 +219,10 @@ class JournalReplay:
             self.policy.reset()
             self.core.begin_session(day)
             self.result.is_traded = self.core.is_warm_at(row.ts_ns)
+        is_due = self.result.is_traded and row.text != "warm-up" and row.ts_ns < self.core.last_flat_ns
+        # Why nothing was decided on a live bar is not always journaled.
+        unsaid = TOO_LATE if row.text == "backfill" else ""
+        self.result.not_taken.on_bar(row.ts_ns, is_due=is_due, unsaid=unsaid)
 
     def _context(self, row: Row) -> None:
         self.core.push_context(row.instrument_id, row.ts_ns, np.array(row.values, np.float64))
@@ -232,6 +240,7 @@ class JournalReplay:
         self._actions = [chosen] if isinstance(chosen, int) else chosen
         self._targets, self._reviews = [], []
         self.result.decisions += 1
+        self.result.not_taken.on_decision(row.ts_ns)
 
     def _memory(self, row: Row) -> None:
         made = fingerprint(self.policy.snapshot())
@@ -272,8 +281,10 @@ class JournalReplay:
         if state["what"] == RUIN:
             self.core.look(row.ts_ns)
             self.result.is_traded = False
-        elif state["what"] == "decision" and state["reason"] == UNSEEN:
-            self.core.look(row.ts_ns)
+        elif state["what"] == "decision":
+            self.result.not_taken.on_skip(row.ts_ns, state["reason"])
+            if state["reason"] == UNSEEN:
+                self.core.look(row.ts_ns)
         elif state["what"] == BEGUN:
             self._of(row).foreign = state["reason"].split()
         elif state["what"] == FOREIGN:

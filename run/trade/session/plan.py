@@ -46,6 +46,8 @@ class Outcome:
         Latency of each entry, from the bar's arrival to its order on the wire, microseconds.
     positions : dict of str to int
         Signed units that are held, by instrument id.
+    not_taken : dict of str to int
+        Decisions that a backtest would have taken and the session did not, by reason.
     """
 
     exit_code: int
@@ -56,6 +58,7 @@ class Outcome:
     units: int
     latencies_us: list[float] = field(default_factory=list)
     positions: dict[str, int] = field(default_factory=dict)
+    not_taken: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

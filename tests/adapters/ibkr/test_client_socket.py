@@ -15,10 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ibapi.connection import Connection
 from nautilus_trader.adapters.interactive_brokers.client.client import InteractiveBrokersClient
+from nautilus_trader.adapters.interactive_brokers.client.common import Requests
+from nautilus_trader.adapters.interactive_brokers.common import IBContract
+from nautilus_trader.common.component import Logger
+from nautilus_trader.model.data import Bar, BarType
 
 from adapters.ibkr import client_socket
 from adapters.ibkr.client_socket import DECODED_AT_ONCE_BYTES, MESSAGES_IN_A_ROW, MessageReader, read_in_loop
-from adapters.ibkr.node_questions import answer_to
+from adapters.ibkr.node_questions import answer_to, bars_until
 
 WAIT_S = 10.0
 BUFFER_BYTES = 4096  # IB's own reader waits for more after so many
@@ -253,3 +257,36 @@ def test_a_request_that_was_refused_has_no_answer() -> None:
         return await answer_to(question(), lambda: True, lambda: False)
 
     assert asyncio.run(run()) is None
+
+
+class AskedClient:
+    """The parts of IB's client that a question for history needs, with a gateway that ``answers`` or stays silent."""
+
+    _await_request = InteractiveBrokersClient._await_request
+    _end_request = InteractiveBrokersClient._end_request
+    get_historical_bars = InteractiveBrokersClient.get_historical_bars
+
+    def __init__(self, answers: Callable[["AskedClient"], None], timeout_s: float) -> None:
+        self._requests, self._request_timeout_secs = Requests(), timeout_s
+        self._log = Logger("asked")
+        self._eclient = SimpleNamespace(
+            reqHistoricalData=lambda **asked: answers(self), cancelHistoricalData=lambda **asked: None
+        )
+
+    def _next_req_id(self) -> int:
+        return 7
+
+
+async def asked_for_bars(answers: Callable[[AskedClient], None], timeout_s: float) -> list[Bar]:
+    """Bars that a session is given."""
+    client = AskedClient(answers, timeout_s)
+    bar_type = BarType.from_str("SPY.EQUS-1-MINUTE-LAST-EXTERNAL")
+    return await bars_until(client, lambda: True, IBContract(secType="STK"), bar_type, 10**18, 1, True)
+
+
+def test_history_that_is_not_answered_in_time_is_told_from_one_that_is_refused() -> None:
+    with pytest.raises(TimeoutError, match=r"history did not answer within 0\.2 s"):
+        asyncio.run(asked_for_bars(lambda client: None, 0.2))
+    refused = asked_for_bars(lambda client: client._end_request(7, success=False), 60.0)
+    assert asyncio.run(refused) == []
+    assert asyncio.run(asked_for_bars(lambda client: client._end_request(7), 60.0)) == []
