@@ -19,6 +19,7 @@ from catalogs.storage.downloads import Chunk
 from run.console import print_json, report
 from run.data.fetch.massive import FetchRequest, fetch, massive_client
 from run.data.fetch.yahoo import fetch_symbol, yahoo_client
+from run.data.stored import listing_stored
 from run.data.universe import Universe, load_universe
 
 
@@ -78,8 +79,10 @@ def _collect(universe: Universe, catalog: Path, cpm: float, concurrency: int) ->
         fetch(massive_client(cpm), request, catalog, concurrency)
     elif universe.vendor == "yahoo":
         client = yahoo_client()
-        for ticker in universe.tickers:
-            fetch_symbol(client, ticker, Chunk(universe.first_day, universe.last_day), catalog)
+        chunk = Chunk(universe.first_day, universe.last_day)
+        with listing_stored() as stored:
+            for ticker in universe.tickers:
+                stored.add(fetch_symbol(client, ticker, chunk, catalog))
 
 
 def _advance(universe: Universe, ticker: str, state: UniverseProgress, folder: Path, catalog: Path) -> None:

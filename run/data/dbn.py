@@ -38,6 +38,7 @@ from catalogs.storage.ticks import TickKind, write_ticks
 from configs import instruments_path
 from run.console import report
 from run.data.output import import_record, print_records
+from run.data.stored import Stored, listing_stored
 from run.day import day_of
 
 _DAY_NS = 86_400 * 10**9
@@ -80,11 +81,12 @@ def import_files(files: Sequence[Path], choices: Choices, catalog: Path, *, as_j
     """Import DBN files and print the outcome of each instrument; see `import_opened`."""
     with ExitStack() as stack:
         opened = [stack.enter_context(open_dbn(path)) for path in files]
-        print_records(import_opened(opened, choices, catalog), as_json)
+        stored = stack.enter_context(listing_stored())
+        print_records(import_opened(opened, choices, catalog, stored), as_json)
 
 
-def import_opened(files: Sequence[DbnFile], choices: Choices, catalog: Path) -> list[dict[str, Any]]:
-    """Import open DBN files.
+def import_opened(files: Sequence[DbnFile], choices: Choices, catalog: Path, stored: Stored) -> list[dict[str, Any]]:
+    """Import open DBN files; what is stored is noted in ``stored`` at once.
 
     Returns
     -------
@@ -117,10 +119,8 @@ def import_opened(files: Sequence[DbnFile], choices: Choices, catalog: Path) -> 
             later += [_ticks(file, symbol, spec, kind, choices, catalog) for symbol, spec in named.items()]
     if not bars and not later:
         raise InputError(f"no records in {', '.join(file.path.name for file in files)}")
-    records = _store(bars, catalog, choices)
-    for write in later:
-        records.append(_written(write, records))
-    return records
+    records = [stored.add(record) for record in _store(bars, catalog, choices)]
+    return records + [stored.add(write()) for write in later]
 
 
 def _wanted(file: DbnFile, choices: Choices) -> list[str]:
@@ -215,16 +215,6 @@ def _ticks(file: DbnFile, symbol: str, spec: InstrumentSpec, kind: TickKind, cho
         return {**facts, **msgspec.to_builtins(written), "source": str(file.path), "sha256": file.sha256}
 
     return write
-
-
-def _written(write: Write, records: list[dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return write()
-    except InputError as error:
-        if not records:
-            raise
-        stored = ", ".join(each.get("bar_type") or f"{each['kind']} of {each['instrument_id']}" for each in records)
-        raise InputError(f"{error}; stored before: {stored}") from error
 
 
 def _defined(file: DbnFile, table: InstrumentTable) -> list[InstrumentSpec]:

@@ -10,6 +10,7 @@ from catalogs.storage.arrow import stored_bar_types
 from catalogs.storage.consolidate import consolidate
 from catalogs.storage.export import export_bars
 from run.console import print_json, print_result, progress_bar
+from run.data.stored import listing_stored
 from run.day import DAY_NS, midnight_ns
 from run.options import existing_catalog
 
@@ -24,7 +25,11 @@ def run_consolidate(bar_types: list[str] | None, catalog: Path, as_json: bool) -
     if unknown:
         raise InputError(f"no bars of {unknown[0]!r} in catalog {catalog}")
     shown = progress_bar(names, "joining files")
-    results = [consolidate(catalog, name) for name in shown]
+    results = []
+    with listing_stored() as stored:
+        for name in shown:
+            results.append(consolidate(catalog, name))
+            stored.note(name)
     if as_json:
         print_json({"catalog": str(catalog), "consolidated": msgspec.to_builtins(results)})
         return

@@ -40,9 +40,9 @@ def run_rolls(
     contracts, bars = _contract_months(existing_catalog(catalog), root.upper(), bar)
     table = build_rolls(contracts, bars, method.value, days_before_expiry)
     series = None if continuous is None else continuous_bars(catalog, table, bar, back_adjusted=back_adjusted)
-    path = write_rolls(catalog, table)
     if continuous is not None and series is not None:
-        write_bar_file(series, continuous)
+        write_bar_file(series, continuous)  # first: a name that is refused must leave the stored table as it was
+    path = write_rolls(catalog, table)
     if as_json:
         print_json({"file": str(path), **msgspec.to_builtins(table)})
     else:

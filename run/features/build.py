@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from catalogs.bars import BarSeries
+from catalogs.cache import written_aside
 from catalogs.errors import InputError
 from catalogs.instruments.bar_types import bar_minutes, bar_type_of
 from catalogs.instruments.specification import resolve_stored
@@ -49,6 +50,8 @@ def run_build(
     The options are those of the verb; see `run.features.commands.build`.
     """
     load_own_features(file or [])
+    if out is not None and out.suffix != ".npz":
+        raise InputError(f"--out must end in .npz, was {out}")
     spec = stored_spec(catalog, resolve_stored(instrument, instruments_path(), stored_instruments(catalog)))
     names = [name for name, wanted in (("smt", smt), ("vix", vix)) if wanted]
     context = context_set("+".join(names)) if names else named_context(features)
@@ -85,10 +88,8 @@ def _matrix(
 
 
 def _write(out: Path, plan: FeaturePlan | JoinedPlan, bars: BarSeries, values: Floats) -> None:
-    if out.suffix != ".npz":
-        raise InputError(f"--out must end in .npz, was {out}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(out, values=values, names=np.array(plan.outputs), ts_ns=bars.ts_ns)
+    with written_aside(out) as aside:
+        np.savez(aside, values=values, names=np.array(plan.outputs), ts_ns=bars.ts_ns)
 
 
 def _described(plan: FeaturePlan | JoinedPlan, bars: BarSeries, coverage: Sequence[FamilyCoverage]) -> dict[str, Any]:

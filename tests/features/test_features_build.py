@@ -87,6 +87,23 @@ def test_daily_values_are_those_of_the_day_before(catalog: Path, tmp_path: Path)
     np.testing.assert_allclose(column[day == np.datetime64("2025-03-04")], expected, rtol=1e-12)
 
 
+def test_a_matrix_that_is_interrupted_leaves_the_file_as_it_was(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "matrix.npz"
+    build(catalog, "SPY", "--out", str(out))
+    before = out.read_bytes()
+
+    def interrupted(file: Path, **arrays: Any) -> None:
+        Path(file).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", interrupted)
+    CliRunner().invoke(app, ["build", "SPY", "--vix", "--out", str(out), "--catalog", str(catalog)])
+    assert out.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
 def test_table_says_what_is_left_out(catalog: Path) -> None:
     result = CliRunner().invoke(app, ["build", "SPY", "--features", "full", "--catalog", str(catalog)])
     assert result.exit_code == 0, result.output

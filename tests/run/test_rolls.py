@@ -47,6 +47,17 @@ def test_rolls_by_calendar_as_documented(
     assert read_rolls(catalog, "ES").months[1].first_session == first
 
 
+def test_a_series_that_is_refused_leaves_the_stored_table(
+    catalog: Path, tmp_path: Path, answer: Callable[..., dict], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer("data", "rolls", "es", "--method", "calendar", "--catalog", catalog)
+    before = read_rolls(catalog, "ES")
+    words = ["data", "rolls", "es", "--method", "calendar", "--days-before-expiry", "2", "--catalog", str(catalog)]
+    assert main([*words, "--continuous", str(tmp_path / "es.txt")]) == 2
+    assert "export file must end in .csv or .parquet" in capsys.readouterr().err
+    assert read_rolls(catalog, "ES") == before
+
+
 def test_the_bars_to_read_are_asked_for_where_there_are_several(
     catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,7 @@ from adapters.errors import SourceError
 from catalogs.errors import InputError
 from catalogs.storage.arrow import read_bars
 from run.data.dbn import Choices, import_opened
+from run.data.stored import Stored
 
 SESSION = Path("nautilus_databento") / "historical_bars_catalog" / "databento"
 BARS = SESSION / "futures_ohlcv-1m_2024-07-01T23-40_2024-07-02T00-10.dbn.zst"
@@ -72,7 +73,7 @@ def outcome(path: Path, catalog: Path) -> str:
     """Kind of what a file was imported as, or the reason why not."""
     try:
         with open_dbn(path) as file:
-            records = import_opened([file], Choices(), catalog)
+            records = import_opened([file], Choices(), catalog, Stored())
             assert all(record["rows"] > 0 for record in records)
             return kind_of(file.schema, path.name)
     except (SourceError, InputError) as error:

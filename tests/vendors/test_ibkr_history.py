@@ -92,7 +92,7 @@ def test_a_share_is_asked_for_on_the_smart_route(
     ("symbols", "days", "message"),
     [
         ("MESH7", DAYS, "knows 0 contracts MESH7, must be one"),
-        ("MESZ6", ("2026-09-25", "2026-09-25"), "it sent 40 of other days; 0 bars of MESZ6 were stored"),
+        ("MESZ6", ("2026-09-25", "2026-09-25"), "it sent 40 of other days"),
         ("MESZ6", ("2026-09-26", "2026-09-26"), "no CME Globex Equity session from 2026-09-26 to 2026-09-26"),
         ("MESZ6", ("2031-01-06", "2031-01-07"), "--start must not be after the last finished day"),
     ],
@@ -117,9 +117,17 @@ def test_a_refusal_keeps_what_was_fetched_before(
     server.call(lambda s: setattr(s.gateway, "history_refusal", no_permission))
     line = refusal(*fetch(server, tmp_path))
     assert "error 162" in line
-    assert "No market data permissions for CME FUT; 0 bars of MESZ6 were stored before" in line
+    assert line.endswith("No market data permissions for CME FUT"), "nothing new was stored"
     server.call(lambda s: setattr(s.gateway, "history_refusal", None))
     assert answer(*fetch(server, tmp_path))["imports"][0]["new_rows"] == 40
+
+
+def test_instruments_stored_before_a_refusal_are_listed(
+    server: ThreadedServer, tmp_path: Path, refusal: Callable[..., str]
+) -> None:
+    line = refusal(*fetch(server, tmp_path, "SPY,MESH7", (DAYS[0], DAYS[0])))
+    assert "knows 0 contracts MESH7" in line
+    assert "; stored before: SPY.EQUS-1-MINUTE-LAST-EXTERNAL (40 new): " in line
 
 
 def test_no_gateway_is_told(tmp_path: Path, refusal: Callable[..., str]) -> None:

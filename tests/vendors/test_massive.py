@@ -123,6 +123,15 @@ def test_a_broken_off_fetch_goes_on_where_it_stopped(
     assert "2025-01-15/2025-01-31" not in spans
 
 
+def test_tickers_stored_before_a_failure_are_listed(
+    massive: Callable[..., SimpleNamespace], tmp_path: Path, refusal: Callable[..., str]
+) -> None:
+    massive({"AAPL": DAYS})
+    line = refusal("data", "fetch", "massive", "--tickers", "AAPL,MSFT", *RANGE, "--catalog", tmp_path)
+    assert "Massive has no bars of MSFT" in line
+    assert "; stored before: AAPL.EQUS-1-MINUTE-LAST-EXTERNAL (1,170 new): " in line
+
+
 def client(server: SimpleNamespace) -> MassiveClient:
     headers = {"Authorization": "Bearer sesame"}
     return MassiveClient(HttpSource("Massive", server.url, headers=headers, timeout_s=0.3, sleep=lambda _: None))

@@ -1,14 +1,16 @@
 """Yahoo over a real socket: finished sessions, holes, the unfinished last row, refusals."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from adapters.yahoo import YahooClient
 from catalogs.storage.arrow import read_bars, stored_bar_types
 from run.cli import main
 from run.data.fetch.last_session import last_finished_day
@@ -85,6 +87,39 @@ def test_a_share_class_is_asked_for_as_yahoo_spells_it(
     told = answer("data", "fetch", "yahoo", "--symbols", "BRK.B", "--catalog", tmp_path)
     assert told["bar_type"] == "BRK.B.EQUS-1-MINUTE-LAST-EXTERNAL"
     assert {path.rpartition("/")[2] for path in yahoo.vendor.paths} == {"BRK-B"}
+
+
+def test_what_was_stored_before_a_failure_is_listed(
+    yahoo: SimpleNamespace, tmp_path: Path, answer: Callable[..., dict], refusal: Callable[..., str]
+) -> None:
+    words = ("data", "fetch", "yahoo", "--symbols", "SPY,ZZZZ", "--catalog", tmp_path)
+    line = refusal(*words)
+    assert "Yahoo does not know ZZZZ" in line
+    assert "; stored before: SPY.EQUS-1-MINUTE-LAST-EXTERNAL (30 new): the same command goes on from there" in line
+    assert "stored before" not in refusal(*words), "this time nothing was new"
+    assert stored_bar_types(tmp_path) == ["SPY.EQUS-1-MINUTE-LAST-EXTERNAL"]
+
+
+@pytest.mark.parametrize("before", ["", "SPY"])
+def test_what_was_stored_before_ctrl_c_is_listed(
+    yahoo: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    before: str,
+) -> None:
+    asked = YahooClient.minutes
+
+    def minutes(client: YahooClient, symbol: str, *days: date) -> pa.Table:
+        if symbol == "QQQ":
+            raise KeyboardInterrupt
+        return asked(client, symbol, *days)
+
+    monkeypatch.setattr(YahooClient, "minutes", minutes)
+    symbols = ",".join(filter(None, (before, "QQQ")))
+    assert main(["data", "fetch", "yahoo", "--symbols", symbols, "--catalog", str(tmp_path)]) == 130
+    said = f"stored before: {before}.EQUS-1-MINUTE-LAST-EXTERNAL (30 new): " if before else "nothing was stored: "
+    assert said + "the same command goes on from there" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["ES", "es", "ES.EQUS", "NQ"])

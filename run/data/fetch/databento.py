@@ -19,6 +19,7 @@ from run.data.fetch.databento_contracts import contracts_meant, keep_rolls
 from run.data.fetch.databento_jobs import BatchJobs
 from run.data.fetch.vendors import address, secret
 from run.data.output import joined_by_bar_type, print_record
+from run.data.stored import Stored, listing_stored
 from run.options import comma_separated
 
 
@@ -69,14 +70,15 @@ def fetch_databento(
         missing = [piece.request for piece in pieces if not piece.path.exists()]
         cost = _confirm_price(vendor, missing, len(pieces), yes=yes, max_cost=max_cost, as_json=as_json)
         files = _download(vendor, pieces)
-    imports = _import(files, spans, publisher, catalog)
+    with listing_stored() as stored:
+        imports = _import(files, spans, publisher, catalog, stored)
+        for table in tables:
+            keep_rolls(catalog, table)
     if as_json:
         print_json({"catalog": str(catalog), "cost_usd": cost, "imports": imports})
     else:
         for record in imports:
             print_record(record)
-    for table in tables:
-        keep_rolls(catalog, table)
 
 
 def _pieces(catalog: Path, dataset: str, schema: str, spans: list[ContractSpan]) -> list[Piece]:
@@ -118,12 +120,14 @@ def _download(vendor: DatabentoHistory, pieces: list[Piece]) -> list[Path]:
     return [piece.path for piece in pieces]
 
 
-def _import(files: list[Path], spans: list[ContractSpan], publisher: str | None, catalog: Path) -> list[dict[str, Any]]:
+def _import(
+    files: list[Path], spans: list[ContractSpan], publisher: str | None, catalog: Path, stored: Stored
+) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path in files:
         with open_dbn(path) as file:
             if any(len(block) for block in file.store.to_ndarray(count=1)):  # something traded
-                found += import_opened([file], Choices(publisher=publisher), catalog)
+                found += import_opened([file], Choices(publisher=publisher), catalog, stored)
     if not found:
         first = spans[0]
         raise InputError(f"Databento has no records of {first.symbol} from {first.first} on; check symbol and days")

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from adapters.errors import SourceError
 from adapters.ibkr.connection import GatewayError, gateway
 from adapters.ibkr.history import IbkrHistory, ResolvedContract
 from catalogs.errors import InputError
@@ -20,6 +19,7 @@ from configs import instruments_path
 from run.console import print_json, progress_bar, report
 from run.data.fetch.last_session import last_finished_day
 from run.data.output import import_record, joined_by_bar_type, print_record
+from run.data.stored import Stored, listing_stored
 from run.options import comma_separated
 
 CONNECT_TIMEOUT_S = 15.0
@@ -39,7 +39,8 @@ def fetch_ibkr(
     try:
         with gateway(host, port, (client_id,), CONNECT_TIMEOUT_S) as client:
             history = IbkrHistory(client)
-            records = [fetch_instrument(history, spec, start.date(), last, catalog) for spec in specs]
+            with listing_stored() as stored:
+                records = [fetch_instrument(history, spec, start.date(), last, catalog, stored) for spec in specs]
     except GatewayError as error:
         raise InputError(str(error)) from error
     if as_json:
@@ -50,14 +51,14 @@ def fetch_ibkr(
 
 
 def fetch_instrument(
-    history: IbkrHistory, spec: InstrumentSpec, first: date, last: date, catalog: Path
+    history: IbkrHistory, spec: InstrumentSpec, first: date, last: date, catalog: Path, stored: Stored
 ) -> dict[str, Any]:
     """Download the missing sessions of one instrument and import them all.
 
     Raises
     ------
     SourceError
-        If the gateway refuses or has nothing; sessions fetched before are imported.
+        If the gateway refuses or has nothing; sessions fetched before are imported, and ``stored`` has them.
     InputError
         If the broker's terms differ from the instrument table, or bars disagree with stored ones.
     """
@@ -68,23 +69,15 @@ def fetch_instrument(
     report(f"{spec.instrument_id} is {contract}")
     _check_terms(spec, contract)
     records = []
-    failure: SourceError | None = None
     for session in progress_bar(sessions, symbol):
         path = _path(catalog, symbol, calendar, session)
         if not path.exists():
-            try:
-                open_ns, close_ns = int(calendar.open_ns[session]), int(calendar.close_ns[session])
-                keep_table(path, history.minutes(contract, open_ns, close_ns))
-            except SourceError as error:
-                failure = error
-                break
+            open_ns, close_ns = int(calendar.open_ns[session]), int(calendar.close_ns[session])
+            keep_table(path, history.minutes(contract, open_ns, close_ns))
         table = pq.read_table(path, partitioning=None)
         source = SourceFile(f"ibkr {path.stem}", sha256_of(path), len(table), symbol)
         imported = import_bars(catalog, spec, "1-MINUTE", [table], [source], stamp="open")
-        records.append(import_record(imported, catalog))
-    if failure is not None:
-        new_rows = sum(record["new_rows"] for record in records)
-        raise SourceError(f"{failure}; {new_rows:,} bars of {symbol} were stored before") from failure
+        records.append(stored.add(import_record(imported, catalog)))
     return {"instrument_id": spec.instrument_id, "contract": str(contract), **joined_by_bar_type(records)[0]}
 
 

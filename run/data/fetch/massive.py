@@ -25,6 +25,7 @@ from run.console import print_json, progress_bar, report
 from run.data.fetch.last_session import last_finished_day
 from run.data.fetch.vendors import address, secret
 from run.data.output import import_record, joined_by_bar_type, print_record
+from run.data.stored import Stored, listing_stored
 from run.data.universe import named_tickers
 
 _MINUTE_NS = 60 * 10**9
@@ -97,14 +98,16 @@ def fetch(client: MassiveClient, request: FetchRequest, catalog: Path, concurren
     SourceError
         If the vendor refuses or keeps failing; finished downloads stay.
     InputError
-        If a ticker is not in the instrument table, has no bars, or its bars differ from stored ones.
+        If a ticker is not in the instrument table, has no bars, or its bars differ from stored ones; names what was
+        stored before.
     """
     for ticker in request.tickers:
         resolve_share(ticker, instruments_path())
         bar_length_ns(request.bar)
     chunks = list(month_chunks(request.first, request.last))
-    _download(client, request, catalog, chunks, concurrency)
-    return [_import(catalog, request, ticker, chunks) for ticker in request.tickers]
+    with listing_stored() as stored:
+        _download(client, request, catalog, chunks, concurrency)
+        return [_import(catalog, request, ticker, chunks, stored) for ticker in request.tickers]
 
 
 def _download(
@@ -135,7 +138,7 @@ def _download_actions(client: MassiveClient, catalog: Path, ticker: str) -> None
     write_actions(catalog, ticker, client.corporate_actions(ticker))
 
 
-def _import(catalog: Path, request: FetchRequest, ticker: str, chunks: list[Chunk]) -> dict[str, Any]:
+def _import(catalog: Path, request: FetchRequest, ticker: str, chunks: list[Chunk], stored: Stored) -> dict[str, Any]:
     spec, records = resolve_share(ticker, instruments_path()), []
     for chunk in chunks:
         path = _path(catalog, request, ticker, chunk)
@@ -144,7 +147,7 @@ def _import(catalog: Path, request: FetchRequest, ticker: str, chunks: list[Chun
             continue
         source = SourceFile(f"massive {request.series} {chunk}", sha256_of(path), len(table), ticker)
         imported = import_bars(catalog, spec, request.bar, [table], [source], stamp="open")
-        records.append(import_record(imported, catalog))
+        records.append(stored.add(import_record(imported, catalog)))
     if not records:
         raise InputError(f"Massive has no bars of {ticker} from {request.first} to {request.last}; check the ticker")
     _report_splits(catalog, request, ticker)

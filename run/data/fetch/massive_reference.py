@@ -8,6 +8,7 @@ from catalogs.cache import written_aside
 from catalogs.corporate_actions import write_actions
 from run.console import print_json, print_result, progress_bar
 from run.data.fetch.massive import massive_client
+from run.data.stored import listing_stored
 from run.data.universe import named_tickers
 
 
@@ -18,8 +19,10 @@ def fetch_massive_reference(*, tickers: str, universe: str | None, cpm: float, c
     """
     named = named_tickers(tickers, universe)
     client = massive_client(cpm)
-    for ticker in progress_bar(named, "fetching"):
-        _fetch(client, ticker, catalog)
+    with listing_stored() as stored:
+        for ticker in progress_bar(named, "fetching"):
+            _fetch(client, ticker, catalog)
+            stored.note(ticker)
     folder = catalog / "reference" / "massive"
     if as_json:
         print_json({"folder": str(folder), "tickers": named})

@@ -18,6 +18,7 @@ from run.console import progress_bar, report
 from run.data.fetch.last_session import last_finished_day
 from run.data.fetch.vendors import address
 from run.data.output import import_record, print_records
+from run.data.stored import listing_stored
 from run.options import comma_separated
 
 PER_MINUTE = 60.0
@@ -40,7 +41,8 @@ def fetch_yahoo(
     chunk = Chunk(last - timedelta(days=(days or MINUTE_DAYS) - 1), last)
     client = yahoo_client()
     shown = progress_bar(names, "fetching")
-    records = [fetch_symbol(client, name, chunk, catalog) for name in shown]
+    with listing_stored() as stored:
+        records = [stored.add(fetch_symbol(client, name, chunk, catalog)) for name in shown]
     print_records(records, as_json)
 
 
