@@ -6,6 +6,7 @@ with warnings.catch_warnings():  # the package's import makes every later warnin
     import databento as _databento  # noqa: F401
 
 from adapters.databento.files import DbnFile, open_dbn
+from adapters.databento.publishers import publisher_name
 from adapters.databento.records import (
     QUOTE_SCHEMA,
     TRADE_SCHEMA,
@@ -28,5 +29,6 @@ __all__ = [
     "definitions",
     "kind_of",
     "open_dbn",
+    "publisher_name",
     "tick_tables",
 ]

@@ -9,10 +9,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adapters.databento.files import DbnFile
-from adapters.databento.publishers import chosen, combined_bars, publisher_name
+from adapters.databento.publishers import publisher_name
 from adapters.databento.schemas import kind_of
 from adapters.errors import SourceError
 from adapters.files.loader import BAR_SCHEMA
+from adapters.files.publishers import chosen, combined_bars
 
 # Times are those at which Databento received the message; prices are integers of 1e-9 USD.
 TRADE_SCHEMA = pa.schema(
@@ -82,13 +83,13 @@ def bar_tables(file: DbnFile, publisher: str | None = None) -> dict[str, SymbolB
     Raises
     ------
     SourceError
-        If a record belongs to no symbol of the file, or as `adapters.databento.publishers` refuses.
+        If a record belongs to no symbol of the file, or as `adapters.files.publishers` refuses.
     """
     parts: dict[str, list[NDArray]] = {}
     for symbol, rows in _by_symbol(file):
         parts.setdefault(symbol, []).append(rows)
     return {
-        symbol: _symbol_bars(chosen(np.concatenate(blocks), publisher, file.path.name), file.path.name)
+        symbol: _symbol_bars(chosen(np.concatenate(blocks), publisher, publisher_name, file.path.name), file.path.name)
         for symbol, blocks in sorted(parts.items())
     }
 
@@ -106,7 +107,7 @@ def tick_tables(file: DbnFile, publisher: str | None = None) -> Iterator[tuple[s
     """
     is_trades = kind_of(file.schema, file.path.name) == "trades"
     for symbol, block in _by_symbol(file):
-        rows = block if publisher is None else chosen(block, publisher, file.path.name)
+        rows = block if publisher is None else chosen(block, publisher, publisher_name, file.path.name)
         if is_trades:
             yield symbol, _trades(rows)
             continue

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adapters.errors import SourceError
-from adapters.files.columns import Columns
+from adapters.files.columns import PUBLISHER, Columns
 from adapters.files.formats import GENERIC, Format
+from adapters.files.publishers import chosen, combined_bars
 from adapters.files.sources import RawFile, ReadOptions, read_raw
 from adapters.files.timestamps import names_zone, to_utc_ns
 
@@ -26,6 +27,10 @@ BAR_SCHEMA = pa.schema(
 
 DBN_SUFFIXES = (".dbn", ".dbn.zst")  # read by adapters.databento, whose package is slow to import
 
+_PUBLISHED = np.dtype(
+    [("publisher_id", np.int64), ("ts_event", np.int64)]
+    + [(name, np.float64) for name in ("open", "high", "low", "close", "volume")]
+)
 _UNDEFINED = 9.2e18  # Databento writes the largest 64-bit integer where there is no price
 _SMALLEST_WHOLE = 1e5  # a hundredth of a cent in units of 1e-9
 
@@ -52,6 +57,10 @@ class FileBars:
         Zone that was taken for times that name none; empty if all name one.
     divisor : float
         What prices were divided by; 1 for nothing.
+    publishers : tuple of str
+        Publishers that the bars are from; empty if the file does not say.
+    combined : int
+        Times at which bars of several publishers became one.
     """
 
     path: Path
@@ -63,6 +72,8 @@ class FileBars:
     stamp: Literal["open", "close", ""] = ""
     time_zone: str = ""
     divisor: float = 1.0
+    publishers: tuple[str, ...] = ()
+    combined: int = 0
 
 
 def load_bars(path: Path, *, time_zone: str | None = None, symbol: str | None = None) -> FileBars:
@@ -102,7 +113,8 @@ def read_file(path: Path, options: ReadOptions, symbols: Collection[str] | None 
     SourceError
         If the file is missing, empty, of another kind or unreadable; if columns are missing or hold something
         else than numbers and times; if a row has no symbol, or the file not the ones named; if prices are whole
-        numbers in some rows of an encoded file only; or if times name no zone and none is given.
+        numbers in some rows of an encoded file only; if times name no zone and none is given; or as
+        `adapters.files.publishers` refuses.
     """
     with path.open("rb") if path.is_file() else nullcontext() as file:
         sha256 = "" if file is None else hashlib.file_digest(file, "sha256").hexdigest()
@@ -174,45 +186,59 @@ def _merged(names: list[str], code: NDArray[np.int64]) -> tuple[list[str], NDArr
 
 
 def _brought_in(raw: RawFile, symbol: str, path: Path, sha256: str, options: ReadOptions) -> FileBars:
-    chosen, columns, table = raw.format, raw.columns, raw.table
-    _check_publishers(raw, symbol, path.name)
-    time_zone = options.time_zone or chosen.zone or None
+    layout, columns, table = raw.format, raw.columns, raw.table
+    time_zone = options.time_zone or layout.zone or None
     times = table[columns.time[0]]
     if len(columns.time) == 2:
         day, clock = (pc.utf8_trim_whitespace(table[name].cast(pa.string())) for name in columns.time)
         times = pc.binary_join_element_wise(day, clock, " ")
-    if chosen.local_epochs:
+    if layout.local_epochs:
         utc_ns = to_utc_ns(times, None, path.name)
         times = pa.chunked_array([pa.array(utc_ns, pa.timestamp("ns"))])
-    ts_ns = to_utc_ns(times, time_zone, path.name, dates=options.dates or chosen.dates)
+    ts_ns = to_utc_ns(times, time_zone, path.name, dates=options.dates or layout.dates)
     prices, divisor = _prices(raw, path.name)
     volume = np.full(len(table), np.nan)
-    if columns.volume and chosen.volume_is_units:
+    if columns.volume and layout.volume_is_units:
         volume = np.sum([_floats(table, name, path.name) for name in columns.volume], axis=0)
-    own = symbol.removesuffix(chosen.drop) if chosen.drop else symbol
+    bars, publishers, combined = _one_bar_a_time(raw, [ts_ns, *prices, volume], options, path.name)
+    own = symbol.removesuffix(layout.drop) if layout.drop else symbol
     return FileBars(
         path=path,
         sha256=sha256,
-        table=pa.Table.from_arrays([pa.array(ts_ns), *map(pa.array, prices), pa.array(volume)], schema=BAR_SCHEMA),
+        table=pa.Table.from_arrays(list(map(pa.array, bars)), schema=BAR_SCHEMA),
         symbol=own,
         columns=columns,
-        format=chosen,
-        stamp=chosen.stamp,
+        format=layout,
+        stamp=layout.stamp,
         time_zone="" if names_zone(times) else time_zone or "",
         divisor=divisor,
+        publishers=publishers,
+        combined=combined,
     )
 
 
-def _check_publishers(raw: RawFile, symbol: str, source: str) -> None:
-    if raw.columns.publisher is None:
-        return
-    publishers = pc.unique(raw.table[raw.columns.publisher]).to_pylist()
-    if len(publishers) > 1:
-        raise SourceError(
-            f"{source}: {symbol or 'the file'} has bars of {len(publishers)} publishers "
-            f"({', '.join(map(str, sorted(publishers)))}), each a part of the volume: keep the rows of one "
-            "publisher_id, or ask for a consolidated dataset"
-        )
+def _one_bar_a_time(
+    raw: RawFile, columns: list[NDArray[Any]], options: ReadOptions, source: str
+) -> tuple[list[NDArray[Any]], tuple[str, ...], int]:
+    # Columns of the schema, those of several publishers made one; the publishers; and how many bars were combined.
+    name = raw.columns.publisher
+    if name is None:
+        if options.publisher is not None:
+            raise SourceError(f"{source} has no column {PUBLISHER} to choose {options.publisher!r} from")
+        return columns, (), 0
+    numbers = _floats(raw.table, name, source)
+    if np.isnan(numbers).any():
+        raise SourceError(f"{source}: row {int(np.argmax(np.isnan(numbers))) + 1} has no {name}")
+    held = np.unique(numbers.astype(np.int64)).tolist()
+    if len(held) < 2 and options.publisher is None:
+        return columns, tuple(map(options.publisher_name, held)), 0
+    rows = np.empty(len(numbers), _PUBLISHED)
+    for field, values in zip(_PUBLISHED.names or (), (numbers, *columns), strict=True):
+        rows[field] = values
+    rows = chosen(rows, options.publisher, options.publisher_name, source)
+    bars, combined = combined_bars(rows, source)
+    names = tuple(map(options.publisher_name, np.unique(rows["publisher_id"]).tolist()))
+    return [bars[field].copy() for field in (_PUBLISHED.names or ())[1:]], names, combined
 
 
 def _prices(raw: RawFile, source: str) -> tuple[list[NDArray[np.float64]], float]:

@@ -1,6 +1,7 @@
 """A file as its columns: which format it is of, and what reads it."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,12 +41,18 @@ class ReadOptions:
         Name in `adapters.files.formats.FORMATS`.
     columns : tuple of str, optional
         Meaning of the columns by position, of `adapters.files.columns.MEANINGS`, for files without names.
+    publisher : str, optional
+        Publisher to take where a file has several; by default their bars are combined.
+    publisher_name : callable
+        Name of a publisher by its number in the file.
     """
 
     time_zone: str | None = None
     dates: DateOrder | None = None
     format: str | None = None
     columns: tuple[str, ...] | None = None
+    publisher: str | None = None
+    publisher_name: Callable[[int], str] = str
 
 
 @dataclass(frozen=True)

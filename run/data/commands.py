@@ -52,7 +52,9 @@ def import_(
     ] = None,
     publisher: Annotated[
         str | None,
-        typer.Option("--publisher", metavar="VENUE", help="Venue to take from a DBN file of several (default: all)."),
+        typer.Option(
+            "--publisher", metavar="VENUE", help="Venue to take from Databento files of several (default: all)."
+        ),
     ] = None,
     assume_volume: Annotated[
         int, typer.Option("--assume-volume", metavar="N", min=0, help="Volume to store where it is missing.")

@@ -38,6 +38,7 @@ from catalogs.storage.ticks import TickKind, write_ticks
 from configs import instruments_path
 from run.console import report
 from run.data.output import import_record, print_records
+from run.data.publishers import Published, check_publishers, publisher_facts
 from run.data.stored import Stored, listing_stored
 from run.day import day_of
 
@@ -176,11 +177,6 @@ def _bars_of(file: DbnFile, symbols: list[str], choices: Choices, table: Instrum
     days = {symbol: day_of(tables[symbol].table["ts_ns"][-1].as_py()) for symbol in symbols if symbol in tables}
     for symbol, spec in _named(file, choices, table, days).items():
         bars = tables[symbol]
-        if bars.combined and choices.strict:
-            raise InputError(
-                f"strict import refused: {file.path.name} has {bars.combined:,} minutes of {symbol} from several "
-                f"publishers ({', '.join(bars.publishers)}): choose one with --publisher"
-            )
         yield _Bars(spec, BARS[file.schema], bars, SourceFile(str(file.path), file.sha256, len(bars.table), symbol))
 
 
@@ -188,6 +184,9 @@ def _store(found: list[_Bars], catalog: Path, choices: Choices) -> list[dict[str
     parts: dict[tuple[str, str], list[_Bars]] = {}
     for each in found:
         parts.setdefault((each.spec.instrument_id, each.bar), []).append(each)
+    published = [[_published(part) for part in each] for each in parts.values()]
+    for each, facts in zip(parts.values(), published, strict=True):
+        check_publishers(each[0].source.symbol, facts, strict=choices.strict)
     news = [
         prepare(
             catalog, each[0].spec, bar, [part.bars.table for part in each], [part.source for part in each],
@@ -197,14 +196,13 @@ def _store(found: list[_Bars], catalog: Path, choices: Choices) -> list[dict[str
     ]  # fmt: skip
     imports = store(catalog, news) if news else []
     return [
-        {**import_record(imported, catalog), **_published(each)}
-        for imported, each in zip(imports, parts.values(), strict=True)
+        {**import_record(imported, catalog), **publisher_facts(each)}
+        for imported, each in zip(imports, published, strict=True)
     ]
 
 
-def _published(parts: list[_Bars]) -> dict[str, Any]:
-    publishers = dict.fromkeys(name for part in parts for name in part.bars.publishers)
-    return {"publishers": list(publishers), "combined": sum(part.bars.combined for part in parts)}
+def _published(part: _Bars) -> Published:
+    return Published(Path(part.source.path).name, part.bars.table, part.bars.publishers, part.bars.combined)
 
 
 def _ticks(file: DbnFile, symbol: str, spec: InstrumentSpec, kind: TickKind, choices: Choices, catalog: Path) -> Write:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from adapters.files import BAR_SCHEMA, DBN_SUFFIXES, FileBars, ReadOptions, read_file
 from catalogs.errors import InputError
-from catalogs.instruments.bar_types import bar_length_ns
+from catalogs.instruments.bar_types import bar_length_ns, instrument_id_of
 from catalogs.instruments.specification import InstrumentSpec, is_root, resolve, resolve_share, resolve_symbol
 from catalogs.instruments.table import InstrumentTable, load_table
 from catalogs.storage.arrow import NewBars
@@ -20,7 +21,8 @@ from catalogs.storage.provenance import SourceFile
 from configs import instruments_path
 from run.console import messages, report
 from run.data import choices
-from run.data.output import import_record, print_import, print_records, print_sources
+from run.data.output import import_record, print_records, print_sources
+from run.data.publishers import Published, check_publishers, publisher_facts
 from run.day import day_of
 from run.options import comma_separated
 
@@ -75,22 +77,25 @@ def run_import(
         dates=None if dates is None else dates.value,
         format=file_format,
         columns=None if columns is None else tuple(comma_separated(columns)),
+        publisher=publisher,
+        publisher_name=_publisher_name,
     )
     loaded = _load(files, options, _wanted(symbol))
     reading = Reading(bar, stamp, assume_volume, strict)
     groups = _by_instrument(loaded, instrument)
     specs = _specifications(groups, table)
+    facts = {specs[name].instrument_id: _publishers(name, groups[name], strict) for name in groups}
     _report_choices(groups, specs, reading)
     understood = [replace(source, table=BAR_SCHEMA.empty_table()) for source in loaded]
     loaded.clear()  # what is cleaned is no longer needed as it was read
     news = [_prepared(catalog, specs[name], groups.pop(name), reading) for name in list(groups)]
     imports = store(catalog, news)
-    if as_json:
-        print_records([import_record(imported, catalog) for imported in imports], as_json)
-        return
-    print_sources(understood, [_stamp(source, reading) for source in understood])
-    for imported in imports:
-        print_import(imported, catalog)
+    records = [
+        {**import_record(imported, catalog), **facts[instrument_id_of(imported.bars.bar_type)]} for imported in imports
+    ]
+    if not as_json:
+        print_sources(understood, [_stamp(source, reading) for source in understood])
+    print_records(records, as_json)
 
 
 def _wanted(symbol: list[str] | None) -> tuple[str, ...] | None:
@@ -159,6 +164,18 @@ def _specification(name: str, source: FileBars, table: InstrumentTable, last: da
             f"{name} is stored as the share {spec.instrument_id}; it is the root of a future, too (see --instrument)"
         )
     return spec
+
+
+def _publisher_name(number: int) -> str:
+    from adapters.databento import publisher_name  # the package takes a second to import
+
+    return publisher_name(number)
+
+
+def _publishers(name: str, sources: Sequence[FileBars], strict: bool) -> dict[str, Any]:
+    parts = [Published(each.path.name, each.table, each.publishers, each.combined) for each in sources]
+    check_publishers(name, parts, strict=strict)
+    return publisher_facts(parts)
 
 
 def _prepared(catalog: Path, spec: InstrumentSpec, sources: Sequence[FileBars], reading: Reading) -> NewBars:

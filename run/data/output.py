@@ -109,11 +109,6 @@ def print_sources(sources: Sequence[FileBars], stamps: Sequence[str]) -> None:
     print_result(table)
 
 
-def print_import(imported: Imported, catalog: Path) -> None:
-    """Outcome of an import for people."""
-    _print_bars(import_record(imported, catalog))
-
-
 def _print_bars(record: dict[str, Any]) -> None:
     print_result(
         f"{record['outcome']}: {record['rows']:,} bars of {record['bar_type']} in {record['catalog']}\n"

@@ -1,6 +1,7 @@
 """Each format, written out by hand, gives back the same three bars, with what its vendor says of its stamps."""
 
 import gzip
+import itertools
 import json
 import zipfile
 from pathlib import Path
@@ -304,12 +305,45 @@ def test_a_ticker_may_be_na_and_a_row_without_one_is_refused(tmp_path: Path) -> 
     assert len(held.table) == 3
 
 
-def test_several_publishers_of_a_minute_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "two.csv"
-    row = "2025-07-03T13:30:00Z,33,{p},7,620.1,620.2,620.0,620.1,5,SPY\n"
-    path.write_text(DATABENTO + row.format(p=39) + row.format(p=41))
-    with pytest.raises(SourceError, match=r"SPY has bars of 2 publishers \(39, 41\)"):
+def test_bars_of_several_publishers_become_one_in_whatever_order_they_come(tmp_path: Path) -> None:
+    path = tmp_path / "venues.csv"
+    rows = [
+        "2025-07-03T13:30:00Z,33,39,7,620.1,620.4,620.0,620.2,5,SPY",
+        "2025-07-03T13:30:00Z,33,41,7,620.3,620.6,620.2,620.5,70,SPY",
+        "2025-07-03T13:30:00Z,33,43,7,620.2,620.3,619.8,619.9,6,SPY",
+        "2025-07-03T13:31:00Z,33,39,7,620.5,620.7,620.4,620.6,9,SPY",
+    ]
+    for order in itertools.permutations(rows):
+        path.write_text(DATABENTO + "\n".join(order) + "\n")
+        [held] = read_file(path, ReadOptions())
+        # Open and close of publisher 41, which traded most; the extremes are those of 41 and of 43.
+        assert [column.to_pylist() for column in held.table.columns[1:]] == [
+            [620.3, 620.5], [620.6, 620.7], [619.8, 620.4], [620.5, 620.6], [81.0, 9.0],
+        ]  # fmt: skip
+        assert (held.publishers, held.combined) == (("39", "41", "43"), 1)
+
+
+def test_one_publisher_is_taken_where_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "venues.csv"
+    row = "2025-07-03T13:30:00Z,33,{p},7,620.1,620.2,620.0,{close},5,SPY\n"
+    path.write_text(DATABENTO + row.format(p=2, close=620.1) + row.format(p=5, close=620.2))
+    venues = {2: "XNAS", 5: "BATS"}.__getitem__
+    for name, close in (("xnas", 620.1), ("BATS", 620.2)):
+        [held] = read_file(path, ReadOptions(publisher=name, publisher_name=venues))
+        assert held.table["close"].to_pylist() == [close]
+        assert (held.publishers, held.combined) == ((name.upper(),), 0)
+    with pytest.raises(SourceError, match=r"venues\.csv has no publisher 'IEXG', has XNAS, BATS"):
+        read_file(path, ReadOptions(publisher="IEXG", publisher_name=venues))
+    path.write_text(DATABENTO + 2 * row.format(p=2, close=620.1) + row.format(p=5, close=620.2))
+    with pytest.raises(SourceError, match=r"venues\.csv has two bars of one publisher at one time"):
         read_file(path, ReadOptions())
+
+
+def test_a_publisher_cannot_be_chosen_from_a_file_that_names_none(tmp_path: Path) -> None:
+    path = tmp_path / "flat.csv"
+    path.write_text(FLAT)
+    with pytest.raises(SourceError, match=r"flat\.csv has no column publisher_id to choose 'XNAS' from"):
+        read_file(path, ReadOptions(publisher="XNAS"))
 
 
 def test_encoded_and_plain_prices_in_one_file_are_refused(tmp_path: Path) -> None:
