@@ -185,8 +185,8 @@ def _store(found: list[_Bars], catalog: Path, choices: Choices) -> list[dict[str
     for each in found:
         parts.setdefault((each.spec.instrument_id, each.bar), []).append(each)
     published = [[_published(part) for part in each] for each in parts.values()]
-    for each, facts in zip(parts.values(), published, strict=True):
-        check_publishers(each[0].source.symbol, facts, strict=choices.strict)
+    for bars, facts in zip(parts.values(), published, strict=True):
+        check_publishers(bars[0].source.symbol, facts, strict=choices.strict)
     news = [
         prepare(
             catalog, each[0].spec, bar, [part.bars.table for part in each], [part.source for part in each],
@@ -196,8 +196,8 @@ def _store(found: list[_Bars], catalog: Path, choices: Choices) -> list[dict[str
     ]  # fmt: skip
     imports = store(catalog, news) if news else []
     return [
-        {**import_record(imported, catalog), **publisher_facts(each)}
-        for imported, each in zip(imports, published, strict=True)
+        {**import_record(imported, catalog), **publisher_facts(facts)}
+        for imported, facts in zip(imports, published, strict=True)
     ]
 
 

@@ -100,6 +100,11 @@ class BarFeed:
         """Whether a gap is being filled."""
         return self._filling is not None
 
+    @property
+    def no_answer(self) -> str:
+        """Why history has not answered last."""
+        return self._timed_out or NO_HISTORY
+
     def continue_after(self, last_ns: int) -> None:
         """Continue after ``last_ns``: a resumed session knows the bars up to there."""
         self._filter.last_ns = last_ns
@@ -235,8 +240,7 @@ class BarFeed:
                 newest_ns = max(bar.ts_event for bar in self._waiting)
                 missing = await self._between(self.last_ns, newest_ns)
                 if missing is None:
-                    problem = self._timed_out or NO_HISTORY
-                    self._events.report("bars", "", "missing", f"{problem}; nothing is decided until it does")
+                    self._events.report("bars", "", "missing", f"{self.no_answer}; nothing is decided until it does")
                     await asyncio.sleep(RETRY_S)
                 elif lags < LAGGING_ANSWERS and (not missing or missing[-1].ts_event < newest_ns):
                     # History lacks the bar that has just arrived, so it may lack those before it too.

@@ -20,7 +20,7 @@ from rl_strategies.decision.core import DecisionCore
 from rl_strategies.features import context_streams
 from rl_strategies.features.plans.streams import NS_PER_SECOND
 from rl_strategies.live.broker.link import NS
-from rl_strategies.live.data.bar_feed import NO_HISTORY, RETRY_S, BarFeed, BarReceiver
+from rl_strategies.live.data.bar_feed import RETRY_S, BarFeed, BarReceiver
 from rl_strategies.live.data.context_stream import ContextStream
 from rl_strategies.live.journal.rebuild import LATE
 from rl_strategies.live.journal.session_journal import BarSource
@@ -202,7 +202,7 @@ class ContextBars:
             due_ns = stream.due_ns(ts_ns)
             if not await stream.feed.fetch(due_ns):
                 if not self._is_unanswered:
-                    reason = f"{stream.name}: {NO_HISTORY}; nothing is decided until it does"
+                    reason = f"{stream.name}: {stream.feed.no_answer}; nothing is decided until it does"
                     self._events.report("context", "", "unanswered", reason)
                 self._is_unanswered = True
                 return False
