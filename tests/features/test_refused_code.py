@@ -106,6 +106,35 @@ def test_a_default_and_what_a_helper_uses_are_checked_too(load: Load) -> None:
         check_constants([REGISTRY["mine"]])
 
 
+PARTS = '''
+{top}
+
+@feature(parts={{{part}}})
+def mine(s: State, close: float, x: float) -> float:
+    """Tried."""
+    return close - x
+'''
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ('"x": Window("lag", "close", len(CLOSES))', "x.rows"),
+        ('"x": Window("lag", "close", rows=N)', "x.rows"),
+        ('"x": Window("lag", "close", lambda p: N)', "N"),
+        ('"y": Part(log_return, {"n": N}), "x": Window("lag", "y", 1)', "y.n"),
+    ],
+)
+def test_numbers_of_parts_are_checked_too(load: Load, part: str, name: str) -> None:
+    home = "rl_strategies.features"
+    imports = f"from {home} import Part, Window\nfrom {home}.families.technical import log_return"
+    load(PARTS.format(top=f"{imports}\n{CLOSES}\nN = len(CLOSES)", part=part))
+    with pytest.raises(InputError, match=rf"feature 'mine': {name} of .* was 3$"):
+        check_constants([REGISTRY["mine"]])
+    load(PARTS.format(top=f"{imports}\nCLOSES = ()\nN = 3", part=part.replace("len(CLOSES)", "3")))
+    check_constants([REGISTRY["mine"]])
+
+
 def test_what_an_enclosing_function_binds_is_refused(load: Load) -> None:
     code = '''
 def make(level):

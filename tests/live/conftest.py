@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -158,6 +158,7 @@ class PaperDay(NamedTuple):
     folder: Path
     bundle: Path
     catalog: Path
+    told: dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -179,7 +180,8 @@ def paper_day(tmp_path_factory: pytest.TempPathFactory) -> PaperDay:
     command = [sys.executable, "-W", "ignore", "-m", "run.cli", *map(str, words)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    return PaperDay(Path(json.loads(done.stdout)["folder"]), bundle, catalog)
+    told = json.loads(done.stdout)
+    return PaperDay(Path(told["folder"]), bundle, catalog, told)
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,10 @@ def test_the_session_ends_flat_and_says_so(journal: dict[str, list[dict]]) -> No
     ]
 
 
+def test_every_decision_of_the_session_was_taken(paper_day: PaperDay) -> None:
+    assert (paper_day.told["decisions"], paper_day.told["not_taken"]) == (204, {})
+
+
 def test_its_replay_finds_no_divergence(paper_day: PaperDay, answer: Callable[..., dict]) -> None:
     replay = answer("replay", paper_day.folder, "--catalog", paper_day.catalog)
     assert {

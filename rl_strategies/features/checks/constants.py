@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from catalogs.errors import InputError
-from rl_strategies.features.kernel import Kernel
+from rl_strategies.features.kernel import Kernel, Part, Window
 from rl_strategies.features.source_hash import functions_used, values_used
 
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
@@ -54,14 +54,23 @@ def check_constants(kernels: Iterable[Kernel]) -> None:
     Raises
     ------
     InputError
-        If a constant or the default of a parameter was computed, is set in more than one place, or is not what its text
-        says.
+        If a constant, the default of a parameter or a number of a part was computed, is set in more than one place, or
+        is not what its text says.
     """
     for kernel in kernels:
-        for function in functions_used(kernel.function):
-            for name, value, expression in (*_constants(function), *_defaults(function)):
-                if not _follows(sys.modules[function.__module__], expression, value):
-                    raise InputError(_refusal(kernel, function, name, value))
+        for function, name, value, expression in _values(kernel):
+            if not _follows(sys.modules[function.__module__], expression, value):
+                raise InputError(_refusal(kernel, function, name, value))
+
+
+def _values(kernel: Kernel) -> Iterator[tuple[FunctionType, str, Any, ast.expr | None]]:
+    # The function, the name, the value in use, and where the text says it; None where it does not.
+    lengths = [part.rows for part in kernel.parts.values() if isinstance(part, Window) and callable(part.rows)]
+    for function in (*functions_used(kernel.function), *(each for each in lengths if isinstance(each, FunctionType))):
+        yield from ((function, *found) for found in _constants(function))
+    for function in functions_used(kernel.function):
+        yield from ((function, *found) for found in _defaults(function))
+    yield from ((functions_used(kernel.function)[0], *found) for found in _numbers_of_parts(kernel))
 
 
 def _constants(function: FunctionType) -> Iterator[tuple[str, Any, ast.expr | None]]:
@@ -72,14 +81,46 @@ def _constants(function: FunctionType) -> Iterator[tuple[str, Any, ast.expr | No
 
 
 def _defaults(function: FunctionType) -> Iterator[tuple[str, Any, ast.expr | None]]:
-    [definition] = ast.parse(textwrap.dedent(inspect.getsource(function))).body
-    assert isinstance(definition, ast.FunctionDef)  # hashing the function has refused everything else
+    definition = _definition(function)
     values = {name: p.default for name, p in inspect.signature(function).parameters.items() if p.default is not p.empty}
     written = definition.args
     last = [argument.arg for argument in (*written.posonlyargs, *written.args)][-len(written.defaults) :]
     expressions = dict(zip(last, written.defaults, strict=False))
     expressions |= {a.arg: d for a, d in zip(written.kwonlyargs, written.kw_defaults, strict=True) if d is not None}
     yield from ((name, value, expressions.get(name)) for name, value in values.items())
+
+
+def _numbers_of_parts(kernel: Kernel) -> Iterator[tuple[str, Any, ast.expr | None]]:
+    calls = [each for each in _definition(kernel.function).decorator_list if isinstance(each, ast.Call)]
+    parts = [keyword.value for call in calls for keyword in call.keywords if keyword.arg == "parts"]
+    written = _items(parts[0] if parts else None)
+    for name, part in kernel.parts.items():
+        if isinstance(part, Part):
+            params = _items(_argument(written.get(name), 1, "params"))
+            numbers = ((key, value) for key, value in part.params.items() if not isinstance(value, str))
+            yield from ((f"{name}.{key}", value, params.get(key)) for key, value in numbers)
+        elif isinstance(part.rows, int):
+            yield f"{name}.rows", part.rows, _argument(written.get(name), 2, "rows")
+
+
+def _items(node: ast.expr | None) -> dict[str, ast.expr]:
+    if not isinstance(node, ast.Dict):
+        return {}
+    pairs = zip(node.keys, node.values, strict=True)
+    return {str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)}
+
+
+def _argument(call: ast.expr | None, place: int, name: str) -> ast.expr | None:
+    if not isinstance(call, ast.Call):
+        return None
+    named = {keyword.arg: keyword.value for keyword in call.keywords}
+    return call.args[place] if len(call.args) > place else named.get(name)
+
+
+def _definition(function: Callable[..., Any]) -> ast.FunctionDef:
+    [definition] = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(definition, ast.FunctionDef)  # hashing the function has refused everything else
+    return definition
 
 
 def _follows(module: ModuleType, expression: ast.expr | None, value: Any) -> bool:
