@@ -1,7 +1,9 @@
 """``rl-intraday data fetch databento``: history in chunks, resumable, paid for only after confirmation."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from run.data.fetch.vendors import address, secret
 from run.data.output import joined_by_bar_type, print_record
 from run.data.stored import Stored, listing_stored
 from run.options import comma_separated
+
+Confirm = Callable[[list[HistoryRequest], int], float]  # what is missing, of how many: its price in USD
 
 
 @dataclass(frozen=True)
@@ -59,18 +63,13 @@ def fetch_databento(
     vendor = DatabentoHistory(client, retries)
     named = comma_separated(symbols)
     spans, tables = contracts_meant(vendor, dataset, named, start.date(), end.date())
-    if batch:
-        jobs = BatchJobs(catalog)
-        requests = [HistoryRequest(dataset, schema, (span.symbol,), span.first, span.last) for span in spans]
-        missing = jobs.not_ordered(requests)
-        cost = _confirm_price(vendor, missing, len(requests), yes=yes, max_cost=max_cost, as_json=as_json)
-        files = jobs.files(DatabentoBatch(client, retries), requests)
-    else:
-        pieces = _pieces(catalog, dataset, schema, spans)
-        missing = [piece.request for piece in pieces if not piece.path.exists()]
-        cost = _confirm_price(vendor, missing, len(pieces), yes=yes, max_cost=max_cost, as_json=as_json)
-        files = _download(vendor, pieces)
+    requests = [HistoryRequest(dataset, schema, (span.symbol,), span.first, span.last) for span in spans]
+    confirm = partial(_confirm_price, vendor, yes=yes, max_cost=max_cost, as_json=as_json)
     with listing_stored() as stored:
+        if batch:
+            cost, files = _ordered(DatabentoBatch(client, retries), requests, catalog, confirm)
+        else:
+            cost, files = _streamed(vendor, _pieces(catalog, dataset, schema, spans), confirm)
         imports = _import(files, spans, publisher, catalog, stored)
         for table in tables:
             keep_rolls(catalog, table)
@@ -79,6 +78,19 @@ def fetch_databento(
     else:
         for record in imports:
             print_record(record)
+
+
+def _ordered(
+    batch: DatabentoBatch, requests: list[HistoryRequest], catalog: Path, confirm: Confirm
+) -> tuple[float, list[Path]]:
+    jobs = BatchJobs(catalog)
+    cost = confirm(jobs.not_ordered(requests), len(requests))
+    return cost, jobs.files(batch, requests)
+
+
+def _streamed(vendor: DatabentoHistory, pieces: list[Piece], confirm: Confirm) -> tuple[float, list[Path]]:
+    cost = confirm([piece.request for piece in pieces if not piece.path.exists()], len(pieces))
+    return cost, _download(vendor, pieces)
 
 
 def _pieces(catalog: Path, dataset: str, schema: str, spans: list[ContractSpan]) -> list[Piece]:
