@@ -12,6 +12,7 @@ from nautilus_trader.model.data import Bar, BarType
 
 SECOND_NS = 1_000_000_000
 REFUSED_S = 0.1  # until a request that the client has forgotten is given up
+LEFT_BEHIND_S = 1.0  # beyond the client's own patience, which ends first where it counts
 
 
 async def answer_to(
@@ -70,7 +71,13 @@ async def bars_until(
     )
     # The client forgets a request that was refused (error 162) and goes on waiting for it.
     name = (str(bar_type), end.strftime("%Y%m%d %H:%M:%S %Z"))
-    bars = await answer_to(question, is_connected, lambda: client._requests.get(name=name) is not None)
+    try:
+        # The client waits without end for a request of the same second that a lost connection has left behind.
+        async with asyncio.timeout(timeout_s + LEFT_BEHIND_S):
+            bars = await answer_to(question, is_connected, lambda: client._requests.get(name=name) is not None)
+    except TimeoutError:
+        client._requests.remove(name=name)
+        bars = []
     if bars == [] and time.monotonic() - began_s >= timeout_s:  # the client makes the same of both
         raise TimeoutError(f"history did not answer within {timeout_s:g} s")
     return sorted(bars or [], key=lambda bar: int(bar.ts_event))

@@ -207,6 +207,17 @@ def test_history_that_is_not_answered_in_time_is_named_as_that() -> None:
         asyncio.run(scene.feed.warm_up())
 
 
+def test_history_asked_while_the_connection_is_lost_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bar_feed, "RETRY_S", 0.0)
+    scene = make_scene()
+    states = [False] * 20
+    scene.link.refusals = 20  # more than there are spans to ask for
+
+    monkeypatch.setattr(scene.link, "is_connected", lambda: not states or states.pop())
+    asyncio.run(scene.feed.warm_up())
+    assert scene.taker.pushed[0] == utc_ns("2024-12-02T14:31")
+
+
 def test_an_answer_after_one_that_came_too_late_is_judged_by_itself() -> None:
     scene = make_scene(warmup=300)
     answered, late = scene.link.bars, [True, True]

@@ -163,6 +163,9 @@ class BarFeed:
         days = 1
         while True:
             bars = await self._history(self._wall_ns(), days)
+            if not bars and not self._link.is_connected():
+                await asyncio.sleep(RETRY_S)  # a lost connection says nothing of the history
+                continue
             first = self._first_to_push(bars, before_ns)
             if first is not None:
                 break

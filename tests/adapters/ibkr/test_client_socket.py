@@ -20,7 +20,7 @@ from nautilus_trader.adapters.interactive_brokers.common import IBContract
 from nautilus_trader.common.component import Logger
 from nautilus_trader.model.data import Bar, BarType
 
-from adapters.ibkr import client_socket
+from adapters.ibkr import client_socket, node_questions
 from adapters.ibkr.client_socket import DECODED_AT_ONCE_BYTES, MESSAGES_IN_A_ROW, MessageReader, read_in_loop
 from adapters.ibkr.node_questions import answer_to, bars_until
 
@@ -290,3 +290,20 @@ def test_history_that_is_not_answered_in_time_is_told_from_one_that_is_refused()
     refused = asked_for_bars(lambda client: client._end_request(7, success=False), 60.0)
     assert asyncio.run(refused) == []
     assert asyncio.run(asked_for_bars(lambda client: client._end_request(7), 60.0)) == []
+
+
+def test_a_request_that_a_lost_connection_left_behind_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(node_questions, "LEFT_BEHIND_S", 0.1)
+    bar_type, end_ns = BarType.from_str("SPY.EQUS-1-MINUTE-LAST-EXTERNAL"), 10**18
+
+    async def run() -> AskedClient:
+        client = AskedClient(lambda client: None, 0.1)
+        name = (str(bar_type), "20010909 01:46:40 UTC")  # of the same end
+        client._requests.add(req_id=6, name=name, handle=lambda: None)
+        with pytest.raises(TimeoutError, match=r"history did not answer within 0\.1 s"):
+            await bars_until(client, lambda: True, IBContract(secType="STK"), bar_type, end_ns, 1, True)
+        return client
+
+    assert asyncio.run(asyncio.wait_for(run(), WAIT_S))._requests.get_futures() == []
