@@ -7,28 +7,23 @@ computes them. It is built node by node, because the network is small and fixed,
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
-import onnx
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
-from catalogs.cache import written_aside
 from catalogs.errors import InputError
 from rl_strategies.bundle.golden import Golden
 from rl_strategies.decision.actions import ACTIONS, FLAT
-from rl_strategies.policy.onnx_network import METADATA_KEY, NetworkShape, inputs_of, outputs_of
+from rl_strategies.policy.onnx_network import NetworkShape
 from training.algorithms.masking import IMPOSSIBLE
 from training.algorithms.normalize import MaskedVecNormalize
 from training.networks.layers import as_array, dense_layers, gates_as_onnx
-
-OPSET = 20
-IR_VERSION = 10
+from training.onnx_graph import Graph
 
 
 def export_onnx(model: BaseAlgorithm, vecnormalize: VecNormalize, path: Path, *, abstains: bool = False) -> None:
@@ -55,7 +50,7 @@ def export_onnx(model: BaseAlgorithm, vecnormalize: VecNormalize, path: Path, *,
     lstm: nn.LSTM | None = getattr(policy, "lstm_actor", None)
     head = dense_layers(policy.decision_layers())
     shape = _shape(model, lstm, tuple(activation for _, activation in head), abstains)
-    graph = _Graph()
+    graph = Graph()
     _normalise(graph, vecnormalize, shape.n_observations - policy.mask_columns)
     if lstm is None:
         graph.add("Identity", ["normalised"], "hidden_0")
@@ -65,10 +60,7 @@ def export_onnx(model: BaseAlgorithm, vecnormalize: VecNormalize, path: Path, *,
     _keep(graph, shape)
     _mask(graph, shape.n_observations - policy.mask_columns, policy.mask_columns)
     _abstain(graph, shape)
-    content = graph.model(shape)
-    onnx.checker.check_model(content, full_check=True)
-    with written_aside(path) as aside:
-        onnx.save(content, aside)
+    graph.save(shape, path)
 
 
 def _shape(model: BaseAlgorithm, lstm: nn.LSTM | None, activations: tuple[str, ...], abstains: bool) -> NetworkShape:
@@ -174,36 +166,6 @@ def _log_probs(decision: Any) -> NDArray[np.float32]:
     return logits.masked_fill(logits < IMPOSSIBLE / 2, -torch.inf).cpu().numpy()
 
 
-class _Graph:
-    # Nodes and constants of an ONNX graph in the order in which they run.
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, name: str, value: Any, dtype: type[np.generic]) -> str:
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def add(self, operator: str, inputs: list[str], outputs: list[str] | str, **attributes: Any) -> None:
-        outputs = [outputs] if isinstance(outputs, str) else outputs
-        self.nodes.append(helper.make_node(operator, inputs, outputs, name=outputs[-1], **attributes))
-
-    def model(self, shape: NetworkShape) -> onnx.ModelProto:
-        state = [shape.lstm_layers, "b", shape.lstm_hidden_size]
-        logits = ["b", shape.n_instruments * shape.n_actions]
-        sizes = {"obs": ["b", shape.n_observations], "h": state, "c": state, "episode_start": ["b"]}
-        sizes |= {"logits": logits, "h_next": state, "c_next": state}
-        inputs, outputs = (
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes[name]) for name in names]
-            for names in (inputs_of(shape), outputs_of(shape))
-        )
-        graph = helper.make_graph(self.nodes, "policy", inputs, outputs, self.constants)
-        opset = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="rl-intraday")
-        helper.set_model_props(model, {METADATA_KEY: msgspec.json.encode(shape).decode()})
-        return model
-
-
 def _statistics(vecnormalize: VecNormalize) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     statistics: Any = vecnormalize.obs_rms
     mean, deviation = statistics.mean.copy(), np.sqrt(statistics.var + vecnormalize.epsilon)
@@ -216,7 +178,7 @@ def _held_columns(vecnormalize: VecNormalize) -> list[int]:
     return list(vecnormalize.held_columns) if isinstance(vecnormalize, MaskedVecNormalize) else []
 
 
-def _normalise(graph: _Graph, vecnormalize: VecNormalize, columns: int) -> None:
+def _normalise(graph: Graph, vecnormalize: VecNormalize, columns: int) -> None:
     mean, deviation = (statistic[:columns] for statistic in _statistics(vecnormalize))
     first, last = graph.constant("first_column", [0], np.int64), graph.constant("mask_begins", [columns], np.int64)
     graph.add("Slice", ["obs", first, last, graph.constant("column_axis", [1], np.int64)], "observed")
@@ -229,7 +191,7 @@ def _normalise(graph: _Graph, vecnormalize: VecNormalize, columns: int) -> None:
     graph.add("Cast", ["clipped"], "normalised", to=TensorProto.FLOAT)
 
 
-def _lstm(graph: _Graph, lstm: nn.LSTM) -> None:
+def _lstm(graph: Graph, lstm: nn.LSTM) -> None:
     # The LSTM operator wants a leading time axis; here time is always one step.
     graph.add("Unsqueeze", ["normalised", graph.constant("time_axis", [0], np.int64)], "sequence_0")
     graph.add("Sub", [graph.constant("one", 1.0, np.float32), "episode_start"], "keep")
@@ -254,7 +216,7 @@ def _lstm(graph: _Graph, lstm: nn.LSTM) -> None:
     graph.add("Squeeze", [f"sequence_{lstm.num_layers}", "time_axis"], "hidden_0")
 
 
-def _head(graph: _Graph, layers: list[tuple[nn.Linear, str]]) -> None:
+def _head(graph: Graph, layers: list[tuple[nn.Linear, str]]) -> None:
     for k, (linear, activation) in enumerate(layers):
         weight = graph.constant(f"weight_{k}", as_array(linear.weight), np.float32)
         bias = graph.constant(f"head_bias_{k}", as_array(linear.bias), np.float32)
@@ -263,7 +225,7 @@ def _head(graph: _Graph, layers: list[tuple[nn.Linear, str]]) -> None:
         graph.add(activation, [f"dense_{k}"], output)
 
 
-def _keep(graph: _Graph, shape: NetworkShape) -> None:
+def _keep(graph: Graph, shape: NetworkShape) -> None:
     # Adds keep_logit to the logit of the side that each instrument holds.
     if not shape.held_columns:
         graph.add("Identity", ["learned"], "preferences")
@@ -282,7 +244,7 @@ def _keep(graph: _Graph, shape: NetworkShape) -> None:
     graph.add("Add", ["learned", "added"], "preferences")
 
 
-def _mask(graph: _Graph, columns: int, mask_columns: int) -> None:
+def _mask(graph: Graph, columns: int, mask_columns: int) -> None:
     if mask_columns == 0:
         graph.add("Identity", ["preferences"], "allowed_logits")
         return
@@ -292,7 +254,7 @@ def _mask(graph: _Graph, columns: int, mask_columns: int) -> None:
     graph.add("Where", ["allowed", "preferences", graph.constant("impossible", -np.inf, np.float32)], "allowed_logits")
 
 
-def _abstain(graph: _Graph, shape: NetworkShape) -> None:
+def _abstain(graph: Graph, shape: NetworkShape) -> None:
     if not shape.abstains:
         graph.add("Identity", ["allowed_logits"], "logits")
         return

@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from catalogs.compiled import inlined, kernel
 from catalogs.errors import InputError
 from rl_strategies.decision.actions import ACTIONS, FLAT
-from rl_strategies.policy.onnx_network import ACTIVATIONS, NetworkShape, check_finite
+from rl_strategies.policy.onnx_network import ACTIVATIONS, NetworkShape, check_finite, member_prefix
 
 LSTM: Final = -1  # kind of an LSTM layer in the layout; a dense layer's kind is the index of its activation
 TANH: Final = ACTIVATIONS.index("Tanh")
@@ -78,10 +78,16 @@ class CompiledNetwork:
         An ONNX file written by `training.export.export_onnx`.
     shape : NetworkShape
         Shape stored in that file, with ``activations``.
+    member : int
+        Member of an ensemble to run, counted from 0.
+    state : float32[2, members * layers, 1, hidden], optional
+        State of the whole ensemble, of which this member uses its own layers.
 
     Attributes
     ----------
     shape : NetworkShape
+    columns : int
+        Leading columns of an observation that the network sees; the rest are the mask.
     logits : float32[1, n_instruments * n_actions]
         Logits of the last run, -inf where the mask forbids an action; overwritten by the next.
     state : float32[2, layers, 1, hidden]
@@ -93,23 +99,24 @@ class CompiledNetwork:
         If the file lacks a weight.
     """
 
-    def __init__(self, content: bytes, shape: NetworkShape) -> None:
-        assert shape.activations is not None
-        initializers = onnx.load_from_string(content).graph.initializer
-        found = {tensor.name: numpy_helper.to_array(tensor) for tensor in initializers}
-        missing = [name for name in _names(shape) if name not in found]
-        if missing:
-            raise InputError(f"policy network lacks the weights {', '.join(missing)}")
+    def __init__(
+        self, content: bytes, shape: NetworkShape, member: int = 0, state: NDArray[np.float32] | None = None
+    ) -> None:
+        found = _weights(content, shape, member)
         self.shape = shape
         self.logits = np.zeros((1, shape.n_instruments * shape.n_actions), np.float32)
-        self.state = np.zeros((2, shape.lstm_layers, 1, shape.lstm_hidden_size), np.float32)
+        if state is None:
+            state = np.zeros((2, shape.lstm_layers, 1, shape.lstm_hidden_size), np.float32)
+        self.state = state
+        self._first_layer = member * shape.lstm_layers
         self._logits = self.logits[0]
         self._expected = (shape.n_observations,)
         # mean, deviation and the limits of clipping, as far as the observation is normalised
         limits = (np.full_like(found["mean"], found[name]) for name in ("clip_low", "clip_high"))
         self._statistics = np.stack([found["mean"], found["deviation"], *limits])
+        self.columns = self._statistics.shape[1]
         self._held = np.array(shape.held_columns, np.int64)
-        self._abstains = shape.abstains
+        self._abstains = member in shape.abstaining_members if shape.members > 1 else shape.abstains
         self._keep_logit = np.float32(shape.keep_logit)
         self._layout, self._weights = pack(_layers(found, shape))
         self._values, self._sums = room(self._layout)
@@ -119,8 +126,8 @@ class CompiledNetwork:
         if observation.shape != self._expected:
             raise InputError(f"observation must have shape {self._expected}, was {observation.shape}")
         largest = forward(
-            observation, self._statistics, self._layout, self._weights, self.state, self._values, self._sums,
-            self._held, self._keep_logit, self._abstains, self._logits,
+            observation, self._statistics, self._layout, self._weights, self.state, self._first_layer, self._values,
+            self._sums, self._held, self._keep_logit, self._abstains, self._logits,
         )  # fmt: skip
         if largest < 0:
             check_finite(observation[np.newaxis])
@@ -128,12 +135,15 @@ class CompiledNetwork:
 
 
 @kernel
-def forward(observation, statistics, layout, weights, state, values, sums, held, keep_logit, abstains, logits):  # type: ignore[no-untyped-def]
+def forward(  # type: ignore[no-untyped-def]
+    observation, statistics, layout, weights, state, first_layer, values, sums, held, keep_logit, abstains, logits
+):
     """One step; returns the index of the largest logit, or -1, without any change, if the observation is not finite.
 
-    ``statistics`` float64[4, columns]; ``layout`` and ``weights`` from `pack`; ``state`` float32[2, lstm layers, 1,
-    hidden]; ``values`` and ``sums`` as in `run_layers`; ``held`` int64[K] or int64[0], columns with the side held, the
-    logit of which gets ``keep_logit`` more; with ``abstains`` only flat is possible. Writes ``state`` and ``logits``.
+    ``statistics`` float64[4, columns]; ``layout`` and ``weights`` from `pack`; ``state``,
+    ``first_layer``, ``values`` and ``sums`` as in `run_layers`; ``held`` int64[K] or int64[0], columns with the side
+    held, the logit of which gets ``keep_logit`` more; with ``abstains`` only flat is possible. Writes ``state`` and
+    ``logits``.
     """
     columns = statistics.shape[1]
     for i in range(observation.shape[0]):
@@ -142,7 +152,7 @@ def forward(observation, statistics, layout, weights, state, values, sums, held,
     for i in range(columns):
         scaled = (np.float64(observation[i]) - statistics[0, i]) / statistics[1, i]
         values[i] = min(max(scaled, statistics[2, i]), statistics[3, i])
-    run_layers(layout, weights, state, values, sums)
+    run_layers(layout, weights, state, first_layer, values, sums)
     for k in range(held.shape[0]):
         for action in range(ACTIONS):
             if abs(observation[held[k]] - np.float32(action - FLAT)) < _HALF:
@@ -160,12 +170,13 @@ def forward(observation, statistics, layout, weights, state, values, sums, held,
 
 
 @kernel
-def run_layers(layout, weights, state, values, sums):  # type: ignore[no-untyped-def]
+def run_layers(layout, weights, state, first_layer, values, sums):  # type: ignore[no-untyped-def]
     """Run one observation through all layers; ``values``, float32[w], holds the inputs, then the outputs.
 
-    ``state`` float32[2, lstm layers, 1, hidden] is advanced; ``sums`` float32[4 w] is working memory.
+    ``state`` float32[2, lstm layers, 1, hidden] is advanced, from ``first_layer`` on; ``sums`` float32[4 w] is working
+    memory.
     """
-    at, memory = 0, 0
+    at, memory = 0, first_layer
     for k in range(layout.shape[0]):
         kind, inputs, outputs = layout[k, 0], layout[k, 1], layout[k, 2]
         width = 4 * outputs if kind == LSTM else outputs
@@ -235,6 +246,20 @@ def tanh(value):  # type: ignore[no-untyped-def]
     s = x * x
     p = ((((((_P[6] * s + _P[5]) * s + _P[4]) * s + _P[3]) * s + _P[2]) * s + _P[1]) * s + _P[0]) * x
     return np.float32(p / (((_Q[3] * s + _Q[2]) * s + _Q[1]) * s + _Q[0]))
+
+
+def _weights(content: bytes, shape: NetworkShape, member: int) -> dict[str, NDArray[np.float32]]:
+    prefix = member_prefix(member) if shape.members > 1 else ""
+    initializers = onnx.load_from_string(content).graph.initializer
+    found = {
+        tensor.name.removeprefix(prefix): numpy_helper.to_array(tensor)
+        for tensor in initializers
+        if tensor.name.startswith(prefix)
+    }
+    missing = [f"{prefix}{name}" for name in _names(shape) if name not in found]
+    if missing:
+        raise InputError(f"policy network lacks the weights {', '.join(missing)}")
+    return found
 
 
 def _names(shape: NetworkShape) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalogs.plain import runs_plain
+from rl_strategies.policy.compiled_ensemble import CompiledEnsemble
 from rl_strategies.policy.compiled_network import CompiledNetwork
 from rl_strategies.policy.onnx_network import NetworkShape, RecurrentNetwork
 
@@ -41,4 +42,5 @@ def session_network(content: bytes) -> SessionNetwork:
     onnx = RecurrentNetwork(content, n_lanes=1)
     if onnx.shape.activations is None or runs_plain("network"):
         return onnx
-    return CompiledNetwork(content, onnx.shape)
+    compiled = CompiledNetwork if onnx.shape.members == 1 else CompiledEnsemble
+    return compiled(content, onnx.shape)

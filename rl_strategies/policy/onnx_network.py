@@ -3,7 +3,7 @@
 The interface of the ONNX file is defined here; `training.export` writes such files.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ INPUTS: Final = ("obs", "h", "c", "episode_start")
 OUTPUTS: Final = ("logits", "h_next", "c_next")
 METADATA_KEY: Final = "rl_intraday.network"
 ACTIVATIONS: Final = ("Identity", "Tanh", "Relu")
+Combine = Literal["mean", "agree"]
 
 _UNREADABLE = (
     ort_errors.Fail,
@@ -38,7 +39,8 @@ class NetworkShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     n_actions : int
         Choices per instrument.
     lstm_layers, lstm_hidden_size : int
-        Size of the actor's LSTM; 0 layers for a network without memory, whose only input is ``obs``.
+        Size of the actor's LSTM, of each member of an ensemble; 0 layers for a network without memory, whose only input
+        is ``obs``.
     n_instruments : int
         Instruments decided on at once.
     activations : tuple of str, optional
@@ -51,6 +53,14 @@ class NetworkShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Added to the logit of the action that keeps the side.
     abstains : bool
         Whether every action but flat has logit -inf: no trained state did better than doing nothing.
+    members : int
+        Networks of an ensemble; 1 for a single network.
+    combine : {"mean", "agree"}
+        How an ensemble decides. ``mean``: the logits are logarithms of the mean of the members' probabilities.
+        ``agree``: the same, but where the members' likeliest actions differ, only flat is possible, unless the mask
+        forbids it.
+    abstaining_members : tuple of int
+        Members, counted from 0, that always want to be flat.
     """
 
     n_observations: int
@@ -62,6 +72,14 @@ class NetworkShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     held_columns: tuple[int, ...] = ()
     keep_logit: float = 0.0
     abstains: bool = False
+    members: int = 1
+    combine: Combine = "mean"
+    abstaining_members: tuple[int, ...] = ()
+
+    @property
+    def state_layers(self) -> int:
+        """LSTM layers of all members together, one member's after another's: layers of the recurrent state."""
+        return self.members * self.lstm_layers
 
 
 class RecurrentNetwork:
@@ -99,7 +117,7 @@ class RecurrentNetwork:
         self.logits = np.zeros((n_lanes, self.shape.n_instruments * self.shape.n_actions), np.float32)
         self._observations = np.zeros((n_lanes, self.shape.n_observations), np.float32)
         self._episode_start = np.zeros(n_lanes, np.float32)
-        layers, hidden = self.shape.lstm_layers, self.shape.lstm_hidden_size
+        layers, hidden = self.shape.state_layers, self.shape.lstm_hidden_size
         self._states = np.zeros((2, 2, layers, n_lanes, hidden), np.float32)
         self._bindings = [self._bind(read=0), self._bind(read=1)]
         self._read = 0
@@ -173,6 +191,11 @@ def check_finite(observations: NDArray[np.float32]) -> None:
         lane, column = np.argwhere(~np.isfinite(observations))[0]
         value = observations[lane, column]
         raise InputError(f"observations must be finite, was {value} in lane {lane}, column {column}")
+
+
+def member_prefix(member: int) -> str:
+    """What the names of a member's weights and nodes begin with, in the file of an ensemble."""
+    return f"member_{member}/"
 
 
 def inputs_of(shape: NetworkShape) -> tuple[str, ...]:

@@ -106,7 +106,10 @@ class OnnxPolicy:
         return list(map(int, by_instrument(self._network.logits, self.shape)[0].argmax(axis=-1)))
 
     def snapshot(self) -> NDArray[np.float32]:
-        """Recurrent state after the last decision, float32[2, layers, 1, hidden] (hidden, then cell)."""
+        """Recurrent state after the last decision, float32[2, layers, 1, hidden] (hidden, then cell).
+
+        Of an ensemble: the layers of all members, one member's after another's.
+        """
         return self._network.state.copy()
 
     def restore(self, state: NDArray[np.float32]) -> None:

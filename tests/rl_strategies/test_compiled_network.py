@@ -119,7 +119,7 @@ values, sums = room(layout)
 state = np.zeros((2, 1, 1, 16), np.float32)
 for _ in range(5):
     values[:9] = normal(9)
-    run_layers(layout, weights, state, values, sums)
+    run_layers(layout, weights, state, 0, values, sums)
     print(values[:3].tolist(), state.tolist())
 """
 
