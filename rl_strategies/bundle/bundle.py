@@ -186,12 +186,12 @@ def write_bundle(
     name : str
         First part of the bundle's name: lower-case letters, digits, ``_``, ``.`` and ``-``.
     policy_onnx : Path
-        File from `training.export.export_onnx`.
+        File from `training.export.export_onnx` or `training.ensemble.export_ensemble`.
     plan : FeaturePlan or JoinedPlan
     experiment_yaml : str
         The experiment as the user wrote it.
     golden : Golden
-        Outputs from `training.export.golden_outputs`.
+        Outputs from `training.export.golden_outputs` or `training.ensemble.ensemble_golden`.
     metadata : BundleMetadata
     model_zip, vecnormalize_pkl : Path, optional
         Files for further training; hashed, but not part of the identity.

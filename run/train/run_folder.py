@@ -20,11 +20,9 @@ from configs.schema import Experiment
 from rl_strategies.bundle.bundle import load_bundle, write_bundle
 from rl_strategies.bundle.manifest import BundleMetadata, ValidationResult, installed_versions
 from run.console import report
-from run.train.markets import ExperimentMarkets, validator
+from run.train.markets import ExperimentMarkets
+from run.train.members import LearnedPolicy, learn_policy, member_folders, member_seeds
 from run.train.run_metadata import RunMetadata, write_run_metadata
-from training.envs.make_envs import make_envs
-from training.export import export_onnx, golden_observations, golden_outputs
-from training.learning.fit import FitResult, fit
 from training.learning.summary import TrainingSummary
 from training.learning.update_metrics import UpdateMetrics
 from training.simulator.market import TrainingMarket
@@ -97,7 +95,7 @@ def make_run_dir(
 
 def has_begun(run_dir: Path) -> bool:
     """Whether a run has learned anything yet: only then is there something to keep of it."""
-    return (run_dir / "metrics").exists()
+    return (run_dir / "metrics").exists() or any(member_folders(run_dir))
 
 
 def learn(
@@ -109,28 +107,15 @@ def learn(
     resume: bool = False,
 ) -> TrainedRun:
     """Fit, then bundle the best policy; after Ctrl-C nothing is bundled and the resume command is printed."""
-    env = make_envs(experiment.learner, markets.train, reward=experiment.reward, seed=experiment.seed)
     try:
-        result = fit(
-            experiment.learner,
-            env,
-            run_dir,
-            seed=experiment.seed,
-            mask_columns=markets.train[0].mask_columns,
-            held_columns=markets.train[0].held_columns,
-            validate=validator(markets.validate),
-            on_update=listener,
-            resume=resume,
-        )
+        learned = learn_policy(experiment, markets, run_dir, listener=listener, resume=resume)
     except KeyboardInterrupt:
         report(f"Stopped: no bundle was made. Resume with: rl-intraday resume {run_dir}")
         raise
-    finally:
-        env.close()
-    bundle = _bundle(experiment, markets, result, run_dir)
+    bundle = _bundle(experiment, markets, learned, run_dir)
     sessions = sum(len(market) for market in markets.train)
     left_out = (*markets.train[0].plan.left_out, *markets.train[0].plan.pruned)
-    return TrainedRun(run_dir, bundle, sessions, _bars_traded(markets.train), left_out, result.summary)
+    return TrainedRun(run_dir, bundle, sessions, _bars_traded(markets.train), left_out, learned.summary)
 
 
 def print_run(trained: TrainedRun) -> None:
@@ -138,14 +123,26 @@ def print_run(trained: TrainedRun) -> None:
     summary = trained.summary
     for finding in summary.findings:
         report(str(finding), label="finding:", style="yellow")
-    if summary.best_step is not None:
-        error = "" if summary.best_error is None else f", standard error {summary.best_error:,.2f}"
-        result = f"{summary.best_validation:,.2f} USD per validation session{error}"
-        report(f"Kept    the policy of step {summary.best_step:,}: {result}")
+    for member in summary.members:
+        stays_flat = ", wants to be flat" if member.beats_flat is False else ""
+        report(f"Member  seed {member.seed}: {_kept(member)}{stays_flat}")
+    if summary.members or summary.best_step is not None:
+        report(f"Kept    {_kept(summary)}")
     if summary.beats_flat is False:
         report("No policy beats doing nothing here: the bundle abstains, it stays flat.", style="bold yellow")
     report(f"Run     {trained.run_dir}\nBundle  {trained.bundle}")
     report(f"Next    rl-intraday backtest {trained.bundle} --start DATE --end DATE")
+
+
+def _kept(summary: TrainingSummary) -> str:
+    if summary.members:
+        state = f"an ensemble of {len(summary.members)} members"
+    else:
+        state = f"the policy of step {summary.steps if summary.best_step is None else summary.best_step:,}"
+    if summary.best_validation is None:
+        return state
+    error = "" if summary.best_error is None else f", standard error {summary.best_error:,.2f}"
+    return f"{state}: {summary.best_validation:,.2f} USD per validation session{error}"
 
 
 def describe(trained: TrainedRun) -> dict[str, Any]:
@@ -171,11 +168,9 @@ def _bars_traded(markets: tuple[TrainingMarket, ...]) -> int:
     return sum(int((walked["last"] - walked["first"] + 1).sum()) for walked in episodes)
 
 
-def _bundle(experiment: Experiment, markets: ExperimentMarkets, result: FitResult, run_dir: Path) -> Path:
-    model, normalizer = result.model, result.vecnormalize
-    onnx = run_dir / "policy.onnx"
-    abstains = result.summary.beats_flat is False
-    export_onnx(model, normalizer, onnx, abstains=abstains)
+def _bundle(experiment: Experiment, markets: ExperimentMarkets, learned: LearnedPolicy, run_dir: Path) -> Path:
+    kept, onnx = learned.checkpoint, run_dir / "policy.onnx"
+    onnx.write_bytes(learned.onnx)
     try:
         bundle = write_bundle(
             run_dir / "bundle",
@@ -183,10 +178,10 @@ def _bundle(experiment: Experiment, markets: ExperimentMarkets, result: FitResul
             policy_onnx=onnx,
             plan=markets.train[0].plan,
             experiment_yaml=experiment.portable().to_yaml(),
-            golden=golden_outputs(model, normalizer, golden_observations(normalizer), abstains=abstains),
-            metadata=_metadata(experiment, markets, result.summary),
-            model_zip=result.checkpoint / "model.zip",
-            vecnormalize_pkl=result.checkpoint / "vecnormalize.pkl",
+            golden=learned.golden,
+            metadata=_metadata(experiment, markets, learned.summary),
+            model_zip=kept and kept / "model.zip",
+            vecnormalize_pkl=kept and kept / "vecnormalize.pkl",
         )
     finally:
         onnx.unlink()
@@ -200,7 +195,7 @@ def _metadata(experiment: Experiment, markets: ExperimentMarkets, summary: Train
         instruments=market.instruments,
         bar_types=tuple(bars.bar_type for bars in market.series),
         context=markets.context,
-        seeds=(experiment.seed,),
+        seeds=member_seeds(experiment),
         data_hash=data_hash(markets),
         calendar_hash=_calendar_hash(market),
         git_commit=git_commit(),

@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import yaml
 from rich.table import Table
 
 from catalogs.errors import InputError
 from run.console import print_json, report
 from run.train.run_metadata import check_run, is_run
-from training.learning.summary import TrainingSummary
+from training.learning.summary import read_summary
 
 
 class WindowResult(NamedTuple):
@@ -103,9 +102,8 @@ def read_run(run_dir: Path) -> RunOverview:
     settings = _dotted(yaml.safe_load((run_dir / "experiment.yaml").read_text(encoding="utf-8")))
     figures: dict[str, Any] = {}
     state = "unfinished"
-    summary_file = run_dir / "metrics" / "training_summary.json"
-    if summary_file.is_file():
-        summary = msgspec.json.decode(summary_file.read_bytes(), type=TrainingSummary)
+    summary = read_summary(run_dir)
+    if summary is not None:
         state = "stopped" if summary.interrupted else state
         names = ("steps", "samples_per_s", "mean_episode_reward_last", "best_validation", "best_step")
         figures |= {name: getattr(summary, name) for name in names} | {"findings": len(summary.findings)}

@@ -118,7 +118,7 @@ def node(gateway: ThreadedServer, truth: Callable[[], tuple[int, int]]) -> Itera
 
 
 PAPER_DAY = "2024-12-24"  # the exchange closes at 13:00
-PAPER_EXPERIMENT = {
+PAPER_EXPERIMENT: dict[str, Any] = {
     "name": "quick",
     "instrument": "SPY",
     "train": {"start": "2024-12-20", "end": "2024-12-23"},
@@ -164,14 +164,18 @@ class PaperDay(NamedTuple):
 @pytest.fixture(scope="session")
 def paper_day(tmp_path_factory: pytest.TempPathFactory) -> PaperDay:
     """A shortened session of synthetic minutes, traded by a hardly trained policy that changes its mind often."""
-    home = tmp_path_factory.mktemp("paper")
+    return trade_paper_day(tmp_path_factory.mktemp("paper"), PAPER_EXPERIMENT)
+
+
+def trade_paper_day(home: Path, content: dict[str, Any]) -> PaperDay:
+    """Train an experiment in ``home`` and trade the day with its bundle."""
     catalog, experiment = home / "catalog", home / "quick.yaml"
     (home / "paper.yaml").write_text(PAPER_CONFIG)
     spec, edge = resolve("SPY", instruments_path()), PlantedEdge()
     first, last = np.datetime64("2024-12-19"), np.datetime64(PAPER_DAY)
     bars = synthetic_sessions(spec, first, last, seed=0, edge=edge, start_price=300.0).bars
     write_bars(catalog, spec, bars, synthetic_provenance(spec, bars, edge, 0))
-    experiment.write_bytes(msgspec.yaml.encode(PAPER_EXPERIMENT))
+    experiment.write_bytes(msgspec.yaml.encode(content))
     assert main(["train", str(experiment), "--catalog", str(catalog), "--runs", str(home / "runs")]) == 0
     (bundle,) = home.glob("runs/*/bundle/*")
     # A process of its own: NautilusTrader's live node sets things that outlive it.

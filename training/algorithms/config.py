@@ -123,6 +123,13 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     beat_flat_by : float
         Standard errors by which the kept state must beat doing nothing on the validation sessions, or else the bundle
         abstains: it stays flat. Not asked for if 0, or with fewer than ten validation sessions.
+    members : int
+        Policies of an ensemble that decides in their place, trained on seeds ``seed``, ``seed + 1``, …; 1 for a single
+        policy. Each is kept by validation for itself; one that does not beat doing nothing wants to be flat. Not for
+        ``qr_dqn``, whose outputs are not probabilities.
+    combine : {"mean", "agree"}
+        How members decide: by the mean of their probabilities, or only where the likeliest action of all is the same,
+        and flat elsewhere.
     max_grad_norm : float
     weight_decay : float
         Share of a weight, times the learning rate, that each step of the optimiser takes off it (AdamW); Adam if 0.
@@ -176,6 +183,8 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     persistence_bars: float = 1.0
     entries_unlimited: bool = False
     beat_flat_by: float = 2.0
+    members: int = 1
+    combine: Literal["mean", "agree"] = "mean"
     max_grad_norm: float = 0.5
     weight_decay: float = 0.0
     lstm_hidden_size: int = 128
@@ -193,7 +202,7 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     def __post_init__(self) -> None:
         counts = ("total_timesteps", "n_envs", "n_steps", "n_epochs", "lstm_hidden_size", "lstm_layers")
-        for name in (*counts, "torch_threads"):
+        for name in (*counts, "members", "torch_threads"):
             _require(name, getattr(self, name), getattr(self, name) >= 1, "be at least 1")
         for name in ("learning_rate", "max_grad_norm", "clip_obs", "clip_range"):
             _require(name, getattr(self, name), 0 < getattr(self, name) < inf, "be above 0 and finite")
@@ -210,6 +219,8 @@ class LearnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         persists = self.persistence_bars == 1 or 1.5 < self.persistence_bars < inf
         _require("persistence_bars", self.persistence_bars, persists, "be 1 (off), or above 1.5 and finite")
         _require("beat_flat_by", self.beat_flat_by, 0 <= self.beat_flat_by < inf, "be at least 0 and finite")
+        is_probable = self.members == 1 or self.algorithm != "qr_dqn"
+        _require("members", self.members, is_probable, "be 1 with qr_dqn, whose outputs are not probabilities")
         both = self.shared_lstm and self.critic_lstm
         _require("shared_lstm", self.shared_lstm, not both, "be false if critic_lstm is true")
         # The advantages of a minibatch are divided by their standard deviation, which a single one does not have.

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -16,7 +15,6 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.vec_env import VecEnv
 
-from catalogs.cache import written_aside
 from catalogs.errors import InputError
 from training.algorithms.build import algorithm_named
 from training.algorithms.config import LearnerConfig
@@ -30,7 +28,7 @@ from training.learning.live_table import LiveTable
 from training.learning.malloc import keep_freed_memory
 from training.learning.model_selection import ModelSelectionCallback, Validate, beats_flat
 from training.learning.stability import StabilityCallback
-from training.learning.summary import TrainingSummary
+from training.learning.summary import TrainingSummary, write_summary
 from training.learning.update_metrics import UpdateMetrics
 
 RECORDED_PACKAGES = ("torch", "stable_baselines3", "sb3_contrib", "gymnasium", "numpy")
@@ -70,6 +68,7 @@ def fit(
     validate: Validate | None = None,
     on_update: Callable[[UpdateMetrics], None] | None = None,
     resume: bool = False,
+    bump_dir: Path | None = None,
 ) -> FitResult:
     """Train a policy.
 
@@ -97,6 +96,8 @@ def fit(
         Called after every update; default is a live table on standard error.
     resume : bool
         Continue from the newest checkpoint of ``run_dir``.
+    bump_dir : Path, optional
+        Where `rl-intraday lr-bump` leaves its file; default ``run_dir``.
 
     Raises
     ------
@@ -129,7 +130,7 @@ def fit(
     model = algorithm.build(config, normalizer, seed)
     state = restore(checkpoint, model, normalizer) if checkpoint else {"steps": 0, "validation": {}}
     (run_dir / "metrics").mkdir(parents=True, exist_ok=True)
-    run = _Run(config, model, normalizer, timed, run_dir, validate, state, seed)
+    run = _Run(config, model, normalizer, timed, run_dir, validate, state, seed, bump_dir or run_dir)
     with _listening(config, on_update) as listener:
         return run.learn(listener)
 
@@ -157,9 +158,10 @@ class _Run:
         validate: Validate | None,
         state: dict[str, Any],
         seed: int,
+        bump_dir: Path,
     ) -> None:
         self.config, self.model, self.normalizer, self.run_dir, self.seed = config, model, normalizer, run_dir, seed
-        self.timed, self.resumed_at = timed, state["steps"]
+        self.timed, self.resumed_at, self.bump_dir = timed, state["steps"], bump_dir
         self.validation = None
         if validate is not None:
             self.validation = ModelSelectionCallback(validate, normalizer, config.stability, run_dir / "best")
@@ -178,7 +180,7 @@ class _Run:
         callbacks = [
             metrics,
             *([self.validation] if self.validation else []),
-            StabilityCallback(config, metrics, run_dir),
+            StabilityCallback(config, metrics, self.bump_dir),
             CheckpointCallback(
                 run_dir / "checkpoints", self.normalizer, config.stability.checkpoints_kept, self._validation_state
             ),
@@ -238,8 +240,7 @@ class _Run:
             interrupted=interrupted,
             versions={"python": sys.version.split()[0], **{name: version(name) for name in RECORDED_PACKAGES}},
         )
-        with written_aside(self.run_dir / "metrics" / "training_summary.json") as aside:
-            aside.write_bytes(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
+        write_summary(summary, self.run_dir)
         return summary
 
 

@@ -23,7 +23,7 @@ class StabilityCallback(BaseCallback):
     config : LearnerConfig
     metrics : MetricsCallback
         Must come before this one in the list of callbacks.
-    run_dir : Path
+    bump_dir : Path
         A file ``.lr_bump`` in it multiplies the learning rate once, by its content or by 2 if empty.
 
     References
@@ -31,17 +31,17 @@ class StabilityCallback(BaseCallback):
     Schulman et al. (2017), section 4 (adaptive KL penalty; here the learning rate adapts instead, as in rsl_rl).
     """
 
-    def __init__(self, config: LearnerConfig, metrics: MetricsCallback, run_dir: Path) -> None:
+    def __init__(self, config: LearnerConfig, metrics: MetricsCallback, bump_dir: Path) -> None:
         super().__init__()
         self._config, self._ent_coef = config.stability, config.ent_coef
-        self._metrics, self._run_dir = metrics, run_dir
+        self._metrics, self._bump_dir = metrics, bump_dir
         self._answered = len(metrics.updates)
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:
-        factor = take_bump(self._run_dir)
+        factor = take_bump(self._bump_dir)
         if factor is not None:
             rate_of(self.model).scale(factor)
         if len(self._metrics.updates) == self._answered:
@@ -77,15 +77,15 @@ def largest_entropy(space: object) -> float:
     return float(np.log(choices).sum() if choices is not None else np.log(space.n))  # type: ignore[attr-defined]
 
 
-def take_bump(run_dir: Path) -> float | None:
-    """Read and remove the factor file of a run; None if there is none.
+def take_bump(folder: Path) -> float | None:
+    """Read and remove the factor file in a folder; None if there is none.
 
     Raises
     ------
     InputError
         If its content is not a number above 0; the file is removed first.
     """
-    path = run_dir / BUMP_FILE
+    path = folder / BUMP_FILE
     if not path.is_file():
         return None
     text = path.read_text(encoding="utf-8").strip()
