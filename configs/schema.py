@@ -68,6 +68,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     validate : DateRange, float or None
         Trading days that decide which state of the policy is kept: a range outside ``train``, or a share (0..0.5) taken
         from the end of ``train``.
+    validation_folds : int
+        With a share in ``validate``: parts of equal size from all over ``train`` that are validated on together,
+        instead of its end alone. Training sessions within the warm-up of the features before or after one are left
+        out.
     test : DateRange or None
         Trading days for the final evaluation, outside both.
     features : str or list of FeatureSpec
@@ -102,6 +106,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     portfolio: list[str] = []
     test_tickers: list[str] = []
     validate: DateRange | float | None = None
+    validation_folds: int = 1
     test: DateRange | None = None
     bar: str = "1-MINUTE"
     features: str | list[FeatureSpec] = "default"
@@ -143,6 +148,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def _check_windows(self) -> None:
         if isinstance(self.validate, float) and not 0 < self.validate <= 0.5:
             raise ValueError(f"validate must be a date range, or a share above 0 and up to 0.5, was {self.validate}")
+        if self.validation_folds < 1:
+            raise ValueError(f"validation_folds must be at least 1, was {self.validation_folds}")
+        if self.has_folds and not isinstance(self.validate, float):
+            raise ValueError(f"validation_folds above 1 need a share in validate, such as 0.2, was {self.validate}")
         windows = {"train": self.train, "validate": self.validate, "test": self.test}
         ranges = [(name, window) for name, window in windows.items() if isinstance(window, DateRange)]
         for (name, window), (other, following) in combinations(ranges, 2):
@@ -151,6 +160,11 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                     f"{name} and {other} must not overlap, were {window.start} to {window.end} "
                     f"and {following.start} to {following.end}"
                 )
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether the validation sessions lie in several parts inside the training window."""
+        return self.validation_folds > 1
 
     @property
     def markets(self) -> tuple[tuple[str, ...], ...]:

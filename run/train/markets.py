@@ -1,7 +1,7 @@
 """Builds the markets of an experiment or a bundle from the catalog: for training, validation and evaluation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from run.features.context import FoundStream, find_streams
 from run.train.front_month import front_days
 from training.envs.ticker_env import require_equal_observations
 from training.learning.model_selection import Validate
+from training.simulator.folds import common_days, fold_days, split_folds
 from training.simulator.lanes import rollout
 from training.simulator.market import (
     TrainingMarket,
@@ -74,11 +75,14 @@ def experiment_markets(experiment: Experiment, catalog: Path) -> ExperimentMarke
     InputError
         If the catalog lacks data, a date range has no session, or a feature is constant over the training sessions.
     """
-    train, validate, sources = [], [], tuple[ContextSource, ...]()
+    learned, validate, sources = [], [], tuple[ContextSource, ...]()
     for names in experiment.markets:
-        learned, kept_out, sources = _split(experiment, names, catalog)
-        train += [learned, *(_augmented(learned, kind, experiment.seed) for kind in experiment.augment)]
+        market, kept_out, sources = _split(experiment, names, catalog)
+        learned.append(market)
         validate += [] if kept_out is None else [kept_out]
+    if experiment.has_folds:
+        learned, validate = _folded(experiment, learned)
+    train = [part for market in learned for part in (market, *_augmented(experiment, market))]
     if experiment.pruning is not None:
         require_equal_observations(train)
         plan = prune(train, experiment.pruning)
@@ -149,7 +153,7 @@ def _split(
     plan = experiment.plan(_at_hand(data), data.found.keys())
     sources = tuple(data.found[stream.name].source for stream in context_streams(plan))
     learned = data.market(experiment, plan, _front_window(specs, catalog, window))
-    if kept_out is None:
+    if kept_out is None or experiment.has_folds:
         return learned, None, sources
     if isinstance(kept_out, DateRange):
         return learned, data.market(experiment, plan, _front_window(specs, catalog, kept_out)), sources
@@ -162,14 +166,39 @@ def _split(
     return halves[0], halves[1], sources
 
 
-def _augmented(market: TrainingMarket, kind: str, seed: int) -> TrainingMarket:
+def _folded(
+    experiment: Experiment, markets: Sequence[TrainingMarket]
+) -> tuple[list[TrainingMarket], list[TrainingMarket]]:
+    # The same days for all tickers, or one's training days would be another's fold.
+    assert isinstance(experiment.validate, float)
+    days = fold_days(common_days(markets), experiment.validate, experiment.validation_folds)
+    parts = [split_folds(market, days) for market in markets]
+    return [learned for learned, _ in parts], [kept_out for _, kept_out in parts]
+
+
+def _augmented(experiment: Experiment, market: TrainingMarket) -> list[TrainingMarket]:
+    if not experiment.augment:
+        return []
     # Made of no bar after the training sessions, so that nothing of the validation sessions is learned.
     first, last = market.session_dates[0].item(), market.session_dates[-1].item()
     until_ns = last_close_ns(market.calendar, last)
     bars = market.bars.slice(0, int(np.searchsorted(market.bars.ts_ns, until_ns, side="right")))
-    made = mirrored(bars) if kind == "mirrored" else shuffled_blocks(bars, market.calendar, seed)
+    if experiment.has_folds:
+        bars = _without_folds(bars, market)
+    made = [
+        mirrored(bars) if kind == "mirrored" else shuffled_blocks(bars, market.calendar, experiment.seed)
+        for kind in experiment.augment
+    ]
     rules = (market.trading, market.execution)
-    return build_market(made, market.instrument, market.plan, *rules, start=first, end=last)
+    return [build_market(each, market.instrument, market.plan, *rules, start=first, end=last) for each in made]
+
+
+def _without_folds(bars: BarSeries, market: TrainingMarket) -> BarSeries:
+    # Bars of the training sessions, and of those before that warm the features up.
+    days = market.calendar.session_date[market.calendar.locate(bars.ts_ns)]
+    kept = (days < market.session_dates[0]) | np.isin(days, market.session_dates)
+    columns = ("ts_ns", "open", "high", "low", "close", "volume")
+    return replace(bars, **{column: getattr(bars, column)[kept] for column in columns})
 
 
 def _resolved(name: str, catalog: Path, last: date) -> InstrumentSpec:

@@ -65,7 +65,8 @@ def announce(experiment: Experiment, markets: ExperimentMarkets) -> None:
     )
     if markets.validate:
         dates = markets.validate[0].session_dates
-        report(f"  validation on {sum(map(len, markets.validate))} sessions {dates[0]} to {dates[-1]}")
+        folds = f" in {experiment.validation_folds} folds" if experiment.has_folds else ""
+        report(f"  validation on {sum(map(len, markets.validate))} sessions{folds} {dates[0]} to {dates[-1]}")
     for name, reason in (*first.plan.left_out, *first.plan.pruned):
         report(f"  left out: feature {name}: {reason}")
     skipped = Counter[str]()

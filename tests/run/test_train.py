@@ -17,7 +17,7 @@ from rl_strategies.bundle.bundle import load_bundle
 from rl_strategies.features import REGISTRY
 from run.backtest.evaluation import SampledPolicy
 from run.cli import main
-from run.train.markets import experiment_markets
+from run.train.markets import experiment_markets, session_pnl
 from run.train.resume import resume_run
 from run.train.run_metadata import RunMetadata, write_run_metadata
 from run.train.train import train_experiment
@@ -232,8 +232,6 @@ def test_the_best_policy_on_validation_sessions_is_bundled(synthetic_catalog: Pa
     assert trained.summary.best_validation == max(v for v in results.values() if v is not None)
     assert results[trained.summary.best_step or 0] == trained.summary.best_validation
     # The bundle earns on those sessions what the best state earned.
-    from run.train.markets import session_pnl
-
     (market,) = experiment_markets(settings, synthetic_catalog).validate
     policy = load_bundle(trained.bundle).policy().batch(len(market))
     assert session_pnl(market, policy).mean() == pytest.approx(trained.summary.best_validation)
@@ -317,3 +315,59 @@ def test_augmented_prices_that_belong_to_others_are_refused() -> None:
 def test_augmented_bars_are_learned_from(synthetic_catalog: Path, tmp_path: Path) -> None:
     trained = train_experiment(experiment(augment=["mirrored"]), synthetic_catalog, tmp_path, listener=quiet)
     assert trained.sessions == 2 * len(experiment_markets(experiment(), synthetic_catalog).train[0])
+
+
+SHORT_MEMORY = [
+    {"kind": "sma", "name": "atr_14", "params": {"n": 2}, "observe": False},
+    {"kind": "momentum", "name": "momentum", "params": {"n": 60}},
+]
+WINDOW = {"start": "2024-11-12", "end": "2024-12-03"}  # fifteen sessions; Thanksgiving has none
+
+
+def test_folds_are_the_same_days_for_all_tickers_and_nothing_made_of_them_is_learned_from(
+    synthetic_catalog: Path,
+) -> None:
+    settings = experiment(
+        tickers=["AAPL"], train=WINDOW, features=SHORT_MEMORY, validate=0.3, validation_folds=2,
+        augment=["mirrored", "shuffled_blocks"],
+    )  # fmt: skip
+    markets = experiment_markets(settings, synthetic_catalog)
+    days = [market.session_dates.astype(str).tolist() for market in markets.validate]
+    # Of eight sessions the last two, and of the seven others.
+    assert days[0] == days[1] == ["2024-11-20", "2024-11-21", "2024-12-02", "2024-12-03"]
+    purged = ["2024-11-19", "2024-11-22", "2024-11-29"]
+    for market in markets.train:
+        learned = market.session_dates.astype(str).tolist()
+        assert len(learned) == 8
+        assert not {*learned} & {*days[0], *purged}
+    plain, mirror, shuffled = markets.train[:3]
+    for made in (mirror, shuffled):
+        bars_of = made.calendar.session_date[made.calendar.locate(made.bars.ts_ns)].astype(str)
+        assert not {*bars_of} & {*days[0], *purged}
+    assert len(plain.bars) > len(mirror.bars)
+
+
+def test_the_kept_state_is_judged_on_all_folds_together(
+    synthetic_catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = experiment(train=WINDOW, features=SHORT_MEMORY, validate=0.4, validation_folds=3)
+    trained = train_experiment(settings, synthetic_catalog, tmp_path, listener=quiet)
+    said = capsys.readouterr().err
+    assert "validation on 6 sessions in 3 folds 2024-11-15 to 2024-12-03" in said
+    assert "sessions: within the warm-up of a validation fold" in said
+    (market,) = experiment_markets(settings, synthetic_catalog).validate
+    pnl = session_pnl(market, load_bundle(trained.bundle).policy().batch(len(market)))
+    assert trained.summary.best_validation == pytest.approx(pnl.mean())
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"validation_folds": 0}, "validation_folds must be at least 1, was 0"),
+        ({"validation_folds": 2}, "validation_folds above 1 need a share in validate, such as 0.2, was None"),
+        ({"validation_folds": 2, "validate": LATER}, "need a share in validate"),
+    ],
+)
+def test_folds_need_a_share_of_the_training_window(changes: dict[str, Any], line: str) -> None:
+    with pytest.raises(InputError, match=line):
+        experiment(**changes)

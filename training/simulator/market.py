@@ -252,6 +252,20 @@ def without_limits(market: TrainingMarket, names: Sequence[str]) -> TrainingMark
     return replace(market, arrays=market.arrays._replace(enforced=enforced))
 
 
+def with_sessions(
+    market: TrainingMarket, chosen: NDArray[np.bool_], left_out: Mapping[str, int] | None = None
+) -> TrainingMarket:
+    """The market with the ``chosen`` sessions alone, bool[m]; ``left_out`` counts others by the reason to tell."""
+    arrays = market.arrays
+    parts = {name: getattr(arrays, name)[chosen] for name in ("episodes", "open_ns", "flat_ns")}
+    return replace(
+        market,
+        arrays=arrays._replace(**parts),
+        session_dates=market.session_dates[chosen],
+        skipped=market.skipped | dict(left_out or {}),
+    )
+
+
 def _until_expiry(instrument: InstrumentSpec, bars: BarSeries) -> BarSeries:
     # Vendors send stray bars after a contract's last moment of trading, and brokers close some out before it.
     if not instrument.tradable_until_ns or bars.ts_ns[-1] <= instrument.tradable_until_ns:
