@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from training.algorithms.config import LearnerConfig, QuantileConfig, StabilityConfig
     from training.algorithms.recurrent_ppo import SequenceRecurrentPPO
+    from training.ensemble import ensemble_golden, export_ensemble
     from training.envs.engine_env import EngineEnv
     from training.envs.make_envs import engine_envs, make_envs
     from training.envs.reward import RewardConfig, reward
@@ -64,6 +65,8 @@ __all__ = [
     "build_portfolio_market",
     "certify",
     "engine_envs",
+    "ensemble_golden",
+    "export_ensemble",
     "export_onnx",
     "fit",
     "golden_observations",
@@ -76,6 +79,7 @@ __all__ = [
 _HOMES = {
     "algorithms.config": ("LearnerConfig", "QuantileConfig", "StabilityConfig"),
     "algorithms.recurrent_ppo": ("SequenceRecurrentPPO",),
+    "ensemble": ("ensemble_golden", "export_ensemble"),
     "envs.engine_env": ("EngineEnv",),
     "envs.make_envs": ("engine_envs", "make_envs"),
     "envs.reward": ("RewardConfig", "reward"),

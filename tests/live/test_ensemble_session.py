@@ -103,5 +103,5 @@ def test_the_state_of_one_member_alone_is_missed(tmp_path: Path) -> None:
         state = dict(kept)
     state["policy.memory"][0, 2] += np.float32(0.001)
     np.savez(path, allow_pickle=False, **state)
-    with pytest.raises(ResumeError, match="differs in policy.memory"):
+    with pytest.raises(ResumeError, match=r"differs in policy\.memory"):
         ResumableSession(tmp_path / "first")
