@@ -1,5 +1,6 @@
 """An experiment with several members: each is the policy of its own seed, and together they are one bundle."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,21 @@ def test_settings_of_members_are_checked() -> None:
         experiment(learner=LEARNER | {"members": 2, "algorithm": "qr_dqn"})
     with pytest.raises(InputError, match="combine"):
         experiment(learner=LEARNER | {"combine": "median"})
+
+
+def test_an_ensemble_trades_a_portfolio_as_the_simulator_does(
+    synthetic_catalog: Path, tmp_path: Path, answer: Callable[..., dict]
+) -> None:
+    soon_warm = [
+        {"kind": "sma", "name": "atr_14", "params": {"n": 2}, "observe": False},
+        {"kind": "momentum", "name": "momentum", "params": {"n": 60}},
+    ]
+    settings = experiment(
+        portfolio=["AAPL"], features=soon_warm, train={"start": "2024-11-12", "end": "2024-11-26"}, validate=0.3,
+        validation_folds=2, learner=LEARNER | {"members": 2},
+    )  # fmt: skip
+    run = train_experiment(settings, synthetic_catalog, tmp_path / "runs", listener=Stop(0))
+    words = ("--start", "2024-11-27", "--end", "2024-12-03", "--catalog", synthetic_catalog, "--out", tmp_path / "out")
+    backtest = answer("backtest", run.bundle, *words)
+    assert backtest["simulator_agrees"]
+    assert backtest["fills"] > 10
