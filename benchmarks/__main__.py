@@ -1,7 +1,7 @@
 """``python -m benchmarks NAME --json``: one JSON object per benchmark, on one line of standard output.
 
 A benchmark is a module of this package with ``measure(seed: int) -> dict[str, float]``; names with a leading underscore
-are not benchmarks. ``measure`` may have a second parameter, ``cycles``, that makes it longer.
+are not benchmarks. ``measure`` may have two more parameters: ``cycles`` makes it longer, ``harms`` names what it does.
 """
 
 import json
@@ -30,20 +30,22 @@ def names() -> list[str]:
     return sorted(name for name in modules if not name.startswith("_"))
 
 
-def run(name: str, seed: int, cycles: int | None = None) -> dict[str, Any]:
+def run(name: str, seed: int, cycles: int | None = None, harms: str | None = None) -> dict[str, Any]:
     """Figures of a benchmark, with the machine and the versions they were measured on.
 
     Raises
     ------
     InputError
-        If there is no such benchmark, or it has no cycles.
+        If there is no such benchmark, or it has no cycles or harms.
     """
     if name not in names():
         raise InputError(f"benchmark must be one of {', '.join([*names(), ALL])}, was {name!r}")
     measure = import_module(f"benchmarks.{name}").measure
-    if cycles is not None and "cycles" not in signature(measure).parameters:
-        raise InputError(f"benchmark {name} has no cycles; --cycles is for live_faults")
-    figures = measure(seed) if cycles is None else measure(seed, cycles)
+    chosen = {option: value for option, value in (("cycles", cycles), ("harms", harms)) if value is not None}
+    for option in chosen:
+        if option not in signature(measure).parameters:
+            raise InputError(f"benchmark {name} has no {option}; --{option} is for live_faults")
+    figures = measure(seed, **chosen)
     return {
         "benchmark": name,
         "machine": machine(),
@@ -71,11 +73,12 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")] = False,
     seed: Annotated[int, typer.Option(help="Random seed of data and networks.")] = 0,
     cycles: Annotated[int | None, typer.Option(min=1, help="live_faults only: number of faults.")] = None,
+    harms: Annotated[str | None, typer.Option(help="live_faults only: kill,freeze,...")] = None,
 ) -> None:
     """Run a benchmark (or all) and print its figures."""
     for each in names() if name == ALL else [name]:
         try:
-            result = run(each, seed, cycles)
+            result = run(each, seed, cycles, harms)
         except InputError as error:
             print_error(str(error))
             raise typer.Exit(2) from None

@@ -23,6 +23,7 @@ from benchmarks.faults.audit import differences, doubled, lost, touched
 from benchmarks.faults.bundle import Traded, make_traded
 from benchmarks.faults.harm import HARMS, Harm, Random
 from benchmarks.faults.host import GUARD, LiveHost, hosted
+from catalogs.errors import InputError
 from run.trade.session_runner import HALTED
 
 CYCLES = len(HARMS)
@@ -91,7 +92,7 @@ class Session:
     process_latencies_us: list[float] = field(default_factory=list)
 
 
-def measure(seed: int, cycles: int = CYCLES) -> dict[str, float]:
+def measure(seed: int, cycles: int = CYCLES, harms: str = "") -> dict[str, float]:
     """Figures of a campaign; problems are printed to standard error.
 
     Parameters
@@ -100,25 +101,51 @@ def measure(seed: int, cycles: int = CYCLES) -> dict[str, float]:
         Seed of bars, network, order of harms and moments. Two campaigns of one seed do the same harms at the same
         bars, but not at the same microsecond: threads and sockets keep their own time.
     cycles : int
+    harms : str
+        Names of harms with commas between, the only ones to do; empty for all.
+
+    Raises
+    ------
+    InputError
+        If there is no such harm.
     """
+    chosen = chosen_harms(harms)
     with tempfile.TemporaryDirectory(prefix="live_faults-") as folder:
-        return run_campaign(Path(folder), make_traded(Path(folder), seed), seed, cycles)
+        return run_campaign(Path(folder), make_traded(Path(folder), seed), seed, cycles, chosen)
 
 
-def run_campaign(folder: Path, traded: Traded, seed: int, cycles: int) -> dict[str, float]:
-    """Run a campaign of sessions in ``folder``, about as many at once as there are cores."""
+def chosen_harms(names: str) -> tuple[Harm, ...]:
+    """Harms of a list of names with commas between; all for an empty one.
+
+    Raises
+    ------
+    InputError
+        If there is no such harm.
+    """
+    by_name = {harm.name: harm for harm in HARMS}
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in by_name:
+            raise InputError(f"harm must be one of {', '.join(by_name)}, was {name!r}")
+    return tuple(by_name[name] for name in wanted) or HARMS
+
+
+def run_campaign(
+    folder: Path, traded: Traded, seed: int, cycles: int, harms: Sequence[Harm] = HARMS
+) -> dict[str, float]:
+    """Run a campaign of sessions in ``folder``, as many at once as there are cores."""
     began = time.monotonic()
     unharmed = _latencies_of_an_unharmed_session(traded, folder / "unharmed")
     plans = [
         (traded, folder / f"session-{number}", (seed, number), names)
-        for number, names in enumerate(_split(_order_of_harms(seed, cycles)))
+        for number, names in enumerate(_split(_order_of_harms(seed, cycles, harms)))
     ]
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    workers = min(cores + 1, len(plans))  # sessions spend most of their time waiting for a connection
+    workers = min(cores, len(plans))  # more of them than cores, and some are late without being wrong
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         sessions = list(pool.map(_run_session, *zip(*plans, strict=True)))
-    return _figures(sessions, time.monotonic() - began) | _spread("unharmed_bar_to_wire_us", unharmed)
+    return _figures(sessions, harms, time.monotonic() - began) | _spread("unharmed_bar_to_wire_us", unharmed)
 
 
 def _latencies_of_an_unharmed_session(traded: Traded, folder: Path) -> list[float]:
@@ -130,17 +157,17 @@ def _latencies_of_an_unharmed_session(traded: Traded, folder: Path) -> list[floa
         return host.latencies_us
 
 
-def _order_of_harms(seed: int, cycles: int) -> list[int]:
+def _order_of_harms(seed: int, cycles: int, harms: Sequence[Harm]) -> list[str]:
     random = np.random.default_rng(seed)
-    rounds = -(-cycles // len(HARMS))
-    return [int(k) for _ in range(rounds) for k in random.permutation(len(HARMS))][:cycles]
+    rounds = -(-cycles // len(harms))
+    return [harms[int(k)].name for _ in range(rounds) for k in random.permutation(len(harms))][:cycles]
 
 
-def _split(harms: list[int]) -> list[list[int]]:
+def _split(harms: list[str]) -> list[list[str]]:
     return [harms[i : i + CYCLES_PER_SESSION] for i in range(0, len(harms), CYCLES_PER_SESSION)]
 
 
-def _run_session(traded: Traded, folder: Path, seed: tuple[int, int], harms: Sequence[int]) -> Session:
+def _run_session(traded: Traded, folder: Path, seed: tuple[int, int], harms: Sequence[str]) -> Session:
     random = np.random.default_rng(seed)
     result = Session()
     start = STARTS[int(random.integers(len(STARTS)))]
@@ -150,8 +177,8 @@ def _run_session(traded: Traded, folder: Path, seed: tuple[int, int], harms: Seq
         if not _begins(host, result):
             return result
         killed_ns: list[int] = []
-        for k in harms:
-            cycle = _run_cycle(host, HARMS[k], random, killed_ns)
+        for harm in chosen_harms(",".join(harms)):
+            cycle = _run_cycle(host, harm, random, killed_ns)
             result.cycles.append(cycle)
             _print_cycle(folder.name, cycle)
             if host.is_over or not _is_up_again(host, killed_ns):
@@ -281,7 +308,7 @@ def _print_problems(session: str, result: Session) -> None:
             print(f"{session:12s} {kind} {problem}", file=sys.stderr, flush=True)
 
 
-def _figures(sessions: Sequence[Session], seconds: float) -> dict[str, float]:
+def _figures(sessions: Sequence[Session], harms: Sequence[Harm], seconds: float) -> dict[str, float]:
     cycles = [cycle for session in sessions for cycle in session.cycles]
     seen = Counter(kind for session in sessions for kind, _ in session.violations)
     bad = [cycle for cycle in cycles if cycle.differences]
@@ -307,7 +334,7 @@ def _figures(sessions: Sequence[Session], seconds: float) -> dict[str, float]:
     figures |= _spread("recovery_s", [cycle.recovery_s for cycle in cycles if cycle.recovery_s is not None])
     figures |= _spread("bar_to_wire_us", [us for session in sessions for us in session.latencies_us])
     figures |= _spread("bar_to_wire_in_process_us", [us for session in sessions for us in session.process_latencies_us])
-    for harm in HARMS:
+    for harm in harms:
         mine = [cycle for cycle in cycles if cycle.harm == harm.name]
         figures[f"{harm.name}.cycles"] = len(mine)
         figures |= _spread(f"{harm.name}.recovery_s", [each.recovery_s for each in mine if each.recovery_s is not None])

@@ -12,7 +12,8 @@ from benchmarks.faults.audit import UNSENT_S, _elsewhere_cents, doubled, lost, t
 from benchmarks.faults.harm import HARMS
 from benchmarks.faults.invariants import InvariantMonitor, _Since
 from benchmarks.faults.journal import JournalTail
-from benchmarks.live_faults import _order_of_harms
+from benchmarks.live_faults import _order_of_harms, chosen_harms
+from catalogs.errors import InputError
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.journal.journal import Journal
 from rl_strategies.live.journal.session_journal import OrderRow, SessionJournal
@@ -171,7 +172,16 @@ def test_a_journal_is_followed_while_it_is_written_and_over_the_end_of_a_life(tm
 
 def test_every_harm_comes_before_one_comes_again() -> None:
     more = len(HARMS) + 2
-    first = _order_of_harms(3, more)
-    assert first == _order_of_harms(3, more)
-    assert first != _order_of_harms(4, more)
-    assert sorted(first[: len(HARMS)]) == list(range(len(HARMS)))
+    first = _order_of_harms(3, more, HARMS)
+    assert first == _order_of_harms(3, more, HARMS)
+    assert first != _order_of_harms(4, more, HARMS)
+    assert sorted(first[: len(HARMS)]) == sorted(harm.name for harm in HARMS)
+
+
+def test_harms_are_chosen_by_their_names() -> None:
+    assert chosen_harms("") == HARMS
+    chosen = chosen_harms("freeze, kill")
+    assert [harm.name for harm in chosen] == ["freeze", "kill"]
+    assert sorted(_order_of_harms(3, 4, chosen)) == ["freeze", "freeze", "kill", "kill"]
+    with pytest.raises(InputError, match=r"^harm must be one of kill, drop, .*, was 'bad luck'$"):
+        chosen_harms("kill,bad luck")

@@ -56,9 +56,11 @@ def test_the_extra_of_a_missing_peer_is_printed_whole(
     assert capsys.readouterr().err.startswith(line)
 
 
-def test_cycles_of_a_benchmark_without_any_are_refused() -> None:
+def test_cycles_and_harms_of_a_benchmark_without_any_are_refused() -> None:
     with pytest.raises(InputError, match="benchmark decide has no cycles; --cycles is for live_faults"):
         run("decide", seed=0, cycles=3)
+    with pytest.raises(InputError, match="benchmark decide has no harms; --harms is for live_faults"):
+        run("decide", seed=0, harms="kill")
 
 
 def test_cpu_time_is_the_default_clock() -> None:
