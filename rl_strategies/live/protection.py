@@ -68,7 +68,7 @@ class Protection:
         for task in self._tasks.values():
             task.cancel()
 
-    async def wind_down(self, flatten: bool, timeout_s: float = 30.0) -> bool:
+    async def wind_down(self, flatten: bool, timeout_s: float = 60.0) -> bool:
         """End in order: decide nothing more and, if wanted, close everything. Returns whether that is done.
 
         Parameters

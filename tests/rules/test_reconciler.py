@@ -216,13 +216,13 @@ def k13() -> Any:
 
 def k14() -> Any:
     session = Session().holds()
-    session.broker.answers = False
+    session.broker.answers = session.broker.tells_fills = False
     return session.at(4), session.at(4.25), session.reconciler.known, session.at(4.5), session.at(4.75)
 
 
 def k15() -> Any:
     session = Session().holds()
-    session.broker.answers = False
+    session.broker.answers = session.broker.tells_fills = False
     session.at(4)
     session.broker.up = False
     return session.at(4.25)
@@ -277,8 +277,10 @@ def k20() -> Any:
     session.host.cancel_all(session.host.sent[1])
     exit_ = session.host.sent[3]
     session.show(0)
-    session.until(4, 8)
-    return session.host.units, session.host.execution.fills[-1].reason, exit_.is_closed
+    session.until(4, 59)
+    old = session.host.units
+    session.until(59.25, 63)
+    return old, session.host.units, session.host.execution.fills[-1].reason, exit_.is_closed
 
 
 def k21() -> Any:
@@ -290,6 +292,59 @@ def k21() -> Any:
     once = list(session.host.cancelled)
     session.until(4.25, 8)
     return once, session.host.cancelled[:1] == [session.host.sent[1].client_order_id.value]
+
+
+def k26() -> Any:
+    session = Session().holds()
+    session.broker.answers = False
+    session.until(4, 60)
+    early = "disconnect" in session.at(60.25)
+    late = [what for step in range(242, 270) for what in session.at(step / 4)]
+    return early, "disconnect" in late, session.halted, session.sent[3:]
+
+
+def k27() -> Any:
+    session = Session().holds()
+    session.show(0, *session.host.sent[1:])
+    session.until(2, 59)
+    held = session.halted, session.host.execution.foreign.units, session.reconciler.known, session.sent[3:]
+    session.show(3, *session.host.sent[1:])
+    session.until(59.25, 60)
+    return *held, session.reconciler.known
+
+
+def k28() -> Any:
+    session = Session().holds()
+    session.show(0, *session.host.sent[1:])
+    session.until(2, 61)
+    return session.halted[0]
+
+
+def k29(tells: bool = True) -> Any:
+    session = Session().holds()
+    session.show(0, *session.host.sent[1:])
+    session.until(2, 10)
+    session.host.tells = tells
+    session.host.execution.execute(FLAT)
+    session.host.cancel_all(session.host.sent[1])
+    session.until(10.25, 25)
+    return session.sent[3:]
+
+
+def k30() -> Any:
+    return k29(tells=False)
+
+
+def k31() -> Any:
+    session = Session().holds()
+    session.host.execution.execute(FLAT)
+    session.host.cancel_all(session.host.sent[1])
+    exit_ = session.host.sent[3]
+    session.host.accept(exit_)
+    session.show(0, session.host.sent[2], exit_)
+    session.until(2, 20)
+    stop = session.host.sent[2].client_order_id.value
+    return session.host.units, session.sent[4:], stop in session.host.cancelled
 
 
 STORIES: dict[Any, Any] = {
@@ -307,16 +362,22 @@ STORIES: dict[Any, Any] = {
     k12: ([("MarketOrder", -3)], 0),
     k13: (3, 3, [50002]),
     k14: (
-        [ASK, UNKNOWN], [ASK, "connection hung up", "disconnect"], False,
-        [ASK], [ASK, "connection hung up", "disconnect"],
+        [ASK, UNKNOWN], [ASK_FILLS, "connection hung up", "disconnect"], False,
+        [ASK_FILLS], [ASK_FILLS, "connection hung up", "disconnect"],
     ),
-    k15: [ASK],
+    k15: [ASK_FILLS],
     k16: ([ASK_FILLS, UNKNOWN], [ASK_FILLS, "connection hung up", "disconnect"]),
     k17: (0, 2, [], True),
     k18: True,
     k19: (["connection down", UNKNOWN], [], ["drop requests", "connection up"], [ASK_FILLS, ASK, KNOWN], True),
-    k20: (0, "signal", False),
+    k20: (3, 0, "signal", False),
     k21: ([], True),
+    k26: (False, True, [], []),
+    k27: ([], 0, False, [], True),
+    k28: f"the broker holds 0 units, the session 3 for 58 s; run `{FLATTEN}`",
+    k29: [("MarketOrder", -3)],
+    k30: [],
+    k31: (3, [], False),
 }  # fmt: skip
 
 
@@ -356,11 +417,12 @@ def test_what_a_session_claims(units: int, orders: list[Any], message: str) -> N
 
 def test_a_connection_whose_messages_wait_unread_is_not_hung_up() -> None:
     session = Session().holds()
-    session.broker.answers, behind = False, True
+    session.broker.answers = session.broker.tells_fills = False
+    behind = True
     session.broker.is_behind = lambda: behind  # type: ignore[method-assign]
-    assert [session.at(second) for second in (4, 4.25, 4.5)] == [[ASK, UNKNOWN], [ASK], [ASK]]
+    assert [session.at(second) for second in (4, 4.25, 4.5)] == [[ASK, UNKNOWN], [ASK_FILLS], [ASK_FILLS]]
     behind = False
-    assert session.at(4.75) == [ASK, "connection hung up", "disconnect"]
+    assert session.at(4.75) == [ASK_FILLS, "connection hung up", "disconnect"]
 
 
 def test_a_cancel_that_is_not_confirmed_leaves_an_order_that_counts_as_working_and_says_so() -> None:

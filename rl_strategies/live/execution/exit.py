@@ -57,6 +57,13 @@ class Exit:
     reason : str
         As in `rl_strategies.accounting.record.Fill`.
     now_ns : int
+
+    Attributes
+    ----------
+    attempts : int
+        Refused ones.
+    lost_ns : int
+        Clock when a closing order was found to have vanished; 0 for never.
     """
 
     def __init__(self, reason: FillReason, now_ns: int) -> None:
@@ -66,7 +73,7 @@ class Exit:
         self._next_ns = 0
         self._sent: OwnOrder | None = None
         self._alone = False
-        self._lost_ns = 0
+        self.lost_ns = 0
 
     def tend(self, desk: Desk, units: int, now_ns: int) -> None:
         """Do what is next for closing ``units``, unsigned; 0 where nothing may be sent now."""
@@ -95,7 +102,7 @@ class Exit:
                 self._pause(now_ns)
         elif desk.book.fillable(TAKE_PROFIT) and now_ns - self._began_ns < CANCEL_S * NS:
             return
-        if desk.agreed_ns < self._lost_ns and now_ns - self._lost_ns < AGREE_S * NS:
+        if desk.agreed_ns < self.lost_ns and now_ns - self.lost_ns < AGREE_S * NS:
             return  # it may have filled unheard
         if units and now_ns >= self._next_ns and not desk.is_unsure and is_heard:
             group = next((stop.row.group for stop in stops), "")
@@ -129,7 +136,7 @@ class Exit:
             return
         self._since_ns = now_ns
         if sent.over == "gone":
-            self._lost_ns = sent.over_ns
+            self.lost_ns = sent.over_ns
         if sent.over in ("refused", "inactive", "never_sent"):
             self._pause(now_ns)
             self._alone = False

@@ -62,6 +62,24 @@ class FillLedger:
         """Fills of an order."""
         return [row for row in self.rows.values() if row.client_order_id == client_order_id]
 
+    def positions_since(self, units: int, since_ns: int) -> set[int]:
+        """Signed units held since a time, but for those held now.
+
+        Parameters
+        ----------
+        units : int
+            Held now.
+        since_ns : int
+            This machine's clock, as `FillRow.known_ns`.
+        """
+        before, held = set(), units
+        for row in reversed(self.rows.values()):
+            if row.known_ns < since_ns:
+                break
+            held -= row.units
+            before.add(held)
+        return before - {units}
+
     def began_ns(self, client_order_id: str) -> int:
         """Time of an order's first execution by the broker; 0 where not all of its executions are known."""
         rows = self.of_order(client_order_id)

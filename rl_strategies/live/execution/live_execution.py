@@ -185,7 +185,16 @@ class LiveExecution(ReportedExecution):
 
     def _closable(self) -> int:
         held = abs(self.units)
-        return held if self.most_to_close is None else min(held, self.most_to_close)
+        return held if self.most_to_close is None or self._is_outdated() else min(held, self.most_to_close)
+
+    def _is_outdated(self) -> bool:
+        """Whether executions told a moment ago contradict a list of positions that may be older than the entry.
+
+        They do not know of a closing order that vanished: then the list decides.
+        """
+        if not self.shows_past or self._entry is None or self._exit is None or self._exit.lost_ns > self.agreed_ns:
+            return False
+        return self._word.is_fresh(self._entry.row.sent_ns, self._now_ns())
 
     def close_position(self, reason: FillReason) -> None:
         """Cancel what may still enter and close the position; see `Exit`."""

@@ -16,8 +16,10 @@ from rl_strategies.live.services import LiveServices
 from rl_strategies.live.session_events import Events
 
 UNANSWERED_REQUESTS = 2  # before a connection counts as dead
+SILENT_S = 60.0  # a connection that answers, but never for the position, counts as dead after so long
 SETTLE_S = 1.0  # a difference must be seen twice, so far apart, before it is acted upon
 LAG_S = 6.0  # positions are up to 5 s old
+PAST_S = 60.0  # positions as the session held them so long ago are taken for an old list, and are waited for
 SESSION_PREFIX = "O-"  # begins the client order ids of sessions
 
 
@@ -63,6 +65,7 @@ class Reconciler:
         self.is_flat: bool | None = None
         self._asked_ns = 0
         self._unanswered = 0
+        self._silent_since_ns = 0
         self._wants_fills = False
         self._difference = 0
         self._differs_since_ns = 0
@@ -78,7 +81,7 @@ class Reconciler:
         if is_connected == self.is_connected:
             return
         old, new = ("up", "down") if self.is_connected else ("down", "up")
-        self.is_connected, self._unanswered = is_connected, 0
+        self.is_connected, self._unanswered, self._silent_since_ns = is_connected, 0, 0
         if is_connected:
             self._link.drop_requests()
         self._events.report("connection", old, new)
@@ -136,9 +139,11 @@ class Reconciler:
         before = self._execution.changes
         broker = await self._link.broker_state(self._execution.instrument_id)
         if broker is None:
+            self._silent_since_ns = self._silent_since_ns or now_ns
             self._note_silence("the broker did not report its position")
+            self._wants_fills = True  # the answer to that, or its absence, says whether the connection is dead
             return
-        self._unanswered = 0
+        self._unanswered = self._silent_since_ns = 0
         if before == self._execution.changes:  # otherwise the answer is outdated
             self._apply(broker)
 
@@ -151,6 +156,8 @@ class Reconciler:
             self._note_silence("the broker did not report its fills")
             return False
         self._execution.deaf_since_ns = 0
+        if not self._silent_since_ns or self._wall_ns() - self._silent_since_ns < SILENT_S * NS:
+            self._unanswered = 0
         for fill in self._execution.fills[before:]:
             self._events.report("fill", "", "found", f"{fill.units:+d} filled while nobody listened")
         return True
@@ -185,6 +192,7 @@ class Reconciler:
     def _agree(self) -> None:
         execution = self._execution
         self._difference, execution.most_to_close, execution.agreed_ns = 0, None, self._wall_ns()
+        execution.shows_past = False
         if execution.units and execution.wants_stop and not execution.is_protected:
             self._doubt(f"{execution.units:+d} held without a complete stop")
         elif not self.known and not execution.is_in_flight():
@@ -199,11 +207,14 @@ class Reconciler:
             self._difference, self._differs_since_ns = difference, now_ns
         self._wants_fills = True
         seconds = (now_ns - self._differs_since_ns) / NS
-        order = execution.explaining(difference)
+        past = execution.ledger.positions_since(execution.units, now_ns - round(PAST_S * NS))
+        execution.shows_past = broker_units - execution.foreign.units in past
+        # An old list explains itself: an order that seems to have filled by it may not have.
+        order = None if execution.shows_past else execution.explaining(difference)
         if order is not None and seconds >= SETTLE_S:
             self._events.report("fill", "", "found", f"{difference:+d} by the broker's position alone")
             execution.book_provisional(order, abs(difference), execution.market_ticks)
-        elif seconds > self._timeouts.resolve_s:
+        elif seconds > self._timeouts.resolve_s and not execution.shows_past:
             self._give_up(difference, broker_units, held, seconds)
         elif seconds > LAG_S:
             execution.most_to_close = max(0, execution.side * (broker_units - execution.foreign.units))

@@ -58,6 +58,8 @@ class ReportedExecution(OrderExecution):
         Clock since when fills may have been missed, because the connection was lost; 0 where none was.
     most_to_close : int or None
         Units that may be closed at most, where the broker shows less than the session holds; None where it agrees.
+    shows_past : bool
+        Whether the broker shows a position that the session held a while ago: its list may be from then.
     """
 
     _host: LiveExecutionHost
@@ -74,6 +76,7 @@ class ReportedExecution(OrderExecution):
         self.foreign = ForeignTrades()
         self.changes = 0
         self.most_to_close: int | None = None
+        self.shows_past = False
         self.agreed_ns = 0
         self.deaf_since_ns = 0
         self._entry: OwnOrder | None = None
