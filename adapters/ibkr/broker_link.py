@@ -17,7 +17,7 @@ from typing import Any
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.identifiers import InstrumentId
 
-from adapters.ibkr.client_socket import send_silently, sending
+from adapters.ibkr.client_socket import GatewayServers, send_silently, sending
 from adapters.ibkr.clock import ClockOffset
 from adapters.ibkr.node_questions import ExecutionQuestions, answer_to, bars_until, drop_unread, forget_questions
 from adapters.ibkr.order_errors import meaning_of
@@ -51,6 +51,7 @@ class BrokerLink:
         self._client: Any = None
         self._execution: Any = None
         self._questions: Any = None
+        self._servers: Any = None
         self._listeners: dict[str, OrderListener] = {}
         self._con_ids: dict[str, int] = {}
         self._wire_ns: dict[str, int] = {}
@@ -65,7 +66,7 @@ class BrokerLink:
         """Use the node's execution client; called by the node's factory."""
         self._execution = execution_client
         self._client = client = execution_client._client
-        self._questions = ExecutionQuestions(client, self._account)
+        self._questions, self._servers = ExecutionQuestions(client, self._account), GatewayServers(client)
         send_silently(execution_client)
         client.place_order = self._noting(client.place_order)
         client.next_order_id = self._next_order_id
@@ -246,6 +247,7 @@ class BrokerLink:
         self._tell(lambda listener: listener.on_listed(listed))
 
     def _take_error(self, req_id: int, error_code: int, error_string: str, **_: Any) -> None:
+        self._servers.hear(error_code)
         name, client = self._numbers.ref(self._client_id, req_id), self._client
         if not name or client._subscriptions.get(req_id=req_id) or client._requests.get(req_id=req_id):
             return
@@ -293,6 +295,11 @@ class BrokerLink:
         client = self._client
         # NautilusTrader notices that its socket is closed a second later.
         return bool(client is not None and client.is_ready and client._is_ib_connected.is_set() and self._is_open())
+
+    @property
+    def losses(self) -> int:
+        """How often the connection or the gateway's own servers were lost, however shortly."""
+        return int(self._servers.losses)
 
     def _is_open(self) -> bool:
         return bool(self._client._eclient.isConnected())

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ READ_BYTES = 1 << 16
 DECODED_AT_ONCE_BYTES = 1 << 13  # history is longer: decoding it must not stop everything else
 MESSAGES_IN_A_ROW = 16  # of history come many thousands, which must not stop everything else
 LENGTH_BYTES = NUMBER_BYTES = 4
+SERVERS_LOST, SERVERS_BACK = (1100, 2110), (1101, 1102)
 CORK = getattr(socket, "TCP_CORK", None)  # Linux alone; elsewhere every order is a packet of its own
 
 
@@ -92,6 +93,52 @@ class MessageReader:
                 self._queue.put_nowait(bytes(content[first:end]))
             begin = end
         del content[:begin]
+
+
+class GatewayServers:
+    """Whether the gateway reaches its own servers, by its messages.
+
+    NautilusTrader forgets error 1100 with the next order number or list of accounts that the gateway sends, and then
+    takes the servers for connected; here it does not.
+
+    Parameters
+    ----------
+    client : InteractiveBrokersClient
+        Its handlers of such messages are wrapped.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._lost_on: Any = None
+        self._last: Any = None
+        self._losses = 0
+        for name in ("process_next_valid_id", "process_managed_accounts"):
+            setattr(client, name, self._doubting(getattr(client, name)))
+
+    def hear(self, code: int) -> None:
+        """Take an error code."""
+        if code in SERVERS_LOST:
+            self._lost_on = self._client._eclient.conn
+            self._losses += 1
+        elif code in SERVERS_BACK:
+            self._lost_on = None
+
+    @property
+    def losses(self) -> int:
+        """How often the servers or the connection were lost or replaced, however shortly."""
+        connection = self._client._eclient.conn
+        if connection is not self._last:
+            self._last = connection
+            self._losses += 1
+        return self._losses
+
+    def _doubting(self, process: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        async def doubt(**message: Any) -> None:
+            await process(**message)
+            if self._lost_on is not None and self._lost_on is self._client._eclient.conn:
+                self._client._is_ib_connected.clear()
+
+        return doubt
 
 
 async def _read(client: Any) -> None:

@@ -82,6 +82,7 @@ class ListLink(BrokerLink):
 
     clock_drift_s = 0.0
     failure = None
+    losses = 0
 
     def listen(self, instrument_id: str, listener: Any) -> None:
         self.listener = listener

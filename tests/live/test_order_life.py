@@ -65,6 +65,7 @@ class World(ListLink):
         self.trades: list[SimpleNamespace] = []
         self.own = self.foreign = 0
         self.up = True
+        self.losses = 0
         self.host: StubHost = None  # type: ignore[assignment]
 
     def is_connected(self) -> bool:

@@ -23,6 +23,7 @@ class Broker(ListLink):
     """A broker whose answers a test writes down; None is no answer."""
 
     up: bool = True
+    losses: int = 0
     units: int = 0
     orders: list[Any] = field(default_factory=list)
     answers: bool = True
@@ -347,6 +348,17 @@ def k31() -> Any:
     return session.host.units, session.sent[4:], stop in session.host.cancelled
 
 
+def k32() -> Any:
+    session = Session().holds()
+    session.reconciler.check_connection()
+    quiet = list(session.broker.did)
+    session.broker.losses = 1
+    session.reconciler.check_connection()
+    session.reconciler.check_connection()
+    noticed, known = list(session.broker.did), session.reconciler.known
+    return quiet, noticed, known, session.at(0.25), session.reconciler.known
+
+
 STORIES: dict[Any, Any] = {
     k1: (None, True),
     k2: (False, True),
@@ -378,6 +390,7 @@ STORIES: dict[Any, Any] = {
     k29: [("MarketOrder", -3)],
     k30: [],
     k31: (3, [], False),
+    k32: ([], ["drop requests", "connection up", UNKNOWN], False, [ASK_FILLS, ASK, KNOWN], True),
 }  # fmt: skip
 
 

@@ -153,6 +153,10 @@ class BrokerLink(Protocol):
     def is_connected(self) -> bool:
         """Whether orders would reach the broker."""
 
+    @property
+    def losses(self) -> int:
+        """How often the connection or the gateway's own servers were lost, however shortly."""
+
     def is_behind(self) -> bool:
         """Whether messages of the broker wait unread: an answer may be among them."""
 

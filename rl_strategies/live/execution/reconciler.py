@@ -64,6 +64,7 @@ class Reconciler:
         self.is_connected = False
         self.is_flat: bool | None = None
         self._asked_ns = 0
+        self._losses = 0
         self._unanswered = 0
         self._silent_since_ns = 0
         self._wants_fills = False
@@ -76,15 +77,16 @@ class Reconciler:
         self._wants_fills = True
 
     def check_connection(self) -> None:
-        """Notice that the connection was lost or restored; the position is unknown after either."""
-        is_connected = self._link.is_connected()
-        if is_connected == self.is_connected:
+        """Notice that the connection was lost or restored, or both; the position is unknown after either."""
+        is_connected, losses = self._link.is_connected(), self._link.losses
+        if is_connected == self.is_connected and (not is_connected or losses == self._losses):
             return
-        old, new = ("up", "down") if self.is_connected else ("down", "up")
+        old, new = ("up" if self.is_connected else "down"), ("up" if is_connected else "down")
+        self._losses = losses
         self.is_connected, self._unanswered, self._silent_since_ns = is_connected, 0, 0
         if is_connected:
             self._link.drop_requests()
-        self._events.report("connection", old, new)
+        self._events.report("connection", old, new, "lost and restored" if old == new else "")
         self._doubt("the connection was lost")
         self._wants_fills = True
         self._asked_ns = 0
@@ -120,6 +122,7 @@ class Reconciler:
         foreign = [fill.trade_id for fill in before]
         self._execution.foreign.ignore(foreign)
         self._events.report(BEGUN, reason=" ".join(foreign))
+        self._losses = self._link.losses
         self.is_connected = self.known = True
 
     async def reconcile(self) -> None:

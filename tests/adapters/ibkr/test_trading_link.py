@@ -105,8 +105,9 @@ class Client:
         self._is_ib_connected.set()
         self._data_farm_degraded_since_ns: int | None = None
         self._eclient = SimpleNamespace(
-            wrapper=SimpleNamespace(), isConnected=lambda: True, placeOrder=self._place, reqExecutions=self._question
-        )
+            wrapper=SimpleNamespace(), isConnected=lambda: True, placeOrder=self._place, reqExecutions=self._question,
+            conn=object(),
+        )  # fmt: skip
         self._client_id, self._next_valid_order_id = 1, 101
         self._requests = self._subscriptions = Named()
         self._fetch_all_open_orders = False
@@ -172,6 +173,15 @@ class Client:
 
     async def process_error(self, **message: Any) -> None:
         self.seen.append("error")
+        if message["error_code"] in (1100, 2110):
+            self._is_ib_connected.clear()
+        elif message["error_code"] in (1101, 1102):
+            self._is_ib_connected.set()
+
+    async def process_next_valid_id(self, **message: Any) -> None:
+        self._is_ib_connected.set()  # as NautilusTrader does, whatever was lost before
+
+    process_managed_accounts = process_next_valid_id
 
 
 class Listener:
@@ -292,6 +302,42 @@ def test_orders_of_everybody_are_asked_for_alone_where_that_is_wanted(link: Brok
 def test_half_an_answer_is_none(link: BrokerLink, client: Client, silent: str) -> None:
     setattr(client, silent, None)
     assert asyncio.run(link.broker_state(MESZ6)) is None
+
+
+def news(client: Client, code: int) -> None:
+    asyncio.run(client.process_error(req_id=-1, error_code=code, error_string="", advanced_order_reject_json=""))
+
+
+@pytest.mark.parametrize("answer", ["process_next_valid_id", "process_managed_accounts"])
+def test_lost_servers_are_lost_until_they_are_back_whatever_else_the_gateway_answers(
+    link: BrokerLink, client: Client, answer: str
+) -> None:
+    news(client, 1100)
+    asyncio.run(getattr(client, answer)())
+    assert not link.is_connected()
+    news(client, 1102)
+    asyncio.run(getattr(client, answer)())
+    assert link.is_connected()
+
+
+def test_on_another_connection_the_servers_are_lost_only_if_it_says_so(link: BrokerLink, client: Client) -> None:
+    news(client, 1100)
+    client._eclient.conn = object()
+    asyncio.run(client.process_managed_accounts())
+    assert link.is_connected()
+    news(client, 2110)
+    asyncio.run(client.process_next_valid_id())
+    assert not link.is_connected()
+
+
+def test_a_loss_between_two_looks_is_counted(link: BrokerLink, client: Client) -> None:
+    before = link.losses
+    assert link.losses == before
+    news(client, 1100)
+    news(client, 1102)
+    assert link.losses == before + 1
+    client._eclient.conn = object()
+    assert link.losses == before + 2
 
 
 def test_nobody_is_asked_who_is_not_there(link: BrokerLink, client: Client) -> None:
