@@ -286,7 +286,7 @@ def _end(host: LiveHost, random: Random, result: Session, killed_ns: list[int]) 
 def _last_line(host: LiveHost) -> str:
     code = host.process.poll() if host.process is not None else None
     lines = host.printed.read_text(encoding="utf-8", errors="replace").splitlines()
-    answers = [line for line in lines if line.startswith(("{", "error"))]
+    answers = [line for line in lines if line.startswith(('  "reason"', "error"))]
     return f"exit {code}: {answers[-1] if answers else (lines or [''])[-1]}"[:400]
 
 

@@ -9,6 +9,7 @@ broker's own number, because NautilusTrader refuses both for orders that its cac
 import asyncio
 import contextlib
 import copy
+import sys
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
@@ -267,7 +268,6 @@ class BrokerLink:
 
     @property
     def _client_id(self) -> int:
-        # After repeated collisions NautilusTrader connects under another one.
         return int(self._client._client_id)
 
     def accounts(self) -> set[str]:
@@ -321,6 +321,8 @@ class BrokerLink:
         self._client._indefinite_reconnect = True
         # It would double its pause with every attempt, up to five minutes: a gateway that is back must be found soon.
         self._client._reconnect_delay_max = LONGEST_PAUSE_S
+        # Under another client id, which it would take in the end, a session cannot cancel or change its own orders.
+        self._client._client_id_reuse_limit = sys.maxsize
 
     def drop_requests(self) -> None:
         """Forget the requests that were open when the connection was lost: they are never answered.

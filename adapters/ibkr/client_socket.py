@@ -20,6 +20,7 @@ READ_BYTES = 1 << 16
 DECODED_AT_ONCE_BYTES = 1 << 13  # history is longer: decoding it must not stop everything else
 MESSAGES_IN_A_ROW = 16  # of history come many thousands, which must not stop everything else
 LENGTH_BYTES = NUMBER_BYTES = 4
+FREED_S = 1.0  # until the gateway has noticed the end of a connection
 SERVERS_LOST, SERVERS_BACK = (1100, 2110), (1101, 1102)
 CORK = getattr(socket, "TCP_CORK", None)  # Linux alone; elsewhere every order is a packet of its own
 
@@ -33,6 +34,8 @@ def read_in_loop() -> None:
     InteractiveBrokersClient._run_tws_incoming_msg_reader = _read
     InteractiveBrokersClient.submit_to_msg_handler_queue = _hand_over
     InteractiveBrokersClient._run_msg_handler_processor = _handle
+    InteractiveBrokersClient._connect_over = InteractiveBrokersClient._connect
+    InteractiveBrokersClient._connect = _connect_alone
 
 
 class MessageReader:
@@ -139,6 +142,16 @@ class GatewayServers:
                 self._client._is_ib_connected.clear()
 
         return doubt
+
+
+async def _connect_alone(client: Any) -> None:
+    # NautilusTrader forgets a connection on which the servers turn out to be lost, and leaves it open: the gateway then
+    # refuses the next one, as the client id is in use.
+    left = client._eclient.conn
+    if left is not None and left.isConnected():
+        left.disconnect()
+        await asyncio.sleep(FREED_S)
+    await client._connect_over()
 
 
 async def _read(client: Any) -> None:

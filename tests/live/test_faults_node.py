@@ -16,12 +16,14 @@ import pytest
 from ibapi.protobuf.PlaceOrderRequest_pb2 import PlaceOrderRequest
 
 from adapters.ibkr.simulator.broker.rules import OrderRule
+from adapters.ibkr.simulator.client_session import ClientSession
 from adapters.ibkr.simulator.faults import FAULTS
 from benchmarks.faults import harm as _live_harm
 from benchmarks.faults.audit import differences, doubled, lost
 from benchmarks.faults.bundle import UNITS, Traded, make_traded
 from benchmarks.faults.harm import HARMS, Harm
 from benchmarks.faults.host import LiveHost, hosted
+from benchmarks.faults.invariants import TRADING_CLIENT
 from rl_strategies.live.journal.journal import read_journal
 
 DAYS = date(2025, 1, 28), date(2025, 1, 29)
@@ -187,6 +189,38 @@ def test_it_trades_on_after_the_gateway_has_restarted(host: LiveHost) -> None:
     trades = len(host.broker.trades)
     assert host.step_until(lambda: len(host.broker.trades) >= trades + 3, 4_000)
     agrees(host)
+
+
+def test_servers_lost_for_a_moment_while_an_order_is_on_its_way_are_noticed(host: LiveHost) -> None:
+    orders = len(host.broker.orders)
+    assert host.step_until(lambda: len(host.broker.orders) > orders, 2_000)
+    began_ns = time.time_ns()
+    host.fault("servers_lost")
+    host.pass_time(lambda: False, 0.3, moving=False)  # the next order's number is told meanwhile
+    host.fault("servers_back", 0)
+    comes_back(host, began_ns)
+    agrees(host)
+
+
+def test_servers_that_stay_lost_over_a_reconnect_cost_no_client_id(
+    host: LiveHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holds(host)
+    gateway, starts = host.gateway.gateway, []
+    start = gateway.start
+
+    def note(session: ClientSession, client_id: int) -> bool:
+        starts.append((client_id, start(session, client_id)))
+        return starts[-1][1]
+
+    monkeypatch.setattr(gateway, "start", note)
+    began_ns = time.time_ns()
+    host.fault("servers_lost")
+    assert host.pass_time(lambda: len(starts) >= 3, 60, moving=False), "it connects, and is told that they are lost"
+    host.fault("servers_back", 1)
+    comes_back(host, began_ns)
+    agrees(host)
+    assert set(starts) == {(TRADING_CLIENT, True)}, "the connection before had ended, and its client id was free"
 
 
 @pytest.mark.parametrize("process_is", ["alive", "hanging", "dead"])

@@ -207,9 +207,10 @@ def test_positions_are_left_whatever_a_group_does(host: LiveHost, groups: int) -
     agrees(host)
 
 
-def test_while_every_exit_is_refused_the_stop_stays_and_nothing_halts(host: LiveHost) -> None:
+@pytest.mark.parametrize("code", [200, 201, 460])
+def test_while_every_exit_is_refused_the_stop_stays_and_nothing_halts(host: LiveHost, code: int) -> None:
     holds(host)
-    host.fault("exit_errors", 201)
+    host.fault("exit_errors", code)
     host.step(150)
     if host.own_units:
         assert "STP" in kinds(host)
@@ -217,6 +218,8 @@ def test_while_every_exit_is_refused_the_stop_stays_and_nothing_halts(host: Live
     host.fault("exit_errors", 0)
     flat(host)
     agrees(host)
+    refused = [state for state in host.tail.states if state["to"] == "rejected" and f"({code})" in state["reason"]]
+    assert refused or host.own_units == 0, "the broker's code is said"
 
 
 @pytest.mark.parametrize("answer", [201, "inactive"])

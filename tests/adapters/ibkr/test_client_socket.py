@@ -307,3 +307,20 @@ def test_a_request_that_a_lost_connection_left_behind_is_not_waited_for_without_
         return client
 
     assert asyncio.run(asyncio.wait_for(run(), WAIT_S))._requests.get_futures() == []
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_connection_that_was_left_open_is_closed_before_the_next(
+    is_open: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_socket, "FREED_S", 0.0)
+    did: list[str] = []
+
+    async def connect() -> None:
+        did.append("connect")
+
+    left = SimpleNamespace(isConnected=lambda: is_open, disconnect=lambda: did.append("close"))
+    for conn in (left, None):
+        client = SimpleNamespace(_eclient=SimpleNamespace(conn=conn), _connect_over=connect)
+        asyncio.run(client_socket._connect_alone(client))
+    assert did == [*["close"] * is_open, "connect", "connect"]
