@@ -1,6 +1,7 @@
 """Harms a live session at random moments, and compares it with the broker after each harm.
 
-`rl-intraday paper` runs as a process of its own against a simulated gateway. One cycle is one harm at a random moment
+`rl-intraday paper` runs as a process of its own against a simulated gateway: with a future, with three shares on one
+account, and with a share whose policy reads two others, in turns. One cycle is one harm at a random moment
 while the market moves, and the recovery. Counted is what must never happen: orders lost, doubled or orphaned, a
 position unprotected for longer than 5 s after the process could know, a session that disagrees with the broker.
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.faults.audit import differences, doubled, lost, touched
-from benchmarks.faults.bundle import Traded, make_traded
+from benchmarks.faults.bundle import Traded, make_context, make_portfolio, make_traded
 from benchmarks.faults.harm import HARMS, Harm, Random
 from benchmarks.faults.host import GUARD, LiveHost, hosted
 from catalogs.errors import InputError
@@ -31,6 +32,7 @@ CYCLES_PER_SESSION = 8
 STARTS = tuple(date(2025, 1, 21) + timedelta(days=7 * week + day) for week in range(2) for day in range(3))
 RECOVERY_S, AGREEMENT_S = 90.0, 45.0
 UNHARMED_BARS = 800
+KINDS = (("future", make_traded), ("portfolio", make_portfolio), ("context", make_context))
 MOMENTS = ("anywhere", "holding", "in_flight")
 
 
@@ -111,7 +113,9 @@ def measure(seed: int, cycles: int = CYCLES, harms: str = "") -> dict[str, float
     """
     chosen = chosen_harms(harms)
     with tempfile.TemporaryDirectory(prefix="live_faults-") as folder:
-        return run_campaign(Path(folder), make_traded(Path(folder), seed), seed, cycles, chosen)
+        sessions = -(-cycles // CYCLES_PER_SESSION)
+        kinds = [make(Path(folder) / name, seed) for name, make in KINDS[:sessions]]
+        return run_campaign(Path(folder), kinds, seed, cycles, chosen)
 
 
 def chosen_harms(names: str) -> tuple[Harm, ...]:
@@ -131,13 +135,13 @@ def chosen_harms(names: str) -> tuple[Harm, ...]:
 
 
 def run_campaign(
-    folder: Path, traded: Traded, seed: int, cycles: int, harms: Sequence[Harm] = HARMS
+    folder: Path, kinds: Sequence[Traded], seed: int, cycles: int, harms: Sequence[Harm] = HARMS
 ) -> dict[str, float]:
-    """Run a campaign of sessions in ``folder``, as many at once as there are cores."""
+    """Run a campaign of sessions in ``folder``, as many at once as there are cores; ``kinds`` take turns."""
     began = time.monotonic()
-    unharmed = _latencies_of_an_unharmed_session(traded, folder / "unharmed")
+    unharmed = _latencies_of_an_unharmed_session(kinds[0], folder / "unharmed")
     plans = [
-        (traded, folder / f"session-{number}", (seed, number), names)
+        (kinds[number % len(kinds)], folder / f"session-{number}", (seed, number), names)
         for number, names in enumerate(_split(_order_of_harms(seed, cycles, harms)))
     ]
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -150,7 +154,7 @@ def run_campaign(
 
 def _latencies_of_an_unharmed_session(traded: Traded, folder: Path) -> list[float]:
     """Latencies from bar to order at the gateway, with no other session running."""
-    with hosted(traded, folder, (STARTS[0], STARTS[0] + timedelta(days=1))) as host:
+    with hosted(traded, folder, traded.window(STARTS[0]), traded.more, contract=traded.contract) as host:
         if host.begin():
             for _ in range(UNHARMED_BARS):
                 host.step(5, pause_s=0.01)
@@ -171,9 +175,9 @@ def _run_session(traded: Traded, folder: Path, seed: tuple[int, int], harms: Seq
     random = np.random.default_rng(seed)
     result = Session()
     start = STARTS[int(random.integers(len(STARTS)))]
-    with hosted(traded, folder, (start, start + timedelta(days=1)), guard=GUARD) as host:
-        skipped = int(random.integers(0, 6_000))
-        host.gateway.step(skipped)
+    days = traded.window(start)
+    with hosted(traded, folder, days, traded.more, contract=traded.contract, guard=GUARD) as host:
+        host.gateway.step(int(random.integers(0, traded.most_skipped)))
         if not _begins(host, result):
             return result
         killed_ns: list[int] = []

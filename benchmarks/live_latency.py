@@ -22,8 +22,8 @@ from ibapi.protobuf.PlaceOrderRequest_pb2 import PlaceOrderRequest
 
 from adapters.ibkr.simulator.market import ANNOUNCE
 from adapters.ibkr.simulator.server import GatewayServer, ThreadedServer, running
-from benchmarks.faults.bundle import EXPERIMENT, make_catalog
-from benchmarks.faults.host import CONFIG, FRONT
+from benchmarks.faults.bundle import EXPERIMENT, FRONT, make_catalog
+from benchmarks.faults.host import CONFIG, contract_line
 from benchmarks.faults.invariants import TRADING_CLIENT
 from benchmarks.startup import extract
 from rl_strategies.bundle.bundle import load_bundle
@@ -178,7 +178,7 @@ def _trading(bundle: Path, catalog: Path, folder: Path, code: Path | None) -> It
             words: Sequence[str] = ["-c", textwrap.dedent(BARE), str(gateway.port), ACCOUNT]
         else:
             config = folder / "live.yaml"
-            text = CONFIG.format(port=gateway.port, more="", contract=FRONT, guard="null")
+            text = CONFIG.format(port=gateway.port, more="", contract=contract_line(FRONT), guard="null")
             known = text if code == ROOT else text.replace("guard: null\n", "")  # the earlier one has no guard
             config.write_text(known, encoding="utf-8")
             words = ["-m", "run.cli", "paper", str(bundle), "--config", str(config), "--sessions", str(folder)]

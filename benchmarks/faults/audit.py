@@ -72,8 +72,10 @@ def _differences(host: LiveHost) -> list[str]:
         actual = (real[name].units, real[name].ticks, round(real[name].commission.commissionAndFees * 100))
         if believed != actual:
             found.append(f"execution {name} was {actual}, is known as {believed}")
-    if host.position() != host.own_units:
-        found.append(f"{host.own_units:+d} held, {host.position():+d} believed")
+    believed = host.believed()
+    for name, units in host.holdings().items():
+        if units != believed[name]:
+            found.append(f"{units:+d} {name} held, {believed[name]:+d} believed")
     # Units bought at several prices and sold one by one have results in fractions of a cent: both sides round.
     cash_cents = broker.account.cash_cents - _elsewhere_cents(broker)
     if tail.fills and host.units == 0 and abs(host.balance_cents() - cash_cents) > len(tail.fills) / 2:
@@ -94,9 +96,16 @@ def _doubled_orders(broker: Broker, orders: Mapping[str, OrderRow]) -> list[str]
 
 
 def _doubled_trades(host: LiveHost) -> list[str]:
+    return [
+        found for con_id in host.con_ids.values()
+        for found in _doubled_in(host, [trade for trade in host.broker.trades if trade.con_id == con_id])
+    ]  # fmt: skip
+
+
+def _doubled_in(host: LiveHost, trades: Sequence[Trade]) -> list[str]:
     found: list[str] = []
     held, opened_by = 0, ""
-    for trade in host.broker.trades:
+    for trade in trades:
         ref = _trade_ref(trade)
         if not _is_ours(trade.client_id) and not ref.startswith("flatten-"):
             continue

@@ -19,8 +19,8 @@ from adapters.ibkr.simulator.broker.acceptance import REJECTED, Refusal
 from adapters.ibkr.simulator.faults import FAULTS
 from adapters.ibkr.simulator.market import ANNOUNCE
 from adapters.ibkr.simulator.server import GatewayServer, ThreadedServer, running
-from benchmarks.faults.bundle import UNITS, Traded
-from benchmarks.faults.invariants import TRADING_CLIENT, InvariantMonitor
+from benchmarks.faults.bundle import FRONT, Traded
+from benchmarks.faults.invariants import TRADING_CLIENT, Invariants
 from benchmarks.faults.journal import JournalTail
 from rl_strategies.bundle.bundle import load_bundle
 from run.trade.gateway import ACCOUNT, CON_ID, simulated_server
@@ -38,7 +38,7 @@ GUARD = "{frozen_s: 4, confirm_s: 1, restart_s: 45, look_s: 5}"
 CONFIG = """
 host: 127.0.0.1
 port: {port}
-contract: {contract}
+{contract}
 request_timeout_s: 5.0
 patience: {{clock: bars, silence_s: 10, context_s: 0.5, truth_s: 1}}
 orders: {{max_per_minute: 100000}}
@@ -48,8 +48,6 @@ monitor: {{daily_loss: {{}}, session_drawdown: {{}}, drawdown: {{}}, value_at_ri
   rejects_per_minute: {{}}, decision_latency_s: {{}}, recover_after_s: 1}}
 {more}
 """
-
-FRONT = '{symbol: MES, kind: FUT, exchange: CME, expiry: "202503"}'
 
 
 class LiveHost:
@@ -66,7 +64,7 @@ class LiveHost:
     more : str
         More lines of the live configuration.
     contract : str
-        Traded contract, as in the live configuration.
+        Traded contract, as in the live configuration; empty where ``more`` has several.
     pause_s : float
         Seconds between two steps of the market; a bar is five.
     guard : str
@@ -74,7 +72,9 @@ class LiveHost:
 
     Attributes
     ----------
-    watch : InvariantMonitor
+    invariants : Invariants
+    con_ids : dict of str to int
+        The broker's numbers of the traded contracts, by instrument id.
     tail : JournalTail
     process : subprocess.Popen or None
     refused_kind : str
@@ -98,12 +98,15 @@ class LiveHost:
         self.folder, self._bundle, self._pause_s = folder, bundle, pause_s
         self.config = folder / "live.yaml"
         self.config.write_text(
-            CONFIG.format(port=gateway.port, more=more, contract=contract, guard=guard), encoding="utf-8"
+            CONFIG.format(port=gateway.port, more=more, contract=contract_line(contract), guard=guard),
+            encoding="utf-8",
         )
-        self.home = SessionHome(folder / "sessions" / load_bundle(bundle).id)
+        loaded = load_bundle(bundle)
+        self.con_ids = {spec.instrument_id: CON_ID + k for k, spec in enumerate(loaded.instruments)}
+        self.home = SessionHome(folder / "sessions" / loaded.id)
         self.tail = JournalTail(Path())
         self.process: subprocess.Popen[bytes] | None = None
-        self.invariants = InvariantMonitor(UNITS, CON_ID, self._is_running)
+        self.invariants = Invariants(loaded.trading.units, list(self.con_ids.values()), self._is_running)
         self._has_begun = self._is_stopped = False
         self.refused_kind = ""
         self.latencies_us: list[float] = []
@@ -112,16 +115,21 @@ class LiveHost:
 
     @property
     def units(self) -> int:
-        """Signed position at the broker."""
-        return self.broker.account.units(CON_ID)
+        """Signed position at the broker; of several instruments the sum of absolute ones."""
+        return _total([self.broker.account.units(con_id) for con_id in self.con_ids.values()])
 
     @property
     def own_units(self) -> int:
-        """Signed position by the session's own executions, and those of a flatten, at the broker."""
-        trades = self.broker.trades
-        own = sum(trade.units for trade in trades if trade.client_id == TRADING_CLIENT)
-        closed = sum(trade.units for trade in trades if trade.details.execution.orderRef.startswith("flatten-"))
-        return own + closed
+        """As `units`, by the session's own executions, and those of a flatten, at the broker."""
+        return _total(list(self.holdings().values()))
+
+    def holdings(self) -> dict[str, int]:
+        """Signed position by own executions, and those of a flatten, at the broker; by instrument id."""
+        held = dict.fromkeys(self.con_ids.values(), 0)
+        for trade in self.broker.trades:
+            is_own = trade.client_id == TRADING_CLIENT or trade.details.execution.orderRef.startswith("flatten-")
+            held[trade.con_id] = held.get(trade.con_id, 0) + is_own * trade.units
+        return {name: held[con_id] for name, con_id in self.con_ids.items()}
 
     @property
     def printed(self) -> Path:
@@ -257,9 +265,14 @@ class LiveHost:
         self.tail.poll()
         return self.tail.is_known and self.tail.known_ns >= since_ns
 
+    def believed(self) -> dict[str, int]:
+        """Signed position by the fills in the session's journal; by instrument id."""
+        fills = {name: self.tail.traded.get(name, {}).values() for name in self.con_ids}
+        return {name: sum(fill.units for fill in rows) for name, rows in fills.items()}
+
     def position(self) -> int:
-        """Signed position by the fills in the session's journal."""
-        return sum(fill.units for fill in self.tail.fills.values())
+        """As `units`, by the fills in the session's journal."""
+        return _total(list(self.believed().values()))
 
     def balance_cents(self) -> int:
         """Balance in the session's checkpoint, cents."""
@@ -296,6 +309,15 @@ class LiveHost:
         return self._has_begun and not self._is_stopped and self.is_alive()
 
 
+def contract_line(contract: str) -> str:
+    """Line of the live configuration that names the traded contract; empty for none."""
+    return f"contract: {contract}" if contract else ""
+
+
+def _total(units: list[int]) -> int:
+    return units[0] if len(units) == 1 else sum(map(abs, units))
+
+
 @contextmanager
 def hosted(
     traded: Traded,
@@ -320,16 +342,17 @@ def hosted(
     newest_version : int, optional
         Newest version of the protocol that the gateway offers.
     contract : str
-        Traded contract, as in the live configuration.
+        Traded contract, as in the live configuration; empty where ``more`` has several.
     guard : str
         Settings of the session's guard, ``null`` for none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bundle = load_bundle(traded.bundle)
-    followed = [source.instrument for source in read_streams(bundle) if source.instrument is not None]
+    read = [source.instrument for source in read_streams(bundle) if source.instrument is not None]
+    first, *others = bundle.instruments
     window = session_window(bundle, days)
     server: GatewayServer = simulated_server(
-        bundle.instrument, traded.catalog, "1-MINUTE", window, CASH_USD, bundle.execution, followed=followed
+        first, traded.catalog, "1-MINUTE", window, CASH_USD, bundle.execution, followed=[*others, *read]
     )
     if newest_version is not None:
         server.newest_version = newest_version

@@ -1,7 +1,7 @@
 """Invariants of the broker's state, checked again and again while a session is being harmed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from adapters.ibkr.simulator.broker.broker import Broker, Trade
@@ -39,7 +39,7 @@ class _Since:
 
 @dataclass
 class InvariantMonitor:
-    """Checks the broker's state.
+    """Checks the broker's state in one contract.
 
     Attributes
     ----------
@@ -79,15 +79,14 @@ class InvariantMonitor:
         self._able_since = (self._able_since if self._able_since is not None else now) if able else None
         broker = server.gateway.broker
         # What others hold is not the session's to protect.
-        units = sum(trade.units for trade in broker.trades if self._is_own(trade, broker))
-        resting = [order for order in broker.working(TRADING_CLIENT) if order.request.orderType != "MKT"]
+        units = sum(trade.units for trade in broker.trades if self._is_own(trade))
+        working = [order for order in broker.working(TRADING_CLIENT) if order.terms.con_id == self.con_id]
+        resting = [order for order in working if order.request.orderType != "MKT"]
         active = {order.perm_id: active_units(order, broker.orders, broker.rules) for order in resting}
         stops = sum(active[order.perm_id] for order in resting if order.side * units < 0 and _is_stop(order))
         # A market order that closes is on its way out, and a parent's children wait for it.
         leaving = sum(
-            order.remaining
-            for order in broker.working(TRADING_CLIENT)
-            if order.request.orderType == "MKT" and order.side * units < 0
+            order.remaining for order in working if order.request.orderType == "MKT" and order.side * units < 0
         )
         resting = [order for order in resting if not _waits_for_parent(order, broker)]
         found = f"{units:+d} held, resting: " + (
@@ -111,9 +110,9 @@ class InvariantMonitor:
             self.unprotected_s += now - self._naked_since
         self._naked_since = now if is_naked else None
 
-    @staticmethod
-    def _is_own(trade: Trade, broker: Broker) -> bool:
-        return trade.client_id == TRADING_CLIENT or trade.details.execution.orderRef.startswith("flatten-")
+    def _is_own(self, trade: Trade) -> bool:
+        is_closing = trade.details.execution.orderRef.startswith("flatten-")
+        return trade.con_id == self.con_id and (trade.client_id == TRADING_CLIENT or is_closing)
 
     def _is_able(self, server: GatewayServer) -> bool:
         gateway = server.gateway
@@ -126,6 +125,43 @@ class InvariantMonitor:
             and not connection.silent
             for connection in server.connections
         )
+
+
+class Invariants:
+    """The monitors of all traded contracts as one.
+
+    Parameters
+    ----------
+    units : int
+        Largest position that the policy may hold in a contract.
+    con_ids : sequence of int
+        Traded contracts.
+    is_running : callable
+        As in `InvariantMonitor`.
+    """
+
+    def __init__(self, units: int, con_ids: Sequence[int], is_running: Callable[[], bool]) -> None:
+        self._monitors = [InvariantMonitor(units, con_id, is_running) for con_id in con_ids]
+
+    @property
+    def violations(self) -> list[tuple[str, str]]:
+        """Violations in any contract."""
+        return [violation for monitor in self._monitors for violation in monitor.violations]
+
+    @property
+    def unprotected_s(self) -> float:
+        """Sum over the contracts of the seconds without a complete stop."""
+        return sum(monitor.unprotected_s for monitor in self._monitors)
+
+    @property
+    def longest_unprotected_s(self) -> float:
+        """Longest time without a complete stop that the session could know of, seconds."""
+        return max(monitor.longest_unprotected_s for monitor in self._monitors)
+
+    def check(self, server: GatewayServer) -> None:
+        """Check the present state; runs in the gateway's thread."""
+        for monitor in self._monitors:
+            monitor.check(server)
 
 
 def _waits_for_parent(order: WorkingOrder, broker: Broker) -> bool:

@@ -24,6 +24,8 @@ class JournalTail:
         Orders by client order id.
     fills : dict of str to FillRow
         Fills by the broker's id.
+    traded : dict of str to dict of str to FillRow
+        The same of each instrument, by its id.
     states : list of dict
         Changes of state, each with ``ts_ns``.
     refused : set of str
@@ -38,6 +40,7 @@ class JournalTail:
         self.folder = folder
         self.orders: dict[str, OrderRow] = {}
         self.fills: dict[str, FillRow] = {}
+        self.traded: dict[str, dict[str, FillRow]] = {}
         self.states: list[dict[str, Any]] = []
         self.refused: set[str] = set()
         self.is_known = False
@@ -76,7 +79,7 @@ class JournalTail:
         self._offset += read
 
     def _take(self, rows: pa.Table) -> None:
-        for row in rows.select(["seq", "ts_ns", "kind", "text"]).to_pylist():
+        for row in rows.select(["seq", "ts_ns", "kind", "instrument_id", "text"]).to_pylist():
             if row["seq"] < self._next_seq:
                 continue
             self._next_seq = row["seq"] + 1
@@ -86,6 +89,7 @@ class JournalTail:
             elif row["kind"] == "fill":
                 fill = msgspec.json.decode(row["text"], type=FillRow)
                 add_fill(self.fills, fill)
+                add_fill(self.traded.setdefault(row["instrument_id"], {}), fill)
             elif row["kind"] == "state":
                 self._state({"ts_ns": row["ts_ns"], **msgspec.json.decode(row["text"])})
 

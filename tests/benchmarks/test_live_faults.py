@@ -41,7 +41,7 @@ def broker_with(units: int, *resting: tuple[str, int, int]) -> Any:
     orders = [
         SimpleNamespace(
             perm_id=number, order_id=number, client_id=1, side=side, remaining=left, filled=0,
-            why_held="", is_working=True,
+            why_held="", is_working=True, terms=SimpleNamespace(con_id=1),
             request=SimpleNamespace(orderType=kind, parentId=0, ocaGroup="", ocaType=0),
         )
         for number, (kind, side, left) in enumerate(resting)
@@ -58,9 +58,11 @@ def broker_with(units: int, *resting: tuple[str, int, int]) -> Any:
     return SimpleNamespace(gateway=gateway, connections=[SimpleNamespace(session=session, silent=False)])
 
 
-def trade_of(ref: str, units: int, client_id: int = 1) -> Any:
+def trade_of(ref: str, units: int, client_id: int = 1, con_id: int = 1) -> Any:
     execution = SimpleNamespace(orderRef=f"{ref}:7")
-    return SimpleNamespace(client_id=client_id, units=units, details=SimpleNamespace(execution=execution))
+    return SimpleNamespace(
+        client_id=client_id, units=units, con_id=con_id, details=SimpleNamespace(execution=execution)
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,12 @@ def host_of(decided: list[OrderRow], arrived: list[str], trades: list[tuple[str,
         trades=[trade_of(ref, units) for ref, units in trades],
     )
     tail = SimpleNamespace(orders={row.client_order_id: row for row in decided}, refused={"refused"}, poll=lambda: None)
-    return SimpleNamespace(broker=broker, tail=tail, gateway=SimpleNamespace(call=lambda act: act(None)))
+    return SimpleNamespace(
+        broker=broker,
+        tail=tail,
+        con_ids={"MESH5.XCME": 1, "MNQH5.XCME": 2},
+        gateway=SimpleNamespace(call=lambda act: act(None)),
+    )
 
 
 def test_an_order_that_never_arrived_is_lost_unless_that_is_known() -> None:
