@@ -1,5 +1,6 @@
 """The judge of the fault campaign: what it counts, and what it does not."""
 
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,14 +10,15 @@ import pytest
 from adapters.ibkr.simulator.broker.rules import BrokerRules
 from adapters.ibkr.simulator.server import GatewayServer
 from benchmarks.faults.audit import UNSENT_S, _elsewhere_cents, doubled, lost, touched
+from benchmarks.faults.bundle import Traded
 from benchmarks.faults.harm import HARMS
-from benchmarks.faults.invariants import InvariantMonitor, _Since
+from benchmarks.faults.invariants import InvariantMonitor, Invariants, _Since
 from benchmarks.faults.journal import JournalTail
 from benchmarks.live_faults import _order_of_harms, chosen_harms
 from catalogs.errors import InputError
 from rl_strategies.live.broker.link import NS
 from rl_strategies.live.journal.journal import Journal
-from rl_strategies.live.journal.session_journal import OrderRow, SessionJournal
+from rl_strategies.live.journal.session_journal import FillRow, OrderRow, SessionJournal
 
 SENT_NS = 1_767_623_400 * NS
 
@@ -35,6 +37,10 @@ def test_what_is_wrong_counts_once_and_only_as_long_as_it_could_be_known() -> No
     assert not naked.update(False, 10.0, 17.0)
     assert not naked.update(True, 10.0, 18.0)
     assert naked.update(True, 10.0, 23.1)
+
+
+def fill(name: str, units: int) -> FillRow:
+    return FillRow("in", name, "entry", "market", 0, "entry", units, 100, 0, 100, SENT_NS, SENT_NS)
 
 
 def broker_with(units: int, *resting: tuple[str, int, int]) -> Any:
@@ -147,6 +153,48 @@ def test_two_closes_of_one_position_are_seen() -> None:
     assert doubled(others) == []
     assert doubled(host_of(decided, [*names, "in"], whole)) == ["order in reached the broker 2 times"]
     assert doubled(host_of(decided[1:], names, [])) == ["order in was never decided"]
+
+
+def test_every_contract_is_judged_by_itself() -> None:
+    decided = [order("in", "entry"), order("other", "entry"), order("out", "exit")]
+    host = host_of(decided, ["in", "other", "out"], [("in", 3)])
+    host.broker.trades += [trade_of("other", 3, con_id=2), trade_of("out", -3, con_id=2)]
+    assert doubled(host) == [], "an entry in one while the other is held is none while it is held itself"
+    host.broker.trades.append(trade_of("out", -3, con_id=2))
+    assert doubled(host) == ["exit of -3 while +0 were held"]
+
+
+def test_a_stop_in_one_contract_protects_nothing_in_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.0, 6.0, 6.0])
+    monkeypatch.setattr("benchmarks.faults.invariants.time.monotonic", lambda: next(clock))
+    server = broker_with(3, ("STP", -1, 3))
+    server.gateway.broker.trades.append(trade_of("other", 2, con_id=2))
+    both = Invariants(3, [1, 2], lambda: True)
+    both.check(server)
+    both.check(server)
+    assert [kind for kind, _ in both.violations] == ["unprotected"]
+    assert both.violations[0][1].startswith("+2 held")
+    assert (both.unprotected_s, both.longest_unprotected_s) == (6.0, 6.0)
+
+
+def test_fills_of_a_journal_are_known_by_their_instrument(tmp_path: Path) -> None:
+    journal = SessionJournal(Journal(tmp_path / "journal", durable=False))
+    for number, name in enumerate(("SPY.EQUS", "AAPL.EQUS", "SPY.EQUS")):
+        journal.fill(name, fill(f"x{number}", number + 1))
+    journal.flush()
+    tail = JournalTail(tmp_path / "journal")
+    tail.poll()
+    held = {name: sum(row.units for row in rows.values()) for name, rows in tail.traded.items()}
+    assert held == {"SPY.EQUS": 4, "AAPL.EQUS": 2}
+    journal.close()
+
+
+def test_a_campaigns_last_day_is_a_trading_day(tmp_path: Path) -> None:
+    assert Traded(tmp_path, tmp_path).window(date(2025, 1, 21)) == (date(2025, 1, 21), date(2025, 1, 22))
+    long = Traded(tmp_path, tmp_path, days=10)
+    assert [long.window(start)[1] for start in (date(2025, 1, 22), date(2025, 1, 30))] == [
+        date(2025, 1, 31), date(2025, 2, 7),
+    ]  # fmt: skip
 
 
 def test_a_journal_is_followed_while_it_is_written_and_over_the_end_of_a_life(tmp_path: Path) -> None:
