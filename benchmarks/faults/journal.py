@@ -46,7 +46,7 @@ class JournalTail:
         self.is_known = False
         self.known_ns = 0
         self._next_seq = 0
-        self._segment = Path()
+        self._segment: Path | None = None
         self._offset = 0
 
     def poll(self) -> None:
@@ -58,11 +58,11 @@ class JournalTail:
             if list(self.folder.glob(f"*{SEALED}")):
                 self._take(read_journal(self.folder).rows)
         if segments:
-            self._read_on()
+            self._read_on(newest)
 
-    def _read_on(self) -> None:
+    def _read_on(self, segment: Path) -> None:
         try:
-            with self._segment.open("rb") as file:
+            with segment.open("rb") as file:
                 file.seek(self._offset)
                 source = pa.BufferReader(file.read())
         except FileNotFoundError:

@@ -187,6 +187,9 @@ def test_fills_of_a_journal_are_known_by_their_instrument(tmp_path: Path) -> Non
     held = {name: sum(row.units for row in rows.values()) for name, rows in tail.traded.items()}
     assert held == {"SPY.EQUS": 4, "AAPL.EQUS": 2}
     journal.close()
+    late = JournalTail(tmp_path / "journal")
+    late.poll()
+    assert late.fills == tail.fills, "also where nobody looked before its end"
 
 
 def test_a_campaigns_last_day_is_a_trading_day(tmp_path: Path) -> None:

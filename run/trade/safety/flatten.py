@@ -41,10 +41,11 @@ def run_flatten(
     config = load_live(configuration)
     where = (host or config.host, port or config.port)
     wanted = account or config.account()
+    find = _scope(config, scope, session)
 
     def begin(client: Any) -> Flattening:
         chosen = _account(wanted, client.managedAccounts())
-        touched, said = _scope(client, config, scope, session, chosen)
+        touched, said = find(client, chosen)
         report(f"closing {said} on account {chosen} at {where[0]}:{where[1]}")
         return Flattening(chosen, touched, Pace(), report)
 
@@ -71,25 +72,43 @@ def _account(wanted: str, managed: list[str]) -> str:
     return meant[0]
 
 
-def _scope(client: Any, config: LiveConfig, name: ScopeName, session: Path | None, account: str) -> tuple[Scope, str]:
-    if name == "account":
-        return WholeAccount(), "EVERYTHING (every order of every client, every position)"
-    # Only here: roll tables and journals are read with NautilusTrader, which the rest does without.
-    if name == "contract":
-        from run.trade.session.contract import contract_on
+def _scope(config: LiveConfig, name: ScopeName, session: Path | None) -> Callable[[Any, str], tuple[Scope, str]]:
+    """How to find on a connection what is touched, and to say it.
 
+    Roll tables and journals are read with NautilusTrader, which the rest does without. It is imported here, before
+    there is a connection: it installs another kind of event loop, in which a connection from before cannot ask.
+    """
+    if name == "account":
+        return lambda client, account: (WholeAccount(), "EVERYTHING (every order of every client, every position)")
+    if name == "contract":
+        return _contract(config)
+    assert session is not None
+    return _session(config, session)
+
+
+def _contract(config: LiveConfig) -> Callable[[Any, str], tuple[Scope, str]]:
+    from run.trade.session.contract import contract_on
+
+    def find(client: Any, account: str) -> tuple[Scope, str]:
         wanted = contract_on(config, datetime.now(UTC).date())
         contract = find_contract(client, wanted.symbol, wanted.kind, wanted.exchange, wanted.expiry)
         return OneContract(contract.conId), f"every order and the position in {contract.localSymbol}"
+
+    return find
+
+
+def _session(config: LiveConfig, session: Path) -> Callable[[Any, str], tuple[Scope, str]]:
     from run.trade.safety.own_trades import own_trades, session_folder
     from run.trade.session.metadata import METADATA_FILE, read_metadata
 
-    assert session is not None
-    folder = session_folder(session)
-    if (folder / METADATA_FILE).is_file():
-        read_metadata(folder).require_account(account)
-    own = own_trades(client, config.trading_client_id, folder)
-    return own, f"the own orders and position of session {folder}"
+    def find(client: Any, account: str) -> tuple[Scope, str]:
+        folder = session_folder(session)
+        if (folder / METADATA_FILE).is_file():
+            read_metadata(folder).require_account(account)
+        own = own_trades(client, config.trading_client_id, folder)
+        return own, f"the own orders and position of session {folder}"
+
+    return find
 
 
 def _print(result: Flattened, as_json: bool) -> None:
