@@ -106,7 +106,7 @@ def test_a_halt_leaves_every_contract(traded: Traded, tmp_path: Path) -> None:
         assert host.process.returncode == 5
         assert (at_broker(host), host.broker.working()) == ([0, 0, 0], [])
         assert (differences(host), doubled(host)) == ([], [])
-        assert "position closed" in host.printed.read_text()
+        assert '"reason": "leverage' in host.printed.read_text()
         assert host.invariants.unprotected_s == 0
 
 
