@@ -72,10 +72,10 @@ def _differences(host: LiveHost) -> list[str]:
         actual = (real[name].units, real[name].ticks, round(real[name].commission.commissionAndFees * 100))
         if believed != actual:
             found.append(f"execution {name} was {actual}, is known as {believed}")
-    believed = host.believed()
+    by_journal = host.believed()
     for name, units in host.holdings().items():
-        if units != believed[name]:
-            found.append(f"{units:+d} {name} held, {believed[name]:+d} believed")
+        if units != by_journal[name]:
+            found.append(f"{units:+d} {name} held, {by_journal[name]:+d} believed")
     # Units bought at several prices and sold one by one have results in fractions of a cent: both sides round.
     cash_cents = broker.account.cash_cents - _elsewhere_cents(broker)
     if tail.fills and host.units == 0 and abs(host.balance_cents() - cash_cents) > len(tail.fills) / 2:
