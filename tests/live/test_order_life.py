@@ -1,9 +1,10 @@
 """The order life of one position, in any interleaving: the real execution and reconciler against a scripted broker.
 
 The broker is the truth. What it is sent waits until it takes it; what it says waits until it is delivered, in any
-order, twice or never: both messages of a fill may be lost while the connection stays up. A cancel may never end its
-order. Whatever happens: no more is held than the policy wants, nothing closed twice, nothing of others traded, and once
-broker and session have heard of each other, what is held has its stop.
+order, twice or never: both messages of a fill may be lost while the connection stays up, and nobody can know of it
+until the broker is asked again. A cancel may never end its order. Whatever happens: no more is held than the policy
+wants, nothing closed twice, nothing of others traded, and once broker and session have heard of each other, what is
+held has its stop.
 """
 
 import asyncio
@@ -55,6 +56,8 @@ class World(ListLink):
     ----------
     own, foreign : int
         Signed units that the session's orders and others have really traded.
+    unknowable : set of str
+        Closing orders sent after a fill that both messages of were lost, and that the broker's last word is older than.
     """
 
     def __init__(self) -> None:
@@ -63,6 +66,7 @@ class World(ListLink):
         self.coming: list[tuple[str, Any]] = []  # to the broker
         self.going: list[tuple[str, Any]] = []  # to the session
         self.trades: list[SimpleNamespace] = []
+        self.unknowable: set[str] = set()
         self.own = self.foreign = 0
         self.up = True
         self.losses = 0
@@ -160,6 +164,14 @@ class World(ListLink):
                     other.status = "Cancelled"
                 self._say_order(other)
 
+    def note_exit(self, name: str) -> None:
+        """The session closes: it must have the broker's word since it began to, which may be older than a lost fill."""
+        execution = self.host.execution
+        told_ns, known = execution._word._until_ns, execution.ledger.rows
+        unheard = [t for t in self.trades if t.order_ref in self.orders and t.trade_id not in known]
+        if told_ns >= execution._exit._since_ns and any(trade.ts_ns > told_ns for trade in unheard):
+            self.unknowable.add(name)
+
     def trade_by_hand(self, units: int) -> None:
         """The owner trades."""
         self.foreign += units
@@ -222,6 +234,8 @@ class Wired(StubHost):
 
     def _submit(self, orders: list[Any]) -> None:
         super()._submit(orders)
+        if not orders[0].has_trigger_price and len(orders) == 1:
+            self.world.note_exit(orders[0].client_order_id.value)
         if self.world.up:
             self.world.coming.append(("list", [_order(order) for order in orders]))
         else:
@@ -399,6 +413,9 @@ class OrderLife(RuleBasedStateMachine):
                 continue
             if order.is_entry:
                 assert held * order.side >= 0, f"{order} entered while {held:+d} were held"
+                held += trade.units
+                continue
+            if order.name in self.world.unknowable:
                 held += trade.units
                 continue
             told = f"{trade.units:+d} of {order} while {held:+d} were held"
