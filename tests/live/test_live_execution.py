@@ -488,6 +488,24 @@ def test_an_exit_that_its_group_holds_back_is_sent_alone_when_it_and_the_stop_ar
     assert host.wires(4) == [("MarketOrder", -3, 0.0, "")]
 
 
+def test_what_an_entry_fills_after_its_exit_has_ended_the_group_is_closed_alone(host: StubHost) -> None:
+    host.execution.execute(LONG)
+    entry, target, stop = host.sent
+    host.accept(*host.sent)
+    host.fill_order(entry, 1, 50000)
+    host.execution.close_position("risk_halt")
+    host.cancel_all(target)
+    first = host.sent[3]
+    assert host.wires(3) == [("MarketOrder", -1, 0.0, group(host))]
+    host.accept(first)
+    host.fill_order(first, 1, 50000)
+    host.fill_order(entry, 2, 50000)  # its cancel came too late
+    host.wait(0.1)
+    assert (len(host.sent), host.cancelled[-1]) == (4, stop.client_order_id.value), "the group takes no other order"
+    host.cancel_all(stop)
+    assert host.wires(4) == [("MarketOrder", -2, 0.0, "")]
+
+
 @pytest.mark.parametrize("answer", ["none", "pending"])
 def test_while_a_closing_order_may_fill_no_other_is_sent(host: StubHost, answer: str) -> None:
     host.entered()

@@ -2,8 +2,8 @@
 
 The take profit is cancelled first: where the broker blocks within a group, an exit that joins a resting limit never
 fills. Then a market order joins the group of the stop, so that either reduces the other. If the broker holds it back
-all the same, exit and stop are cancelled, and once both are gone the exit is sent alone. Never more than one closing
-order may fill at a time.
+all the same, exit and stop are cancelled, and once both are gone the exit is sent alone; so it is where an earlier exit
+has ended the group. Never more than one closing order may fill at a time.
 """
 
 from typing import Protocol
@@ -92,6 +92,8 @@ class Exit:
                 stops.append(order)
             else:
                 desk.cancel(order)  # it would open
+        # A group ends with the first order of it that fills, and an entry may fill further after that.
+        self._alone |= any(desk.book.is_spent(stop.row.group) for stop in stops)
         if self._alone:
             for order in stops:
                 desk.cancel(order)

@@ -256,6 +256,10 @@ class OwnOrders:
             for order in self.open()
         )
 
+    def is_spent(self, group: str) -> bool:
+        """Whether an order of the group has filled: the broker then refuses what would join it."""
+        return any(order.row.group == group and order.over == "filled" for order in self.by_name.values())
+
     def keep_listed(self, resting: Collection[str], now_ns: int) -> list[str]:
         """Let orders work on whose cancel has not ended them, as the broker lists them; their client order ids."""
         return [order.name for order in self.fillable() if order.name in resting and order.keep(now_ns)]
