@@ -22,6 +22,7 @@ _HOUR_NS = 3600 * 10**9
 _PRICES = ("open", "high", "low", "close")
 _ODD_STEPS = 0.1  # of all, which show that bars are missing and not longer
 _SPACING_NEEDS = 10  # bars, below which the usual distance says nothing
+_IN_ORDER = 2 / 3  # of the bars that moved, at least, where the columns are named rightly
 _LARGEST = 1e12  # of a price or a volume: far above any real one, far below what 128-bit storage holds
 CENT = 0.01
 _NO_VOLUME = -1.0  # what Interactive Brokers and others write where there is none
@@ -97,8 +98,9 @@ def clean(
     Raises
     ------
     InputError
-        If no bar is left, most bars are not ``bar`` apart or do not close on the clock, prices are in another unit
-        than USD or break by a power of ten, or ``strict`` is set and a rule would change data.
+        If no bar is left, most bars are not ``bar`` apart or do not close on the clock, many have a price above
+        their high or below their low, prices are in another unit than USD or break by a power of ten, or
+        ``strict`` is set and a rule would change data.
 
     Notes
     -----
@@ -112,6 +114,7 @@ def clean(
     _check_spacing(raw.ts_ns, bar)
     _check_clock(raw.ts_ns, bar)
     _check_stamp(raw.ts_ns, calendar, bar_ns, findings, is_said=stamp_is_said)
+    _check_order(raw, float(spec.tick_size))
     raw = _known_volume(raw)
     usable = _usable_rows(raw, float(spec.tick_size), bar_ns, calendar, findings)
     if not len(usable):
@@ -171,6 +174,22 @@ def _check_stamp(
         )
     if where:
         findings.add("misplaced", ts_ns[:1], len(ts_ns))
+
+
+def _check_order(raw: RawBars, tick: float) -> None:
+    # Single bars may be broken; where a third is, the columns are named wrongly, and what is left is wrong too.
+    with np.errstate(invalid="ignore"):  # NaN compares as false
+        top = np.fmax(raw.open, np.fmax(raw.low, raw.close))
+        bottom = np.fmin(raw.open, np.fmin(raw.high, raw.close))
+        moved = np.fmax(top, raw.high) > np.fmin(bottom, raw.low)
+        beyond = (top > raw.high + tick / 2) | (bottom < raw.low - tick / 2)
+    if beyond.sum() >= _SPACING_NEEDS and beyond.sum() > (1 - _IN_ORDER) * moved.sum():
+        row = int(np.argmax(beyond))
+        values = ", ".join(f"{name} {getattr(raw, name)[row]:g}" for name in _PRICES)
+        raise InputError(
+            f"high must be the highest and low the lowest of a bar's prices; {beyond.sum():,} of {len(raw):,} bars have "
+            f"others ({values} at {iso_utc(int(raw.ts_ns[row]))}): are the columns in another order, see --columns?"
+        )
 
 
 def _known_volume(raw: RawBars) -> RawBars:
