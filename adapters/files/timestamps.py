@@ -28,9 +28,11 @@ _PARTS = r"^(?P<day>\d{8}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4})(?:[T ,]+(?P<clock>\d.
 _DASHED = r"^(\d{8})-(\d.*)$"  # as Interactive Brokers writes UTC
 _DAY = re.compile(r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?( ?[AP]M)?|(\d{3,6})", re.IGNORECASE)
-_OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})?")
+_OFFSET = re.compile(r"(?:GMT|UTC)?([+-])(\d{2}):?(\d{2})?")
 _ORDERS: dict[str, tuple[int, int, int]] = {"mdy": (2, 0, 1), "dmy": (2, 1, 0), "ymd": (0, 1, 2)}
 _MIDNIGHT = "00:00"
+_HOUR_NS = 3600 * 10**9
+_AFTERNOON = (1, 2, 3)  # hours after 12 on a clock of twelve hours, with room for a gap
 
 Zone = ZoneInfo | timedelta | str  # a zone's name that means several zones stays text
 
@@ -60,7 +62,8 @@ def to_utc_ns(
     ------
     SourceError
         If a time is missing or unreadable, names no zone while none is given, or does not exist or exists twice
-        in its zone because clocks were changed; or if the order of day and month cannot be known.
+        in its zone because clocks were changed; if the order of day and month cannot be known; or if hours go from
+        12 to 1 within a day and none is above 12, as on a clock that needs AM and PM.
     """
     if times.null_count:
         raise SourceError(f"{source}: row {int(np.argmax(times.is_null().to_numpy())) + 1} has no time")
@@ -134,7 +137,24 @@ def _text(times: pa.ChunkedArray, time_zone: str | None, source: str, order: Dat
     clock = _readings(clocks, lambda text: _clock(text or _MIDNIGHT), clock_of, times, source)
     naive = np.array(day_ns, np.int64)[day_of] + np.array([ns for ns, _ in clock], np.int64)[clock_of]
     zones = [zone for _, zone in clock]
+    if not any(text.upper().rstrip().endswith("M") for text in clocks):
+        _check_twelve_hours(naive, times, source)
     return _zoned(naive, zones, clock_of, time_zone, times, source)
+
+
+def _check_twelve_hours(naive: NDArray[np.int64], times: pa.ChunkedArray, source: str) -> None:
+    day, hour = naive // (24 * _HOUR_NS), naive // _HOUR_NS % 24
+    if hour.min() < 1 or hour.max() != 12:
+        return
+    before, after = hour[:-1], hour[1:]
+    turns = ((before == 12) & np.isin(after, _AFTERNOON)) | (np.isin(before, _AFTERNOON) & (after == 12))
+    turns &= day[:-1] == day[1:]
+    if turns.any():
+        row = int(np.argmax(turns))
+        raise SourceError(
+            f"{source} has a clock of twelve hours without AM and PM: {times[row].as_py()!r} in row {row + 1} is "
+            f"followed by {times[row + 1].as_py()!r}; write AM and PM, or hours from 0 to 23"
+        )
 
 
 def _distinct(values: pa.Array) -> tuple[list[str], NDArray[np.int64]]:
