@@ -8,14 +8,14 @@ from adapters.errors import SourceError
 # In order of preference where a file has several.
 TIME_NAMES = (
     "ts_close", "window_start", "timestamp", "datetime", "time", "dt", "ts", "date", "ts_event", "t", "milliseconds",
-    "__index_level_0__", "index",
+    "__index_level_0__", "index", "date/time", "date-time", "dates", "gmt time", "utc time", "local time",
 )  # fmt: skip
 SYMBOL_NAMES = ("symbol", "ticker", "raw_symbol", "instrument", "instrument_id")
 PRICE_NAMES = {
     "open": ("open", "o"),
     "high": ("high", "h"),
     "low": ("low", "l"),
-    "close": ("close", "c", "last"),
+    "close": ("close", "c", "last", "latest", "last_price"),
 }
 VOLUME_NAMES = ("volume", "vol", "v", "real_volume")
 PUBLISHER = "publisher_id"  # one bar a minute from each
@@ -87,12 +87,14 @@ def find_columns(names: Sequence[str], source: str) -> Columns:
     else:
         found = _first(lowered, TIME_NAMES)
         if found is None:
-            raise SourceError(f"{source} must have a time column ({', '.join(TIME_NAMES)}); {has}")
+            raise SourceError(f"{source} must have a time column ({', '.join(TIME_NAMES)}); {has}: rename it")
         time = (found,)
     prices = {price: _first(lowered, known) for price, known in PRICE_NAMES.items()}
     missing = [price for price, name in prices.items() if name is None]
     if missing:
-        raise SourceError(f"{source} must have columns open, high, low, close; no {', '.join(missing)}, {has}")
+        raise SourceError(
+            f"{source} must have columns open, high, low, close; no {', '.join(missing)}, {has}: rename them"
+        )
     chosen = {name: column for name, column in prices.items() if column is not None}
     volume, symbol, publisher = _volume(lowered), _first(lowered, SYMBOL_NAMES), lowered.get(PUBLISHER)
     used = {*time, *chosen.values(), *volume, symbol, publisher}

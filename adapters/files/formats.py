@@ -182,6 +182,15 @@ FORMATS = (
         "lean-hour", "LEAN hours", "open", layout=("time", *_O), separator=",", leading=(r"\d{8} \d{2}:\d{2}",),
         whole_price=1e4, source="quantconnect.com/docs/v2/lean-engine/data-format/us-equity",
     ),
+    Format(
+        "dukascopy", "Dukascopy", "open", "UTC", dates="dmy",
+        headers=(_names("Gmt time", "Open", "High", "Low", "Close"),), source="dukascopy.com, historical data export",
+    ),
+    Format(
+        "barchart", "Barchart", "",
+        headers=(_names("Time", "Open", "Latest", "%Change"), _names("Time", "Open", "Last", "%Chg")),
+        source="barchart.com, historical data download",
+    ),
     Format("generic", "columns by name", ""),
 )  # fmt: skip
 GENERIC = FORMATS[-1]

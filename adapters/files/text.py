@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -23,6 +23,8 @@ _SAMPLE_ROWS = 50
 _SEPARATORS = ",;\t|"
 _NUMBER = re.compile(r"\s*-?\d+(\.\d*)?(e[+-]?\d+)?\s*", re.IGNORECASE)
 _COMMA_NUMBER = re.compile(r"\s*-?\d+,\d+\s*")
+_FOOTER = re.compile(r'\s*"?(Downloaded from |!ENDMSG!)')  # Barchart; IQFeed
+_REFUSED_NUMBER = re.compile(r"In CSV column #(\d+): CSV conversion error to double: invalid value (.*)")
 _MISSING = ["", "NaN", "nan", "NA", "N/A", "null", "None", "-"]
 
 
@@ -108,7 +110,7 @@ def read_columns(sheet: Sheet, names: Sequence[str], skip: int, types: dict[str,
         column_types=types, include_columns=list(types), null_values=_MISSING, strings_can_be_null=False,
         decimal_point=sheet.decimal,
     )  # fmt: skip
-    parse = pacsv.ParseOptions(delimiter=sheet.separator)
+    parse = pacsv.ParseOptions(delimiter=sheet.separator, invalid_row_handler=_footer_or_error)
     read = pacsv.ReadOptions(column_names=list(names), skip_rows=skip, encoding=sheet.encoding)
     try:
         with _opened(sheet.path, sheet.member) as file:
@@ -116,7 +118,7 @@ def read_columns(sheet: Sheet, names: Sequence[str], skip: int, types: dict[str,
     except UnicodeDecodeError:
         raise SourceError(f"{sheet.path.name} is neither UTF-8 nor UTF-16 text") from None
     except (pa.ArrowInvalid, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{sheet.path.name} must be a table of numbers: {one_line(error)}") from error
+        raise SourceError(f"{sheet.path.name} must be a table of numbers: {_said_plainly(error, names)}") from error
 
 
 def is_text(path: Path) -> bool:
@@ -129,6 +131,20 @@ def is_text(path: Path) -> bool:
 def one_line(error: Exception) -> str:
     """An error's words in one line."""
     return " ".join(str(error).split())
+
+
+def _footer_or_error(row: pacsv.InvalidRow) -> Literal["skip", "error"]:
+    return "skip" if _FOOTER.match(row.text) else "error"
+
+
+def _said_plainly(error: Exception, names: Sequence[str]) -> str:
+    found = _REFUSED_NUMBER.search(one_line(error))
+    if found is None:
+        return one_line(error)
+    return (
+        f"column {names[int(found[1])]} has {found[2]}; write numbers such as 5908.25, without a separator of "
+        "thousands, a currency or a letter"
+    )
 
 
 @contextmanager
@@ -166,4 +182,7 @@ def _is_number(text: str, decimal: str) -> bool:
 
 
 def _has_comma_numbers(rows: Sequence[Sequence[str]]) -> bool:
-    return any(_COMMA_NUMBER.fullmatch(value) for row in rows[-1:] for value in row)
+    # Any row: some hold whole prices only. A point as well means that commas separate thousands.
+    values = [value for row in rows[1:] or rows for value in row]
+    commas = any(_COMMA_NUMBER.fullmatch(value) for value in values)
+    return commas and not any("." in value and _NUMBER.fullmatch(value) for value in values)

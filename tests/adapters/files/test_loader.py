@@ -102,7 +102,7 @@ HEADER = "timestamp,open,high,low,close,volume\n"
         (HEADER, None, r"bars\.csv is empty: no bars"),
         ("", None, r"bars\.csv is empty: no bars"),
         (HEADER + "1751549400,1,2,0.5\n", None, "Expected 6 columns, got 4"),
-        (HEADER + "1751549400,1,two,0.5,1.5,10\n", None, "invalid value 'two'"),
+        (HEADER + "1751549400,1,two,0.5,1.5,10\n", None, "column high has 'two'; write numbers such as 5908.25"),
         (HEADER + "2025-07-03 09:30,1,2,0.5,1.5,10\n", None, "times without a time zone"),
         ("when,open,high,low,close\n1,1,1,1,1\n", None, "the file has when, open, high, low, close"),
     ],
