@@ -13,7 +13,7 @@ from catalogs.errors import InputError
 from catalogs.hygiene.gaps import fill_gaps, note_islands
 from catalogs.hygiene.report import RULES, Findings, QualityReport, iso_utc
 from catalogs.hygiene.scale import check_scale, factor_text, level_breaks, level_ratio, may_be_split
-from catalogs.hygiene.stamps import misplaced
+from catalogs.hygiene.stamps import hours_off, misplaced
 from catalogs.instruments.bar_types import bar_length_ns, bar_type_of
 from catalogs.instruments.specification import InstrumentSpec
 from catalogs.sessions import SessionCalendar, session_calendar
@@ -98,9 +98,9 @@ def clean(
     Raises
     ------
     InputError
-        If no bar is left, most bars are not ``bar`` apart or do not close on the clock, many have a price above
-        their high or below their low, prices are in another unit than USD or break by a power of ten, or
-        ``strict`` is set and a rule would change data.
+        If no bar is left, sessions lie hours off, most bars are not ``bar`` apart or do not close on the clock, many
+        have a price above their high or below their low, prices are in another unit than USD or break by a power of
+        ten, or ``strict`` is set and a rule would change data.
 
     Notes
     -----
@@ -174,6 +174,12 @@ def _check_stamp(
         )
     if where:
         findings.add("misplaced", ts_ns[:1], len(ts_ns))
+    off = hours_off(ts_ns, calendar, bar_ns)
+    if off:
+        raise InputError(
+            f"most sessions begin and end {abs(off):g} hours {'late' if off > 0 else 'early'}: the times are of "
+            "another zone than was said or the file says (--tz)"
+        )
 
 
 def _check_order(raw: RawBars, tick: float) -> None:
@@ -187,8 +193,9 @@ def _check_order(raw: RawBars, tick: float) -> None:
         row = int(np.argmax(beyond))
         values = ", ".join(f"{name} {getattr(raw, name)[row]:g}" for name in _PRICES)
         raise InputError(
-            f"high must be the highest and low the lowest of a bar's prices; {beyond.sum():,} of {len(raw):,} bars have "
-            f"others ({values} at {iso_utc(int(raw.ts_ns[row]))}): are the columns in another order, see --columns?"
+            f"high must be the highest and low the lowest of a bar's prices; {beyond.sum():,} of {len(raw):,} bars "
+            f"have others ({values} at {iso_utc(int(raw.ts_ns[row]))}): "
+            "are the columns in another order, see --columns?"
         )
 
 

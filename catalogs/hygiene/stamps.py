@@ -1,4 +1,4 @@
-"""Whether bars are one bar late or early, as when a file's opens are taken for closes."""
+"""Whether bars are one bar late or early, as when a file's opens are taken for closes, or hours off."""
 
 from typing import Literal
 
@@ -9,6 +9,7 @@ from catalogs.sessions import SessionCalendar
 
 LONGEST_NS = 30 * 60 * 10**9  # of a bar; longer ones need not meet the session's open and close
 
+_HALF_HOUR_NS = LONGEST_NS
 _MOST = 0.5  # of the sessions
 _STRAY = 0.1  # rows beyond the session and one bar, as a share of the rows, from which on the file has longer hours
 
@@ -43,6 +44,42 @@ def misplaced(ts_ns: NDArray[np.int64], calendar: SessionCalendar, bar_ns: int) 
         if found:
             return found
     return ""
+
+
+def hours_off(ts_ns: NDArray[np.int64], calendar: SessionCalendar, bar_ns: int) -> float:
+    """Hours by which most days of a file begin late and end late, as in a wrong time zone.
+
+    Parameters
+    ----------
+    ts_ns : int64[n]
+        Close times as understood, UTC nanoseconds, in any order.
+    calendar : SessionCalendar
+        One whose sessions are regular hours; of others nothing can be said.
+    bar_ns : int
+        Length of a bar, nanoseconds.
+
+    Returns
+    -------
+    float
+        Of the first such day, a multiple of a half, negative for early; 0 where nothing is wrong, or can be said.
+
+    Notes
+    -----
+    Hours before the open and after the close are traded too, so only a day as long as its session can tell.
+    """
+    if bar_ns > LONGEST_NS or not len(ts_ns) or not np.array_equal(calendar.open_ns, calendar.rth_open_ns):
+        return 0.0
+    ordered = np.sort(ts_ns)
+    middle = (calendar.close_ns[:-1] + calendar.open_ns[1:]) // 2
+    starts = np.searchsorted(ordered, np.concatenate(([np.iinfo(np.int64).min], middle)))
+    stops = np.append(starts[1:], len(ordered))
+    held = stops > starts
+    early = ordered[starts[held]] - bar_ns - calendar.open_ns[held]
+    late = ordered[stops[held] - 1] - calendar.close_ns[held]
+    shifted = (early == late) & (early != 0) & (early % _HALF_HOUR_NS == 0)
+    if np.mean(shifted) <= _MOST:
+        return 0.0
+    return float(early[shifted][0] / (2 * _HALF_HOUR_NS))
 
 
 def _misplaced(
