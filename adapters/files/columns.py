@@ -17,7 +17,7 @@ PRICE_NAMES = {
     "low": ("low", "l"),
     "close": ("close", "c", "last", "latest", "last_price"),
 }
-VOLUME_NAMES = ("volume", "vol", "v", "real_volume")
+VOLUME_NAMES = ("volume", "vol", "v", "real_volume", "real volume")
 PUBLISHER = "publisher_id"  # one bar a minute from each
 MEANINGS = ("date", "time", "open", "high", "low", "close", "volume", "symbol", "skip")
 

@@ -25,6 +25,7 @@ from adapters.files.timestamps import DateOrder
 
 _PARQUET = (".parquet", ".pq")
 _JSON = (".json",)
+_FEWEST = 3  # columns of a file with bars, of which it needs five
 _LEAN_NAME = re.compile(r"(\d{8})_([a-z.]+)_\w+_trade\.csv", re.IGNORECASE)
 
 
@@ -141,6 +142,10 @@ def _layout(sheet: Sheet, options: ReadOptions) -> tuple[list[str], Format, int]
                 f"was {','.join(options.columns)}"
             )
         return list(options.columns), forced or GENERIC, 0
+    if sheet.has_header and len(first) < _FEWEST:
+        raise SourceError(
+            f"{name} begins with {','.join(first)!r} instead of names of columns: delete the lines above them"
+        )
     if sheet.has_header:
         return first, forced or format_with_header(first, sheet.rows[1:]), 1
     chosen = forced or format_without_header(first, sheet.separator)

@@ -18,6 +18,7 @@ COMPRESSED = (".gz", ".zst", ".bz2")
 ARCHIVE = ".zip"
 SUFFIXES = (".csv", ".txt", ".tsv", ".itxt")
 
+_APPLE = "__MACOSX/"  # what macOS adds to every archive
 _SAMPLE = 32_768  # bytes
 _SAMPLE_ROWS = 50
 _SEPARATORS = ",;\t|"
@@ -163,7 +164,7 @@ def _member(path: Path) -> str:
         return ""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if not name.endswith("/")]
+            names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith(_APPLE)]
     except (zipfile.BadZipFile, OSError) as error:
         raise SourceError(f"{path.name} is not a whole .zip file: {one_line(error)}") from error
     if len(names) != 1:

@@ -1,5 +1,6 @@
 """Files of two sessions made by hand as vendors describe them: each is imported right, or refused with what to do."""
 
+import zipfile
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -185,3 +186,42 @@ def test_a_number_as_people_write_it_is_named(bring: Callable, number: str) -> N
     code, line = bring("spy.csv", "No,Date,Open,High,Low,Close,Volume\n" + row, *LOCAL)
     assert code == 2
     assert f"column Volume has '{number}'; write numbers such as 5908.25" in line
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [("America/New_York", "1 hours early"), ("America/Denver", "1 hours late"), ("UTC", "5 hours early")],
+)
+def test_times_of_chicago_said_to_be_of_another_zone_are_refused(bring: Callable, said: str, words: str) -> None:
+    text = "Date,Time,Open,High,Low,Close,Volume\n" + lines("{t},{o},{h},{l},{c},{v}", "%Y-%m-%d,%H:%M", CHICAGO)
+    code, line = bring("spy.csv", text, *SPY, "--tz", said)
+    assert code == 2
+    assert words in line
+    assert bring("spy.csv", text, *SPY, "--tz", "America/Chicago")[0] == 0
+
+
+@pytest.mark.parametrize(("first", "last"), [(8, 20), (4, 16), (8, 15)])
+def test_extended_hours_and_parts_of_days_are_no_other_zone(bring: Callable, first: int, last: int) -> None:
+    days = [day + timedelta(hours=first) for day in DAYS]
+    times = [day + timedelta(minutes=i) for day in days for i in range(60 * (last - first))]
+    bars = [BARS[i % len(BARS)]._replace(time=time) for i, time in enumerate(times)]
+    text = "time,open,high,low,close,volume\n" + lines("{t},{o},{h},{l},{c},{v}", "%Y-%m-%dT%H:%M:00%z", bars=bars)
+    assert bring("spy.csv", text, *SPY)[0] == 0
+
+
+@pytest.mark.parametrize("above", ["sep=,", "# Symbol: SPY"])
+def test_lines_above_the_names_of_columns_are_named(bring: Callable, above: str) -> None:
+    text = f"{above}\ntime,open,high,low,close,volume\n" + lines("{t},{o},{h},{l},{c},{v}", "%Y-%m-%d %H:%M")
+    code, line = bring("spy.csv", text, *LOCAL)
+    assert code == 2
+    assert "delete the lines above them" in line
+
+
+def test_an_archive_made_on_a_mac(tmp_path: Path, bring: Callable, check: Callable) -> None:
+    text = "time,open,high,low,close,real volume\n" + lines("{t},{o},{h},{l},{c},{v}", "%Y-%m-%d %H:%M")
+    with zipfile.ZipFile(tmp_path / "spy.zip", "w") as archive:
+        archive.writestr("spy.csv", text)
+        archive.writestr("__MACOSX/._spy.csv", b"\x00\x05\x16\x07")
+    words = (str(tmp_path / "spy.zip"), *LOCAL, "--catalog", str(tmp_path / "catalog"))
+    assert main(["data", "import", *words]) == 0
+    check()
