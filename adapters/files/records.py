@@ -41,7 +41,10 @@ def read_json(path: Path) -> tuple[str, pa.Table]:
         return "alpaca-json", _tabled(by_symbol or {}, path.name)
     if isinstance(answer, dict) and "results" in answer:
         return "massive-json", _tabled({answer.get("ticker") or "": answer["results"] or []}, path.name)
-    raise SourceError(f"{path.name} must be an answer of Alpaca ('bars') or Massive ('results') as JSON, was not")
+    raise SourceError(
+        f"{path.name} must be an answer of Alpaca ('bars') or Massive ('results') as JSON: "
+        "write others as CSV with a header"
+    )
 
 
 def is_wide(rows: Sequence[Sequence[str]]) -> bool:

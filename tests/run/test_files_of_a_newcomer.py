@@ -225,3 +225,10 @@ def test_an_archive_made_on_a_mac(tmp_path: Path, bring: Callable, check: Callab
     words = (str(tmp_path / "spy.zip"), *LOCAL, "--catalog", str(tmp_path / "catalog"))
     assert main(["data", "import", *words]) == 0
     check()
+
+
+@pytest.mark.parametrize("text", ['{"candles": [{"open": 588.1}], "symbol": "SPY"}', '{"values": [], "status": "ok"}'])
+def test_json_of_another_vendor_is_refused_with_what_to_do(bring: Callable, text: str) -> None:
+    code, line = bring("spy.json", text, *SPY)
+    assert code == 2
+    assert "write others as CSV with a header" in line
