@@ -26,7 +26,6 @@ from run.features.context import FoundStream, find_streams
 from run.train.front_month import front_days
 from training.envs.ticker_env import require_equal_observations
 from training.learning.model_selection import Validate
-from training.simulator.folds import common_days, fold_days, split_folds
 from training.simulator.lanes import rollout
 from training.simulator.market import (
     TrainingMarket,
@@ -36,6 +35,7 @@ from training.simulator.market import (
     prune,
     with_plan,
 )
+from training.simulator.validation_folds import common_days, fold_days, split_folds
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from benchmarks.faults.audit import differences
 from benchmarks.faults.bundle import Traded
 from benchmarks.faults.host import LiveHost, hosted
 from benchmarks.faults.invariants import TRADING_CLIENT
+from tests.live.asked_of_host import ended, stops
 from tests.live.conftest import PAPER_DAY, PaperDay
 
 pytestmark = [pytest.mark.xdist_group("paper"), pytest.mark.slow]
@@ -32,22 +33,11 @@ def host(paper_day: PaperDay, tmp_path: Path) -> Iterator[LiveHost]:
         yield host
 
 
-def stops(host: LiveHost) -> int:
-    return sum(order.remaining for order in host.broker.working(TRADING_CLIENT) if order.is_stop)
-
-
 def holding(host: LiveHost) -> int:
     """Move the market until the whole position is held behind its stop; the signed units."""
     held = lambda: abs(host.units) == UNITS == stops(host) and not differences(host)  # noqa: E731
     assert host.step_until(held, 800), host.printed.read_text()[-2000:]
     return host.units
-
-
-def ended(host: LiveHost, seconds: float = 90.0) -> int:
-    """Exit code of the process."""
-    assert host.process is not None
-    assert host.pass_time(lambda: not host.is_alive(), seconds, moving=False), host.printed.read_text()[-2000:]
-    return int(host.process.returncode)
 
 
 def level(host: LiveHost) -> str:
@@ -118,6 +108,18 @@ def entries(host: LiveHost) -> int:
     return sum(order.request.orderType == "MKT" and not order.request.ocaGroup for order in host.broker.orders.values())
 
 
+def fill_disk_at_first_order(host: LiveHost) -> None:
+    """Before the broker takes the next order."""
+    place, undo = host.broker.place, []
+
+    def place_on_full_disk(client_id: int, request: PlaceOrderRequest) -> None:
+        if not undo:
+            undo.append(fill_disk(host))
+        place(client_id, request)
+
+    host.broker.place = place_on_full_disk  # type: ignore[method-assign]
+
+
 def test_with_a_full_disk_what_is_held_is_left_and_nothing_is_entered(host: LiveHost) -> None:
     holding(host)
     undo = fill_disk(host)
@@ -133,14 +135,7 @@ def test_with_a_full_disk_what_is_held_is_left_and_nothing_is_entered(host: Live
 
 
 def test_a_disk_that_is_full_between_an_entry_and_its_fill_costs_no_stop(host: LiveHost) -> None:
-    place, undo = host.broker.place, []
-
-    def place_on_full_disk(client_id: int, request: PlaceOrderRequest) -> None:
-        if not undo:
-            undo.append(fill_disk(host))
-        place(client_id, request)
-
-    host.broker.place = place_on_full_disk  # type: ignore[method-assign]
+    fill_disk_at_first_order(host)
     assert host.step_until(lambda: host.units, 400)
     assert host.pass_time(lambda: stops(host) == abs(host.units), 5, moving=False)
     host.pass_time(lambda: False, 3, moving=False)
@@ -156,14 +151,7 @@ def test_a_disk_that_is_full_between_an_entry_and_its_fill_costs_no_stop(host: L
 
 
 def test_killed_with_a_full_disk_it_goes_on_with_what_the_broker_holds(host: LiveHost) -> None:
-    place, undo = host.broker.place, []
-
-    def place_on_full_disk(client_id: int, request: PlaceOrderRequest) -> None:
-        if not undo:
-            undo.append(fill_disk(host))
-        place(client_id, request)
-
-    host.broker.place = place_on_full_disk  # type: ignore[method-assign]
+    fill_disk_at_first_order(host)
     assert host.step_until(lambda: host.units, 400)
     host.kill()
     since = time.time_ns()

@@ -11,6 +11,7 @@ from ibapi.protobuf.PlaceOrderRequest_pb2 import PlaceOrderRequest
 from benchmarks.faults.bundle import Traded
 from benchmarks.faults.host import LiveHost, hosted
 from benchmarks.faults.invariants import TRADING_CLIENT
+from tests.live.asked_of_host import ended, stops
 from tests.live.conftest import PAPER_DAY, PaperDay
 
 pytestmark = [pytest.mark.xdist_group("paper"), pytest.mark.slow]
@@ -33,20 +34,9 @@ def impatient(host: LiveHost) -> None:
     host.config.write_text(text.replace("truth_s: 1}", f"truth_s: 1, start_s: {START_S}}}"))
 
 
-def stops(host: LiveHost) -> int:
-    return sum(order.remaining for order in host.broker.working(TRADING_CLIENT) if order.is_stop)
-
-
 def holding(host: LiveHost) -> int:
     assert host.step_until(lambda: host.units and stops(host), 400), host.printed.read_text()
     return host.units
-
-
-def ended(host: LiveHost, seconds: float = 60.0) -> int:
-    """Exit code of the process."""
-    assert host.process is not None
-    assert host.pass_time(lambda: not host.is_alive(), seconds, moving=False), host.printed.read_text()[-2000:]
-    return int(host.process.returncode)
 
 
 def cancel_stop(host: LiveHost) -> None:

@@ -15,8 +15,8 @@ from rl_strategies.decision.rules import ExecutionConfig, TradingConfig
 from rl_strategies.features import FeaturePlan, FeatureSpec, JoinedPlan, StreamRows, StreamSpec
 from rl_strategies.features.rows import COLUMNS
 from tests.training.conftest import synthetic_bars
-from training.simulator.folds import PURGED, fold_days, split_folds
 from training.simulator.market import TrainingMarket, build_market
+from training.simulator.validation_folds import PURGED, fold_days, split_folds
 
 LOOKED_BACK = 500  # bars: more than a session of 390, less than two
 ATR = FeatureSpec("sma", "atr_14", {"n": 2}, observe=False)  # the atr of an exponential mean looks back much further

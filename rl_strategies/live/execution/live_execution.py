@@ -56,10 +56,9 @@ class LiveExecution(ReportedExecution):
         now_ns = self._now_ns()
         is_fresh = self._word.is_fresh(since_ns, now_ns)
         if not is_fresh and self._word.wants(since_ns, now_ns):
-            entered = [] if self._entry is None else self.ledger.of_order(self._entry.name)
-            first_ns = 0 if self._entry is None else self.ledger.began_ns(self._entry.name)
-            names = [execution_name(row.trade_id)[0] for row in entered if row.units]
-            self._link.request_executions(self.instrument_id, first_ns, names)
+            entry = "" if self._entry is None else self._entry.name
+            names = [execution_name(row.trade_id)[0] for row in self.ledger.of_order(entry) if row.units]
+            self._link.request_executions(self.instrument_id, self.ledger.began_ns(entry), names)
         return is_fresh
 
     @property
